@@ -1,0 +1,73 @@
+# Every target does its own set-up: it needs Python 3.13, make and a package index, nothing else.
+PYTHON ?= python3.13
+VENV := .venv
+BIN := $(VENV)/bin
+SAM := .venv-sam/bin/sam
+RECORDS ?= 450000
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export SAM_CLI_TELEMETRY = 0
+
+.PHONY: help demo local test check format lint types template build pins clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.local ## run the main job here, without Docker or accounts (RECORDS=450000)
+	@$(BIN)/python -m local demo --records $(RECORDS)
+
+local: $(VENV)/.local ## bring the stack up here until Ctrl-C
+	@$(BIN)/python -m local up
+
+test: $(VENV)/.dev ## all tests
+	@$(BIN)/python -m pytest
+
+check: format lint types template build test ## the whole gate
+
+format: $(VENV)/.dev ## is the code formatted?
+	@$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev ## ruff
+	@$(BIN)/ruff check .
+
+types: $(VENV)/.dev ## mypy, strict
+	@$(BIN)/mypy layers/crm_export/crm_export functions local
+
+template: .venv-sam/.sam ## is template.yaml valid? (cfn-lint included)
+	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+
+build: .venv-sam/.sam ## build the Lambda packages (arm64) into .aws-sam/
+	@$(SAM) build
+
+pins: $(VENV)/.dev ## compile all requirements anew, with hashes
+	@for spec in "requirements/dev requirements/dev" "requirements/local requirements/local -c requirements/dev.txt" \
+	    "layers/dependencies/requirements layers/dependencies/requirements -c requirements/dev.txt" \
+	    "requirements/sam requirements/sam"; do \
+	  set -- $$spec; in=$$1.in; out=$$2.txt; shift 2; \
+	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.13 \
+	    --no-emit-index-url --custom-compile-command "make pins" $$in -o $$out $$@ || exit 1; \
+	done
+
+clean: ## remove everything made here
+	rm -rf .venv .venv-sam .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.local: requirements/local.txt | $(BIN)/python
+	@echo "Installing what the local stack needs into $(VENV) (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/.local
+	@echo "Installing what tests and checks need into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
+	@touch $@
+
+.venv-sam/.sam: requirements/sam.txt
+	@command -v $(PYTHON) >/dev/null || { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
+	@test -x .venv-sam/bin/python || $(PYTHON) -m venv .venv-sam
+	@echo "Installing the SAM CLI into .venv-sam (once, about a minute) ..."
+	@.venv-sam/bin/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
+	@touch $@

@@ -1,0 +1,89 @@
+"""Starts exports and tells how they stand (HTTP), and creates Bulk Read jobs (the submit queue)."""
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from crm_export import wiring
+from crm_export.config import BulkReadSubmitterSettings
+from crm_export.exports.queues import consume
+from crm_export.exports.signature import callback_url
+from crm_export.exports.start import StartServices, parse_request, start_export
+from crm_export.exports.status import describe_export, list_exports, summary
+from crm_export.exports.submit import SubmitServices, submit_part
+from crm_export.http.answers import make_app, success
+from crm_export.http.identity import caller_of
+from crm_export.http.params import integer
+from crm_export.observability import observed
+
+app = make_app()
+
+
+@app.post("/v1/e/zoho/bulk-read/<export_type>")
+def post_export(export_type: str) -> Response[str]:
+    """Start an export. As on the other route, the connection is looked for before the type is checked."""
+    settings = _settings()
+    caller = caller_of(app.current_event.raw_event)
+    wiring.connections(settings).get(caller.account_id, caller.owner)
+    request = parse_request(export_type, app.current_event.body)
+    services = StartServices(
+        store=wiring.export_store(settings.exports_table),
+        submit_queue=wiring.part_queue(settings.submit_queue_url),
+        submit=_submit,
+        clock=wiring.utc_now,
+        api_version=settings.bulk_read_api_version,
+        deadline_hours=settings.export_deadline_hours,
+        retention_days=settings.state_retention_days,
+    )
+    base_url = settings.callback_base_url or f"https://{app.current_event.request_context.domain_name}"
+    export = start_export(services, request, caller.account_id, caller.owner, base_url)
+    return success("Export is started", summary(export), status=202)
+
+
+@app.get("/v1/e/zoho/bulk-read/exports")
+def get_exports() -> Response[str]:
+    """The account's exports, newest first."""
+    params = app.current_event.query_string_parameters or {}
+    limit = integer(params, "limit", default=20, largest=100)
+    store = wiring.export_store(_settings().exports_table)
+    account_id = caller_of(app.current_event.raw_event).account_id
+    exports, next_token = list_exports(store, account_id, limit, params.get("page_token"))
+    pagination = {"limit": limit, "more_records": next_token is not None, "next_page_token": next_token}
+    return success("Received Information", exports, pagination=pagination)
+
+
+@app.get("/v1/e/zoho/bulk-read/exports/<export_id>")
+def get_export(export_id: str) -> Response[str]:
+    """One export with its parts."""
+    settings = _settings()
+    store = wiring.export_store(settings.exports_table)
+    account_id = caller_of(app.current_event.raw_event).account_id
+    presign = wiring.presigner(settings.results_bucket)
+    return success("Received Information", describe_export(store, presign, account_id, export_id))
+
+
+def _settings() -> BulkReadSubmitterSettings:
+    return wiring.settings_of(BulkReadSubmitterSettings)
+
+
+def _submit(export_id: str, part: int) -> None:
+    settings = _settings()
+    services = SubmitServices(
+        store=wiring.export_store(settings.exports_table),
+        download_queue=wiring.part_queue(settings.download_queue_url),
+        bulk_read=wiring.bulk_read(settings),
+        callback_url=lambda export, number: callback_url(
+            wiring.secret(settings.callback_secret_id).encode(), export, number
+        ),
+        clock=wiring.utc_now,
+    )
+    submit_part(services, export_id, part)
+
+
+@observed
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Entry point: an HTTP API event (payload 2.0), or an SQS event of the submit queue."""
+    if "Records" in event:
+        return consume(event, wiring.part_queue(_settings().submit_queue_url), _submit)
+    return app.resolve(event, context)

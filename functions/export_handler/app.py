@@ -1,0 +1,40 @@
+"""GET /v1/e/zoho/export/{type}: one page of contacts, accounts, deals or notes."""
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from crm_export import wiring
+from crm_export.config import ExportHandlerSettings
+from crm_export.errors import TypeNotSupported
+from crm_export.http.answers import make_app, success
+from crm_export.http.identity import caller_of
+from crm_export.http.params import integer
+from crm_export.observability import observed
+from crm_export.zoho.records import MODULES, get_records
+
+app = make_app()
+
+
+@app.get("/v1/e/zoho/export/<export_type>")
+def export_page(export_type: str) -> Response[str]:
+    """The seed's contract: the token is looked for before the type is checked."""
+    settings = wiring.settings_of(ExportHandlerSettings)
+    caller = caller_of(app.current_event.raw_event)
+    client = wiring.zoho_client(settings, caller.account_id, caller.owner)
+    if export_type not in MODULES:
+        raise TypeNotSupported("Type is not Selected yet")
+    params = app.current_event.query_string_parameters or {}
+    page = integer(params, "page", default=1)
+    limit = integer(params, "limit", default=10, largest=200)
+    records = get_records(
+        client, settings.records_api_version, MODULES[export_type], page=page, per_page=limit
+    )
+    return success("Received Information", records.data, pagination=records.info)
+
+
+@observed
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Entry point: an HTTP API event, payload 2.0."""
+    return app.resolve(event, context)

@@ -1,0 +1,1 @@
+"""Zoho CRM data into AWS: the logic of all functions. Entry points are functions/*/app.py."""

@@ -1,0 +1,102 @@
+"""One frozen dataclass of settings per function, read from its environment variables.
+
+A field `exports_table` is the variable EXPORTS_TABLE. tests/template holds both to each other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from crm_export.errors import ConfigurationError
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+_READERS: dict[Any, Any] = {str: str, int: int, tuple[str, ...]: _split}
+_MAY_BE_EMPTY = {"trusted_zoho_origins", "callback_base_url"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of all settings."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read every field, or raise one ConfigurationError that names every problem."""
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for field in fields(cls):
+            name = field.name.upper()
+            raw = env.get(name)
+            if raw is None or (not raw and field.name not in _MAY_BE_EMPTY):
+                problems.append(f"{name} is not set")
+                continue
+            try:
+                values[field.name] = _READERS[field.type](raw)
+            except ValueError:
+                problems.append(f"{name} is {raw!r}, not a whole number")
+        if problems:
+            raise ConfigurationError(f"{cls.__name__}: {'; '.join(problems)}.")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ZohoSettings(Settings):
+    """What is needed to speak to Zoho in a connection's name."""
+
+    connection_prefix: str
+    zoho_client_secret_id: str
+    trusted_zoho_origins: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExportHandlerSettings(ZohoSettings):
+    """Of functions/export_handler."""
+
+    records_api_version: str
+
+
+@dataclass(frozen=True)
+class BulkReadSubmitterSettings(ZohoSettings):
+    """Of functions/bulk_read_submitter. Deadline in hours, retention in days."""
+
+    bulk_read_api_version: str
+    exports_table: str
+    submit_queue_url: str
+    download_queue_url: str
+    results_bucket: str
+    callback_secret_id: str
+    callback_base_url: str
+    export_deadline_hours: int
+    state_retention_days: int
+
+
+@dataclass(frozen=True)
+class CallbackReceiverSettings(Settings):
+    """Of functions/callback_receiver."""
+
+    exports_table: str
+    download_queue_url: str
+    callback_secret_id: str
+
+
+@dataclass(frozen=True)
+class ResultDownloaderSettings(ZohoSettings):
+    """Of functions/result_downloader."""
+
+    exports_table: str
+    submit_queue_url: str
+    download_queue_url: str
+    results_bucket: str
+
+
+@dataclass(frozen=True)
+class ExportReconcilerSettings(Settings):
+    """Of functions/export_reconciler."""
+
+    exports_table: str
+    submit_queue_url: str
+    download_queue_url: str
+    part_quiet_seconds: int

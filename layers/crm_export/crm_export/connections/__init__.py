@@ -1,0 +1,1 @@
+"""Stored OAuth grants and the access tokens made from them."""

@@ -1,0 +1,63 @@
+"""A connection: the stored OAuth grant of one account and owner."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+from crm_export.errors import CallerNotIdentified, ConnectionMalformed
+from crm_export.zoho.data_centers import trusted_accounts_server, trusted_api_domain
+
+# Identities become parts of S3 keys and secret names: nothing that could leave its place in one.
+_IDENTITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}")
+
+
+def require_identity(name: str, value: Any) -> str:
+    """A usable `account_id` or `owner`; raises CallerNotIdentified."""
+    if not isinstance(value, str) or not _IDENTITY.fullmatch(value):
+        shown = repr(value)[:140] if value else "missing"
+        raise CallerNotIdentified(
+            f"Claim {name} of the token is {shown}; needed are 1 to 128 of A-Z a-z 0-9 _ . @ - "
+            "with a letter, digit or _ first."
+        )
+    return value
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A grant whose hosts are trusted: a token may be sent to both."""
+
+    account_id: str
+    owner: str
+    api_domain: str
+    accounts_server: str
+    refresh_token: str = field(repr=False)
+
+    @classmethod
+    def from_document(
+        cls, account_id: str, owner: str, document: Any, trusted_origins: tuple[str, ...]
+    ) -> Self:
+        """Read the stored document, `{"token": {"refresh_token", "api_domain", "accounts_server"?}}`.
+
+        Raises ConnectionMalformed, UntrustedOrigin.
+        """
+        token = document.get("token") if isinstance(document, dict) else None
+        if not isinstance(token, dict):
+            raise ConnectionMalformed(f"The connection of {account_id}/{owner} has no object `token`.")
+        for name in ("refresh_token", "api_domain"):
+            if not isinstance(token.get(name), str) or not token[name]:
+                raise ConnectionMalformed(f"The connection of {account_id}/{owner} has no token.{name}.")
+        api_domain = trusted_api_domain(token["api_domain"], trusted_origins)
+        accounts = trusted_accounts_server(token.get("accounts_server"), api_domain, trusted_origins)
+        return cls(account_id, owner, api_domain, accounts, token["refresh_token"])
+
+
+class ConnectionStore(Protocol):
+    """Where connections are kept."""
+
+    def get(self, account_id: str, owner: str) -> Connection:
+        """Raises ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, StoreUnavailable."""
+        ...
+
+    def invalidate(self, account_id: str) -> None:
+        """Set `token_invalidated: true` on every connection of the account."""
+        ...

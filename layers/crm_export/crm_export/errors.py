@@ -1,0 +1,256 @@
+"""The one tree of errors. Domain errors know nothing of HTTP; `http.errors` maps them.
+
+Every message is a whole sentence for whoever can act on it: it names the thing, the value and
+what is allowed, and carries no token, secret or record.
+"""
+
+from typing import ClassVar
+
+
+class ExportError(Exception):
+    """Base of all errors we raise on purpose.
+
+    code: stable, upper-case, for programs. retryable: trying again later may work.
+    retry_after: seconds to wait first, where known. remedy: what the user can do.
+    """
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    retryable: ClassVar[bool] = False
+    remedy: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+    def as_failure(self) -> dict[str, str]:
+        """The `failure` of an export: {"code", "message", "remedy"}."""
+        return {"code": self.code, "message": self.message, "remedy": self.remedy}
+
+
+class ConfigurationError(ExportError):
+    """The environment of a function is not what its settings need."""
+
+    code = "CONFIGURATION"
+    remedy = "Correct the stack's parameters and deploy again."
+
+
+class InvalidRequest(ExportError):
+    """A parameter, header or body of a request is not what it must be."""
+
+    code = "INVALID_REQUEST"
+
+
+class CallerNotIdentified(ExportError):
+    """The JWT lacks account_id or uid, or carries a value that cannot be used."""
+
+    code = "CALLER_NOT_IDENTIFIED"
+
+
+class TypeNotSupported(ExportError):
+    """The {type} in the path is none that we export."""
+
+    code = "TYPE_NOT_SUPPORTED"
+
+
+class QueryRefused(ExportError):
+    """The query of an export cannot work: we or Zoho refuse it."""
+
+    code = "QUERY_REFUSED"
+    remedy = "Change the query as the message says and start a new export."
+
+
+class ExportNotFound(ExportError):
+    """No such export, or it is another account's."""
+
+    code = "EXPORT_NOT_FOUND"
+
+
+class InvalidSignature(ExportError):
+    """The signature in a callback URL does not belong to its export and part."""
+
+    code = "INVALID_SIGNATURE"
+
+
+# --- connections -----------------------------------------------------------------------------
+
+
+class ConnectionNotFound(ExportError):
+    """No OAuth grant is stored for the account and owner."""
+
+    code = "CONNECTION_NOT_FOUND"
+    remedy = "Connect the account to Zoho and store its refresh token."
+
+
+class ConnectionMalformed(ExportError):
+    """What is stored for the account and owner is not a connection."""
+
+    code = "CONNECTION_MALFORMED"
+    remedy = "Store the connection anew: it needs token.refresh_token and token.api_domain."
+
+
+class UntrustedOrigin(ExportError):
+    """A connection names a host that is not Zoho's nor in TrustedZohoOrigins."""
+
+    code = "UNTRUSTED_ORIGIN"
+    remedy = "Correct the connection, or add the origin to the parameter TrustedZohoOrigins."
+
+
+class TokenInvalidated(ExportError):
+    """Zoho no longer takes the refresh token: the user must connect again."""
+
+    code = "TOKEN_INVALIDATED"
+    remedy = "Connect the account to Zoho again."
+
+
+class StoreUnavailable(ExportError):
+    """The store of connections did not answer."""
+
+    code = "STORE_UNAVAILABLE"
+    retryable = True
+
+
+# --- Zoho ------------------------------------------------------------------------------------
+
+
+class ZohoError(ExportError):
+    """Zoho refused or failed. zoho_code, http_status, request_id as Zoho gave them, else None."""
+
+    code = "ZOHO_ERROR"
+    remedy = "Look the Zoho code up in Zoho's API documentation."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        zoho_code: str | None = None,
+        http_status: int | None = None,
+        request_id: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.zoho_code = zoho_code
+        self.http_status = http_status
+        self.request_id = request_id
+
+
+class ZohoTokenRejected(ZohoError):
+    """401 INVALID_TOKEN: the access token is not valid any more."""
+
+    code = "ZOHO_TOKEN_REJECTED"
+
+
+class ZohoPermissionDenied(ZohoError):
+    """The Zoho user, or the scope of the grant, does not allow this."""
+
+    code = "ZOHO_PERMISSION_DENIED"
+    remedy = "Give the Zoho user the permission, or connect again with the scope the message names."
+
+
+class ZohoQueryRefused(ZohoError):
+    """Zoho refuses the request for what it asks."""
+
+    code = "ZOHO_QUERY_REFUSED"
+    remedy = "Change the query as Zoho's message says and start a new export."
+
+
+class ZohoNotFound(ZohoError):
+    """404: the job, its result or the module does not exist, or not any more."""
+
+    code = "ZOHO_NOT_FOUND"
+    remedy = "A result is kept for one day; start a new export."
+
+
+class ZohoClientRejected(ZohoError):
+    """The client id or secret of this deployment is not valid at Zoho."""
+
+    code = "ZOHO_CLIENT_REJECTED"
+    remedy = "Correct ZohoClientId and ZohoClientSecret and deploy again."
+
+
+class ZohoThrottled(ZohoError):
+    """429, or too many token requests: come back after retry_after seconds."""
+
+    code = "ZOHO_THROTTLED"
+    retryable = True
+    remedy = "Wait, then start a new export."
+
+
+class ZohoUnavailable(ZohoError):
+    """Zoho answered 5xx, or something that is not its API, or could not be reached."""
+
+    code = "ZOHO_UNAVAILABLE"
+    retryable = True
+    remedy = "Look at Zoho's status page, then start a new export."
+
+
+class ZohoTimeout(ZohoUnavailable):
+    """Zoho did not answer in time."""
+
+    code = "ZOHO_TIMEOUT"
+
+
+class ZohoJobFailed(ZohoError):
+    """Zoho ended a Bulk Read job in FAILURE."""
+
+    code = "ZOHO_JOB_FAILED"
+    remedy = "Start a new export; ask Zoho's support if it fails again."
+
+
+# --- results ---------------------------------------------------------------------------------
+
+
+class ResultError(ExportError):
+    """A result is not what it must be; it is downloaded again."""
+
+    code = "RESULT_INVALID"
+    retryable = True
+    remedy = "Start a new export; ask Zoho's support if it fails again."
+
+
+class TruncatedZip(ResultError):
+    """The ZIP ends before its end."""
+
+    code = "RESULT_TRUNCATED"
+
+
+class CorruptZip(ResultError):
+    """CRC, size or structure of the ZIP do not agree with its content."""
+
+    code = "RESULT_CORRUPT"
+
+
+class UnsupportedZip(ResultError):
+    """The ZIP is encrypted, holds no or several entries, or uses another compression."""
+
+    code = "RESULT_UNSUPPORTED"
+
+
+class CountMismatch(ResultError):
+    """The file does not hold the number of records Zoho counted."""
+
+    code = "RECORD_COUNT_MISMATCH"
+
+
+# --- exports ---------------------------------------------------------------------------------
+
+
+class PageTokenMissing(ExportError):
+    """Zoho says there are more records but not how to go on."""
+
+    code = "PAGE_TOKEN_MISSING"
+    remedy = "Start a new export; ask Zoho's support if it fails again."
+
+
+class DeadlineExceeded(ExportError):
+    """An export was still open at its deadline."""
+
+    code = "DEADLINE_EXCEEDED"
+    remedy = "Start a new export; raise ExportDeadlineHours if the module is that large."
+
+
+class PartBusy(ExportError):
+    """Another worker looks at the part just now."""
+
+    code = "PART_BUSY"
+    retryable = True

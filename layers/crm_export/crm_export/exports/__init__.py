@@ -1,0 +1,1 @@
+"""The state of an export and the steps that move it on."""

@@ -1,0 +1,131 @@
+"""Takes a part from a finished job to an object in S3. Called by functions/result_downloader."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crm_export.errors import ExportError, PageTokenMissing, PartBusy, ZohoNotFound
+from crm_export.exports.complete import complete_export
+from crm_export.exports.failing import settle_failure
+from crm_export.exports.model import Export, ExportState, Part, PartState
+from crm_export.exports.ports import BulkReadApi, Clock, ExportStore, PartQueue, ResultStore, at
+from crm_export.observability import count, count_bytes, logger
+from crm_export.zoho.bulk_read import COMPLETED, FAILURE
+from crm_export.zoho.versions import has_page_token
+
+_MAX_ATTEMPTS = 8
+_MAX_JOBS = 3
+_RESUBMIT_DELAY = 30
+_LEASE_SECONDS = {PartState.PENDING: 60, PartState.SUBMITTED: 60, PartState.READY: 930}
+
+
+@dataclass(frozen=True)
+class DownloadServices:
+    """What downloading needs. bulk_read(account_id, owner) gives Zoho in a connection's name."""
+
+    store: ExportStore
+    submit_queue: PartQueue
+    bulk_read: Callable[[str, str], BulkReadApi]
+    results: ResultStore
+    clock: Clock
+
+
+def advance_part(services: DownloadServices, export_id: str, part_number: int) -> None:
+    """Take a part as far as it goes now: read its state, do the next step, and again.
+
+    Raises the ExportError that stopped it, after it was recorded: a retryable one leaves the part
+    where it was, any other has failed the export.
+    """
+    owner = uuid.uuid4().hex
+    while True:
+        export, part = services.store.get(export_id), services.store.get_part(export_id, part_number)
+        if export is None or part is None:
+            logger.warning("no such part to download", export_id=export_id, part=part_number)
+            return
+        if export.state is not ExportState.RUNNING or not _has_next_step(part):
+            return
+        if part.state is PartState.STORED:
+            complete_export(services.store, services.results, services.clock, export)
+            return
+        if not _step_under_lease(services, export, part, owner):
+            return
+
+
+def _has_next_step(part: Part) -> bool:
+    if part.state is PartState.PENDING:
+        return part.hinted_job_id is not None
+    return part.state is not PartState.FAILED
+
+
+def _step_under_lease(services: DownloadServices, export: Export, part: Part, owner: str) -> bool:
+    """Do one step with the part leased; tell whether there may be another."""
+    store, clock = services.store, services.clock
+    if not store.claim(part, owner, at(clock), at(clock, seconds=_LEASE_SECONDS[part.state])):
+        if part.state is PartState.READY:
+            return False  # somebody is storing it; should that fail, its own message comes again
+        raise PartBusy(f"Part {part.part} of export {part.export_id} is being looked at.", retry_after=5)
+    step = {PartState.PENDING: _adopt_job, PartState.SUBMITTED: _check_job, PartState.READY: _store_result}
+    try:
+        moved = step[part.state](services, export, part)
+    except ExportError as error:
+        left = _MAX_ATTEMPTS - part.download_attempts - 1
+        settle_failure(store, clock, export, part, error, owner=owner, attempts_left=left)
+        raise
+    if not moved:
+        store.release(part, owner, at(clock), failed=False)
+    return moved
+
+
+def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
+    """PENDING → SUBMITTED with the job a callback named, if Zoho knows it as ours."""
+    job_id = str(part.hinted_job_id)
+    try:
+        job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
+    except ZohoNotFound:
+        job = None
+    if job is None or job.module not in (None, export.module):
+        logger.warning(
+            "callback names another job", export_id=export.export_id, part=part.part, job_id=job_id
+        )
+        services.store.forget_hint(part, at(services.clock))
+        return False
+    services.store.mark_submitted(part, job_id, at(services.clock))
+    return True
+
+
+def _check_job(services: DownloadServices, export: Export, part: Part) -> bool:
+    """SUBMITTED → READY when Zoho says COMPLETED; back to PENDING when the job FAILED."""
+    store, job_id = services.store, str(part.job_id)
+    job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
+    if job.state == FAILURE:
+        if part.job_attempts + 1 >= _MAX_JOBS:
+            job.raise_failure()
+        logger.warning(
+            "job failed, making another", export_id=export.export_id, part=part.part, job_id=job_id
+        )
+        store.mark_pending_again(part, at(services.clock))
+        services.submit_queue.send(export.export_id, part.part, delay=_RESUBMIT_DELAY)
+        return True
+    if job.state != COMPLETED:
+        return False
+    if job.more_records and has_page_token(export.api_version) and not job.next_page_token:
+        raise PageTokenMissing(f"Zoho says job {job_id} has more records, but gave no next_page_token.")
+    store.mark_ready(part, job, at(services.clock))
+    return True
+
+
+def _store_result(services: DownloadServices, export: Export, part: Part) -> bool:
+    """READY → STORED. The next part goes first, so that Zoho prepares it meanwhile."""
+    if part.more_records:
+        services.submit_queue.send(export.export_id, part.part + 1)
+    key = export.part_key(part.part)
+    bulk_read = services.bulk_read(export.account_id, export.owner)
+    with bulk_read.open_result(export.api_version, str(part.job_id)) as chunks:
+        stored = services.results.store(
+            chunks, key, file_type=export.file_type, expected_records=int(part.expected_records or 0)
+        )
+    services.store.mark_stored(part, {**stored, "key": key}, at(services.clock))
+    count("RecordsStored", stored["records"])
+    count_bytes("BytesStored", stored["bytes"])
+    logger.info("part stored", export_id=export.export_id, part=part.part, records=stored["records"])
+    return True

@@ -1,0 +1,110 @@
+"""What an export and its parts are. States: see DESIGN in docs/design.md."""
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+_EXPORT_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{16}")
+
+
+class ExportState(StrEnum):
+    """RUNNING → COMPLETED | FAILED."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class PartState(StrEnum):
+    """PENDING → SUBMITTED → READY → STORED, or FAILED.
+
+    PENDING: written before Zoho is called. SUBMITTED: Zoho gave a job id. READY: Zoho says COMPLETED.
+    STORED: the object is in S3 and its record count equals Zoho's.
+    """
+
+    PENDING = "PENDING"
+    SUBMITTED = "SUBMITTED"
+    READY = "READY"
+    STORED = "STORED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a user asks for: one module, one query. Times are ISO 8601 in UTC."""
+
+    export_id: str
+    account_id: str
+    owner: str
+    module: str
+    query: dict[str, Any]  # Zoho's fields, criteria, cvid, as v3 and later write them
+    file_type: str
+    api_version: str
+    callback_base_url: str
+    requested_at: str
+    deadline_at: str
+    expires_at: int
+    state: ExportState = ExportState.RUNNING
+    completed_at: str | None = None  # set before the manifest is written: from then on it cannot fail
+    records: int | None = None
+    failure: dict[str, str] | None = None
+    fields_dropped: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def folder(self) -> str:
+        """Prefix of the export's objects in S3."""
+        return f"exports/account_id={self.account_id}/module={self.module}/export_id={self.export_id}"
+
+    @property
+    def manifest_key(self) -> str:
+        """Key of the success marker."""
+        return f"{self.folder}/manifest.json"
+
+    def part_key(self, part: int) -> str:
+        """Key of a part's object."""
+        return f"{self.folder}/part-{part:05d}.{self.file_type}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Bulk Read job of an export and the one object it becomes. `part` counts from 1."""
+
+    export_id: str
+    part: int
+    updated_at: str
+    state: PartState = PartState.PENDING
+    page_token: str | None = None  # how Zoho (v7 and later) finds this part; earlier: page = part
+    submit_attempts: int = 0
+    download_attempts: int = 0
+    job_attempts: int = 0  # jobs that Zoho ended in FAILURE
+    lease_owner: str | None = None
+    lease_until: str | None = None
+    hinted_job_id: str | None = None  # from a callback that came before the answer of "create job"
+    job_id: str | None = None
+    expected_records: int | None = None
+    more_records: bool = False
+    next_page_token: str | None = None
+    records: int | None = None
+    bytes: int | None = None
+    crc32: str | None = None
+    header: list[str] | None = None
+    key: str | None = None
+    stored_at: str | None = None
+
+
+def new_export_id(now: datetime) -> str:
+    """An id that sorts by time and cannot be guessed: 20261122T130501Z-<64 random bits>."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
+
+
+def is_export_id(value: Any) -> bool:
+    """Whether a value has the form of an export id."""
+    return isinstance(value, str) and _EXPORT_ID.fullmatch(value) is not None
+
+
+def timestamp(moment: datetime) -> str:
+    """A UTC datetime as ISO 8601 with milliseconds and Z; such strings sort by time."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

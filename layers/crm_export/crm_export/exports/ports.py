@@ -1,0 +1,104 @@
+"""What the steps of an export need from the world outside."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from crm_export.exports.model import Export, Part, timestamp
+from crm_export.zoho.bulk_read import Job, JobRequest
+
+Clock = Callable[[], datetime]  # the present, in UTC
+
+
+def at(clock: Clock, *, seconds: float = 0) -> str:
+    """The timestamp of now, or of so many seconds from now."""
+    return timestamp(clock() + timedelta(seconds=seconds))
+
+
+class ExportStore(Protocol):
+    """The state of exports. Every change is one conditional write.
+
+    A method that returns bool tells whether the state now is what the caller asked for; False means
+    somebody else moved it on: read it again.
+    """
+
+    def create(self, export: Export, first: Part) -> None: ...
+    def get(self, export_id: str) -> Export | None: ...
+    def get_part(self, export_id: str, part: int) -> Part | None: ...
+    def get_parts(self, export_id: str) -> list[Part]: ...
+    def claim(self, part: Part, owner: str, now: str, until: str) -> bool:
+        """Lease a part for one submit or download, in the state it was read in."""
+        ...
+
+    def release(self, part: Part, owner: str, now: str, *, failed: bool) -> None:
+        """End a lease early; count the attempt if it failed."""
+        ...
+
+    def forget_hint(self, part: Part, now: str) -> None:
+        """The job of the hint is not this part's."""
+        ...
+
+    def note_job(self, export_id: str, part: int, job_id: str) -> None:
+        """Keep the job id of a callback, for as long as we know none ourselves."""
+        ...
+
+    def mark_submitted(self, part: Part, job_id: str, now: str) -> bool: ...
+    def mark_ready(self, part: Part, job: Job, now: str) -> bool:
+        """READY, and where there are more records the next part PENDING, in one transaction."""
+        ...
+
+    def mark_pending_again(self, part: Part, now: str) -> bool:
+        """Zoho ended the job in FAILURE: a new job shall be made."""
+        ...
+
+    def mark_stored(self, part: Part, stored: dict[str, Any], now: str) -> bool: ...
+    def fail(self, export_id: str, part: int | None, failure: dict[str, str], now: str) -> bool:
+        """RUNNING → FAILED, never once an export is sealed."""
+        ...
+
+    def seal(self, export_id: str, completed_at: str, records: int) -> bool:
+        """All parts are stored: from now on the export can only become COMPLETED."""
+        ...
+
+    def complete(self, export_id: str) -> bool:
+        """The manifest is written: COMPLETED."""
+        ...
+
+    def list_of_account(
+        self, account_id: str, limit: int, after: dict[str, str] | None
+    ) -> tuple[list[Export], dict[str, str] | None]:
+        """Newest first; the second value continues the list, None at its end."""
+        ...
+
+    def open_export_ids(self) -> Iterator[str]: ...
+
+
+class PartQueue(Protocol):
+    """A queue of parts to look at."""
+
+    def send(self, export_id: str, part: int, *, delay: int = 0) -> None:
+        """Send {"export_id", "part"}, to arrive after `delay` seconds (at most 900)."""
+        ...
+
+
+class BulkReadApi(Protocol):
+    """Bulk Read in the name of one connection (zoho.bulk_read)."""
+
+    def create_job(self, version: str, request: JobRequest) -> str: ...
+    def get_job(self, version: str, job_id: str) -> Job: ...
+    def open_result(self, version: str, job_id: str) -> AbstractContextManager[Iterator[bytes]]: ...
+
+
+class ResultStore(Protocol):
+    """Where results go: S3."""
+
+    def store(
+        self, chunks: Iterable[bytes], key: str, *, file_type: str, expected_records: int
+    ) -> dict[str, Any]:
+        """Unzip, count, verify, store; return records, bytes, crc32, header. Raises ResultError."""
+        ...
+
+    def put_manifest(self, key: str, manifest: dict[str, Any]) -> None:
+        """Write the manifest unless it is there."""
+        ...

@@ -1,0 +1,60 @@
+"""The submit and the download queue. A message is {"export_id", "part"}; all else is in the table."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from crm_export.errors import ExportError
+from crm_export.observability import logger
+
+_FIRST_DELAY = 15
+_LONGEST_DELAY = 900
+
+
+class SqsPartQueue:
+    """PartQueue (ports) over SQS."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, export_id: str, part: int, *, delay: int = 0) -> None:
+        """See PartQueue."""
+        body = json.dumps({"export_id": export_id, "part": part})
+        self._client.send_message(
+            QueueUrl=self._url, MessageBody=body, DelaySeconds=min(delay, _LONGEST_DELAY)
+        )
+
+    def postpone(self, receipt_handle: str, seconds: int) -> None:
+        """Let a message come again after so many seconds."""
+        self._client.change_message_visibility(
+            QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+        )
+
+
+def retry_delay(error: ExportError, attempt: int) -> int:
+    """Seconds to wait before attempt + 1: what the error says, else 15, 30, 60 ... up to 900."""
+    return min(error.retry_after or _FIRST_DELAY * 2 ** min(attempt - 1, 6), _LONGEST_DELAY)
+
+
+def consume(event: dict[str, Any], queue: SqsPartQueue, handle: Callable[[str, int], None]) -> dict[str, Any]:
+    """Handle each message of an SQS event; return the batch item failures.
+
+    A retryable error sends its message back for later. Any other ExportError is final: `handle` has
+    recorded it in the export. Unknown exceptions are not caught: they must reach Lambda's error metric,
+    and the queue brings the messages again.
+    """
+    failures = []
+    for record in event["Records"]:
+        message = json.loads(record["body"])
+        try:
+            handle(message["export_id"], message["part"])
+        except ExportError as error:
+            if not error.retryable:
+                logger.error("part ended", code=error.code, reason=error.message, **message)
+                continue
+            delay = retry_delay(error, int(record["attributes"]["ApproximateReceiveCount"]))
+            logger.warning("part postponed", code=error.code, reason=error.message, delay=delay, **message)
+            queue.postpone(record["receiptHandle"], delay)
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}

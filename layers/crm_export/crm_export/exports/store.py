@@ -1,0 +1,354 @@
+"""The state of exports in one DynamoDB table: item META and items PART#00001 under EXPORT#<id>.
+
+Every transition is one conditional write, and is asked so that asking twice does no harm: boto3
+repeats a write whose answer was lost.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from decimal import Decimal
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from crm_export.exports.model import Export, ExportState, Part, PartState
+from crm_export.zoho.bulk_read import Job
+
+_OPEN = "OPEN"
+_JSON_FIELDS = {"query", "failure", "fields_dropped", "header"}
+_EXPORT_FIELDS = [field.name for field in fields(Export)]
+_PART_FIELDS = [field.name for field in fields(Part)]
+_NO_LEASE = "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner)"
+
+
+def _key(export_id: str, part: int | None = None) -> dict[str, dict[str, str]]:
+    sk = "META" if part is None else f"PART#{part:05d}"
+    return {"pk": {"S": f"EXPORT#{export_id}"}, "sk": {"S": sk}}
+
+
+def _typed(values: dict[str, Any]) -> dict[str, Any]:
+    serialize = TypeSerializer().serialize
+    return {
+        name: serialize(json.dumps(value) if name in _JSON_FIELDS else value)
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _untyped(item: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    deserialize = TypeDeserializer().deserialize
+    values: dict[str, Any] = {}
+    for name in names:
+        if name not in item:
+            continue
+        value = deserialize(item[name])
+        if name in _JSON_FIELDS:
+            value = json.loads(value)
+        values[name] = int(value) if isinstance(value, Decimal) else value
+    return values
+
+
+def _export(item: dict[str, Any]) -> Export:
+    values = _untyped(item, _EXPORT_FIELDS)
+    return Export(**{**values, "state": ExportState(values["state"])})
+
+
+def _part(item: dict[str, Any]) -> Part:
+    values = _untyped(item, _PART_FIELDS)
+    return Part(**{**values, "state": PartState(values["state"])})
+
+
+class DynamoExportStore:
+    """ExportStore (ports) over the exports table. Reads are strongly consistent."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def get(self, export_id: str) -> Export | None:
+        """The export, or None."""
+        item = self._get(_key(export_id))
+        return _export(item) if item else None
+
+    def get_part(self, export_id: str, part: int) -> Part | None:
+        """The part, or None."""
+        item = self._get(_key(export_id, part))
+        return _part(item) if item else None
+
+    def get_parts(self, export_id: str) -> list[Part]:
+        """All parts, in order."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :part)",
+            ExpressionAttributeValues={":pk": {"S": f"EXPORT#{export_id}"}, ":part": {"S": "PART#"}},
+            ConsistentRead=True,
+        )
+        return [_part(item) for page in pages for item in page["Items"]]
+
+    def list_of_account(
+        self, account_id: str, limit: int, after: dict[str, str] | None
+    ) -> tuple[list[Export], dict[str, str] | None]:
+        """See ExportStore. `after` is {"requested_at", "export_id"} of the last one seen."""
+        start: dict[str, Any] = {}
+        if after:
+            start["ExclusiveStartKey"] = {
+                **_key(after["export_id"]),
+                **_typed({"account_id": account_id, "requested_at": after["requested_at"]}),
+            }
+        answer = self._client.query(
+            TableName=self._table,
+            IndexName="by-account",
+            KeyConditionExpression="account_id = :account",
+            ExpressionAttributeValues={":account": {"S": account_id}},
+            ScanIndexForward=False,
+            Limit=limit,
+            **start,
+        )
+        exports = [_export(item) for item in answer["Items"]]
+        if not answer.get("LastEvaluatedKey") or not exports:
+            return exports, None
+        last = exports[-1]
+        return exports, {"requested_at": last.requested_at, "export_id": last.export_id}
+
+    def open_export_ids(self) -> Iterator[str]:
+        """Ids of all exports that are RUNNING, oldest first."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName="open",
+            KeyConditionExpression="#open = :open",
+            ExpressionAttributeNames={"#open": "open"},
+            ExpressionAttributeValues={":open": {"S": _OPEN}},
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield item["pk"]["S"].removeprefix("EXPORT#")
+
+    # --- an export ---------------------------------------------------------------------------
+
+    def create(self, export: Export, first: Part) -> None:
+        """Write a new export and its first part."""
+        meta = {**_key(export.export_id), **_typed(asdict(export)), "open": {"S": _OPEN}}
+        self._transact(
+            [{"Put": {"Item": meta}}, {"Put": {"Item": self._part_item(first, export.expires_at)}}]
+        )
+
+    def seal(self, export_id: str, completed_at: str, records: int) -> bool:
+        """See ExportStore."""
+        return self._update(
+            _key(export_id),
+            "SET completed_at = if_not_exists(completed_at, :completed_at), records = :records",
+            "#state = :RUNNING",
+            {":completed_at": completed_at, ":records": records, ":RUNNING": ExportState.RUNNING},
+        )
+
+    def complete(self, export_id: str) -> bool:
+        """See ExportStore."""
+        return self._update(
+            _key(export_id),
+            "SET #state = :COMPLETED REMOVE #open",
+            "#state = :RUNNING AND attribute_exists(completed_at)",
+            {":COMPLETED": ExportState.COMPLETED, ":RUNNING": ExportState.RUNNING},
+            names={"#open": "open"},
+        )
+
+    def fail(self, export_id: str, part: int | None, failure: dict[str, str], now: str) -> bool:
+        """See ExportStore. `part`, where known, becomes FAILED too."""
+        failed = self._update(
+            _key(export_id),
+            "SET #state = :FAILED, failure = :failure, completed_at = :now REMOVE #open",
+            "#state = :RUNNING AND attribute_not_exists(completed_at)",
+            {
+                ":FAILED": ExportState.FAILED,
+                ":RUNNING": ExportState.RUNNING,
+                ":failure": json.dumps(failure),
+                ":now": now,
+            },
+            names={"#open": "open"},
+        )
+        if failed and part is not None:
+            self._update(
+                _key(export_id, part),
+                "SET #state = :FAILED, updated_at = :now",
+                "#state <> :STORED",
+                {":FAILED": PartState.FAILED, ":STORED": PartState.STORED, ":now": now},
+            )
+        return failed
+
+    # --- a part ------------------------------------------------------------------------------
+
+    def claim(self, part: Part, owner: str, now: str, until: str) -> bool:
+        """See ExportStore."""
+        return self._update(
+            _key(part.export_id, part.part),
+            "SET lease_owner = :owner, lease_until = :until, updated_at = :now",
+            f"#state = :state AND {_NO_LEASE}",
+            {":owner": owner, ":until": until, ":now": now, ":state": part.state},
+        )
+
+    def release(self, part: Part, owner: str, now: str, *, failed: bool) -> None:
+        """See ExportStore."""
+        attempts = "submit_attempts" if part.state is PartState.PENDING else "download_attempts"
+        self._update(
+            _key(part.export_id, part.part),
+            f"SET updated_at = :now ADD {attempts} :failed REMOVE lease_owner, lease_until",
+            "#state = :state AND lease_owner = :owner",
+            {":now": now, ":failed": int(failed), ":state": part.state, ":owner": owner},
+        )
+
+    def forget_hint(self, part: Part, now: str) -> None:
+        """See ExportStore."""
+        self._update(
+            _key(part.export_id, part.part),
+            "SET updated_at = :now REMOVE hinted_job_id",
+            "#state = :PENDING AND hinted_job_id = :job",
+            {":now": now, ":PENDING": PartState.PENDING, ":job": part.hinted_job_id},
+        )
+
+    def note_job(self, export_id: str, part: int, job_id: str) -> None:
+        """See ExportStore."""
+        self._update(
+            _key(export_id, part),
+            "SET hinted_job_id = :job",
+            "#state = :PENDING",
+            {":job": job_id, ":PENDING": PartState.PENDING},
+        )
+
+    def mark_submitted(self, part: Part, job_id: str, now: str) -> bool:
+        """PENDING → SUBMITTED."""
+        return self._update(
+            _key(part.export_id, part.part),
+            "SET #state = :SUBMITTED, job_id = :job, updated_at = :now "
+            "REMOVE lease_owner, lease_until, hinted_job_id",
+            "#state = :PENDING OR (#state = :SUBMITTED AND job_id = :job)",
+            {
+                ":PENDING": PartState.PENDING,
+                ":SUBMITTED": PartState.SUBMITTED,
+                ":job": job_id,
+                ":now": now,
+            },
+        )
+
+    def mark_ready(self, part: Part, job: Job, now: str) -> bool:
+        """SUBMITTED → READY, and the next part PENDING where there are more records."""
+        facts: dict[str, Any] = {":expected": job.count, ":more": job.more_records}
+        token = ", next_page_token = :token" if job.next_page_token else ""
+        if job.next_page_token:
+            facts[":token"] = job.next_page_token
+        ready = self._update_request(
+            _key(part.export_id, part.part),
+            f"SET #state = :READY, expected_records = :expected, more_records = :more{token}, "
+            "updated_at = :now REMOVE lease_owner, lease_until",
+            "#state = :SUBMITTED AND job_id = :job",
+            {
+                **facts,
+                ":READY": PartState.READY,
+                ":SUBMITTED": PartState.SUBMITTED,
+                ":job": job.job_id,
+                ":now": now,
+            },
+        )
+        writes: list[dict[str, Any]] = [{"Update": ready}]
+        if job.more_records:
+            following = Part(part.export_id, part.part + 1, now, page_token=job.next_page_token)
+            export = self._get(_key(part.export_id)) or {}
+            item = self._part_item(following, int(export["expires_at"]["N"]))
+            writes.append({"Put": {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"}})
+        return self._transact(writes)
+
+    def mark_pending_again(self, part: Part, now: str) -> bool:
+        """SUBMITTED → PENDING, without the job that failed."""
+        return self._update(
+            _key(part.export_id, part.part),
+            "SET #state = :PENDING, updated_at = :now ADD job_attempts :one "
+            "REMOVE job_id, hinted_job_id, lease_owner, lease_until",
+            "#state = :SUBMITTED AND job_id = :job",
+            {
+                ":PENDING": PartState.PENDING,
+                ":SUBMITTED": PartState.SUBMITTED,
+                ":job": part.job_id,
+                ":now": now,
+                ":one": 1,
+            },
+        )
+
+    def mark_stored(self, part: Part, stored: dict[str, Any], now: str) -> bool:
+        """READY → STORED with records, bytes, crc32, header and key."""
+        return self._update(
+            _key(part.export_id, part.part),
+            "SET #state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, "
+            "header = :header, #key = :key, stored_at = :now, updated_at = :now "
+            "REMOVE lease_owner, lease_until",
+            "#state = :READY AND job_id = :job",
+            {
+                ":STORED": PartState.STORED,
+                ":READY": PartState.READY,
+                ":job": part.job_id,
+                ":records": stored["records"],
+                ":bytes": stored["bytes"],
+                ":crc32": stored["crc32"],
+                ":header": json.dumps(stored["header"]),
+                ":key": stored["key"],
+                ":now": now,
+            },
+            names={"#bytes": "bytes", "#key": "key"},
+        )
+
+    # --- DynamoDB ----------------------------------------------------------------------------
+
+    def _part_item(self, part: Part, expires_at: int) -> dict[str, Any]:
+        values = {**asdict(part), "expires_at": expires_at}
+        return {**_key(part.export_id, part.part), **_typed(values)}
+
+    def _get(self, key: dict[str, Any]) -> dict[str, Any] | None:
+        answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        item: dict[str, Any] | None = answer.get("Item")
+        return item
+
+    def _update_request(
+        self,
+        key: dict[str, Any],
+        update: str,
+        condition: str,
+        values: dict[str, Any],
+        names: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        serialize = TypeSerializer().serialize
+        return {
+            "TableName": self._table,
+            "Key": key,
+            "UpdateExpression": update,
+            "ConditionExpression": f"attribute_exists(pk) AND ({condition})",
+            "ExpressionAttributeNames": {"#state": "state", **(names or {})},
+            "ExpressionAttributeValues": {name: serialize(value) for name, value in values.items()},
+        }
+
+    def _update(
+        self,
+        key: dict[str, Any],
+        update: str,
+        condition: str,
+        values: dict[str, Any],
+        names: dict[str, str] | None = None,
+    ) -> bool:
+        try:
+            self._client.update_item(**self._update_request(key, update, condition, values, names))
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _transact(self, writes: list[dict[str, Any]]) -> bool:
+        for write in writes:
+            for request in write.values():
+                request.setdefault("TableName", self._table)
+        try:
+            self._client.transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            reasons = error.response.get("CancellationReasons", [])
+            if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+                return False
+            raise
+        return True

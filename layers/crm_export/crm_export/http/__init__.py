@@ -1,0 +1,1 @@
+"""What API Gateway's requests and our answers look like."""

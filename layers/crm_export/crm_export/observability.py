@@ -1,0 +1,40 @@
+"""Logs and metrics of all functions. Never log an event, a URL or a body whole: they carry secrets."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+type Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
+
+logger = Logger()
+# One `service` for all functions, so that an alarm needs one dimension.
+metrics = Metrics(service="zoho-crm-export")
+
+
+def count(name: str, value: float = 1) -> None:
+    """Add to a metric of the stack's namespace."""
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+def count_bytes(name: str, value: float) -> None:
+    """Add to a metric in bytes."""
+    metrics.add_metric(name=name, unit=MetricUnit.Bytes, value=value)
+
+
+def observed(handler: Handler) -> Handler:
+    """Give a handler's log lines their request id, and write its metrics out at the end, failed or not."""
+
+    @wraps(handler)
+    def with_metrics(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        try:
+            return handler(event, context)
+        finally:
+            if metrics.metric_set:  # flushing none would log a warning each time
+                metrics.flush_metrics()
+
+    entry: Handler = logger.inject_lambda_context(with_metrics, clear_state=True)
+    return entry

@@ -1,0 +1,59 @@
+"""Counts the records of a CSV as it passes by (RFC 4180: a newline within quotes is no record's end)."""
+
+import csv
+import re
+
+from crm_export.errors import CorruptZip
+
+_LONGEST_HEADER = 1024 * 1024
+_BLANK_LINE = re.compile(rb"\n(?=\n)")
+
+
+class CsvCounter:
+    """Feed it the bytes; then `finish`."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._quoted = False
+        self._last = b"\n"  # the last byte outside quotes: a line begins
+        self._header_bytes = bytearray()
+        self._header: list[str] | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        if self._header is None:
+            self._read_header(chunk)
+        pieces = chunk.split(b'"')
+        # Every other piece lies outside quotes; a quote stays as the mark that a line is not blank.
+        outside = b'"'.join(pieces[self._quoted :: 2])
+        if self._quoted:
+            outside = b'"' + outside
+        self._quoted ^= not len(pieces) % 2
+        seen = self._last + outside.replace(b"\r", b"")
+        self._lines += seen.count(b"\n", 1) - len(_BLANK_LINE.findall(seen))
+        self._last = seen[-1:]
+
+    def finish(self) -> tuple[int, list[str]]:
+        """Number of records, and the names of the header. Raises CorruptZip for an unterminated quote."""
+        if self._quoted:
+            raise CorruptZip("The CSV ends within a quoted field.")
+        lines = self._lines + (self._last != b"\n")
+        if self._header is None:
+            self._header = _names(self._header_bytes) if self._header_bytes else []
+        return max(lines - 1, 0), self._header
+
+    def _read_header(self, chunk: bytes) -> None:
+        self._header_bytes += chunk
+        end = self._header_bytes.find(b"\n")
+        if end >= 0:
+            self._header = _names(self._header_bytes[:end])
+            self._header_bytes.clear()
+        elif len(self._header_bytes) > _LONGEST_HEADER:
+            raise CorruptZip("The CSV has no header line within its first MiB.")
+
+
+def _names(line: bytes | bytearray) -> list[str]:
+    try:
+        return next(csv.reader([line.decode("utf-8-sig").rstrip("\r\n")]), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorruptZip(f"The header of the CSV cannot be read: {error}.") from error

@@ -1,0 +1,1 @@
+"""All that knows Zoho's wire format. Knows nothing of AWS."""

@@ -1,0 +1,155 @@
+"""Bulk Read jobs: create, read their state, open their result.
+
+https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/overview.html
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from crm_export.errors import ZohoJobFailed, ZohoUnavailable
+from crm_export.zoho import versions
+from crm_export.zoho.client import ZohoClient
+from crm_export.zoho.responses import parse_json
+
+COMPLETED = "COMPLETED"
+FAILURE = "FAILURE"
+# A result is prepared before it is sent; between two bytes there may be a pause.
+_RESULT_TIMEOUT = (3.05, 60.0)
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What one Bulk Read job shall read: a page of a query, or what follows a page token."""
+
+    module: str
+    query: dict[str, Any]  # fields, criteria, cvid, as v3 and later write them
+    file_type: str
+    page: int
+    page_token: str | None
+    callback_url: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as Zoho tells of it. `count` and what follows are known once it is COMPLETED."""
+
+    job_id: str
+    state: str
+    module: str | None = None
+    page: int | None = None
+    count: int = 0
+    more_records: bool = False
+    next_page_token: str | None = None
+    failure_code: str | None = None
+    failure_message: str | None = None
+
+    def raise_failure(self) -> None:
+        """Raise ZohoJobFailed with what Zoho said."""
+        raise ZohoJobFailed(
+            f"Zoho ended Bulk Read job {self.job_id} in FAILURE "
+            f"({self.failure_code or 'no code'}: {self.failure_message or 'no message'}).",
+            zoho_code=self.failure_code,
+        )
+
+
+def _criteria(version: str, criteria: dict[str, Any]) -> dict[str, Any]:
+    """Criteria in the version's own words: v2 has `api_name` where later ones have `field.api_name`."""
+    if "group" in criteria:
+        return {**criteria, "group": [_criteria(version, member) for member in criteria["group"]]}
+    field = criteria.get("field")
+    if versions.module_is_object(version) or not isinstance(field, dict):
+        return criteria
+    rest = {key: value for key, value in criteria.items() if key != "field"}
+    return {"api_name": field.get("api_name"), **rest}
+
+
+def job_body(version: str, request: JobRequest) -> dict[str, Any]:
+    """The JSON body of "create job" in a version's wire format."""
+    body: dict[str, Any] = {"callback": {"url": request.callback_url, "method": "post"}}
+    if request.page_token:
+        # The token stands for the whole query; Zoho's own sample sends it alone.
+        body["query"] = {"page_token": request.page_token}
+    else:
+        query = {**request.query, "page": request.page}
+        if "criteria" in query:
+            query["criteria"] = _criteria(version, query["criteria"])
+        as_object = versions.module_is_object(version)
+        body["query"] = {"module": {"api_name": request.module} if as_object else request.module, **query}
+    if request.file_type != "csv":
+        body["file_type"] = request.file_type
+    return body
+
+
+class BulkRead:
+    """Bulk Read in the name of one connection. `version` is that of the export."""
+
+    def __init__(self, client: ZohoClient) -> None:
+        self._client = client
+
+    def create_job(self, version: str, request: JobRequest) -> str:
+        """Create a job; return its id."""
+        path = f"/crm/bulk/{version}/read"
+        response = self._client.request("POST", path, json=job_body(version, request))
+        answer = _first_datum(response.content, f"POST {path}")
+        details = answer.get("details")
+        job_id = details.get("id") if isinstance(details, dict) else None
+        if answer.get("status") == "error" or not is_job_id(job_id):
+            raise ZohoUnavailable(f"Zoho answered POST {path} without a job id ({answer.get('code')}).")
+        return str(job_id)
+
+    def get_job(self, version: str, job_id: str) -> Job:
+        """A job's state. Raises ZohoNotFound where there is no such job."""
+        path = f"/crm/bulk/{version}/read/{job_id}"
+        return parse_job(_first_datum(self._client.request("GET", path).content, f"GET {path}"), job_id)
+
+    def open_result(self, version: str, job_id: str) -> AbstractContextManager[Iterator[bytes]]:
+        """The result ZIP of a COMPLETED job as chunks. Raises ZohoNotFound when it is gone."""
+        return self._client.stream(f"/crm/bulk/{version}/read/{job_id}/result", timeout=_RESULT_TIMEOUT)
+
+
+def is_job_id(value: Any) -> bool:
+    """Whether a value can be a job id: some digits. It becomes part of a path, so nothing else."""
+    return isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 40  # noqa: PLR2004
+
+
+def callback_job_id(body: Any) -> str | None:
+    """The job id of a callback, in the documented shape (`data[].id`) or the flat one (`job_id`)."""
+    if not isinstance(body, dict):
+        return None
+    data = body.get("data")
+    datum = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else body
+    job_id = datum.get("id", datum.get("job_id"))
+    return job_id if is_job_id(job_id) else None
+
+
+def parse_job(datum: dict[str, Any], job_id: str) -> Job:
+    """A job from one member of `data`. A COMPLETED one must tell its count."""
+    state, result = datum.get("state"), datum.get("result")
+    result = result if isinstance(result, dict) else {}
+    query = datum.get("query") if isinstance(datum.get("query"), dict) else {}
+    module = query.get("module") if query else None
+    error = result.get("error_message")
+    error = error if isinstance(error, dict) else {}
+    if not isinstance(state, str) or (state == COMPLETED and not isinstance(result.get("count"), int)):
+        raise ZohoUnavailable(f"Zoho told no state, or no count, of job {job_id}.")
+    return Job(
+        job_id=job_id,
+        state=state,
+        module=module.get("api_name") if isinstance(module, dict) else module,
+        page=result.get("page") if isinstance(result.get("page"), int) else None,
+        count=result.get("count", 0) if state == COMPLETED else 0,
+        more_records=result.get("more_records") is True,
+        next_page_token=result.get("next_page_token") or None,
+        failure_code=error.get("code"),
+        failure_message=error.get("message"),
+    )
+
+
+def _first_datum(body: bytes, what: str) -> dict[str, Any]:
+    answer = parse_json(body)
+    data = answer.get("data") if isinstance(answer, dict) else None
+    if not (isinstance(data, list) and data and isinstance(data[0], dict)):
+        raise ZohoUnavailable(f"Zoho answered {what} without data.")
+    return data[0]

@@ -1,0 +1,97 @@
+"""Zoho's token endpoint: a refresh token becomes an access token.
+
+https://www.zoho.com/crm/developer/docs/api/v8/refresh.html
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoError, ZohoThrottled, ZohoUnavailable
+from crm_export.zoho.responses import parse_json, retry_after_seconds
+from crm_export.zoho.transport import send
+
+_THROTTLED_SECONDS = 120
+_OK = 200
+
+
+@dataclass(frozen=True)
+class ZohoClientCredentials:
+    """Client id and secret of the API client registered at Zoho."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """An access token and the seconds it lives, counted from its issue."""
+
+    value: str = field(repr=False)
+    expires_in: float
+
+
+def refresh_access_token(
+    session: requests.Session, accounts_server: str, credentials: ZohoClientCredentials, refresh_token: str
+) -> AccessToken:
+    """Ask for a new access token.
+
+    Raises TokenInvalidated (the refresh token is dead), ZohoClientRejected (our client id or secret),
+    ZohoThrottled (10 tokens in 10 minutes), ZohoUnavailable, ZohoTimeout.
+    """
+    response = send(
+        session,
+        "POST",
+        f"{accounts_server}/oauth/v2/token",
+        # In the body, not the query string, where proxies would log the secret.
+        data={
+            "grant_type": "refresh_token",
+            "client_id": credentials.client_id,
+            "client_secret": credentials.client_secret,
+            "refresh_token": refresh_token,
+        },
+    )
+    body = parse_json(response.content)
+    if isinstance(body, dict) and response.status_code == _OK and isinstance(body.get("access_token"), str):
+        return AccessToken(body["access_token"], _lifetime(body))
+    raise _token_error(response, body if isinstance(body, dict) else {})
+
+
+def _lifetime(body: dict[str, Any]) -> float:
+    """`expires_in` is seconds, or milliseconds beside `expires_in_sec`."""
+    seconds = body.get("expires_in_sec", body.get("expires_in", 3600))
+    try:
+        return float(seconds)
+    except (TypeError, ValueError):
+        return 3600.0
+
+
+def _token_error(response: requests.Response, body: dict[str, Any]) -> ZohoError | TokenInvalidated:
+    """Zoho gives errors as HTTP 200 too, so the body decides; by its code, as its words are translated."""
+    status, code = response.status_code, body.get("error")
+    known = code if isinstance(code, str) else None
+    if known == "invalid_code":
+        return TokenInvalidated("TOKEN_INVALIDATED")
+    if known in {"invalid_client", "invalid_client_secret"}:
+        return ZohoClientRejected(
+            f"Zoho's token endpoint rejected this deployment's client id or secret ({known}).",
+            zoho_code=known,
+            http_status=status,
+        )
+    if (
+        status == requests.codes.too_many_requests
+        or known == "Access Denied"
+        or body.get("status") == "failure"
+    ):
+        return ZohoThrottled(
+            "Zoho gives no more access tokens for this connection for now (too many requests continuously).",
+            zoho_code=known,
+            http_status=status,
+            retry_after=retry_after_seconds(response.headers) or _THROTTLED_SECONDS,
+        )
+    return ZohoUnavailable(
+        f"Zoho's token endpoint answered HTTP {status} ({known or 'no error code'}).",
+        zoho_code=known,
+        http_status=status,
+    )

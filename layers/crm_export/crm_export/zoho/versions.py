@@ -1,0 +1,19 @@
+"""Zoho's API versions and what differs between them."""
+
+SUPPORTED = ("v2", "v2.1", "v3", "v4", "v5", "v6", "v7", "v8")
+
+
+def version_number(version: str) -> tuple[int, int]:
+    """`v2.1` -> (2, 1), so that versions compare."""
+    major, _, minor = version.removeprefix("v").partition(".")
+    return int(major), int(minor or 0)
+
+
+def module_is_object(version: str) -> bool:
+    """From v2.1 on `query.module` is `{"api_name": ...}` and a criterion has `field.api_name`."""
+    return version_number(version) >= (2, 1)
+
+
+def has_page_token(version: str) -> bool:
+    """From v7 on a Bulk Read goes on by `page_token`."""
+    return version_number(version) >= (7, 0)

@@ -1,0 +1,203 @@
+"""The functions in this process, over the real template's resources on moto and the Zoho simulator.
+
+Handlers get their own environment from the deployed template. Queues are pumped by the test, so that
+every order of events can be tried.
+"""
+
+import importlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from crm_export import wiring
+from local.stack.aws import REGION, LocalAws
+from local.stack.deploy import Deployment, deploy
+from local.stack.functions import lambda_variables
+from local.stack.pollers import build_event
+from local.stack.processes import REPOSITORY, Child
+from local.stack.template import load_template
+from local.zoho.server import Simulator, SimulatorConfig, start_simulator
+from tests.support.http import http_event
+
+API_URL = "https://api.example.com"
+FOLDERS = {
+    "ExportHandler": "export_handler",
+    "BulkReadSubmitter": "bulk_read_submitter",
+    "CallbackReceiver": "callback_receiver",
+    "ResultDownloader": "result_downloader",
+    "ExportReconciler": "export_reconciler",
+}
+CONSUMERS = {"SubmitQueue": "BulkReadSubmitter", "DownloadQueue": "ResultDownloader"}
+
+
+def forget_containers() -> None:
+    """Begin anew, as a new container would, but for the AWS clients, which take long to make."""
+    for name, factory in vars(wiring).items():
+        if hasattr(factory, "cache_clear") and name != "aws":
+            factory.cache_clear()
+
+
+class Context:
+    """What our handlers read of a LambdaContext."""
+
+    function_name = "test"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:test"
+    aws_request_id = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+@dataclass
+class World:
+    """The deployed stack and Zoho, for one test with an account of its own."""
+
+    deployment: Deployment
+    aws: LocalAws
+    zoho: Simulator
+    monkeypatch: pytest.MonkeyPatch
+    account: str = field(default_factory=lambda: f"acct-{uuid.uuid4().hex[:8]}")
+    owner: str = "user-1"
+    exports: set[str] = field(default_factory=set)
+
+    def store_connection(self, **changes: Any) -> None:
+        """Store the account's connection; `changes` replace keys of its token."""
+        token = {"refresh_token": f"1000.{self.account}", "api_domain": self.zoho.url, **changes}
+        self.zoho.config.refresh_tokens.add(token["refresh_token"])
+        document = {"account_id": self.account, "owner": self.owner, "token": token}
+        self.aws.client("secretsmanager").create_secret(
+            Name=f"zoho-crm-export/connections/{self.account}/{self.owner}", SecretString=json.dumps(document)
+        )
+
+    def invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
+        """Call a function's handler with the environment the template gives it, as a new container."""
+        variables = lambda_variables(self.deployment.functions[function], "stream", "none", REGION)
+        with self.monkeypatch.context() as patch:
+            for name, value in {**variables, "AWS_ENDPOINT_URL": self.aws.url}.items():
+                if name not in ("PYTHONPATH", "TZ"):
+                    patch.setenv(name, value)
+            patch.setenv("AWS_ACCESS_KEY_ID", "test")
+            patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+            forget_containers()
+            handler = importlib.import_module(f"functions.{FOLDERS[function]}.app").lambda_handler
+            return json.loads(json.dumps(handler(event, Context())))
+
+    def http(self, function: str, method: str, path: str, **event: Any) -> tuple[int, dict[str, Any]]:
+        """Send an HTTP request to a function as the account's caller; return status and body."""
+        claims = {"account_id": self.account, "uid": self.owner}
+        answer = self.invoke(function, http_event(method, path, **{"claims": claims, **event}))
+        return answer["statusCode"], json.loads(answer["body"])
+
+    def start(self, export_type: str = "contacts", **body: Any) -> str:
+        """Start an export; return its id."""
+        path = f"/v1/e/zoho/bulk-read/{export_type}"
+        status, answer = self.http("BulkReadSubmitter", "POST", path, body=json.dumps(body) if body else None)
+        assert status == 202, answer
+        self.exports.add(answer["data"]["export_id"])
+        return answer["data"]["export_id"]
+
+    def export(self, export_id: str) -> dict[str, Any]:
+        """GET an export."""
+        status, answer = self.http("BulkReadSubmitter", "GET", f"/v1/e/zoho/bulk-read/exports/{export_id}")
+        assert status == 200, answer
+        return answer["data"]
+
+    def callback(self, url: str, body: str) -> tuple[int, dict[str, Any]]:
+        """Post a body to a callback URL, without a token."""
+        return self.http("CallbackReceiver", "POST", url.removeprefix(API_URL), body=body, claims=None)
+
+    def callback_urls(self) -> list[str]:
+        """The callback URLs Zoho was given, in order."""
+        creations = self.zoho.journal.requests("/read$", "POST")
+        return [json.loads(request["body"])["callback"]["url"] for request in creations]
+
+    def receive(self, queue: str) -> list[dict[str, Any]]:
+        """Take the messages of this test's exports that a queue holds now."""
+        client, url = self.aws.client("sqs"), self.deployment.queues[queue]
+        answer = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
+        messages = answer.get("Messages", [])
+        ours = [item for item in messages if json.loads(item["Body"]).get("export_id") in self.exports]
+        for message in messages:
+            if message not in ours:  # left by another test
+                client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return ours
+
+    def pump(self, queue: str) -> list[list[str]]:
+        """Hand the messages of a queue to its function once; return the failures of each."""
+        failures = []
+        client, url = self.aws.client("sqs"), self.deployment.queues[queue]
+        for message in self.receive(queue):
+            event = build_event([message], f"arn:aws:sqs:{REGION}:123456789012:{queue}", REGION)
+            failed = self.invoke(CONSUMERS[queue], event)["batchItemFailures"]
+            if not failed:
+                client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            failures.append(failed)
+        return failures
+
+    def objects(self, export_id: str) -> dict[str, bytes]:
+        """The export's objects in S3, by the last part of their key."""
+        s3, bucket = self.aws.client("s3"), self.deployment.outputs["ResultsBucketName"]
+        prefix = f"exports/account_id={self.account}/"
+        keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
+        return {
+            key.rpartition("/")[2]: s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            for key in keys
+            if f"export_id={export_id}/" in key
+        }
+
+    def set_item(self, export_id: str, sort_key: str, **values: dict[str, str] | None) -> None:
+        """Change attributes of an item behind the functions' back; None removes one."""
+        self.aws.client("dynamodb").update_item(
+            TableName=self.deployment.outputs["ExportsTableName"],
+            Key={"pk": {"S": f"EXPORT#{export_id}"}, "sk": {"S": sort_key}},
+            AttributeUpdates={
+                name: {"Value": value} if value else {"Action": "DELETE"} for name, value in values.items()
+            },
+        )
+
+
+@pytest.fixture(scope="session")
+def zoho_server() -> Iterator[Simulator]:
+    config = SimulatorConfig(tokens_per_window=10_000, active_tokens=10_000, downloads_per_minute=0)
+    with start_simulator(config) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="session")
+def deployed(zoho_server: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    moto = Child("local.stack.aws_server", log=tmp_path_factory.mktemp("aws") / "aws.log")
+    try:
+        aws = LocalAws(moto.wait_for_url())
+        ours = {
+            "ZohoClientId": zoho_server.config.client_id,
+            "ZohoClientSecret": zoho_server.config.client_secret,
+            "TrustedZohoOrigins": zoho_server.url,
+            "CallbackBaseUrl": API_URL,
+        }
+        yield deploy(load_template(REPOSITORY / "template.yaml", ours, {}), aws, API_URL), aws
+    finally:
+        moto.stop()
+
+
+@pytest.fixture
+def world(zoho_server: Simulator, deployed: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    deployment, aws = deployed
+    zoho_server.journal.clear()
+    zoho_server.simulation.faults.clear()
+    settings = zoho_server.config.public()
+    zoho_server.config.patch(
+        {"callback_mode": "never", "added_seconds": 0.0, "queued_seconds": 0.0, "in_progress_seconds": 0.0}
+    )
+    world = World(deployment, aws, zoho_server, monkeypatch)
+    world.store_connection()
+    yield world
+    zoho_server.config.patch({name: value for name, value in settings.items() if name != "refresh_tokens"})
+    for export_id in world.exports:  # leave none open for the next test's reconciler
+        world.set_item(export_id, "META", open=None)
+    assert "AWS_LAMBDA_FUNCTION_NAME" not in os.environ

@@ -1,0 +1,122 @@
+"""GET /v1/e/zoho/export/{type}: the seed's contract."""
+
+import pytest
+
+
+def get(world, export_type, **event):
+    return world.http("ExportHandler", "GET", f"/v1/e/zoho/export/{export_type}", **event)
+
+
+@pytest.mark.parametrize(
+    ("export_type", "module"),
+    [("contacts", "Contacts"), ("accounts", "Accounts"), ("deals", "Deals"), ("notes", "Notes")],
+)
+def test_a_page_of_each_type(world, export_type, module):
+    status, answer = get(world, export_type, query={"page": "2", "limit": "20"})
+    assert status == 200
+    assert (answer["success"], answer["message"], len(answer["data"])) == (True, "Received Information", 20)
+    assert (
+        answer["pagination"].items() >= {"page": 2, "per_page": 20, "count": 20, "more_records": True}.items()
+    )
+    (request,) = world.zoho.journal.requests("/crm/", "GET")
+    assert request["path"] == f"/crm/v2/{module}"
+
+
+def test_page_1_of_10_records_is_the_default(world):
+    status, answer = get(world, "contacts")
+    assert status == 200
+    assert (answer["pagination"]["page"], answer["pagination"]["per_page"], len(answer["data"])) == (
+        1,
+        10,
+        10,
+    )
+
+
+def test_an_empty_module_is_an_empty_page(world):
+    world.zoho.config.patch({"records": {"Deals": 0}})
+    status, answer = get(world, "deals")
+    assert status == 200
+    assert answer == {
+        "success": True,
+        "message": "Received Information",
+        "data": [],
+        "pagination": {"page": 1, "per_page": 10, "count": 0, "more_records": False},
+    }
+
+
+def test_without_a_connection(world):
+    status, answer = get(world, "contacts", claims={"account_id": "nobody", "uid": "user-1"})
+    assert status == 404
+    assert answer.items() >= {"success": False, "errno": 400, "message": "Access Token is not Found"}.items()
+    assert answer["request_id"] == "request-1"
+
+
+def test_a_type_that_does_not_exist(world):
+    status, answer = get(world, "invoices")
+    assert status == 404
+    assert answer.items() >= {"success": False, "errno": 400, "message": "Type is not Selected yet"}.items()
+
+
+def test_the_connection_is_looked_for_before_the_type_is_checked(world):
+    _, answer = get(world, "nonsense", claims={"account_id": "nobody", "uid": "user-1"})
+    assert answer["message"] == "Access Token is not Found"
+
+
+@pytest.mark.parametrize(
+    "query", [{"limit": "0"}, {"limit": "201"}, {"page": "-1"}, {"page": "1.5"}, {"limit": "٣"}]
+)
+def test_a_page_or_limit_out_of_range_is_refused(world, query):
+    status, answer = get(world, "contacts", query=query)
+    assert (status, answer["errno"]) == (400, 400)
+    assert next(iter(query)) in answer["message"]
+    assert not world.zoho.journal.requests("/crm/", "GET")
+
+
+@pytest.mark.parametrize(
+    "claims", [{"uid": "u"}, {"account_id": "a"}, {"account_id": "../x", "uid": "u"}, {}]
+)
+def test_a_caller_who_cannot_be_identified(world, claims):
+    status, answer = get(world, "contacts", claims=claims)
+    assert (status, answer["errno"]) == (403, 403)
+    assert "Claim" in answer["message"]
+
+
+def test_a_revoked_grant_invalidates_all_connections_of_the_account(world):
+    world.owner = "user-2"
+    world.store_connection()
+    world.zoho.config.refresh_tokens.remove(f"1000.{world.account}")
+    status, answer = get(world, "contacts")
+    assert (status, answer["errno"], answer["message"]) == (401, 400, "TOKEN_INVALIDATED")
+    for owner in ("user-1", "user-2"):
+        secret = world.aws.client("secretsmanager").get_secret_value(
+            SecretId=f"zoho-crm-export/connections/{world.account}/{owner}"
+        )
+        assert '"token_invalidated": true' in secret["SecretString"]
+
+
+def test_a_host_that_is_not_zohos_gets_no_token(world):
+    world.account += "x"
+    world.store_connection(api_domain="https://www.zohoapis.com.evil.example")
+    status, answer = get(world, "contacts")
+    assert status == 502
+    assert "https://www.zohoapis.com.evil.example" in answer["message"]
+    assert not world.zoho.journal.requests()
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"status": 500, "body": "<html>oops</html>"}, (502, 502)),
+        (
+            {"status": 429, "body": {"code": "TOO_MANY_REQUESTS", "message": "", "status": "error"}},
+            (429, 429),
+        ),
+        ({"status": 403, "body": {"code": "NO_PERMISSION", "message": "Permission denied"}}, (403, 403)),
+        ({"drop": "before"}, (502, 502)),
+    ],
+)
+def test_what_zoho_refuses_is_told(world, fault, expected):
+    world.zoho.fault(path="/crm/v2/Contacts", **fault)
+    status, answer = get(world, "contacts")
+    assert (status, answer["errno"]) == expected
+    assert answer["success"] is False

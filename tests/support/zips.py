@@ -1,0 +1,87 @@
+"""ZIPs of every flavour a server may send, made with zipfile and by hand where it cannot."""
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+
+
+class _Unseekable(io.RawIOBase):
+    """Makes zipfile write data descriptors, as it does into a socket."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        self.data += data
+        return len(data)
+
+
+def zip_of(content: bytes, *, method: int = 8, seekable: bool = True, zip64: bool = False) -> bytes:
+    """A ZIP of one entry by Python's zipfile."""
+    out = io.BytesIO() if seekable else _Unseekable()
+    info = zipfile.ZipInfo("554023000000568002.csv")
+    info.compress_type = method
+    with zipfile.ZipFile(out, "w") as archive, archive.open(info, "w", force_zip64=zip64) as entry:
+        entry.write(content)
+    return out.getvalue() if isinstance(out, io.BytesIO) else bytes(out.data)
+
+
+def hand_made(
+    content: bytes,
+    *,
+    method: int = 8,
+    signature: bytes = b"PK\x07\x08",
+    wide: bool = False,
+    descriptor: bool = True,
+    flags: int = 0,
+    crc32: int | None = None,
+    entries: int = 1,
+    comment: bytes = b"",
+) -> bytes:
+    """A ZIP of one entry with a data descriptor as asked: signature or none, 4- or 8-byte sizes."""
+    compressor = zlib.compressobj(wbits=-15)
+    data = compressor.compress(content) + compressor.flush() if method else content
+    crc = zlib.crc32(content) if crc32 is None else crc32
+    name = b"1.csv"
+    flags |= 0x8 if descriptor else 0
+    sizes = (0, 0, 0) if descriptor else (crc, len(data), len(content))
+    local = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, flags, method, 0, 0, *sizes, len(name), 0) + name
+    tail = b""
+    if descriptor:
+        tail = signature + struct.pack("<LQQ" if wide else "<LLL", crc, len(data), len(content))
+    central = struct.pack(
+        "<4s6H3L5H2L", b"PK\x01\x02", 20, 20, flags, method, 0, 0, crc, len(data), len(content), len(name),
+        0, 0, 0, 0, 0, 0,
+    ) + name  # fmt: skip
+    offset = len(local) + len(data) + len(tail)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, entries, entries, len(central), offset, len(comment))
+    return local + data + tail + central + end + comment
+
+
+FLAVOURS: dict[str, Callable[[bytes], bytes]] = {
+    "deflated": zip_of,
+    "deflated, descriptor": lambda content: zip_of(content, seekable=False),
+    "deflated, zip64": lambda content: zip_of(content, zip64=True),
+    "deflated, descriptor, zip64": lambda content: zip_of(content, seekable=False, zip64=True),
+    "deflated, descriptor without signature": lambda content: hand_made(content, signature=b""),
+    "deflated, wide descriptor": lambda content: hand_made(content, wide=True),
+    "deflated, wide descriptor without signature": lambda content: hand_made(
+        content, wide=True, signature=b""
+    ),
+    "stored": lambda content: zip_of(content, method=0),
+    "stored, zip64": lambda content: zip_of(content, method=0, zip64=True),
+    "stored, descriptor": lambda content: zip_of(content, method=0, seekable=False),
+    "stored, descriptor, zip64": lambda content: zip_of(content, method=0, seekable=False, zip64=True),
+    "stored, descriptor without signature": lambda content: hand_made(content, method=0, signature=b""),
+    "with comment": lambda content: hand_made(content, comment=b"made by Zoho"),
+}
+
+
+def cut(data: bytes, size: int) -> list[bytes]:
+    """Data in chunks of a size."""
+    return [data[start : start + size] for start in range(0, len(data), size)]
