@@ -3,6 +3,7 @@
 https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/overview.html
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from crm_export.zoho import versions
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.responses import parse_json
 
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 COMPLETED = "COMPLETED"
 FAILURE = "FAILURE"
 # A result is prepared before it is sent; between two bytes there may be a pause.
@@ -110,8 +112,8 @@ class BulkRead:
 
 
 def is_job_id(value: Any) -> bool:
-    """Whether a value can be a job id: some digits. It becomes part of a path, so nothing else."""
-    return isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 40  # noqa: PLR2004
+    """Whether a value can be a job id. It becomes part of a path: nothing that could leave its place there."""
+    return isinstance(value, str) and _JOB_ID.fullmatch(value) is not None
 
 
 def callback_job_id(body: Any) -> str | None:

@@ -1,0 +1,123 @@
+"""The wire formats of Bulk Read, version by version."""
+
+import pytest
+
+from crm_export.errors import ZohoUnavailable
+from crm_export.zoho.bulk_read import Job, JobRequest, callback_job_id, job_body, parse_job
+
+CRITERIA = {
+    "group_operator": "and",
+    "group": [
+        {"field": {"api_name": "Last_Name"}, "comparator": "equal", "value": "x"},
+        {
+            "group_operator": "or",
+            "group": [
+                {"field": {"api_name": "Owner.last_name"}, "comparator": "equal", "value": "y"},
+                {"api_name": "Email", "comparator": "equal", "value": "z"},
+            ],
+        },
+    ],
+}
+CALLBACK = {"url": "https://x/cb", "method": "post"}
+
+
+def request(**changes):
+    values = {
+        "module": "Leads",
+        "query": {"fields": ["Last_Name"], "criteria": CRITERIA},
+        "file_type": "csv",
+        "page": 2,
+        "page_token": None,
+        "callback_url": "https://x/cb",
+    }
+    return JobRequest(**{**values, **changes})
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3", "v4", "v5", "v6", "v7", "v8"])
+def test_from_v2_1_on_module_and_field_are_objects(version):
+    assert job_body(version, request()) == {
+        "callback": CALLBACK,
+        "query": {
+            "module": {"api_name": "Leads"},
+            "fields": ["Last_Name"],
+            "criteria": CRITERIA,
+            "page": 2,
+        },
+    }
+
+
+def test_in_v2_they_are_strings():
+    query = job_body("v2", request())["query"]
+    assert query["module"] == "Leads"
+    first, second = query["criteria"]["group"]
+    assert first == {"api_name": "Last_Name", "comparator": "equal", "value": "x"}
+    assert second["group"][0] == {"api_name": "Owner.last_name", "comparator": "equal", "value": "y"}
+    assert second["group"][1] == {"api_name": "Email", "comparator": "equal", "value": "z"}
+
+
+def test_a_page_token_stands_for_the_whole_query():
+    assert job_body("v8", request(page_token="abc")) == {"callback": CALLBACK, "query": {"page_token": "abc"}}
+
+
+def test_the_file_type_is_said_where_it_is_not_csv():
+    assert job_body("v8", request(file_type="ics"))["file_type"] == "ics"
+
+
+@pytest.mark.parametrize(
+    ("body", "job_id"),
+    [
+        ({"data": [{"id": "4150868000004716016", "state": "COMPLETED"}]}, "4150868000004716016"),
+        ({"job_id": "415", "state": "COMPLETED", "operation": "read"}, "415"),
+        ({"id": "415"}, "415"),
+        ({"data": [{"id": 415}]}, None),
+        ({"data": [{"id": "../../oauth"}]}, None),
+        ({"data": [{"id": "4" * 65}]}, None),
+        ({"data": [{"id": "٤"}]}, None),
+        ({"data": []}, None),
+        ({"data": ["x"]}, None),
+        ({}, None),
+        ([], None),
+        (None, None),
+        ("x", None),
+    ],
+)
+def test_the_job_id_of_a_callback(body, job_id):
+    assert callback_job_id(body) == job_id
+
+
+def test_a_completed_job():
+    datum = {
+        "id": "415",
+        "operation": "read",
+        "state": "COMPLETED",
+        "result": {
+            "page": 1,
+            "per_page": 200000,
+            "count": 200000,
+            "download_url": "/crm/bulk/v8/read/415/result",
+            "more_records": True,
+            "next_page_token": "abc",
+        },
+        "query": {"module": {"id": "1", "api_name": "Leads"}, "page": 1},
+    }
+    job = parse_job(datum, "415")
+    assert job == Job("415", "COMPLETED", "Leads", 1, 200000, more_records=True, next_page_token="abc")
+
+
+def test_a_v2_job_tells_its_module_as_a_string():
+    datum = {"state": "COMPLETED", "result": {"count": 0}, "query": {"module": "Leads", "page": 1}}
+    assert parse_job(datum, "1").module == "Leads"
+
+
+def test_a_failed_job_tells_why():
+    error = {"status": "error", "code": "INTERNAL_SERVER_ERROR", "message": "Internal server error occurred."}
+    job = parse_job({"state": "FAILURE", "result": {"error_message": error}}, "1")
+    assert (job.failure_code, job.failure_message) == (error["code"], error["message"])
+
+
+@pytest.mark.parametrize(
+    "datum", [{}, {"state": None}, {"state": "COMPLETED"}, {"state": "COMPLETED", "result": {"count": "127"}}]
+)
+def test_an_answer_without_state_or_count_is_not_believed(datum):
+    with pytest.raises(ZohoUnavailable):
+        parse_job(datum, "1")

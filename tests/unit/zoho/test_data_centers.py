@@ -1,0 +1,71 @@
+"""Which hosts a token may be sent to, and which it belongs to."""
+
+import pytest
+
+from crm_export.errors import UntrustedOrigin
+from crm_export.zoho.data_centers import trusted_accounts_server, trusted_api_domain
+
+# ZOHO_API facts: multi-dc page and Zoho's SDK
+CENTERS = {
+    "https://www.zohoapis.com": "https://accounts.zoho.com",
+    "https://www.zohoapis.eu": "https://accounts.zoho.eu",
+    "https://www.zohoapis.in": "https://accounts.zoho.in",
+    "https://www.zohoapis.com.au": "https://accounts.zoho.com.au",
+    "https://www.zohoapis.jp": "https://accounts.zoho.jp",
+    "https://www.zohoapis.com.cn": "https://accounts.zoho.com.cn",
+    "https://www.zohoapis.ca": "https://accounts.zohocloud.ca",
+    "https://www.zohoapis.sa": "https://accounts.zoho.sa",
+    "https://www.zohoapis.uk": "https://accounts.zoho.uk",
+    "https://www.zohoapis.ae": "https://accounts.zoho.ae",
+    "https://sandbox.zohoapis.eu": "https://accounts.zoho.eu",
+    "https://developer.zohoapis.com": "https://accounts.zoho.com",
+}
+
+
+@pytest.mark.parametrize(("api_domain", "accounts"), CENTERS.items())
+def test_an_api_domain_and_its_accounts_server(api_domain, accounts):
+    assert trusted_api_domain(f"{api_domain}/") == trusted_api_domain(api_domain) == api_domain
+    assert trusted_accounts_server(None, api_domain) == accounts
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://www.zohoapis.com",
+        "https://zohoapis.com",
+        "https://www.zohoapis.com.evil.example",
+        "https://www.zohoapis.com@evil.example",
+        "https://www.zohoapis.com:8443",
+        "https://www.zohoapis.com/crm",
+        "https://www.zohoapis.com?x",
+        "https://www.zohoapis.com#x",
+        "https://WWW.zohoapis.com\n",
+        "https://www.zohoapіs.com",  # a Cyrillic і
+        "https://169.254.169.254",
+        "http://localhost",
+        "https://[::1",
+        "www.zohoapis.com",
+        "",
+    ],
+)
+def test_anything_else_is_refused(url):
+    with pytest.raises(UntrustedOrigin):
+        trusted_api_domain(url)
+    if url:
+        with pytest.raises(UntrustedOrigin):
+            trusted_accounts_server(url, "https://www.zohoapis.com")
+
+
+def test_further_origins_can_be_trusted_and_then_serve_both():
+    trusted = ("http://127.0.0.1:9000",)
+    assert trusted_api_domain("http://127.0.0.1:9000", trusted) == "http://127.0.0.1:9000"
+    assert trusted_accounts_server(None, "http://127.0.0.1:9000", trusted) == "http://127.0.0.1:9000"
+    with pytest.raises(UntrustedOrigin):
+        trusted_api_domain("http://127.0.0.1:9001", trusted)
+
+
+def test_a_stored_accounts_server_is_used():
+    assert (
+        trusted_accounts_server("https://accounts.zoho.in", "https://www.zohoapis.eu")
+        == "https://accounts.zoho.in"
+    )

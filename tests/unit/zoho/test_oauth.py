@@ -1,0 +1,108 @@
+"""The token endpoint: errors come as HTTP 200, and in any language."""
+
+import pytest
+import requests
+import responses
+
+from crm_export import errors
+from crm_export.zoho.oauth import ZohoClientCredentials, refresh_access_token
+
+ACCOUNTS = "https://accounts.zoho.eu"
+CREDENTIALS = ZohoClientCredentials("1000.ID", "s3cret")
+
+
+def refresh():
+    return refresh_access_token(requests.Session(), ACCOUNTS, CREDENTIALS, "1000.refresh")
+
+
+@pytest.fixture
+def zoho():
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+def answer(zoho, body, status=200, **more):
+    zoho.post(f"{ACCOUNTS}/oauth/v2/token", json=body, status=status, **more)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "seconds"),
+    [
+        ({"expires_in": 3600}, 3600),
+        ({"expires_in": 3600000, "expires_in_sec": 3600}, 3600),
+        ({}, 3600),
+        ({"expires_in": "soon"}, 3600),
+    ],
+)
+def test_a_token_and_its_lifetime_in_seconds(zoho, lifetime, seconds):
+    answer(zoho, {"access_token": "1000.a", "api_domain": "x", "token_type": "Bearer", **lifetime})
+    token = refresh()
+    assert (token.value, token.expires_in) == ("1000.a", seconds)
+    request = zoho.calls[0].request
+    assert "?" not in request.url
+    assert sorted(request.body.split("&")) == [
+        "client_id=1000.ID",
+        "client_secret=s3cret",
+        "grant_type=refresh_token",
+        "refresh_token=1000.refresh",
+    ]
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": "invalid_code"}, errors.TokenInvalidated),
+        ({"error": "invalid_client"}, errors.ZohoClientRejected),
+        ({"error": "invalid_client_secret"}, errors.ZohoClientRejected),
+        (
+            {
+                "error": "Access Denied",
+                "error_description": "You have made too many requests",
+                "status": "failure",
+            },
+            errors.ZohoThrottled,
+        ),
+        (
+            {"error": "Zugriff verweigert", "error_description": "...", "status": "failure"},
+            errors.ZohoThrottled,
+        ),
+        ({"error": "something new"}, errors.ZohoUnavailable),
+        ({"access_token": None}, errors.ZohoUnavailable),
+        ([], errors.ZohoUnavailable),
+    ],
+)
+def test_errors_are_known_by_their_body(zoho, status, body, kind):
+    answer(zoho, body, status)
+    with pytest.raises(kind) as raised:
+        refresh()
+    assert type(raised.value) is kind
+    assert "1000.refresh" not in raised.value.message
+    assert "s3cret" not in raised.value.message
+
+
+def test_throttling_says_when_to_come_back(zoho):
+    answer(zoho, {"error": "Access Denied", "status": "failure"}, headers={"Retry-After": "33"})
+    with pytest.raises(errors.ZohoThrottled) as raised:
+        refresh()
+    assert raised.value.retry_after == 33
+
+
+def test_a_redirect_is_not_followed(zoho):
+    answer(zoho, {}, 302, headers={"Location": "https://evil.example/"})
+    with pytest.raises(errors.ZohoUnavailable, match="redirect"):
+        refresh()
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (requests.ReadTimeout(), errors.ZohoTimeout),
+        (requests.ConnectTimeout(), errors.ZohoTimeout),
+        (requests.ConnectionError("refused"), errors.ZohoUnavailable),
+    ],
+)
+def test_no_answer(zoho, failure, kind):
+    zoho.post(f"{ACCOUNTS}/oauth/v2/token", body=failure)
+    with pytest.raises(kind, match=r"accounts\.zoho\.eu"):
+        refresh()
