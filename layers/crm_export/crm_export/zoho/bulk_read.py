@@ -112,7 +112,7 @@ class BulkRead:
 
 
 def is_job_id(value: Any) -> bool:
-    """Whether a value can be a job id. It becomes part of a path: nothing that could leave its place there."""
+    """Whether a value can be a job id: it becomes part of a path, and must not leave its place there."""
     return isinstance(value, str) and _JOB_ID.fullmatch(value) is not None
 
 
