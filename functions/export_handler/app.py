@@ -10,7 +10,7 @@ from crm_export.config import ExportHandlerSettings
 from crm_export.errors import TypeNotSupported
 from crm_export.http.answers import make_app, success
 from crm_export.http.identity import caller_of
-from crm_export.http.params import integer
+from crm_export.http.page_request import parse_page_request
 from crm_export.observability import observed
 from crm_export.zoho.records import MODULES, get_records
 
@@ -25,12 +25,9 @@ def export_page(export_type: str) -> Response[str]:
     client = wiring.zoho_client(settings, caller.account_id, caller.owner)
     if export_type not in MODULES:
         raise TypeNotSupported("Type is not Selected yet")
-    params = app.current_event.query_string_parameters or {}
-    page = integer(params, "page", default=1)
-    limit = integer(params, "limit", default=10, largest=200)
-    records = get_records(
-        client, settings.records_api_version, MODULES[export_type], page=page, per_page=limit
-    )
+    version = settings.records_api_version
+    wanted = parse_page_request(version, app.current_event.query_string_parameters or {})
+    records = get_records(client, version, MODULES[export_type], wanted)
     return success("Received Information", records.data, pagination=records.info)
 
 

@@ -49,6 +49,8 @@ class ZohoSettings(Settings):
     connection_prefix: str
     zoho_client_secret_id: str
     trusted_zoho_origins: tuple[str, ...]
+    access_token_cache: str  # shared | off
+    exports_table: str
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,6 @@ class BulkReadSubmitterSettings(ZohoSettings):
     """Of functions/bulk_read_submitter. Deadline in hours, retention in days."""
 
     bulk_read_api_version: str
-    exports_table: str
     submit_queue_url: str
     download_queue_url: str
     results_bucket: str
@@ -86,7 +87,6 @@ class CallbackReceiverSettings(Settings):
 class ResultDownloaderSettings(ZohoSettings):
     """Of functions/result_downloader."""
 
-    exports_table: str
     submit_queue_url: str
     download_queue_url: str
     results_bucket: str

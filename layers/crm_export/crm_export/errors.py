@@ -110,6 +110,12 @@ class StoreUnavailable(ExportError):
     retryable = True
 
 
+class StoreTimeout(StoreUnavailable):
+    """The store of connections did not answer in time."""
+
+    code = "STORE_TIMEOUT"
+
+
 # --- Zoho ------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,8 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from crm_export import deadline
+
 type Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 logger = Logger()
@@ -26,10 +28,11 @@ def count_bytes(name: str, value: float) -> None:
 
 
 def observed(handler: Handler) -> Handler:
-    """Give a handler's log lines their request id, and write its metrics out at the end, failed or not."""
+    """Give a handler its deadline and its log lines their request id; write its metrics out at the end."""
 
     @wraps(handler)
     def with_metrics(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        deadline.start(context.get_remaining_time_in_millis() / 1000)
         try:
             return handler(event, context)
         finally:

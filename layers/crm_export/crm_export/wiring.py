@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crm_export.exports.queues import SqsPartQueue
     from crm_export.results.store import S3Results
     from crm_export.zoho.bulk_read import BulkRead
-    from crm_export.zoho.client import ZohoClient
+    from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.oauth import AccessToken
 
 
@@ -115,7 +115,8 @@ def _zoho_session() -> Any:
 @cache
 def _client_of(settings: ZohoSettings, connection: "Connection") -> "ZohoClient":
     """One per connection as stored: its token is kept for as long as the stored grant is the same."""
-    from crm_export.connections.tokens import MemoryTokens  # noqa: PLC0415
+    from crm_export.connections.broker import FreshTokens, TokenBroker  # noqa: PLC0415
+    from crm_export.connections.token_cache import DynamoTokenCache  # noqa: PLC0415
     from crm_export.zoho.client import ZohoClient  # noqa: PLC0415
     from crm_export.zoho.oauth import refresh_access_token  # noqa: PLC0415
 
@@ -124,7 +125,13 @@ def _client_of(settings: ZohoSettings, connection: "Connection") -> "ZohoClient"
             _zoho_session(), grant.accounts_server, _credentials(settings), grant.refresh_token
         )
 
-    tokens = MemoryTokens(connection, connections(settings), refresh)
+    store = connections(settings)
+    tokens: TokenSource
+    if settings.access_token_cache == "off":  # noqa: S105
+        tokens = FreshTokens(connection, store, refresh)
+    else:
+        cache = DynamoTokenCache(aws("dynamodb"), settings.exports_table)
+        tokens = TokenBroker(connection, store, refresh, cache)
     return ZohoClient(_zoho_session(), connection.api_domain, tokens)
 
 

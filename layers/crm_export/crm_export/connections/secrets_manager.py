@@ -1,20 +1,66 @@
 """Connections as Secrets Manager secrets `<prefix>/<account_id>/<owner>`, one JSON document each."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
+from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from crm_export.connections.model import Connection
-from crm_export.errors import ConnectionMalformed, ConnectionNotFound, StoreUnavailable
+from crm_export.errors import ConnectionMalformed, ConnectionNotFound, StoreTimeout, StoreUnavailable
+
+# https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
+_THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
+# A secret that waits for its deletion answers InvalidRequestException.
+_ABSENT = {"ResourceNotFoundException", "InvalidRequestException"}
+_SERVER_ERROR = 500
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn network failures, throttling and 5xx into ours. Any other refusal stays a ClientError."""
+    try:
+        yield
+    except (ConnectTimeoutError, ReadTimeoutError) as error:
+        raise StoreTimeout("Secrets Manager did not answer in time.") from error
+    except (BotoConnectionError, HTTPClientError) as error:
+        raise StoreUnavailable(f"Secrets Manager could not be reached: {type(error).__name__}.") from error
+    except ClientError as error:
+        code, status = error_code(error), error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if code in _THROTTLED or status >= _SERVER_ERROR:
+            raise StoreUnavailable(f"Secrets Manager could not answer: {code}.") from error
+        raise
+
+
+def error_code(error: ClientError) -> str:
+    """AWS's name of an error."""
+    return error.response["Error"]["Code"]
 
 
 def read_secret(client: Any, secret_id: str) -> str:
     """The string of a secret. Raises StoreUnavailable; ResourceNotFound stays a ClientError."""
-    try:
+    with store_errors():
         return str(client.get_secret_value(SecretId=secret_id)["SecretString"])
-    except BotoCoreError as error:
-        raise StoreUnavailable(f"Secrets Manager could not be reached: {type(error).__name__}.") from error
+
+
+def list_names(client: Any, prefix: str) -> list[str]:
+    """The names of all secrets that begin with the prefix. Raises StoreUnavailable."""
+    with store_errors():
+        pages = client.get_paginator("list_secrets").paginate(Filters=[{"Key": "name", "Values": [prefix]}])
+        # The filter matches without regard to case.
+        return [
+            secret["Name"]
+            for page in pages
+            for secret in page["SecretList"]
+            if secret["Name"].startswith(prefix)
+        ]
+
+
+def secret_name(prefix: str, account_id: str, owner: str) -> str:
+    """The name of a connection's secret."""
+    return f"{prefix}/{account_id}/{owner}"
 
 
 class SecretsManagerConnections:
@@ -27,34 +73,33 @@ class SecretsManagerConnections:
 
     def get(self, account_id: str, owner: str) -> Connection:
         """See ConnectionStore."""
-        name = f"{self._prefix}/{account_id}/{owner}"
+        name = secret_name(self._prefix, account_id, owner)
         try:
             document = json.loads(read_secret(self._client, name))
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            if error_code(error) in _ABSENT:
                 raise ConnectionNotFound("Access Token is not Found") from error
             raise
-        except ValueError as error:
+        except (KeyError, ValueError) as error:  # binary, or other text
             raise ConnectionMalformed(f"The secret {name} is not JSON.") from error
         return Connection.from_document(account_id, owner, document, self._trusted_origins)
 
     def invalidate(self, account_id: str) -> None:
-        """See ConnectionStore."""
-        for name in self._names_of(account_id):
-            document = json.loads(read_secret(self._client, name))
-            if document.get("token_invalidated") is not True:
+        """See ConnectionStore. A secret that is no JSON object cannot be marked and keeps none from it."""
+        for name in list_names(self._client, f"{self._prefix}/{account_id}/"):
+            document = self._object(name)
+            if document and document.get("token_invalidated") is not True:
                 document["token_invalidated"] = True
-                self._client.put_secret_value(SecretId=name, SecretString=json.dumps(document))
+                with store_errors():
+                    self._client.put_secret_value(SecretId=name, SecretString=json.dumps(document))
 
-    def _names_of(self, account_id: str) -> list[str]:
-        prefix = f"{self._prefix}/{account_id}/"
-        pages = self._client.get_paginator("list_secrets").paginate(
-            Filters=[{"Key": "name", "Values": [prefix]}]
-        )
-        # The filter matches without regard to case.
-        return [
-            secret["Name"]
-            for page in pages
-            for secret in page["SecretList"]
-            if secret["Name"].startswith(prefix)
-        ]
+    def _object(self, name: str) -> dict[str, Any] | None:
+        try:
+            document = json.loads(read_secret(self._client, name))
+        except ClientError as error:
+            if error_code(error) in _ABSENT:  # deleted since it was listed
+                return None
+            raise
+        except (KeyError, ValueError):
+            return None
+        return document if isinstance(document, dict) else None

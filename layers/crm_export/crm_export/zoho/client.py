@@ -1,13 +1,16 @@
 """Calls of Zoho's CRM API in the name of one connection."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import requests
 
-from crm_export.errors import TokenInvalidated, ZohoTimeout, ZohoTokenRejected, ZohoUnavailable
+from crm_export import deadline
+from crm_export.errors import TokenInvalidated, ZohoError, ZohoTimeout, ZohoTokenRejected, ZohoUnavailable
 from crm_export.zoho.responses import error_from
+from crm_export.zoho.retry import pause_before_retry
 from crm_export.zoho.transport import TIMEOUT, send
 
 _BAD_REQUEST = 400
@@ -46,13 +49,27 @@ class ZohoClient:
         self._session = session
         self._api_domain = api_domain
         self._tokens = tokens
+        self.metadata: dict[tuple[str, str], Any] = {}  # what zoho.fields keeps of this connection
 
     def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         """Send a request; return its answer below HTTP 400.
 
         A rejected token is refreshed and the request sent once more; a second rejection raises
-        TokenInvalidated. Other errors: those of `error_from` and `send`.
+        TokenInvalidated. What may be tried again safely, is (`zoho.retry`). Other errors: those of
+        `error_from`, `send` and the TokenSource.
         """
+        attempt = 1
+        while True:
+            try:
+                return self._with_token(method, path, **kwargs)
+            except ZohoError as error:
+                pause = pause_before_retry(error, method, attempt, deadline.remaining())
+                if pause is None:
+                    raise
+            time.sleep(pause)
+            attempt += 1
+
+    def _with_token(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         token = self._tokens.token()
         try:
             return self._send(method, path, token, **kwargs)
@@ -67,7 +84,8 @@ class ZohoClient:
     @contextmanager
     def stream(self, path: str, *, timeout: tuple[float, float] = TIMEOUT) -> Iterator[Iterator[bytes]]:
         """GET a body as chunks of bytes. Leaving the context closes the connection."""
-        with self.request("GET", path, stream=True, timeout=timeout) as response:
+        # Not tried again here: a failed download is a queue's to repeat, after the pause that Zoho wants.
+        with self._with_token("GET", path, stream=True, timeout=timeout) as response:
             yield _chunks(response)
 
     def _send(

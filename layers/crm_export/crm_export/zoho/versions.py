@@ -14,6 +14,11 @@ def module_is_object(version: str) -> bool:
     return version_number(version) >= (2, 1)
 
 
+def records_need_fields(version: str) -> bool:
+    """From v3 on a page of records names its fields, and goes on by `page_token` after 2,000 records."""
+    return version_number(version) >= (3, 0)
+
+
 def has_page_token(version: str) -> bool:
     """From v7 on a Bulk Read goes on by `page_token`."""
     return version_number(version) >= (7, 0)

@@ -1,0 +1,75 @@
+"""The fields of a module, from its metadata: GET /crm/{version}/settings/fields.
+
+https://www.zoho.com/crm/developer/docs/api/v8/field-meta.html
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from crm_export.errors import InvalidRequest, ZohoPermissionDenied, ZohoUnavailable
+from crm_export.zoho.client import ZohoClient
+from crm_export.zoho.responses import parse_json
+
+MAX_FIELDS = 50  # of one records request, v3 and later
+_KEPT_SECONDS = 600.0
+_NO_CONTENT = 204
+# Never in a list of records: only when one record is read.
+_SINGLE_RECORD_TYPES = {"subform", "multiselectlookup", "multiuserlookup"}
+_FIRST = ("Created_Time", "Modified_Time", "Owner")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a module."""
+
+    api_name: str
+    data_type: str
+
+
+def get_fields(client: ZohoClient, version: str, module: str) -> list[Field]:
+    """All fields of a module, in Zoho's order; kept for ten minutes beside the client."""
+    kept = client.metadata.get((version, module))
+    if kept is not None and kept[0] > time.monotonic():
+        fields: list[Field] = kept[1]
+        return fields
+    path = f"/crm/{version}/settings/fields"
+    response = client.request("GET", path, params={"module": module})
+    found = [] if response.status_code == _NO_CONTENT else _parse(response.content, path)
+    client.metadata[(version, module)] = (time.monotonic() + _KEPT_SECONDS, found)
+    return found
+
+
+def choose_fields(client: ZohoClient, version: str, module: str) -> tuple[list[str], list[str]]:
+    """The fields to ask for when the caller names none (at most 50), and those left out.
+
+    Raises InvalidRequest where the grant may not read metadata: then the caller has to name them.
+    """
+    try:
+        fields = get_fields(client, version, module)
+    except ZohoPermissionDenied as error:
+        raise InvalidRequest(
+            f"fields is missing: Zoho's API {version} wants them named, and this connection may not read "
+            "them from Zoho (its grant lacks the scope ZohoCRM.settings.fields.READ)."
+        ) from error
+    listable = [item.api_name for item in fields if item.data_type not in _SINGLE_RECORD_TYPES]
+    ordered = [name for name in _FIRST if name in listable] + [
+        name for name in listable if name not in _FIRST
+    ]
+    chosen = set(ordered[:MAX_FIELDS])
+    names = [item.api_name for item in fields]
+    if not chosen:
+        raise InvalidRequest(f"fields is missing, and Zoho tells none of module {module}.")
+    return [name for name in names if name in chosen], [name for name in names if name not in chosen]
+
+
+def _parse(body: bytes, path: str) -> list[Field]:
+    answer = parse_json(body)
+    fields: Any = answer.get("fields") if isinstance(answer, dict) else None
+    if not isinstance(fields, list):
+        raise ZohoUnavailable(f"Zoho answered GET {path} without fields.")
+    return [
+        Field(item["api_name"], str(item.get("data_type")))
+        for item in fields
+        if isinstance(item, dict) and isinstance(item.get("api_name"), str)
+    ]

@@ -1,0 +1,1 @@
+"""The guided run of the main job, `python -m local demo`."""

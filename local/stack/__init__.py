@@ -1,0 +1,1 @@
+"""What `python -m local` is made of: template, AWS stand-ins, Lambda environments, gateway, pollers."""

@@ -1,0 +1,73 @@
+"""The control API of a running stack: Lambda's Invoke, as boto3 speaks it, tokens, and reports.
+
+Its URL carries a secret that only the state file holds: a web page open in a browser can reach loopback too.
+"""
+
+import dataclasses
+import json
+import secrets
+
+from werkzeug.routing import Map, Rule
+from werkzeug.wrappers import Request, Response
+
+from local.stack.errors import LocalStackError
+from local.stack.http import Server
+from local.stack.lambdas import Lambdas
+from local.stack.tokens import TokenIssuer
+
+
+class Control:
+    """Serves the control API until closed."""
+
+    def __init__(self, lambdas: Lambdas, issuer: TokenIssuer) -> None:
+        """Start listening on a free loopback port."""
+        self._lambdas, self._issuer = lambdas, issuer
+        secret = secrets.token_urlsafe(24)
+        self._routes = Map(
+            [
+                Rule(
+                    f"/{secret}/2015-03-31/functions/<name>/invocations", endpoint="invoke", methods=["POST"]
+                ),
+                Rule(f"/{secret}/token", endpoint="token", methods=["POST"]),
+                Rule(f"/{secret}/reports", endpoint="reports", methods=["GET"]),
+            ]
+        )
+        self._server = Server(self._handle)
+        self.url = f"{self._server.url}/{secret}"
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.close()
+
+    def _handle(self, request: Request) -> Response:
+        endpoint, values = self._routes.bind_to_environ(request.environ).match()
+        try:
+            if endpoint == "invoke":
+                return self._invoke(values["name"], request)
+            return self._token(request) if endpoint == "token" else self._reports()
+        except (LocalStackError, ValueError, TypeError, KeyError) as error:
+            return _json({"Message": str(error)}, 400)
+
+    def _invoke(self, name: str, request: Request) -> Response:
+        event = request.get_data() or b"{}"
+        if request.headers.get("X-Amz-Invocation-Type") == "Event":
+            self._lambdas.start(name, event)
+            return Response(status=202)
+        outcome = self._lambdas.invoke(name, event)
+        headers = {"X-Amz-Executed-Version": "$LATEST", "X-Amzn-RequestId": outcome.report.request_id}
+        if outcome.failed:
+            headers["X-Amz-Function-Error"] = "Unhandled"
+        return Response(outcome.payload, 200, headers, content_type="application/json")
+
+    def _token(self, request: Request) -> Response:
+        order = json.loads(request.get_data())
+        token = self._issuer.mint(order["account"], order["owner"], order["claims"], int(order["expires_in"]))
+        return _json({"token": token})
+
+    def _reports(self) -> Response:
+        reports = list(self._lambdas.reports)
+        return _json([dataclasses.asdict(report) | {"line": report.line()} for report in reports])
+
+
+def _json(body: object, status: int = 200) -> Response:
+    return Response(json.dumps(body), status, content_type="application/json")

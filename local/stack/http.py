@@ -1,0 +1,78 @@
+"""Small HTTP servers on the loopback interface: the gateway, the Runtime APIs, the control API and moto."""
+
+import socket
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+HOST = "127.0.0.1"
+
+Handler = Callable[[Request], Response]
+
+
+class OneSend(WSGIRequestHandler):
+    """A request handler: the whole answer leaves in one send, and nothing is logged.
+
+    Werkzeug writes the head and the body apart; the second write can then be held back until the client's
+    delayed acknowledgement of the first, some 40 ms for every call.
+    """
+
+    wbufsize = 1 << 18
+    disable_nagle_algorithm = True
+
+    def run_wsgi(self) -> None:
+        """Answer the request; a client that waits for leave to send its body gets it at once."""
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            del self.headers["Expect"]
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.wfile.flush()
+        super().run_wsgi()
+
+    def log(self, _type: str, _message: str, *_args: Any) -> None:
+        """Keep quiet: what happens is told by the functions' own logs."""
+
+
+def bind(port: int = 0) -> socket.socket:
+    """Return a listening loopback socket on `port`, 0 for any free one; OSError when it is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class Server:
+    """A threaded WSGI server in a thread of its own."""
+
+    def __init__(self, handler: Handler, listener: socket.socket | None = None) -> None:
+        """Answer every request with `handler`, on `listener` or on any free port."""
+
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            try:
+                response = handler(Request(environ))
+            except HTTPException as error:
+                return error(environ, start_response)
+            return response(environ, start_response)
+
+        listener = listener or bind()
+        self.port: int = listener.getsockname()[1]
+        self.url = f"http://{HOST}:{self.port}"
+        self._server: BaseWSGIServer = make_server(
+            HOST, self.port, app, threaded=True, request_handler=OneSend, fd=listener.fileno()
+        )
+        listener.close()  # the server works on a duplicate
+        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop taking requests; those under way are left to their daemon threads."""
+        self._server.shutdown()
+        self._server.server_close()

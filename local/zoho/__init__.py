@@ -1,0 +1,1 @@
+"""The Zoho CRM simulator: OAuth, records, metadata and Bulk Read v2 to v8 on loopback HTTP."""

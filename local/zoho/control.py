@@ -1,0 +1,95 @@
+"""The simulator's own endpoints under /__sim__/: journal, faults, settings, jobs. No authentication."""
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+
+from local.zoho.bulk_read import job_overview
+from local.zoho.data import blocks, load_module
+from local.zoho.faults import job_faults
+from local.zoho.modules import MODULES
+from local.zoho.simulation import Simulation
+from local.zoho.wire import Json, Request, Response, json_response
+
+
+def control(sim: Simulation, request: Request) -> Response:
+    """Answer a request to /__sim__/. A document that makes no sense gets a 400 that says why."""
+    try:
+        return _answer(sim, request)
+    except (ValueError, TypeError) as error:
+        return json_response(400, {"error": str(error)})
+
+
+def _answer(sim: Simulation, request: Request) -> Response:
+    what = request.path.removeprefix("/__sim__/").split("/")
+    match request.method, what:
+        case _, ["requests"]:
+            document = _requests(sim, request)
+        case _, ["faults"]:
+            document = _faults(sim, request)
+        case "GET" | "PATCH", ["config"]:
+            document = _config(sim, request)
+        case "GET", ["jobs"]:
+            document = {"jobs": job_overview(sim)}
+        case "PATCH", ["jobs", job_id]:
+            document = _change_job(sim, job_id, _document(request))
+        case "GET", ["data", module, "digest"]:
+            document = _digest(sim, module, request)
+        case "DELETE", ["tokens"]:
+            document = {"invalidated": sim.tokens.expire_all()}
+        case "GET", ["health"]:
+            document = {"status": "ok", "url": sim.url}
+        case _:
+            raise ValueError(f"no control endpoint {request.method} {request.path}")
+    return json_response(200, document)
+
+
+def _requests(sim: Simulation, request: Request) -> Json:
+    if request.method == "DELETE":
+        sim.journal.clear()
+    return {"requests": sim.journal.requests(request.query.get("path"), request.query.get("method"))}
+
+
+def _faults(sim: Simulation, request: Request) -> Json:
+    if request.method == "DELETE":
+        sim.faults.clear()
+    if request.method == "POST":
+        document = json.loads(request.body)
+        for rule in document if isinstance(document, list) else [document]:
+            sim.faults.add(rule)
+    return {"faults": sim.faults.list()}
+
+
+def _config(sim: Simulation, request: Request) -> Json:
+    if request.method == "PATCH":
+        sim.config.patch(_document(request))
+    return sim.config.public()
+
+
+def _digest(sim: Simulation, name: str, request: Request) -> Json:
+    """The ids of records from..to (a half-open range) as one SHA-256 over their lines, ascending."""
+    if name not in MODULES:
+        raise ValueError(f"no module {name}")
+    start = int(request.query.get("from", 0))
+    rows = range(start, int(request.query.get("to", sim.config.records.get(name, 0))))
+    digest = hashlib.sha256()
+    for block in blocks(rows):
+        ids = load_module(sim.config.seed, name).columns["id"].texts(block)
+        digest.update("".join(f"{i}\n" for i in ids).encode())
+    return {"module": name, "count": len(rows), "ids_sha256": digest.hexdigest()}
+
+
+def _change_job(sim: Simulation, job_id: str, changes: Json) -> Json:
+    job = sim.jobs.find(job_id)
+    if job is None:
+        raise ValueError(f"no job {job_id}")
+    job_faults(changes)
+    job.faults = replace(job.faults, **changes)
+    return asdict(job.faults)
+
+
+def _document(request: Request) -> Json:
+    document = json.loads(request.body or b"{}")
+    if not isinstance(document, dict):
+        raise TypeError("a JSON object is needed")
+    return document

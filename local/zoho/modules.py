@@ -1,0 +1,206 @@
+"""The modules of the simulated organisation and their columns."""
+
+from collections.abc import Callable, Sequence
+
+from local.zoho import pools
+from local.zoho.builder import Builder, Target
+from local.zoho.choices import company, day, moment, money, one_of, phone, some_of, tags, text
+from local.zoho.columns import PoolColumn
+
+type Resolve = Callable[[str], Target]
+type Declare = Callable[[Builder, Resolve], None]
+
+
+def _full_name(b: Builder, first: PoolColumn, last: PoolColumn) -> None:
+    def join(idx: Sequence[int]) -> list[str]:
+        return [f"{a} {z}".lstrip() for a, z in zip(first.texts(idx), last.texts(idx), strict=True)]
+
+    b.computed("Full_Name", "text", join, read_only=True, may_need_quotes=True)
+
+
+def _email(b: Builder, local: str) -> None:
+    domains = pools.DOMAINS
+    n = len(domains)
+    b.computed("Email", "email", lambda idx: [f"{local}.{i}@{domains[i % n]}" for i in idx])
+
+
+def _address(b: Builder, prefix: str) -> None:
+    b.pool(f"{prefix}_Street", "text", one_of(pools.STREETS), blank=0.2)
+    for position, part in enumerate(("City", "State", "Zip" if prefix != "Billing" else "Code", "Country")):
+        choices = [city[position] or None for city in pools.CITIES]
+        b.pool(f"{prefix}_{part}", "text", one_of(choices), blank=0.1)
+
+
+def _start(b: Builder, resolve: Resolve) -> None:
+    b.id()
+    b.lookup("Owner", resolve("Users"), data_type="ownerlookup")
+
+
+def _end(b: Builder, resolve: Resolve) -> None:
+    b.lookup("Created_By", resolve("Users"), data_type="ownerlookup", read_only=True)
+    b.lookup("Modified_By", resolve("Users"), data_type="ownerlookup", read_only=True)
+    b.times()
+    b.pool("Tag", "text", tags, blank=0.7, json_type="jsonarray")
+
+
+def _contacts(b: Builder, resolve: Resolve) -> None:
+    _start(b, resolve)
+    first = b.pool("First_Name", "text", one_of(pools.FIRST_NAMES), blank=0.1)
+    last = b.pool("Last_Name", "text", one_of(pools.LAST_NAMES), mandatory=True)
+    _full_name(b, first, last)
+    b.lookup("Account_Name", resolve("Accounts"), blank=0.2)
+    _email(b, "contact")
+    b.pool("Phone", "phone", phone, blank=0.3)
+    b.pool("Mobile", "phone", phone, blank=0.4)
+    b.pool("Title", "text", one_of(pools.TITLES), blank=0.3)
+    b.pool("Lead_Source", "picklist", one_of(pools.SOURCES), blank=0.2)
+    b.pool("Email_Opt_Out", "boolean", one_of((True, False, False)))
+    b.pool("Date_of_Birth", "date", day, blank=0.6)
+    b.pool("Interests", "multiselectpicklist", some_of(pools.INTERESTS), blank=0.6, custom=True)
+    b.pool("Lifetime_Value", "currency", money, blank=0.5, custom=True)
+    b.pool("Visits", "integer", lambda rng: rng.randrange(400), blank=0.2, custom=True)
+    _address(b, "Mailing")
+    b.pool("Description", "textarea", text, blank=0.4, length=32_000)
+    _end(b, resolve)
+    for name, kind in (
+        ("Mailing_Address", "address"),
+        ("Contract", "fileupload"),
+        ("Events_Attended", "multiselectlookup"),
+    ):
+        b.unexportable(name, kind)
+
+
+def _accounts(b: Builder, resolve: Resolve) -> None:
+    _start(b, resolve)
+    b.pool("Account_Name", "text", company, mandatory=True)
+    b.lookup("Parent_Account", resolve("Accounts"), blank=0.8)
+    b.computed("Account_Number", "text", lambda idx: [f"AC-{i + 1:07d}" for i in idx])
+    b.pool("Account_Type", "picklist", one_of(("Customer", "Prospect", "Vendor", "Analyst")), blank=0.2)
+    b.pool("Industry", "picklist", one_of(pools.INDUSTRIES), blank=0.2)
+    b.pool("Phone", "phone", phone, blank=0.2)
+    b.pool("Website", "website", lambda rng: f"https://{rng.choice(pools.DOMAINS)}/?a=1,2", blank=0.3)
+    b.pool("Annual_Revenue", "currency", money, blank=0.4)
+    b.pool("Employees", "integer", lambda rng: rng.randrange(1, 50_000), blank=0.4)
+    _address(b, "Billing")
+    b.pool("Description", "textarea", text, blank=0.5, length=32_000)
+    _end(b, resolve)
+    b.unexportable("Billing_Address", "address")
+
+
+def _deals(b: Builder, resolve: Resolve) -> None:
+    _start(b, resolve)
+    b.pool(
+        "Deal_Name",
+        "text",
+        lambda rng: f"{company(rng)} – {rng.choice(('renewal', 'pilot', 'upgrade, phase 2'))}",
+    )
+    b.lookup("Account_Name", resolve("Accounts"), blank=0.05)
+    b.lookup("Contact_Name", resolve("Contacts"), blank=0.3)
+    b.pool("Amount", "currency", money, blank=0.1)
+    b.pool("Stage", "picklist", one_of(pools.STAGES), mandatory=True)
+    b.pool("Probability", "integer", one_of((0, 10, 20, 40, 60, 75, 90, 100)))
+    b.pool("Closing_Date", "date", day)
+    b.pool("Currency", "picklist", one_of(pools.CURRENCIES))
+    b.pool("Next_Step", "text", one_of(pools.PHRASES), blank=0.5)
+    b.pool("Description", "textarea", text, blank=0.5, length=32_000)
+    _end(b, resolve)
+
+
+def _leads(b: Builder, resolve: Resolve) -> None:
+    _start(b, resolve)
+    first = b.pool("First_Name", "text", one_of(pools.FIRST_NAMES), blank=0.2)
+    last = b.pool("Last_Name", "text", one_of(pools.LAST_NAMES), mandatory=True)
+    _full_name(b, first, last)
+    b.pool("Company", "text", company, mandatory=True)
+    _email(b, "lead")
+    b.pool("Mobile", "phone", phone, blank=0.4)
+    b.pool("Lead_Source", "picklist", one_of(pools.SOURCES), blank=0.2)
+    b.pool("Lead_Status", "picklist", one_of(pools.STATUSES), blank=0.2)
+    b.pool("Annual_Revenue", "currency", money, blank=0.6)
+    b.pool("$converted", "boolean", one_of((False,)), system=True)
+    b.pool("Description", "textarea", text, blank=0.6, length=32_000)
+    _end(b, resolve)
+
+
+def _tasks(b: Builder, resolve: Resolve) -> None:
+    _start(b, resolve)
+    b.pool("Subject", "text", one_of(pools.PHRASES), mandatory=True)
+    b.pool("Status", "picklist", one_of(pools.TASK_STATUSES))
+    b.pool("Priority", "picklist", one_of(pools.PRIORITIES))
+    b.pool("Due_Date", "date", day, blank=0.2)
+    b.lookup("Who_Id", resolve("Contacts"), blank=0.5)
+    b.lookup("What_Id", resolve("Accounts"), blank=0.5)
+    b.pool("Send_Notification_Email", "boolean", one_of((True, False)))
+    b.pool("Description", "textarea", text, blank=0.6, length=32_000)
+    _end(b, resolve)
+
+
+def _events(b: Builder, resolve: Resolve) -> None:
+    _start(b, resolve)
+    b.pool("Event_Title", "text", one_of(pools.PHRASES), mandatory=True)
+    b.pool("Venue", "text", one_of(pools.STREETS), blank=0.3)
+    b.pool("All_day", "boolean", one_of((True, False, False)))
+    b.pool("Start_DateTime", "datetime", moment, mandatory=True)
+    b.pool("End_DateTime", "datetime", moment, mandatory=True)
+    b.lookup("Who_Id", resolve("Contacts"), blank=0.5)
+    b.pool("Description", "textarea", text, blank=0.6, length=32_000)
+    _end(b, resolve)
+    b.unexportable("Participants", "text")
+
+
+def _notes(b: Builder, resolve: Resolve) -> None:
+    _start(b, resolve)
+    b.pool("Note_Title", "text", one_of(pools.PHRASES), blank=0.3)
+    b.pool("Note_Content", "textarea", text, mandatory=True, length=32_000)
+    b.lookup("Parent_Id", resolve("Contacts"), mandatory=True)
+    _end(b, resolve)
+
+
+def _named(title: str, *, amount: str = "") -> Declare:
+    def declare(b: Builder, resolve: Resolve) -> None:
+        _start(b, resolve)
+        b.pool(title, "text", company, mandatory=True)
+        if amount:
+            b.pool(amount, "currency", money, blank=0.3)
+        b.pool("Active", "boolean", one_of((True, True, False)))
+        b.pool("Description", "textarea", text, blank=0.6, length=32_000)
+        _end(b, resolve)
+
+    return declare
+
+
+def _users(b: Builder, _resolve: Resolve) -> None:
+    b.id()
+    people = pools.USERS
+    b.computed("first_name", "text", lambda idx: [people[i][0] for i in idx])
+    b.computed("last_name", "text", lambda idx: [people[i][1] for i in idx])
+    b.computed("full_name", "text", lambda idx: [" ".join(people[i]) for i in idx])
+    b.computed("email", "email", lambda idx: [f"user.{i}@example.com" for i in idx])
+
+
+MODULES: dict[str, Declare] = {
+    "Users": _users,
+    "Leads": _leads,
+    "Contacts": _contacts,
+    "Accounts": _accounts,
+    "Deals": _deals,
+    "Tasks": _tasks,
+    "Events": _events,
+    "Calls": _named("Subject"),
+    "Notes": _notes,
+    "Products": _named("Product_Name", amount="Unit_Price"),
+    "Campaigns": _named("Campaign_Name", amount="Budgeted_Cost"),
+    "Cases": _named("Subject"),
+    "Vendors": _named("Vendor_Name"),
+    "Projects": _named("Name", amount="Budget"),
+}
+DISPLAY_FIELDS = {
+    "Users": "full_name",
+    "Contacts": "Full_Name",
+    "Leads": "Full_Name",
+    "Accounts": "Account_Name",
+    "Deals": "Deal_Name",
+}
+# Which of Zoho's modules Bulk Read names and refuses.
+NOT_IN_BULK_READ = frozenset({"Notes", "Attachments", "Emails"})
+LOOKUP_TARGETS = 499  # lookups point at the first records of a module only, so that they need no count

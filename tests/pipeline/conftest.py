@@ -1,0 +1,152 @@
+"""One stack for all pipeline tests: `python -m local up` as a user starts it, with a Zoho of small jobs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.stack.aws import LocalAws
+from local.stack.processes import REPOSITORY
+from local.stack.state import State, read_state
+
+# Small and quick jobs; downloads unlimited, or every test beyond the tenth part would wait a minute.
+ZOHO = {
+    "records": {"Contacts": 450, "Accounts": 0, "Deals": 120},
+    "records_per_job": 200,
+    "downloads_per_minute": 0,
+    "added_seconds": 0.05,
+    "queued_seconds": 0.05,
+    "in_progress_seconds": 0.1,
+    "callback_retry_seconds": 0.2,
+}
+BULK_READ = "/v1/e/zoho/bulk-read"
+
+
+class RunningStack:
+    """The stack under test: its API, its AWS, and the simulator's controls."""
+
+    def __init__(self, state: State, process: "subprocess.Popen[str]") -> None:
+        self.state, self.process = state, process
+        self.aws = LocalAws(state.aws_endpoint_url)
+        self.s3 = self.aws.client("s3")
+        self.sqs = self.aws.client("sqs")
+
+    def call(
+        self, method: str, path: str, token: str | None = None, body: object = None, **headers: str
+    ) -> requests.Response:
+        """Call the API as acct-1/user-1, or with another token; "" sends none."""
+        token = self.state.token if token is None else token
+        authorization = {"Authorization": f"Bearer {token}"} if token else {}
+        return requests.request(
+            method, self.state.api_url + path, json=body, headers={**authorization, **headers}, timeout=60
+        )
+
+    def token_of(self, account: str, owner: str) -> str:
+        """Return a token for another caller."""
+        order = {"account": account, "owner": owner, "claims": {}, "expires_in": 600}
+        return requests.post(f"{self.state.control_url}/token", json=order, timeout=10).json()["token"]
+
+    def zoho(self, method: str, path: str, document: object = None) -> Any:
+        """Call the simulator's control API."""
+        answer = requests.request(method, f"{self.state.zoho_url}/__sim__/{path}", json=document, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def start(self, module: str = "contacts", body: Mapping[str, object] | None = None) -> str:
+        """Start an export; returns its id."""
+        answer = self.call("POST", f"{BULK_READ}/{module}", body=body or {})
+        assert answer.status_code == 202, answer.text
+        return answer.json()["data"]["export_id"]
+
+    def export(self, export_id: str) -> dict[str, Any]:
+        """Return how an export stands."""
+        return self.call("GET", f"{BULK_READ}/exports/{export_id}").json()["data"]
+
+    def wait(self, export_id: str, seconds: float = 60) -> dict[str, Any]:
+        """Return an export when it has ended."""
+        deadline = time.monotonic() + seconds
+        while (export := self.export(export_id))["state"] == "RUNNING":
+            assert time.monotonic() < deadline, f"still {json.dumps(export, indent=1)}"
+            time.sleep(0.1)
+        return export
+
+    def manifest(self, export: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the manifest of a completed export."""
+        body = self.s3.get_object(Bucket=self.state.results_bucket, Key=export["manifest_key"])["Body"]
+        return json.load(body)
+
+    def keys(self, export_id: str) -> list[str]:
+        """Return the names of the objects of an export."""
+        listed = self.s3.list_objects_v2(Bucket=self.state.results_bucket).get("Contents", [])
+        return [item["Key"].rpartition("/")[2] for item in listed if f"export_id={export_id}/" in item["Key"]]
+
+    def jobs(self, export_id: str, part: int | str = "") -> list[dict[str, Any]]:
+        """Return the jobs the simulator has of an export, or of one of its parts."""
+        wanted = f"/callback/{export_id}/{part}" + ("/" if part else "")
+        return [job for job in self.zoho("GET", "jobs")["jobs"] if wanted in (job["callback_url"] or "")]
+
+    def callbacks(self, export_id: str, at_least: int) -> list[int]:
+        """Return the answers to the callbacks of part 1, once there are so many; Zoho notes them last."""
+        deadline = time.monotonic() + 10
+        while True:
+            sent = [call for job in self.jobs(export_id, 1) for call in job["callbacks"]]
+            if len(sent) >= at_least or time.monotonic() > deadline:
+                return [call["status"] for call in sent]
+            time.sleep(0.05)
+
+    def descendants(self) -> set[int]:
+        """Return the processes of the stack, without its own."""
+        listing = subprocess.run(
+            ["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True
+        ).stdout
+        parents = dict(map(int, line.split()) for line in listing.splitlines())
+        found = {self.process.pid}
+        for _ in range(4):
+            found |= {pid for pid, parent in parents.items() if parent in found}
+        return found - {self.process.pid}
+
+
+@contextmanager
+def running_stack(folder: Path, *arguments: str) -> Iterator[RunningStack]:
+    """Run `python -m local up` until the end of the context."""
+    state_file, output = folder / "stack.json", folder / "up.out"
+    command = [sys.executable, "-m", "local", "up", "--state-file", str(state_file), *arguments]
+    with output.open("w") as out:
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=out, stderr=subprocess.STDOUT, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while (state := read_state(state_file)) is None:
+            assert process.poll() is None and time.monotonic() < deadline, output.read_text()
+            time.sleep(0.05)
+        yield RunningStack(state, process)
+    finally:
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def session_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """The stack all tests share."""
+    folder = tmp_path_factory.mktemp("stack")
+    with running_stack(folder, "--tick", "1", "--parameter", "PartQuietSeconds=5") as stack:
+        stack.zoho("PATCH", "config", ZOHO)
+        stack.defaults = stack.zoho("GET", "config")
+        yield stack
+
+
+@pytest.fixture
+def stack(session_stack: RunningStack) -> Iterator[RunningStack]:
+    """The shared stack, with Zoho as it was at the start."""
+    yield session_stack
+    session_stack.zoho("PATCH", "config", session_stack.defaults)
+    session_stack.zoho("DELETE", "faults")

@@ -1,0 +1,137 @@
+"""A MongoDB server on a loopback socket: MockupDB speaks the wire protocol, mongomock keeps the data.
+
+It knows the commands the stores and the command line send, and answers any other as MongoDB answers an
+unknown one. Access control is scripted: `refuse_code`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import mongomock
+from mockupdb import MockupDB
+from pymongo import errors
+
+_HELLO = {
+    "ismaster": True,
+    "helloOk": True,
+    "minWireVersion": 0,
+    "maxWireVersion": 21,
+    "maxBsonObjectSize": 16 * 1024 * 1024,
+    "maxMessageSizeBytes": 48_000_000,
+    "maxWriteBatchSize": 100_000,
+}
+
+
+@dataclass
+class MongoServer:
+    """A running server: `uri` ends where the name of the database goes."""
+
+    uri: str
+    refuse_code: int | None = None
+    received: list[dict[str, Any]] = field(default_factory=list)
+    data: Any = field(default_factory=mongomock.MongoClient)
+
+    def answer(self, request: Any) -> Any:
+        """Answer one request."""
+        command = dict(request.doc)
+        name = next(iter(command))
+        if name.lower() in ("ismaster", "hello"):
+            return request.ok(**_HELLO)
+        if name in ("endSessions", "ping"):
+            return request.ok()
+        self.received.append(command)
+        if self.refuse_code is not None:
+            return request.command_err(self.refuse_code, "refused by the script of the test")
+        run = _COMMANDS.get(name)
+        if run is None:
+            return request.command_err(59, f"no such command: '{name}'")
+        try:
+            return request.ok(**run(self.data[command["$db"]], command))
+        except errors.DuplicateKeyError as error:
+            return request.command_err(11000, str(error))
+
+
+def _cursor(documents: list[Any]) -> dict[str, Any]:
+    return {"cursor": {"id": 0, "ns": "db.collection", "firstBatch": documents}}
+
+
+def _find(database: Any, command: dict[str, Any]) -> dict[str, Any]:
+    found = database[command["find"]].find(command.get("filter", {}), command.get("projection"))
+    if command.get("sort"):
+        found = found.sort(list(command["sort"].items()))
+    return _cursor(list(found.limit(abs(command.get("limit", 0)))))
+
+
+def _aggregate(database: Any, command: dict[str, Any]) -> dict[str, Any]:
+    return _cursor(list(database[command["aggregate"]].aggregate(command["pipeline"])))
+
+
+def _insert(database: Any, command: dict[str, Any]) -> dict[str, Any]:
+    for document in command["documents"]:
+        database[command["insert"]].insert_one(document)
+    return {"n": len(command["documents"])}
+
+
+def _update(database: Any, command: dict[str, Any]) -> dict[str, Any]:
+    collection, matched, modified, upserted = database[command["update"]], 0, 0, []
+    for index, change in enumerate(command["updates"]):
+        update = collection.update_many if change.get("multi") else collection.update_one
+        result = update(change["q"], change["u"], upsert=change.get("upsert", False))
+        matched += result.matched_count
+        modified += result.modified_count
+        if result.upserted_id is not None:
+            upserted.append({"index": index, "_id": result.upserted_id})
+    answer = {"n": matched + len(upserted), "nModified": modified}
+    return {**answer, "upserted": upserted} if upserted else answer
+
+
+def _delete(database: Any, command: dict[str, Any]) -> dict[str, Any]:
+    collection, deleted = database[command["delete"]], 0
+    for change in command["deletes"]:
+        delete = collection.delete_one if change.get("limit") else collection.delete_many
+        deleted += delete(change["q"]).deleted_count
+    return {"n": deleted}
+
+
+def _create_indexes(database: Any, command: dict[str, Any]) -> dict[str, Any]:
+    for index in command["indexes"]:
+        database[command["createIndexes"]].create_index(
+            list(index["key"].items()), unique=index.get("unique", False), name=index["name"]
+        )
+    return {"createdCollectionAutomatically": False}
+
+
+def _list_indexes(database: Any, command: dict[str, Any]) -> dict[str, Any]:
+    indexes = database[command["listIndexes"]].index_information()
+    return _cursor([{"name": name, **{**info, "key": dict(info["key"])}} for name, info in indexes.items()])
+
+
+def _drop_database(database: Any, _command: dict[str, Any]) -> dict[str, Any]:
+    database.client.drop_database(database.name)
+    return {}
+
+
+_COMMANDS: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {
+    "find": _find,
+    "aggregate": _aggregate,
+    "insert": _insert,
+    "update": _update,
+    "delete": _delete,
+    "createIndexes": _create_indexes,
+    "listIndexes": _list_indexes,
+    "dropDatabase": _drop_database,
+}
+
+
+@contextmanager
+def mongo_server() -> Iterator[MongoServer]:
+    """Run a server; stopping it takes up to a second."""
+    mockup = MockupDB()
+    server = MongoServer(f"mongodb://127.0.0.1:{mockup.run()}/")
+    mockup.autoresponds(lambda request: server.answer(request))
+    try:
+        yield server
+    finally:
+        mockup.stop()

@@ -1,0 +1,165 @@
+"""The records API, v2 and newer."""
+
+import pytest
+
+
+def code(answer):
+    return answer.status_code, answer.json()["code"]
+
+
+def test_v2_pages_cover_every_record_once(client):
+    first = client.get("/crm/v2/Contacts?page=1&per_page=200").json()
+    second = client.get("/crm/v2/Contacts?page=2&per_page=200").json()
+    assert first["info"] == {"per_page": 200, "count": 200, "page": 1, "more_records": True}
+    assert second["info"] == {"per_page": 200, "count": 50, "page": 2, "more_records": False}
+    ids = [record["id"] for record in first["data"] + second["data"]]
+    assert len(set(ids)) == 250
+    assert ids == sorted(ids, reverse=True)
+
+
+def test_empty_module_and_page_past_the_end_are_204(client):
+    for path in ("/crm/v2/Tasks", "/crm/v2/Contacts?page=3", "/crm/v8/Tasks?fields=Subject"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.content) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/crm/v2/Nonsense", (400, "INVALID_MODULE")),
+        ("/crm/v2/Contacts?page=0", (400, "PATTERN_NOT_MATCHED")),
+        ("/crm/v2/Contacts?per_page=x", (400, "PATTERN_NOT_MATCHED")),
+        ("/crm/v2/Contacts?per_page=201", (400, "LIMIT_EXCEEDED")),
+        ("/crm/v8/Contacts", (400, "REQUIRED_PARAM_MISSING")),
+        ("/crm/v8/Contacts?fields=" + ",".join(f"f{n}" for n in range(51)), (400, "LIMIT_EXCEEDED")),
+        ("/crm/v8/Contacts?fields=Email&page=11", (400, "DISCRETE_PAGINATION_LIMIT_EXCEEDED")),
+        ("/crm/v8/Contacts?fields=Email&sort_by=Email", (400, "PATTERN_NOT_MATCHED")),
+        ("/crm/v8/Contacts?fields=Email&page=1&page_token=x", (400, "AMBIGUITY_DURING_PROCESSING")),
+        ("/crm/v9/Contacts?fields=Email", (404, "API_NOT_SUPPORTED")),
+        ("/crm/v2/Contacts/x/y", (404, "INVALID_URL_PATTERN")),
+        ("/nonsense", (404, "INVALID_URL_PATTERN")),
+    ],
+)
+def test_refusals(client, path, expected):
+    assert code(client.get(path)) == expected
+
+
+def test_writing_is_no_method_of_a_list(client):
+    assert code(client.request("POST", "/crm/v2/Contacts", json={})) == (400, "INVALID_REQUEST_METHOD")
+
+
+def test_v8_page_tokens_go_on_where_the_page_ended_even_if_records_are_added(client):
+    path = "/crm/v8/Contacts?fields=Email&per_page=100"
+    seen, token = [], ""
+    for page in range(1, 4):
+        answer = client.get(path + (f"&page_token={token}" if token else "")).json()
+        assert answer["info"]["page"] == page
+        seen += [record["id"] for record in answer["data"]]
+        token = answer["info"]["next_page_token"]
+        client.simulator.config.records["Contacts"] += 7
+    assert token is None
+    assert len(seen) == len(set(seen)) == 250
+
+
+def test_page_token_is_bound_to_parameters_and_to_a_day(start, clock):
+    client = start(clock=clock, access_token_seconds=10**6)
+    token = client.get("/crm/v8/Contacts?fields=Email&per_page=100").json()["info"]["next_page_token"]
+    other = client.get(f"/crm/v8/Contacts?fields=Phone&page_token={token}")
+    assert code(other) == (400, "TOKEN_BOUND_DATA_MISMATCH")
+    clock.now += 86_400
+    late = client.get(f"/crm/v8/Contacts?fields=Email&page_token={token}")
+    assert code(late) == (400, "EXPIRED_VALUE")
+
+
+def test_page_tokens_end_at_their_cap(start):
+    client = start(records_token_cap=150)
+    token = client.get("/crm/v8/Contacts?fields=Email&per_page=100").json()["info"]["next_page_token"]
+    refused = client.get(f"/crm/v8/Contacts?fields=Email&per_page=100&page_token={token}")
+    assert code(refused) == (400, "PAGINATION_LIMIT_EXCEEDED")
+
+
+def test_newer_info_has_more_keys(client):
+    v3 = client.get("/crm/v3/Contacts?fields=Email").json()["info"]
+    v8 = client.get("/crm/v8/Contacts?fields=Email").json()["info"]
+    assert {"call", "email", "next_page_token", "previous_page_token", "page_token_expiry"} <= v3.keys()
+    assert v8.keys() - v3.keys() == {"sort_by", "sort_order"}
+
+
+def test_fields_select_and_lookups_are_objects(client):
+    record = client.get("/crm/v8/Contacts?fields=Owner,Email").json()["data"][0]
+    assert record.keys() == {"id", "Owner", "Email"}
+    assert record["Owner"].keys() == {"id", "name", "email"}
+
+
+def test_sort_order_and_any_field_on_v2(client):
+    ids = [r["id"] for r in client.get("/crm/v2/Contacts?sort_order=asc").json()["data"]]
+    assert ids == sorted(ids)
+    names = [
+        r["Last_Name"].casefold() for r in client.get("/crm/v2/Contacts?sort_by=Last_Name").json()["data"]
+    ]
+    assert names == sorted(names, reverse=True)
+
+
+def test_modified_since_in_both_notations(client):
+    everyone = client.get("/crm/v2/Contacts?sort_by=Modified_Time&sort_order=asc").json()["data"]
+    moment = everyone[100]["Modified_Time"]
+    header = {"If-Modified-Since": moment}
+    newer = client.get("/crm/v2/Contacts?per_page=200", headers=header).json()
+    assert 0 < newer["info"]["count"] < 250
+    assert all(record["Modified_Time"] > moment for record in newer["data"])
+    late = {"If-Modified-Since": "Wed, 06 Aug 2042 10:00:00 GMT"}
+    assert client.get("/crm/v2/Contacts", headers=late).status_code == 304
+
+
+def test_single_record(client):
+    record = client.get("/crm/v2/Contacts?per_page=1").json()["data"][0]
+    found = client.get(f"/crm/v8/Contacts/{record['id']}").json()["data"][0]
+    assert found["Email"] == record["Email"]
+    assert client.get("/crm/v2/Contacts/1").status_code == 204
+    assert code(client.get("/crm/v8/Contacts/1")) == (400, "INVALID_DATA")
+
+
+def test_deleted_records(client):
+    answer = client.get("/crm/v8/Contacts/deleted?type=all").json()
+    assert answer["info"] == {"per_page": 200, "count": 12, "page": 1, "more_records": False}
+    permanent = client.get("/crm/v8/Contacts/deleted?type=permanent").json()["data"]
+    assert len(permanent) == 4
+    assert {row["deleted_by"] for row in permanent} == {None}
+    assert client.get("/crm/v8/Deals/deleted").status_code == 204
+
+
+def test_notes_are_for_administrators(start, client):
+    note = client.get("/crm/v2/Notes?per_page=1").json()["data"][0]
+    assert {"Note_Title", "Note_Content", "Parent_Id"} <= note.keys()
+    assert code(start(notes_admin_only=True).get("/crm/v2/Notes")) == (403, "NOT_SUPPORTED")
+
+
+def test_restricted_module(start):
+    refused = start(restricted_modules={"Leads"}).get("/crm/v2/Leads")
+    assert code(refused) == (403, "NO_PERMISSION")
+    assert refused.json()["details"] == {"permissions": ["Crm_Implied_View_Leads"]}
+
+
+def test_metadata(client):
+    names = {m["api_name"] for m in client.get("/crm/v8/settings/modules").json()["modules"]}
+    assert {"Contacts", "Notes", "Projects"} <= names
+    fields = client.get("/crm/v8/settings/fields?module=Contacts").json()["fields"]
+    kinds = {f["api_name"]: f["data_type"] for f in fields}
+    assert kinds["Mailing_Address"] == "address"
+    assert kinds["Account_Name"] == "lookup"
+    assert client.get("/crm/v8/settings/fields?module=Contacts&type=unused").status_code == 204
+
+
+def test_credits_show_when_half_are_used_and_run_out(start, clock):
+    client = start(credits=4, clock=clock, access_token_seconds=10**6)
+    first, second = client.get("/crm/v2/Deals"), client.get("/crm/v2/Deals")
+    assert "X-API-CREDITS-REMAINING" not in first.headers
+    assert second.headers["X-API-CREDITS-REMAINING"] == "2"
+    assert client.get("/crm/v8/Contacts/deleted").status_code == 200
+    assert code(client.get("/crm/v2/Deals")) == (429, "TOO_MANY_REQUESTS")
+    clock.now += 86_400
+    assert client.get("/crm/v2/Deals").status_code == 200
+
+
+def test_no_request_passes_beyond_the_concurrency(start):
+    assert code(start(concurrency=0).get("/crm/v2/Deals")) == (429, "TOO_MANY_REQUESTS")
