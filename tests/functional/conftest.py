@@ -90,9 +90,13 @@ class World:
 
     def http(self, function: str, method: str, path: str, **event: Any) -> tuple[int, dict[str, Any]]:
         """Send an HTTP request to a function as the account's caller; return status and body."""
-        claims = {"account_id": self.account, "uid": self.owner}
-        answer = self.invoke(function, http_event(method, path, **{"claims": claims, **event}))
+        answer = self.request(function, method, path, **event)
         return answer["statusCode"], json.loads(answer["body"])
+
+    def request(self, function: str, method: str, path: str, **event: Any) -> dict[str, Any]:
+        """The same; return the whole answer."""
+        claims = {"account_id": self.account, "uid": self.owner}
+        return self.invoke(function, http_event(method, path, **{"claims": claims, **event}))
 
     def start(self, export_type: str = "contacts", **body: Any) -> str:
         """Start an export; return its id."""

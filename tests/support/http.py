@@ -45,7 +45,7 @@ def http_event(
         "isBase64Encoded": False,
     }
     if raw_query:
-        event["queryStringParameters"] = dict(parse_qsl(raw_query))
+        event["queryStringParameters"] = dict(parse_qsl(raw_query, keep_blank_values=True))
     if body is not None:
         event["body"] = body
     return event

@@ -1,7 +1,8 @@
 """Logs and metrics of all functions. Never log an event, a URL or a body whole: they carry secrets."""
 
+import os
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -13,18 +14,23 @@ from crm_export import deadline
 type Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 logger = Logger()
-# One `service` for all functions, so that an alarm needs one dimension.
-metrics = Metrics(service="zoho-crm-export")
+
+
+@cache
+def metrics() -> Metrics:
+    """The metrics of this container, of one `service` for all functions: an alarm needs one dimension."""
+    namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "ZohoCrmExport")
+    return Metrics(namespace=namespace, service="zoho-crm-export")
 
 
 def count(name: str, value: float = 1) -> None:
     """Add to a metric of the stack's namespace."""
-    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    metrics().add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
 def count_bytes(name: str, value: float) -> None:
     """Add to a metric in bytes."""
-    metrics.add_metric(name=name, unit=MetricUnit.Bytes, value=value)
+    metrics().add_metric(name=name, unit=MetricUnit.Bytes, value=value)
 
 
 def observed(handler: Handler) -> Handler:
@@ -36,8 +42,8 @@ def observed(handler: Handler) -> Handler:
         try:
             return handler(event, context)
         finally:
-            if metrics.metric_set:  # flushing none would log a warning each time
-                metrics.flush_metrics()
+            if metrics().metric_set:  # flushing none would log a warning each time
+                metrics().flush_metrics()
 
     entry: Handler = logger.inject_lambda_context(with_metrics, clear_state=True)
     return entry

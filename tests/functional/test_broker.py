@@ -1,0 +1,230 @@
+"""The access-token broker, counted by what reaches Zoho's token endpoint."""
+
+import json
+import multiprocessing
+import os
+import threading
+import time
+from collections import Counter
+
+import boto3
+import pytest
+
+from crm_export.connections.broker import TokenBroker, cache_key
+from crm_export.connections.model import Connection
+from crm_export.connections.token_cache import DynamoTokenCache
+from crm_export.errors import ZohoThrottled, ZohoUnavailable
+from crm_export.zoho.oauth import AccessToken, ZohoClientCredentials, refresh_access_token
+from crm_export.zoho.transport import make_session
+
+PAGE = "/v1/e/zoho/export/contacts"
+
+
+def refreshes(world):
+    return len(world.zoho.journal.requests("/oauth/v2/token", "POST"))
+
+
+def get(world):
+    return world.http("ExportHandler", "GET", PAGE)
+
+
+def fail_tokens(world, status=400, description="You have made too many requests continuously.", **more):
+    body = {"error_description": description, "error": "Access Denied", "status": "failure"}
+    world.zoho.fault(method="POST", path="/oauth/v2/token", status=status, body=body, **more)
+
+
+def test_containers_share_one_token(world):
+    for _ in range(3):  # each invocation is a new container
+        assert get(world)[0] == 200
+    world.start()
+    assert refreshes(world) == 1
+
+
+def test_off_is_a_fresh_token_for_every_call(world):
+    environment = world.deployment.functions["ExportHandler"].environment
+    environment["ACCESS_TOKEN_CACHE"] = "off"
+    try:
+        for _ in range(3):
+            assert get(world)[0] == 200
+    finally:
+        environment["ACCESS_TOKEN_CACHE"] = "shared"
+    assert refreshes(world) == 3
+
+
+def test_a_token_is_not_used_in_its_last_minute(world):
+    world.zoho.config.patch({"access_token_seconds": 59.0})
+    for _ in range(2):
+        assert get(world)[0] == 200
+    assert refreshes(world) == 2
+
+
+def test_a_cached_token_that_zoho_rejects_costs_one_refresh_and_one_retry(world):
+    assert get(world)[0] == 200
+    world.zoho.simulation.tokens.expire_all()
+    world.zoho.journal.clear()
+    assert get(world)[0] == 200
+    calls = [request["path"] for request in world.zoho.journal.requests()]
+    assert calls == ["/crm/v2/Contacts", "/oauth/v2/token", "/crm/v2/Contacts"]
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    "description", ["You have made too many requests continuously.", "リクエストが多すぎます。"]
+)
+def test_throttling_is_remembered_for_all_containers(world, status, description):
+    fail_tokens(world, status, description)
+    for _ in range(3):
+        answer = world.request("ExportHandler", "GET", PAGE)
+        assert (answer["statusCode"], json.loads(answer["body"])["errno"]) == (429, 429)
+        assert 1 <= int(answer["headers"]["Retry-After"]) <= 121
+    assert refreshes(world) == 1
+
+
+def test_a_dead_refresh_token_marks_the_account_and_a_new_grant_is_taken_up(world):
+    world.zoho.config.refresh_tokens.remove(f"1000.{world.account}")
+    status, answer = get(world)
+    assert (status, answer["errno"], answer["message"]) == (401, 400, "TOKEN_INVALIDATED")
+    name = f"zoho-crm-export/connections/{world.account}/{world.owner}"
+    secrets = world.aws.client("secretsmanager")
+    document = json.loads(secrets.get_secret_value(SecretId=name)["SecretString"])
+    assert document["token_invalidated"] is True
+    document["token"]["refresh_token"] = "1000.reconnected"
+    world.zoho.config.refresh_tokens.add("1000.reconnected")
+    secrets.put_secret_value(SecretId=name, SecretString=json.dumps(document))
+    assert get(world)[0] == 200
+
+
+def test_a_client_that_zoho_rejects_is_our_fault_and_nobodys_grant_is_marked(world):
+    world.zoho.fault(method="POST", path="/oauth/v2/token", body={"error": "invalid_client"}, status=200)
+    status, answer = get(world)
+    assert (status, answer["errno"], answer["zoho_code"]) == (502, 502, "invalid_client")
+    name = f"zoho-crm-export/connections/{world.account}/{world.owner}"
+    document = world.aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+    assert "token_invalidated" not in document
+
+
+def test_a_refresh_that_fails_lets_the_next_one_try(world):
+    world.zoho.fault(method="POST", path="/oauth/v2/token", status=500, body="<html>", times=3)
+    assert get(world)[0] == 502
+    world.zoho.simulation.faults.clear()
+    assert get(world)[0] == 200
+
+
+def test_milliseconds_beside_expires_in_sec_are_not_taken_for_seconds(world):
+    world.zoho.config.patch({"expires_in_style": "expires_in_sec"})
+    assert get(world)[0] == 200
+    table = world.deployment.outputs["ExportsTableName"]
+    connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
+    shared = DynamoTokenCache(world.aws.client("dynamodb"), table).read(cache_key(connection))
+    assert 3000 < shared.usable_until - time.time() < 3600
+
+
+def test_what_is_kept_in_the_table_expires_by_itself_and_does_not_name_the_grant(world):
+    get(world)
+    items = world.aws.client("dynamodb").scan(TableName=world.deployment.outputs["ExportsTableName"])["Items"]
+    tokens = [item for item in items if item["pk"]["S"].startswith("TOKEN#")]
+    assert tokens
+    assert all(item["expires_at"]["N"].isdigit() for item in tokens)
+    assert f"1000.{world.account}" not in json.dumps(items)
+
+
+# --- many at once ----------------------------------------------------------------------------
+
+
+class NoStore:
+    def invalidate(self, account_id):
+        raise AssertionError("nothing is to be invalidated")
+
+
+def make_broker(aws_url, zoho_url, table, refresh_token):
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=aws_url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    session, credentials = make_session(), ZohoClientCredentials("1000.LOCAL", "local-secret")
+    connection = Connection("a", "o", zoho_url, zoho_url, refresh_token)
+
+    def refresh(grant):
+        return refresh_access_token(session, grant.accounts_server, credentials, grant.refresh_token)
+
+    return TokenBroker(connection, NoStore(), refresh, DynamoTokenCache(client, table))
+
+
+def ask(arguments, start, results):
+    """One process with ten threads, each with a broker of its own, as ten containers have."""
+    brokers = [make_broker(*arguments) for _ in range(10)]
+    start.wait()
+
+    def one(broker):
+        try:
+            results.put(broker.token())
+        except Exception as error:
+            results.put(repr(error))
+
+    threads = [threading.Thread(target=one, args=(broker,)) for broker in brokers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_200_requests_in_20_processes_cause_one_refresh(world):
+    arguments = (
+        world.aws.url,
+        world.zoho.url,
+        world.deployment.outputs["ExportsTableName"],
+        f"1000.{world.account}",
+    )
+    spawn = multiprocessing.get_context("forkserver")
+    spawn.set_forkserver_preload(["tests.functional.test_broker"])
+    start, results = spawn.Barrier(20), spawn.Queue()
+    processes = [spawn.Process(target=ask, args=(arguments, start, results)) for _ in range(20)]
+    for process in processes:
+        process.start()
+    answers = Counter(results.get(timeout=120) for _ in range(200))
+    for process in processes:
+        process.join()
+    assert len(answers) == 1, answers
+    assert refreshes(world) == 1
+    assert os.getpid() not in {process.pid for process in processes}
+
+
+class Clock:
+    """A clock that only we move."""
+
+    def __init__(self):
+        self.now = 1_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_container_that_dies_while_refreshing_blocks_nobody_for_long(world):
+    cache = DynamoTokenCache(world.aws.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
+    connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
+    clock = Clock()
+    assert cache.take_lease(cache_key(connection), "died", clock.now, clock.now + 20)
+    broker = TokenBroker(connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, clock)
+    clock.now += 21
+    assert broker.token() == "t"
+
+
+def test_waiting_for_another_refresh_ends_in_a_clear_error(world, monkeypatch):
+    cache = DynamoTokenCache(world.aws.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
+    connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
+    clock = Clock()
+    cache.take_lease(cache_key(connection), "slow", clock.now, clock.now + 20)
+
+    def sleep(_seconds):
+        clock.now += 1
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    broker = TokenBroker(connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, clock)
+    with pytest.raises(ZohoUnavailable, match="Another request"):
+        broker.token()
+    cache.give_up(cache_key(connection), "slow", clock.now + 50)
+    with pytest.raises(ZohoThrottled, match="come back in 51 seconds"):
+        broker.token()

@@ -1,0 +1,168 @@
+"""GET /v1/e/zoho/export/{type} on Zoho's API v2 to v8: fields, sorting, paging, modified_since."""
+
+import pytest
+
+LATER = ["v3", "v4", "v5", "v6", "v7", "v8"]
+
+
+@pytest.fixture
+def get(world):
+    def get(version, export_type="contacts", **query):
+        environment = world.deployment.functions["ExportHandler"].environment
+        environment["RECORDS_API_VERSION"] = version
+        try:
+            path = f"/v1/e/zoho/export/{export_type}"
+            return world.http("ExportHandler", "GET", path, query=query)
+        finally:
+            environment["RECORDS_API_VERSION"] = "v2"
+
+    return get
+
+
+def sent(world):
+    """The query of the last records request Zoho received."""
+    return world.zoho.journal.requests("/crm/v[0-9.]+/[A-Z]", "GET")[-1]["query"]
+
+
+@pytest.mark.parametrize("version", ["v2", "v2.1", *LATER])
+def test_the_same_page_on_every_version(world, get, version):
+    status, answer = get(version, page="2", limit="20")
+    assert status == 200, answer
+    assert (len(answer["data"]), answer["pagination"]["page"], answer["pagination"]["more_records"]) == (
+        20,
+        2,
+        True,
+    )
+
+
+@pytest.mark.parametrize("version", LATER)
+def test_without_fields_the_modules_own_are_asked_for_and_kept(world, get, version):
+    _, answer = get(version)
+    fields = sent(world)["fields"].split(",")
+    assert 1 < len(fields) <= 50
+    assert {"Last_Name", "Email", "Modified_Time"} <= set(fields)
+    metadata = world.zoho.journal.requests("/settings/fields", "GET")
+    assert len(metadata) == 1
+    left_out = answer["pagination"].get("fields_left_out", [])
+    assert not set(left_out) & set(fields)
+
+
+@pytest.mark.parametrize("version", ["v2", "v8"])
+def test_fields_named_by_the_caller_are_sent_as_they_are(world, get, version):
+    status, _ = get(version, fields="Last_Name, Email,Last_Name")
+    assert status == 200
+    assert sent(world)["fields"] == "Last_Name,Email"
+    assert not world.zoho.journal.requests("/settings/fields", "GET")
+
+
+def test_v2_sends_no_fields_unasked(world, get):
+    get("v2")
+    assert sent(world) == {"page": "1", "per_page": "10"}
+
+
+def test_without_the_settings_scope_the_caller_has_to_name_the_fields(world, get):
+    body = {
+        "code": "OAUTH_SCOPE_MISMATCH",
+        "message": "invalid oauth scope",
+        "status": "error",
+        "details": {},
+    }
+    world.zoho.fault(path="/settings/fields", status=401, body=body)
+    status, answer = get("v8")
+    assert (status, answer["errno"]) == (400, 400)
+    assert "ZohoCRM.settings.fields.READ" in answer["message"]
+    assert get("v8", fields="Last_Name")[0] == 200
+
+
+def test_beyond_2000_records_only_by_page_token(world, get):
+    world.zoho.config.patch({"records": {"Contacts": 2300}})
+    assert get("v2", page="11", limit="200")[0] == 200
+    status, answer = get("v8", page="11", limit="200", fields="Last_Name")
+    assert (status, answer["errno"]) == (400, 400)
+    assert "page_token" in answer["message"]
+    seen, query = set(), {}
+    while True:
+        status, answer = get("v8", limit="200", fields="Last_Name", **query)
+        assert status == 200, answer
+        seen |= {record["id"] for record in answer["data"]}
+        if not answer["pagination"]["more_records"]:
+            break
+        query = {"page_token": answer["pagination"]["next_page_token"]}
+    assert len(seen) == 2300
+
+
+@pytest.mark.parametrize(
+    ("version", "query", "says"),
+    [
+        ("v2", {"page_token": "x"}, "page_token is not known to Zoho's API v2"),
+        ("v8", {"page_token": "x", "page": "2"}, "page and page_token exclude each other"),
+        ("v8", {"page_token": ""}, "page_token is ''"),
+        ("v8", {"sort_by": "Last_Name"}, "allowed are id, Created_Time, Modified_Time"),
+        ("v2", {"sort_by": "Last Name"}, "sort_by is 'Last Name'"),
+        ("v2", {"sort_order": "up"}, "sort_order is 'up'; allowed are asc, desc"),
+        ("v2", {"fields": "Last_Name,;drop"}, "fields has ';drop'"),
+        ("v2", {"fields": ""}, "fields has ''"),
+        (
+            "v8",
+            {"fields": ",".join(f"F{n}" for n in range(51))},
+            "fields has 51 names; Zoho's API v8 allows 50",
+        ),
+        ("v2", {"modified_since": "yesterday"}, "modified_since is 'yesterday'; it must be ISO 8601"),
+        ("v2", {"modified_since": "2026-07-25T15:26:49"}, "with an offset"),
+    ],
+)
+def test_what_a_version_does_not_allow_is_refused_before_zoho_is_asked(world, get, version, query, says):
+    status, answer = get(version, **query)
+    assert (status, answer["errno"]) == (400, 400)
+    assert says in answer["message"]
+    assert not world.zoho.journal.requests("/crm/", "GET")
+
+
+@pytest.mark.parametrize(("version", "sort_by"), [("v2", "Last_Name"), ("v8", "Modified_Time"), ("v8", "id")])
+def test_sorting_reaches_zoho(world, get, version, sort_by):
+    status, _ = get(version, sort_by=sort_by, sort_order="asc", fields="Last_Name")
+    assert status == 200
+    assert sent(world).items() >= {"sort_by": sort_by, "sort_order": "asc"}.items()
+
+
+@pytest.mark.parametrize("version", ["v2", "v8"])
+def test_modified_since_in_the_future_is_an_empty_page(world, get, version):
+    status, answer = get(version, modified_since="2999-01-01T00:00:00+05:30", fields="Last_Name")
+    assert (status, answer["data"]) == (200, [])
+    assert answer["pagination"] == {"page": 1, "per_page": 10, "count": 0, "more_records": False}
+    request = world.zoho.journal.requests("/crm/v", "GET")[-1]
+    assert (request["status"], request["headers"]["if-modified-since"]) == (304, "2999-01-01T00:00:00+05:30")
+
+
+@pytest.mark.parametrize(
+    ("given", "sent_as"),
+    [
+        ("2020-07-25T15:26:49Z", "2020-07-25T15:26:49+00:00"),
+        ("2020-07-25T15:26:49.123+05:30", "2020-07-25T15:26:49+05:30"),
+        ("2020-07-25T15:26:49 05:30", "2020-07-25T15:26:49+05:30"),  # an unescaped plus
+    ],
+)
+def test_modified_since_is_sent_as_zoho_writes_it(world, get, given, sent_as):
+    assert get("v2", modified_since=given)[0] == 200
+    request = world.zoho.journal.requests("/crm/v", "GET")[-1]
+    assert request["headers"]["if-modified-since"] == sent_as
+
+
+def test_a_failure_of_zoho_is_made_good_within_the_request(world, get):
+    world.zoho.fault(path="/crm/v2/Contacts", status=500, body="<html>", times=2)
+    assert get("v2")[0] == 200
+    assert len(world.zoho.journal.requests("/crm/v2/Contacts", "GET")) == 3
+
+
+def test_a_short_retry_after_is_waited_for(world, get):
+    world.zoho.fault(path="/crm/v2/Contacts", status=429, headers={"Retry-After": "1"}, times=1)
+    assert get("v2")[0] == 200
+
+
+def test_a_long_retry_after_is_handed_to_the_caller(world, get):
+    world.zoho.fault(path="/crm/v2/Contacts", status=429, headers={"Retry-After": "77"})
+    environment = world.deployment.functions["ExportHandler"].environment
+    assert environment["RECORDS_API_VERSION"] == "v2"
+    answer = world.request("ExportHandler", "GET", "/v1/e/zoho/export/contacts")
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (429, "77")
+    assert len(world.zoho.journal.requests("/crm/v2/Contacts", "GET")) == 1
