@@ -60,7 +60,7 @@ def test_a_large_object_is_sent_in_parts_under_one_checksum(s3, monkeypatch):
     content = csv_of(400_000)
     stored = store(s3, zip_of(content), 400_000)
     names = [name for name, _ in calls]
-    assert names.count("UploadPart") == -(-len(content) // (8 * 1024 * 1024)) > 2
+    assert names.count("UploadPart") == -(-len(content) // (5 * 1024 * 1024)) > 2
     (completed,) = [params for name, params in calls if name == "CompleteMultipartUpload"]
     assert completed["headers"]["x-amz-checksum-type"] == "FULL_OBJECT"
     assert completed["headers"]["x-amz-mp-object-size"] == str(len(content))

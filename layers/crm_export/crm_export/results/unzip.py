@@ -19,7 +19,7 @@ _ENCRYPTED, _HAS_DESCRIPTOR = 0x1, 0x8
 _STORED, _DEFLATED = 0, 8
 _UNKNOWN32 = 0xFFFFFFFF
 _ZIP64 = 1
-_OUTPUT_BYTES = 1024 * 1024  # of one chunk given on, however much the input inflates
+_OUTPUT_BYTES = 256 * 1024  # of one chunk given on, however much the input inflates
 _LONGEST_TAIL = 256 * 1024  # descriptor, one central header, end records and comment
 _SIGNATURE_BYTES = 4
 

@@ -1,0 +1,552 @@
+"""What every store of connections promises: Secrets Manager on moto, MongoDB over a socket, and the
+MongoDB that the environment variable MONGODB_URI names, where it is set."""
+
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import boto3
+import dns.exception
+import dns.resolver
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.write_concern import WriteConcern
+
+from cli.errors import CliError
+from cli.in_mongo import MongoAdmin
+from crm_export.connections.model import Connection, ConnectionStore, require_identity
+from crm_export.connections.mongo import MongoConnections, open_collection
+from crm_export.connections.secrets_manager import SecretsManagerConnections
+from crm_export.errors import (
+    CallerNotIdentified,
+    ConfigurationError,
+    ConnectionMalformed,
+    ConnectionNotFound,
+    ExportError,
+    StoreTimeout,
+    StoreUnavailable,
+    UntrustedOrigin,
+)
+from tests.support.mongo import SILENT, MongoServer, ignore_mongomock_throw, mongo_server
+
+TRUSTED = ("http://127.0.0.1:9999",)
+PREFIX = "zoho-crm-export/connections"
+TOKEN = {"refresh_token": "1000.r", "api_domain": "https://www.zohoapis.eu"}
+
+
+class Backend(Protocol):
+    """A store under test, and the way behind its back."""
+
+    store: ConnectionStore
+
+    def write(self, account_id: str, owner: str, document: dict[str, Any]) -> None: ...
+
+    def read(self, account_id: str, owner: str) -> dict[str, Any]: ...
+
+
+@dataclass
+class Secrets:
+    client: Any
+    store: SecretsManagerConnections
+
+    def write(self, account_id, owner, document):
+        self.client.create_secret(Name=f"{PREFIX}/{account_id}/{owner}", SecretString=json.dumps(document))
+
+    def read(self, account_id, owner):
+        answer = self.client.get_secret_value(SecretId=f"{PREFIX}/{account_id}/{owner}")
+        return json.loads(answer["SecretString"])
+
+
+@dataclass
+class Mongo:
+    collection: Any
+    store: MongoConnections
+
+    def write(self, account_id, owner, document):
+        self.collection.insert_one({"account_id": account_id, "owner": owner, **document})
+
+    def read(self, account_id, owner):
+        document = self.collection.find_one({"account_id": account_id, "owner": owner})
+        del document["_id"]
+        return document
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Secrets]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="us-east-1")
+        yield Secrets(client, SecretsManagerConnections(client, PREFIX, TRUSTED))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MongoServer]:
+    with mongo_server() as running:
+        yield running
+
+
+def database_uri(uri: str) -> str:
+    """The URI with a database of its own for this test; who authenticated there by default still does."""
+    parts = urlsplit(uri)
+    query = parts.query
+    if "@" in parts.netloc and "authsource" not in query.lower():
+        query += f"{'&' if query else ''}authSource={parts.path.strip('/') or 'admin'}"
+    return urlunsplit(parts._replace(path=f"/zce_test_{uuid.uuid4().hex[:12]}", query=query))
+
+
+def opened(uri: str) -> Iterator[Mongo]:
+    collection = open_collection(database_uri(uri))
+    majority = collection.with_options(write_concern=WriteConcern(w="majority"))
+    try:
+        yield Mongo(majority, MongoConnections(collection, TRUSTED))
+    finally:
+        client = collection.database.client
+        client.drop_database(collection.database.name)
+        client.close()
+
+
+@pytest.fixture
+def over_a_socket(server: MongoServer) -> Iterator[Mongo]:
+    server.refuse_code = None
+    server.received.clear()
+    yield from opened(server.uri)
+
+
+@pytest.fixture
+def real() -> Iterator[Mongo]:
+    uri = os.environ.get("MONGODB_URI")
+    if not uri:
+        pytest.skip("MONGODB_URI is not set: no real MongoDB here")
+    yield from opened(uri)
+
+
+@pytest.fixture(params=["over_a_socket", "real"])
+def mongo(request: pytest.FixtureRequest) -> Mongo:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["secrets", "over_a_socket", "real"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return request.getfixturevalue(request.param)
+
+
+# --- every store -----------------------------------------------------------------------------
+
+
+def test_found(backend):
+    backend.write("acct-1", "user-1", {"account_id": "acct-1", "owner": "user-1", "token": TOKEN})
+    assert backend.store.get("acct-1", "user-1") == Connection(
+        "acct-1", "user-1", "https://www.zohoapis.eu", "https://accounts.zoho.eu", "1000.r"
+    )
+
+
+@pytest.mark.parametrize(
+    ("account_id", "owner"),
+    [
+        ("acct-1", "user-2"),
+        ("acct-2", "user-1"),
+        ("acct-", "user-1"),
+        ("acct-1", "user"),
+        ("ACCT-1", "user-1"),
+        ("acct-1", "USER-1"),
+        ("acct-1", "."),
+        ("a.*", "user-1"),
+    ],
+)
+def test_only_the_very_account_and_owner_are_found(backend, account_id, owner):
+    backend.write("acct-1", "user-1", {"token": TOKEN})
+    with pytest.raises(ConnectionNotFound, match="^Access Token is not Found$"):
+        backend.store.get(account_id, owner)
+
+
+def test_an_empty_store_finds_nothing_and_marks_nothing(backend):
+    backend.store.invalidate("acct-1")
+    with pytest.raises(ConnectionNotFound):
+        backend.store.get("acct-1", "user-1")
+
+
+@pytest.mark.parametrize("identity", ["0", "user_Lwh9EzeD8", "jo.doe@example-corp.com", "a" * 128])
+def test_every_identity_that_callers_may_have_can_be_stored(backend, identity):
+    require_identity("uid", identity)
+    backend.write(identity, identity, {"token": TOKEN})
+    assert backend.store.get(identity, identity).owner == identity
+    backend.store.invalidate(identity)
+    assert backend.read(identity, identity)["token_invalidated"] is True
+
+
+@pytest.mark.parametrize("identity", ["jürgen", "用户", "user\u0000", "a/b", "a b", "", {"$gt": ""}, None, 5])
+def test_other_identities_are_refused_before_any_store_is_asked(identity):
+    with pytest.raises(CallerNotIdentified):
+        require_identity("uid", identity)
+
+
+def test_unicode_in_a_document_is_kept(backend):
+    backend.write("acct-1", "user-1", {"token": TOKEN, "note": "Jürgen 用户"})
+    backend.store.invalidate("acct-1")
+    assert backend.read("acct-1", "user-1")["note"] == "Jürgen 用户"
+
+
+def test_invalidate_marks_all_of_the_account_and_no_other(backend):
+    for account_id, owner in [("acct-1", "u1"), ("acct-1", "u2"), ("acct-10", "u1"), ("ACCT-1", "u1")]:
+        backend.write(account_id, owner, {"token": TOKEN})
+    backend.store.invalidate("acct-1")
+    for owner in ("u1", "u2"):
+        marked = backend.read("acct-1", owner)
+        assert marked["token_invalidated"] is True
+        assert marked["token"] == TOKEN
+    assert "token_invalidated" not in backend.read("acct-10", "u1")
+    assert "token_invalidated" not in backend.read("ACCT-1", "u1")
+
+
+def test_invalidate_twice_is_invalidate_once(backend):
+    backend.write("acct-1", "user-1", {"token": TOKEN})
+    backend.store.invalidate("acct-1")
+    once = backend.read("acct-1", "user-1")
+    backend.store.invalidate("acct-1")
+    assert backend.read("acct-1", "user-1") == once
+
+
+def test_an_invalidated_connection_is_still_found(backend):
+    backend.write("acct-1", "user-1", {"token": TOKEN, "token_invalidated": True})
+    assert backend.store.get("acct-1", "user-1").refresh_token == "1000.r"
+
+
+def test_a_malformed_connection_keeps_no_other_from_being_marked(backend):
+    backend.write("acct-1", "a", {"token": "?"})
+    backend.write("acct-1", "b", {"token": TOKEN})
+    backend.store.invalidate("acct-1")
+    assert backend.read("acct-1", "b")["token_invalidated"] is True
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"token": None},
+        {"token": "1000.secret"},
+        {"token": ["1000.secret"]},
+        {"token": [{**TOKEN, "refresh_token": "1000.secret"}]},
+        {"token": {}},
+        {"token": {"refresh_token": "1000.secret"}},
+        {"token": {"api_domain": "https://www.zohoapis.eu"}},
+        {"token": {**TOKEN, "refresh_token": ""}},
+        {"token": {**TOKEN, "refresh_token": 5}},
+        {"token": {"refresh_token": "1000.secret", "api_domain": None}},
+        {"token": {"refresh_token": "1000.secret", "api_domain": {"$ne": "1"}}},
+    ],
+)
+def test_malformed_documents(backend, document):
+    backend.write("acct-1", "user-1", document)
+    with pytest.raises(ConnectionMalformed, match="acct-1/user-1") as raised:
+        backend.store.get("acct-1", "user-1")
+    assert "1000" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"api_domain": "https://evil.example"},
+        {"api_domain": "http://www.zohoapis.eu"},
+        {"api_domain": "https://www.zohoapis.eu.evil.example"},
+        {"api_domain": "https://www.zohoapis.eu@evil.example"},
+        {"api_domain": "https://www.zohoapis.eu/crm"},
+        {"accounts_server": "https://evil.example"},
+        {"accounts_server": "http://accounts.zoho.eu"},
+    ],
+)
+def test_an_untrusted_host_is_refused(backend, changes):
+    backend.write("acct-1", "user-1", {"token": {**TOKEN, **changes}})
+    with pytest.raises(UntrustedOrigin):
+        backend.store.get("acct-1", "user-1")
+
+
+@pytest.mark.parametrize(
+    ("token", "accounts_server"),
+    [
+        ({}, "https://accounts.zoho.eu"),
+        ({"accounts_server": None}, "https://accounts.zoho.eu"),
+        ({"api_domain": "https://www.zohoapis.ca"}, "https://accounts.zohocloud.ca"),
+        ({"accounts_server": "https://accounts.zoho.in"}, "https://accounts.zoho.in"),
+        ({"accounts_server": TRUSTED[0]}, TRUSTED[0]),
+        ({"api_domain": TRUSTED[0]}, TRUSTED[0]),
+    ],
+)
+def test_the_accounts_server_is_the_stored_one_or_the_api_domains(backend, token, accounts_server):
+    backend.write("acct-1", "user-1", {"token": {**TOKEN, **token}})
+    assert backend.store.get("acct-1", "user-1").accounts_server == accounts_server
+
+
+# --- MongoDB ---------------------------------------------------------------------------------
+
+
+def test_the_collection_has_the_contracts_name(mongo):
+    assert mongo.collection.name == "integrations.zoho.key"
+
+
+@pytest.mark.parametrize("operator", [{"$gt": ""}, {"$ne": None}, {"$regex": ".*"}, {"$in": ["acct-1"]}])
+def test_an_operator_never_matches(mongo, operator):
+    mongo.write("acct-1", "user-1", {"token": TOKEN})
+    for account_id, owner in [(operator, "user-1"), ("acct-1", operator)]:
+        with pytest.raises(ConnectionNotFound):
+            mongo.store.get(account_id, owner)
+    mongo.store.invalidate(operator)
+    assert "token_invalidated" not in mongo.read("acct-1", "user-1")
+
+
+def test_unicode_stored_by_others_is_compared_as_it_is(mongo):
+    mongo.write("acct-1", "jürgen", {"token": TOKEN})
+    assert mongo.store.get("acct-1", "jürgen").owner == "jürgen"
+    with pytest.raises(ConnectionNotFound):
+        mongo.store.get("acct-1", "ju\u0308rgen")
+
+
+def test_of_several_documents_the_newest_valid_one_counts(mongo):
+    for token, marked in [("1000.old", {}), ("1000.new", {}), ("1000.dead", {"token_invalidated": True})]:
+        mongo.write("acct-1", "user-1", {"token": {**TOKEN, "refresh_token": token}, **marked})
+    assert mongo.store.get("acct-1", "user-1").refresh_token == "1000.new"
+    mongo.store.invalidate("acct-1")
+    assert mongo.collection.count_documents({"token_invalidated": True}) == 3
+
+
+def test_the_functions_make_no_index_and_ask_for_the_token_only(over_a_socket, server):
+    over_a_socket.write("acct-1", "user-1", {"token": TOKEN})
+    server.received.clear()
+    over_a_socket.store.get("acct-1", "user-1")
+    over_a_socket.store.invalidate("acct-1")
+    find, update = server.received
+    assert dict(find["projection"]) == {"_id": False, "token": True}
+    assert [change["multi"] for change in update["updates"]] == [True]
+
+
+def test_ensure_indexes_makes_a_second_document_impossible(mongo):
+    admin = MongoAdmin(mongo.collection)
+    mongo.write("acct-1", "user-1", {"token": TOKEN})
+    assert admin.ensure_indexes() == admin.ensure_indexes() == "account_id_1_owner_1"
+    mongo.write("acct-1", "user-2", {"token": TOKEN})
+    mongo.write("acct-2", "user-1", {"token": TOKEN})
+    with pytest.raises(DuplicateKeyError):
+        mongo.write("acct-1", "user-1", {"token": TOKEN})
+
+
+@ignore_mongomock_throw
+def test_ensure_indexes_names_the_duplicates_that_prevent_it(mongo):
+    for owner in ("user-1", "user-1", "user-2", "user-3", "user-3", "user-3"):
+        mongo.write("acct-1", owner, {"token": TOKEN})
+    with pytest.raises(CliError) as raised:
+        MongoAdmin(mongo.collection).ensure_indexes()
+    message = str(raised.value)
+    assert "2 documents of account acct-1, owner user-1\n" in message
+    assert "3 documents of account acct-1, owner user-3\n" in message
+    assert "user-2" not in message
+    assert list(mongo.collection.index_information()) == ["_id_"]
+
+
+# --- MongoDB that fails ----------------------------------------------------------------------
+
+SECRETS_OF_URI = ("s3cret", "operator", "127.0.0.1", "mongodb://")
+
+
+def failing(uri: str, timeout_seconds: float = 0.5) -> Iterator[MongoConnections]:
+    collection = open_collection(uri, timeout_seconds=timeout_seconds)
+    try:
+        yield MongoConnections(collection, TRUSTED)
+    finally:
+        collection.database.client.close()
+
+
+def told(kind: type[ExportError], store: ConnectionStore, method: str = "get") -> ExportError:
+    """Call the store; check the error's very class, that it tells nothing of the URI, and its time."""
+    began = time.monotonic()
+    with pytest.raises(kind) as raised:
+        store.get("acct-1", "user-1") if method == "get" else store.invalidate("acct-1")
+    assert time.monotonic() - began < 0.9  # one timeout of 0.5 seconds, not two
+    assert type(raised.value) is kind
+    assert not [part for part in SECRETS_OF_URI if part in raised.value.message]
+    return raised.value
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("method", ["get", "invalidate"])
+def test_a_server_that_is_down_is_unavailable_soon(closed_port, method):
+    for store in failing(f"mongodb://operator:s3cret@127.0.0.1:{closed_port}/crm"):
+        assert told(StoreUnavailable, store, method).retryable
+
+
+@pytest.mark.parametrize("method", ["get", "invalidate"])
+def test_a_server_that_accepts_and_never_answers_is_unavailable_soon(method):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        for store in failing(f"mongodb://operator:s3cret@127.0.0.1:{listening.getsockname()[1]}/crm"):
+            told(StoreUnavailable, store, method)
+
+
+@pytest.mark.parametrize("method", ["get", "invalidate"])
+def test_a_server_that_falls_silent_times_out(server, monkeypatch, method):
+    for store in failing(f"{server.uri}crm"):
+        server.refuse_code = None
+        store.invalidate("acct-1")  # connected
+        monkeypatch.setattr(server, "refuse_code", SILENT)
+        told(StoreTimeout, store, method)
+
+
+def test_the_time_given_in_production_is_well_under_that_of_api_gateway():
+    options = open_collection("mongodb://127.0.0.1/crm").database.client.options
+    assert options.server_selection_timeout == options.pool_options.connect_timeout == 5
+    assert options.timeout == 5
+    assert options.pool_options.max_pool_size == 2
+    assert options.pool_options.appname == "zoho-crm-export"
+    assert options.retry_reads
+
+
+def test_what_the_uri_says_of_tls_and_access_holds_but_not_of_time():
+    uri = "mongodb://operator:s3cret@127.0.0.1/crm?tls=true&authSource=admin&timeoutMS=90000&maxPoolSize=50"
+    client = open_collection(uri).database.client
+    assert client.options.pool_options._ssl_context is not None
+    assert client.options.timeout == 5
+    assert client.options.pool_options.max_pool_size == 2
+    credentials = client.options.pool_options._credentials
+    assert (credentials.source, credentials.username) == ("admin", "operator")
+
+
+@pytest.mark.parametrize("code", [13, 18, 8000])
+@pytest.mark.parametrize("credentials", ["operator:s3cret@", ""])
+def test_refused_access_is_a_matter_of_configuration(server, monkeypatch, code, credentials):
+    monkeypatch.setattr(server, "refuse_code", code)
+    for store in failing(server.uri.replace("://", f"://{credentials}") + "crm"):
+        error = told(ConfigurationError, store)
+        assert not error.retryable
+        assert "authSource" in error.message
+
+
+def test_any_other_refusal_stays_loud(server, monkeypatch):
+    monkeypatch.setattr(server, "refuse_code", 73)
+    for store in failing(f"{server.uri}crm"):
+        with pytest.raises(OperationFailure):
+            store.get("acct-1", "user-1")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://operator:s3cret@127.0.0.1",
+        "mongodb://operator:s3cret@127.0.0.1/",
+        "mongodb://operator:s3cret@127.0.0.1/?tls=true",
+        "mongodb://operator:s3cret@127.0.0.1:s3cret/crm",
+        "mongodb://operator:s3cret@x@127.0.0.1/crm",
+        "postgres://operator:s3cret@127.0.0.1/crm",
+        "mongodb://",
+        "operator:s3cret",
+    ],
+)
+def test_a_uri_that_cannot_be_used_is_a_matter_of_configuration(uri):
+    with pytest.raises(ConfigurationError, match="names a database") as raised:
+        open_collection(uri)
+    assert not [part for part in SECRETS_OF_URI[:3] if part in raised.value.message]
+    assert raised.value.__cause__ is raised.value.__context__ is None
+
+
+def test_an_srv_uri_is_looked_up_at_the_first_use(monkeypatch):
+    def resolve(*_: Any, **__: Any) -> None:
+        raise dns.exception.Timeout
+
+    for uri, kind in [("127.0.0.1", ConfigurationError), ("cluster.example.com", StoreUnavailable)]:
+        for store in failing(f"mongodb+srv://operator:s3cret@{uri}/crm"):
+            monkeypatch.setattr(dns.resolver, "resolve", resolve)
+            told(kind, store)
+
+
+# --- Secrets Manager that fails ----------------------------------------------------------------
+
+
+def secrets_at(address: str, monkeypatch: pytest.MonkeyPatch) -> SecretsManagerConnections:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    config = Config(connect_timeout=0.2, read_timeout=0.2, retries={"total_max_attempts": 1})
+    client = boto3.client("secretsmanager", region_name="us-east-1", endpoint_url=address, config=config)
+    return SecretsManagerConnections(client, PREFIX, TRUSTED)
+
+
+@pytest.mark.parametrize("method", ["get", "invalidate"])
+def test_secrets_manager_out_of_reach(closed_port, monkeypatch, method):
+    told(StoreUnavailable, secrets_at(f"http://127.0.0.1:{closed_port}", monkeypatch), method)
+
+
+@pytest.mark.parametrize("method", ["get", "invalidate"])
+def test_secrets_manager_silent(monkeypatch, method):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        told(StoreTimeout, secrets_at(address, monkeypatch), method)
+
+
+def refuse(secrets: Secrets, operation: str, code: str, status: int) -> None:
+    def answer(**_: Any) -> None:
+        metadata = {"HTTPStatusCode": status}
+        raise ClientError({"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": metadata}, operation)
+
+    secrets.client.meta.events.register(f"before-call.secrets-manager.{operation}", answer)
+
+
+OPERATIONS = [("get", "GetSecretValue")] + [
+    ("invalidate", name) for name in ("ListSecrets", "GetSecretValue", "PutSecretValue")
+]
+
+
+@pytest.mark.parametrize(("method", "operation"), OPERATIONS)
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (("ThrottlingException", 400), StoreUnavailable),
+        (("InternalServiceError", 500), StoreUnavailable),
+        (("ServiceUnavailable", 503), StoreUnavailable),
+        (("AccessDeniedException", 400), ClientError),
+        (("DecryptionFailure", 400), ClientError),
+    ],
+)
+def test_secrets_manager_that_refuses(secrets, method, operation, answer, kind):
+    secrets.write("acct-1", "user-1", {"token": TOKEN})
+    refuse(secrets, operation, *answer)
+    with pytest.raises(kind) as raised:
+        secrets.store.get("acct-1", "user-1") if method == "get" else secrets.store.invalidate("acct-1")
+    assert type(raised.value) is kind
+
+
+@pytest.mark.parametrize("text", ["", "1000.secret", "null", "[]", '"1000.secret"'])
+def test_a_secret_that_is_no_object(secrets, text):
+    name = f"{PREFIX}/acct-1/user-1"
+    secrets.client.create_secret(Name=name, SecretString=text or " ")
+    secrets.write("acct-1", "user-2", {"token": TOKEN})
+    with pytest.raises(ConnectionMalformed) as raised:
+        secrets.store.get("acct-1", "user-1")
+    assert "1000" not in raised.value.message
+    secrets.store.invalidate("acct-1")
+    assert secrets.read("acct-1", "user-2")["token_invalidated"] is True
+
+
+def test_a_binary_secret_is_malformed(secrets):
+    secrets.client.create_secret(Name=f"{PREFIX}/acct-1/user-1", SecretBinary=b"\x00")
+    with pytest.raises(ConnectionMalformed):
+        secrets.store.get("acct-1", "user-1")
+    secrets.store.invalidate("acct-1")
+
+
+def test_a_secret_that_waits_for_its_deletion_is_not_found(secrets):
+    secrets.write("acct-1", "user-1", {"token": TOKEN})
+    secrets.client.delete_secret(SecretId=f"{PREFIX}/acct-1/user-1", RecoveryWindowInDays=7)
+    with pytest.raises(ConnectionNotFound):
+        secrets.store.get("acct-1", "user-1")
+    secrets.store.invalidate("acct-1")

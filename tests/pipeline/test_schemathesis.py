@@ -1,0 +1,283 @@
+"""docs/openapi.yaml against the running stack, with schemathesis: https://schemathesis.readthedocs.io
+
+A stack of its own, as hundreds of exports are started; its Zoho calls nobody back.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import Phase, settings
+from schemathesis import Case
+from schemathesis.checks import (
+    content_type_conformance,
+    positive_data_acceptance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from schemathesis.config import SchemathesisConfig
+
+from local.stack.processes import REPOSITORY
+from tests.pipeline.conftest import RunningStack, running_stack
+
+CONFIG = {
+    # The same cases at every run: a finding is news of the API or of the document, never of the dice.
+    "generation": {"deterministic": True, "no-shrink": True, "with-security-parameters": False},
+    # Without the 5xx of schemathesis's own list: bad input must not break anything.
+    "checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 413, 422]}},
+}
+FUZZ = settings(max_examples=25, phases=[Phase.explicit, Phase.generate], deadline=None)
+CONFORMANCE = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+PAGE = ("/v1/e/zoho/export/{type}", "GET")
+START = ("/v1/e/zoho/bulk-read/{type}", "POST")
+LIST = ("/v1/e/zoho/bulk-read/exports", "GET")
+GET = ("/v1/e/zoho/bulk-read/exports/{export_id}", "GET")
+CALLBACK = ("/v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}", "POST")
+
+schema = schemathesis.openapi.from_path(
+    REPOSITORY / "docs/openapi.yaml", config=SchemathesisConfig.from_dict(CONFIG)
+)
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    with running_stack(tmp_path_factory.mktemp("stack"), "--records", "20") as stack:
+        stack.zoho("PATCH", "config", {"callback_mode": "never"})
+        stack.defaults = stack.zoho("GET", "config")
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def signed(api: RunningStack) -> dict[str, Any]:
+    """The path parameters of a callback, as Zoho was given them."""
+    api.start("contacts")
+    *_, export_id, part, signature = api.zoho("GET", "jobs")["jobs"][-1]["callback_url"].split("/")
+    return {"export_id": export_id, "part": int(part), "signature": signature}
+
+
+def call_and_validate(case: Case, api: RunningStack) -> None:
+    """Call as acct-1/user-1 and run all checks."""
+    base_url, headers = api.state.api_url, {"Authorization": f"Bearer {api.state.token}"}
+    response = case.call(base_url=base_url, headers=headers)
+    transport = {"base_url": base_url, "headers": headers}
+    excluded = [positive_data_acceptance] if judged_elsewhere(case, response.json()) else []
+    case.validate_response(response, headers=headers, transport_kwargs=transport, excluded_checks=excluded)
+
+
+def judged_elsewhere(case: Case, answer: dict[str, Any]) -> bool:
+    """Whether no schema can tell if this request is right: Zoho refused it, or it has a token of a page."""
+    return "zoho_code" in answer or "page_token" in (case.query or {})
+
+
+@schema.parametrize()
+@FUZZ
+def test_every_answer_is_as_documented(case: Case, api: RunningStack) -> None:
+    call_and_validate(case, api)
+
+
+@schema.include(operation_id="receiveCallback").parametrize()
+@FUZZ
+def test_every_answer_to_a_signed_callback_is_as_documented(
+    case: Case, api: RunningStack, signed: dict[str, Any]
+) -> None:
+    case.path_parameters = dict(signed)
+    call_and_validate(case, api)
+
+
+def test_what_one_answer_links_to_is_there(api: RunningStack) -> None:
+    class Machine(schema.as_state_machine()):
+        def get_call_kwargs(self, case: Case) -> dict[str, Any]:
+            return {
+                "base_url": api.state.api_url,
+                "headers": {"Authorization": f"Bearer {api.state.token}"},
+            }
+
+        def validate_response(self, response: Any, case: Case, **kwargs: Any) -> None:
+            excluded = [positive_data_acceptance] if judged_elsewhere(case, response.json()) else []
+            headers = kwargs.pop("headers")
+            case.validate_response(
+                response, headers=headers, transport_kwargs=kwargs, excluded_checks=excluded
+            )
+
+    Machine.run(settings=settings(max_examples=5, stateful_step_count=4, deadline=None))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A cause and the answer it has. `zoho` is a fault or a change of the simulator's settings."""
+
+    name: str
+    operation: tuple[str, str]
+    status: int
+    path: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, Any] = field(default_factory=dict)
+    body: object = None
+    account: str = "acct-1"
+    fault: dict[str, Any] | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+CONTACTS, UNKNOWN = {"type": "contacts"}, {"export_id": "20260101T000000Z-0123456789abcdef"}
+REFUSED = {
+    "code": "INVALID_DATA",
+    "message": "invalid data",
+    "status": "error",
+    "details": {"param": "sort_by"},
+}
+THROTTLED = {"code": "TOO_MANY_REQUESTS", "message": "later", "status": "error", "details": {}}
+FAILING = {"code": "INTERNAL_ERROR", "message": "Internal Server Error", "status": "error", "details": {}}
+NO_ROUTE = {"type": 'a"b'}
+SCENARIOS = [
+    Scenario("contacts", PAGE, 200, CONTACTS, {"page": 1, "limit": 20}),
+    Scenario("deals since", PAGE, 200, {"type": "deals"}, {"modified_since": "2020-01-01T00:00:00+05:30"}),
+    Scenario("beyond the last page", PAGE, 200, CONTACTS, {"page": 9}),
+    Scenario("limit out of range", PAGE, 400, CONTACTS, {"limit": 201}),
+    Scenario("no JWT", PAGE, 401, CONTACTS, account=""),
+    Scenario("dead refresh token", PAGE, 401, CONTACTS, account="acct-dead"),
+    Scenario("unusable claim", PAGE, 403, CONTACTS, account="../acct"),
+    Scenario("Zoho forbids", PAGE, 403, {"type": "deals"}, config={"restricted_modules": ["Deals"]}),
+    Scenario("no connection", PAGE, 404, CONTACTS, account="acct-none"),
+    Scenario("unknown type", PAGE, 404, {"type": "unicorns"}),
+    Scenario("no such characters", PAGE, 404, NO_ROUTE),
+    Scenario(
+        "Zoho refuses", PAGE, 422, CONTACTS, fault={"path": "/Contacts$", "status": 400, "body": REFUSED}
+    ),
+    Scenario(
+        "Zoho throttles",
+        PAGE,
+        429,
+        CONTACTS,
+        fault={"path": "/Contacts$", "status": 429, "body": THROTTLED, "headers": {"Retry-After": "7"}},
+    ),
+    Scenario("Zoho fails", PAGE, 502, CONTACTS, fault={"path": "/Contacts$", "status": 500, "body": FAILING}),
+    Scenario("broken connection", PAGE, 502, CONTACTS, account="acct-broken"),
+    Scenario("everything", START, 202, CONTACTS),
+    Scenario("query", START, 202, {"type": "deals"}, body={"query": {"fields": ["Deal_Name", "Amount"]}}),
+    Scenario("Zoho busy", START, 202, CONTACTS, fault={"path": "/read$", "status": 429, "body": THROTTLED}),
+    Scenario("not an object", START, 400, CONTACTS, body=[1]),
+    Scenario("no JWT", START, 401, CONTACTS, account=""),
+    Scenario("dead refresh token", START, 401, CONTACTS, account="acct-dead"),
+    Scenario("unusable claim", START, 403, CONTACTS, account="../acct"),
+    Scenario("Zoho forbids", START, 403, {"type": "deals"}, config={"restricted_modules": ["Deals"]}),
+    Scenario("no connection", START, 404, CONTACTS, account="acct-none"),
+    Scenario("unknown type", START, 404, {"type": "unicorns"}),
+    Scenario("no such characters", START, 404, NO_ROUTE),
+    Scenario("too large", START, 413, CONTACTS, body={"file_type": "c" * 10_500_000}),
+    Scenario("notes", START, 422, {"type": "notes"}),
+    Scenario("unknown key", START, 422, CONTACTS, body={"query": {"page": 2}}),
+    Scenario("Zoho refuses", START, 422, CONTACTS, body={"query": {"fields": ["Nickname"]}}),
+    Scenario("broken connection", START, 502, CONTACTS, account="acct-broken"),
+    Scenario("first page", LIST, 200, query={"limit": 2}),
+    Scenario("no exports", LIST, 200, account="acct-none"),
+    Scenario("limit out of range", LIST, 400, query={"limit": 101}),
+    Scenario("token of another", LIST, 400, query={"page_token": "e30="}),
+    Scenario("no JWT", LIST, 401, account=""),
+    Scenario("unusable claim", LIST, 403, account="../acct"),
+    Scenario("running", GET, 200, {"export_id": "SIGNED"}),
+    Scenario("completed", GET, 200, {"export_id": "COMPLETED"}),
+    Scenario("failed", GET, 200, {"export_id": "FAILED"}),
+    Scenario("no JWT", GET, 401, UNKNOWN, account=""),
+    Scenario("unusable claim", GET, 403, UNKNOWN, account="../acct"),
+    Scenario("unknown export", GET, 404, UNKNOWN),
+    Scenario("another account's", GET, 404, {"export_id": "COMPLETED"}, account="acct-none"),
+    Scenario("documented shape", CALLBACK, 200, {"export_id": "SIGNED"}, body={"data": [{"id": "41508680"}]}),
+    Scenario("flat shape", CALLBACK, 200, {"export_id": "SIGNED"}, body={"job_id": "41508680"}),
+    Scenario("no job", CALLBACK, 400, {"export_id": "SIGNED"}, body={}),
+    Scenario("wrong signature", CALLBACK, 403, {**UNKNOWN, "part": 1, "signature": "0" * 64}, body={}),
+    Scenario("no such characters", CALLBACK, 404, {**UNKNOWN, "part": 1, "signature": 'a"b'}, body={}),
+    Scenario("too large", CALLBACK, 413, {"export_id": "SIGNED"}, body={"job_id": "c" * 10_500_000}),
+]
+# Faults of our own (500), functions that hang (503), and half a minute of silence (504).
+NOT_PROVOKED = {500, 503, 504}
+
+
+@pytest.fixture(scope="module")
+def exports(api: RunningStack, signed: dict[str, Any]) -> dict[str, str]:
+    """An export in every state."""
+    failed = api.call("POST", "/v1/e/zoho/bulk-read/contacts", body={"query": {"fields": ["Nickname"]}})
+    assert failed.status_code == 422
+    newest = api.call("GET", "/v1/e/zoho/bulk-read/exports?limit=1").json()["data"][0]
+    assert newest["state"] == "FAILED"
+    api.zoho("PATCH", "config", {"callback_mode": "normal"})
+    completed = api.start("deals")
+    assert api.wait(completed)["state"] == "COMPLETED"
+    api.zoho("PATCH", "config", {"callback_mode": "never"})
+    return {"SIGNED": signed["export_id"], "COMPLETED": completed, "FAILED": newest["export_id"]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def connections(api: RunningStack) -> None:
+    """One whose refresh token Zoho does not know, and one that is none."""
+    tokens = {
+        "acct-dead": {"refresh_token": "1000.dead", "api_domain": api.state.zoho_url},
+        "acct-broken": {"api_domain": api.state.zoho_url},
+    }
+    for account, token in tokens.items():
+        api.aws.client("secretsmanager").create_secret(
+            Name=f"zoho-crm-export/connections/{account}/user-1",
+            SecretString=json.dumps({"account_id": account, "owner": "user-1", "token": token}),
+        )
+
+
+@pytest.fixture
+def zoho(api: RunningStack) -> Iterator[RunningStack]:
+    """The stack, whose Zoho is put right again afterwards."""
+    yield api
+    api.zoho("PATCH", "config", {"restricted_modules": []})
+    api.zoho("DELETE", "faults")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: f"{s.operation[1]}-{s.status}-{s.name}")
+def test_an_answer_fits_its_documentation(
+    scenario: Scenario, zoho: RunningStack, exports: dict[str, str], signed: dict[str, Any]
+) -> None:
+    if scenario.fault:
+        zoho.zoho("POST", "faults", scenario.fault)
+    if scenario.config:
+        zoho.zoho("PATCH", "config", scenario.config)
+    path, method = scenario.operation
+    case = schema[path][method].Case(
+        path_parameters=path_parameters(scenario, exports, signed),
+        query=scenario.query,
+        **({} if scenario.body is None else {"body": scenario.body, "media_type": "application/json"}),
+    )
+    response = case.call(base_url=zoho.state.api_url, headers=authorization(scenario.account, zoho))
+    assert response.status_code == scenario.status, response.text
+    case.validate_response(response, checks=CONFORMANCE)
+
+
+def path_parameters(scenario: Scenario, exports: dict[str, str], signed: dict[str, Any]) -> dict[str, Any]:
+    """The scenario's own, with an export in the state it names and the signature of that."""
+    found = dict(scenario.path)
+    if scenario.operation == CALLBACK and found["export_id"] == "SIGNED":
+        return dict(signed)
+    if "export_id" in found:
+        found["export_id"] = exports.get(found["export_id"], found["export_id"])
+    return found
+
+
+def authorization(account: str, stack: RunningStack) -> dict[str, str]:
+    """A JWT of the account; none for the empty one."""
+    return {"Authorization": f"Bearer {stack.token_of(account, 'user-1')}"} if account else {}
+
+
+def test_every_documented_status_has_a_scenario_that_gives_it() -> None:
+    provoked = {(scenario.operation, scenario.status) for scenario in SCENARIOS}
+    documented = {
+        ((path, method.upper()), int(status))
+        for path, item in schema.raw_schema["paths"].items()
+        for method, operation in item.items()
+        for status in operation["responses"]
+    }
+    gateways_limit = {(operation, 429) for operation in (START, LIST, GET, CALLBACK)}
+    assert provoked <= documented
+    assert {pair for pair in documented - provoked - gateways_limit if pair[1] not in NOT_PROVOKED} == set()

@@ -1,0 +1,336 @@
+"""`python -m cli connections`, on Secrets Manager (moto) and MongoDB (over a socket)."""
+
+import getpass
+import io
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from cli.__main__ import main
+from crm_export import wiring
+from crm_export.connections.mongo import MongoConnections, open_collection
+from crm_export.connections.secrets_manager import SecretsManagerConnections
+from crm_export.errors import ConnectionNotFound
+from tests.support.mongo import ignore_mongomock_throw, mongo_server
+
+PREFIX = "zoho-crm-export/connections"
+GRANT = ("--account", "acct-1", "--owner", "user-1")
+TOKEN = "1000.s3cret"
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    for name, value in [("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("REGION", "us-east-1")]:
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    wiring.aws.cache_clear()
+    with mock_aws():
+        yield boto3.client("secretsmanager")
+    wiring.aws.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def server():
+    with mongo_server() as running:
+        yield running
+
+
+@pytest.fixture
+def collection(server, monkeypatch):
+    uri = f"{server.uri}{uuid.uuid4().hex}"
+    monkeypatch.setenv("MONGODB_URI", uri)
+    monkeypatch.setattr(server, "refuse_code", None)
+    opened = open_collection(uri)
+    yield opened
+    opened.database.client.close()
+
+
+@pytest.fixture(params=["secretsmanager", "mongo"])
+def store(request):
+    """The name of the store, and the functions' view of it."""
+    if request.param == "mongo":
+        return "mongo", MongoConnections(request.getfixturevalue("collection"), ())
+    return "secretsmanager", SecretsManagerConnections(request.getfixturevalue("aws"), PREFIX, ())
+
+
+class Input(io.StringIO):
+    terminal = False
+
+    def isatty(self):
+        return self.terminal
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run a command; return its exit code and what it wrote, where a token never is."""
+
+    def run_it(*arguments, stdin="", terminal=False):
+        monkeypatch.setattr(sys, "stdin", Input(stdin))
+        sys.stdin.terminal = terminal
+        try:
+            code = main(["connections", *arguments])
+        except SystemExit as stop:
+            code = stop.code
+        written = capsys.readouterr()
+        assert "s3cret" not in written.out + written.err
+        return code, written.out, written.err
+
+    return run_it
+
+
+def put(run, store, *more, grant=GRANT, domain="https://www.zohoapis.eu/", token=TOKEN + "\n"):
+    arguments = ("put", "--store", store, *grant, "--api-domain", domain, "--refresh-token-stdin", *more)
+    return run(*arguments, stdin=token)
+
+
+def test_what_is_put_is_what_the_functions_get(run, store):
+    name, connections = store
+    assert put(run, name) == (0, "Stored the connection of acct-1/user-1.\n", "")
+    stored = connections.get("acct-1", "user-1")
+    assert (stored.refresh_token, stored.api_domain) == (TOKEN, "https://www.zohoapis.eu")
+    assert stored.accounts_server == "https://accounts.zoho.eu"
+
+
+def test_put_again_replaces_all_and_makes_it_valid(run, store):
+    name, connections = store
+    put(run, name, "--accounts-server", "https://accounts.zoho.in")
+    connections.invalidate("acct-1")
+    code, out, _ = put(run, name, domain="https://www.zohoapis.jp", token="1000.s3cret.new")
+    assert (code, out) == (0, "Replaced the connection of acct-1/user-1.\n")
+    stored = connections.get("acct-1", "user-1")
+    assert (stored.refresh_token, stored.accounts_server) == ("1000.s3cret.new", "https://accounts.zoho.jp")
+    assert "state           valid\n" in run("show", "--store", name, *GRANT)[1]
+
+
+@pytest.mark.parametrize(
+    ("more", "domain", "told"),
+    [
+        ((), "https://evil.example", "api_domain 'https://evil.example'"),
+        ((), "http://www.zohoapis.eu", "api_domain"),
+        (("--accounts-server", "https://evil.example"), "https://www.zohoapis.eu", "accounts_server"),
+    ],
+)
+def test_untrusted_hosts_are_not_stored(run, store, more, domain, told):
+    name, connections = store
+    code, out, err = put(run, name, *more, domain=domain)
+    assert (code, out) == (1, "")
+    assert told in err
+    with pytest.raises(ConnectionNotFound):
+        connections.get("acct-1", "user-1")
+
+
+def test_an_origin_can_be_trusted(run, store):
+    name, _ = store
+    trust = ("--trust-origin", "http://127.0.0.1:9")
+    assert put(run, name, *trust, domain="http://127.0.0.1:9")[0] == 0
+    shown = run("show", "--store", name, *GRANT)[1]
+    assert "state           unusable: api_domain 'http://127.0.0.1:9'" in shown
+    shown = run("show", "--store", name, *GRANT, *trust)[1]
+    assert "accounts_server http://127.0.0.1:9\n" in shown
+
+
+@pytest.mark.parametrize("token", ["", "\n", "two words", "a\nb", "1000.\x07", "1000.ü"])
+def test_a_token_that_is_none_is_not_stored(run, store, token):
+    name, connections = store
+    code, _, err = put(run, name, token=token)
+    assert (code, "nothing was stored" in err) == (1, True)
+    with pytest.raises(ConnectionNotFound):
+        connections.get("acct-1", "user-1")
+
+
+def test_the_token_is_asked_for_on_a_terminal_only(run, store, monkeypatch):
+    name, connections = store
+    arguments = ("put", "--store", name, *GRANT, "--api-domain", "https://www.zohoapis.eu")
+    code, _, err = run(*arguments)
+    assert (code, "--refresh-token-stdin" in err) == (2, True)
+    monkeypatch.setattr(getpass, "getpass", lambda _prompt: TOKEN)
+    assert run(*arguments, terminal=True)[0] == 0
+    assert connections.get("acct-1", "user-1").refresh_token == TOKEN
+
+
+def test_no_option_takes_the_token(run):
+    code, _, err = run("put", *GRANT, "--api-domain", "https://www.zohoapis.eu", "--refresh-token", "x")
+    assert code == 2
+    assert "--refresh-token" in err
+
+
+@pytest.mark.parametrize("account", ["", "a/b", "jürgen", "-a", "a b", "$gt", "a" * 129])
+def test_identities_the_functions_would_refuse(run, account):
+    code, _, err = run("delete", f"--account={account}", "--owner", "user-1")
+    assert code == 2
+    assert "the functions would refuse it" in err
+
+
+def test_show(run, store):
+    name, connections = store
+    put(run, name)
+    code, out, err = run("show", "--store", name, *GRANT)
+    assert (code, err) == (0, "")
+    assert out == (
+        "account_id      acct-1\n"
+        "owner           user-1\n"
+        "api_domain      https://www.zohoapis.eu\n"
+        "accounts_server https://accounts.zoho.eu\n"
+        "state           valid\n"
+    )
+    connections.invalidate("acct-1")
+    assert run("show", "--store", name, *GRANT)[1] == out.replace("valid", "invalidated")
+
+
+def test_list(run, store):
+    name, connections = store
+    for account, owner in [("b", "u1"), ("a", "u2"), ("a", "u1"), ("a1", "u1")]:
+        put(run, name, grant=("--account", account, "--owner", owner))
+    connections.invalidate("a")
+    domain = "https://www.zohoapis.eu"
+    of_a = [f"a\tu1\t{domain}\tinvalidated", f"a\tu2\t{domain}\tinvalidated"]
+    code, out, err = run("list", "--store", name, "--account", "a")
+    assert (code, out.splitlines(), err) == (0, of_a, "2 connections\n")
+    code, out, err = run("list", "--store", name)
+    others = [f"a1\tu1\t{domain}\tvalid", f"b\tu1\t{domain}\tvalid"]
+    assert (code, out.splitlines(), err) == (0, of_a + others, "4 connections\n")
+    assert run("list", "--store", name, "--account", "c") == (0, "", "0 connections\n")
+
+
+def test_delete(run, store):
+    name, connections = store
+    put(run, name)
+    put(run, name, grant=("--account", "acct-1", "--owner", "user-2"))
+    assert run("delete", "--store", name, *GRANT) == (0, "Deleted the connection of acct-1/user-1.\n", "")
+    with pytest.raises(ConnectionNotFound):
+        connections.get("acct-1", "user-1")
+    assert connections.get("acct-1", "user-2").refresh_token == TOKEN
+    assert put(run, name)[1].startswith("Stored")
+
+
+@pytest.mark.parametrize("command", ["show", "delete"])
+def test_what_is_not_there_has_an_exit_code_of_its_own(run, store, command):
+    code, out, err = run(command, "--store", store[0], *GRANT)
+    assert (code, out, err) == (3, "", "error: No connection of acct-1/user-1 is stored.\n")
+
+
+# --- Secrets Manager -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["s3cret", "[]", '{"token": "s3cret"}'])
+def test_malformed_secrets_are_listed_as_unusable(run, aws, text):
+    aws.create_secret(Name=f"{PREFIX}/acct-1/user-1", SecretString=text)
+    aws.create_secret(Name=f"{PREFIX}/something-else", SecretString=text)
+    code, out, _ = run("list")
+    assert code == 0
+    assert out.startswith("acct-1\tuser-1\t-\tunusable: ")
+    assert out.count("\n") == 1
+    assert run("show", *GRANT)[0] == 0
+
+
+def test_another_prefix(run, aws):
+    put(run, "secretsmanager", "--prefix", "other")
+    assert json.loads(aws.get_secret_value(SecretId="other/acct-1/user-1")["SecretString"]) == {
+        "account_id": "acct-1",
+        "owner": "user-1",
+        "token": {"api_domain": "https://www.zohoapis.eu", "refresh_token": TOKEN},
+    }
+    assert run("list")[2] == "0 connections\n"
+
+
+def test_a_secret_that_waits_for_its_deletion_is_absent_until_put(run, aws):
+    put(run, "secretsmanager")
+    aws.delete_secret(SecretId=f"{PREFIX}/acct-1/user-1", RecoveryWindowInDays=7)
+    assert run("show", *GRANT)[0] == 3
+    assert put(run, "secretsmanager")[0] == 0
+    assert "valid" in run("show", *GRANT)[1]
+
+
+def test_no_region(run, monkeypatch, tmp_path):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    wiring.aws.cache_clear()
+    assert run("list") == (1, "", "error: AWS cannot be used: You must specify a region.\n")
+
+
+def test_secrets_manager_out_of_reach(run, monkeypatch):
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    wiring.aws.cache_clear()
+    code, _, err = run("show", *GRANT)
+    wiring.aws.cache_clear()
+    assert code == 4
+    assert err.endswith("Try again later.\n")
+
+
+def test_only_mongo_has_indexes(run):
+    code, _, err = run("ensure-indexes")
+    assert (code, "Only --store mongo" in err) == (2, True)
+
+
+# --- MongoDB ---------------------------------------------------------------------------------
+
+
+def test_the_uri_comes_from_the_environment_only(run, collection, monkeypatch):
+    monkeypatch.setenv("OTHER", os.environ["MONGODB_URI"])
+    monkeypatch.delenv("MONGODB_URI")
+    code, _, err = run("list", "--store", "mongo")
+    assert (code, err) == (2, "error: The environment variable MONGODB_URI holds no MongoDB URI.\n")
+    assert run("list", "--store", "mongo", "--mongo-uri-env", "OTHER")[0] == 0
+    assert run("list", "--store", "mongo", "--mongo-uri", "mongodb://x/y")[0] == 2
+
+
+@pytest.mark.parametrize("uri", ["mongodb://u:s3cret@127.0.0.1:1", "s3cret"])
+def test_a_uri_that_cannot_be_used(run, monkeypatch, uri):
+    monkeypatch.setenv("MONGODB_URI", uri)
+    code, _, err = run("list", "--store", "mongo")
+    assert (code, "names a database" in err) == (1, True)
+
+
+@pytest.mark.usefixtures("collection")
+@pytest.mark.parametrize("arguments", [("list",), ("delete", *GRANT), ("ensure-indexes",)])
+@pytest.mark.parametrize(("refused", "told"), [(13, "authSource"), (18, "authSource"), (73, "code 73")])
+def test_refused_by_mongodb(run, server, arguments, refused, told):
+    server.refuse_code = refused
+    code, out, err = run(*arguments, "--store", "mongo")
+    assert (code, out, told in err) == (1, "", True)
+
+
+def test_keys_of_others_in_the_document_stay(run, collection):
+    grant = {"account_id": "acct-1", "owner": "user-1"}
+    collection.insert_one({**grant, "token": {"scope": "old"}, "token_invalidated": True, "note": "kept"})
+    assert put(run, "mongo")[1].startswith("Replaced")
+    document = collection.find_one(grant, {"_id": False})
+    token = {"api_domain": "https://www.zohoapis.eu", "refresh_token": TOKEN}
+    assert document == {**grant, "token": token, "note": "kept"}
+
+
+@ignore_mongomock_throw
+def test_ensure_indexes_and_duplicates(run, collection):
+    for owner in ("user-1", "user-1", "user-2"):
+        collection.insert_one({"account_id": "acct-1", "owner": owner, "token": {"refresh_token": TOKEN}})
+    code, out, err = run("ensure-indexes", "--store", "mongo")
+    assert (code, out) == (1, "")
+    assert "\n  2 documents of account acct-1, owner user-1\n" in err
+    assert "user-2" not in err
+    assert "stored 2 times" in run("show", "--store", "mongo", *GRANT)[2]
+    run("delete", "--store", "mongo", *GRANT)
+    for _ in range(2):
+        code, out, err = run("ensure-indexes", "--store", "mongo")
+        assert (code, out, err) == (0, "Unique index account_id_1_owner_1 is there.\n", "")
+
+
+def test_it_runs_from_the_repository_as_it_is():
+    repository = Path(__file__).resolve().parents[3]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "cli", "connections", "--help"],
+        cwd=repository, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ensure-indexes" in done.stdout
