@@ -1,0 +1,100 @@
+"""AdminStore over MongoDB."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pymongo
+from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
+
+from cli.errors import CliError
+from cli.stores import Entry
+from crm_export.connections.mongo import store_errors
+
+_DUPLICATE_KEY = 11000
+_INDEX_SECONDS = 600
+_SHOWN = 20
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """As the package's, and MongoDB's refusals in a line."""
+    try:
+        with store_errors():
+            yield
+    except OperationFailure as error:
+        message = (error.details or {}).get("errmsg", type(error).__name__)
+        raise CliError(f"MongoDB refuses this (code {error.code}): {message}") from error
+
+
+class MongoAdmin:
+    """See AdminStore."""
+
+    def __init__(self, collection: Collection[dict[str, Any]]) -> None:
+        self._collection = collection
+
+    def put(self, account_id: str, owner: str, token: dict[str, str]) -> bool:
+        """See AdminStore. Should there be several documents, all get the token."""
+        with _errors():
+            result = self._collection.update_many(
+                {"account_id": account_id, "owner": owner},
+                {"$set": {"token": token}, "$unset": {"token_invalidated": ""}},
+                upsert=True,
+            )
+        return result.upserted_id is not None
+
+    def entries(self, account_id: str | None, owner: str | None = None) -> list[Entry]:
+        """See AdminStore."""
+        wanted = {"account_id": account_id, "owner": owner}
+        query = {name: value for name, value in wanted.items() if value is not None}
+        order = [("account_id", pymongo.ASCENDING), ("owner", pymongo.ASCENDING)]
+        with _errors():
+            found = list(self._collection.find(query, sort=order))
+        return [Entry(str(each.get("account_id")), str(each.get("owner")), each) for each in found]
+
+    def delete(self, account_id: str, owner: str) -> int:
+        """See AdminStore."""
+        with _errors():
+            return self._collection.delete_many({"account_id": account_id, "owner": owner}).deleted_count
+
+    def ensure_indexes(self) -> str:
+        """Make the unique index and return its name; raise CliError that names the duplicates."""
+        keys = [("account_id", pymongo.ASCENDING), ("owner", pymongo.ASCENDING)]
+        try:
+            with store_errors(), pymongo.timeout(_INDEX_SECONDS):
+                return self._collection.create_index(keys, unique=True)
+        except OperationFailure as error:
+            if error.code == _DUPLICATE_KEY:
+                raise CliError(self._duplicates()) from error
+            raise CliError(
+                f"MongoDB refuses the unique index (code {error.code}). If another index on account_id and "
+                "owner is there already, drop it first."
+            ) from error
+
+    def _duplicates(self) -> str:
+        group = {"_id": {"account_id": "$account_id", "owner": "$owner"}, "documents": {"$sum": 1}}
+        with _errors():
+            found = list(
+                self._collection.aggregate(
+                    [
+                        {"$group": group},
+                        {"$match": {"documents": {"$gt": 1}}},
+                        {"$sort": {"_id": 1}},
+                        {"$limit": _SHOWN + 1},
+                    ]
+                )
+            )
+        lines = [
+            f"  {each['documents']} documents of account {each['_id'].get('account_id')}, "
+            f"owner {each['_id'].get('owner')}"
+            for each in found[:_SHOWN]
+        ]
+        lines += ["  and more"] * (len(found) > _SHOWN)
+        return "\n".join(
+            [
+                "The unique index cannot be made: some connections are stored more than once.",
+                *lines,
+                "Delete all but one of each (or `connections delete`, then `connections put`) and try again.",
+            ]
+        )

@@ -1,0 +1,141 @@
+"""docs/openapi.yaml: valid, the template's routes and no others, every error's status, examples that fit."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator, FormatChecker
+from openapi_spec_validator import validate
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from crm_export import errors
+from crm_export.http.answers import error_answer
+from local.stack.processes import REPOSITORY
+from local.stack.template import load_template
+
+TEXT = (REPOSITORY / "docs/openapi.yaml").read_text()
+# References carry the document's name, so that they hold in a schema taken out of it.
+DOCUMENT: dict[str, Any] = yaml.safe_load(TEXT.replace('"#/components/', '"urn:openapi#/components/'))
+EVENTS = sorted((REPOSITORY / "events").glob("*.json"))
+REGISTRY = Registry().with_resource("urn:openapi", DRAFT202012.create_resource(DOCUMENT))
+
+
+def resolve(node: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reference points to, or the node itself."""
+    return REGISTRY.resolver().lookup(node["$ref"]).contents if "$ref" in node else node
+
+
+def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    """All operations with their route keys, as API Gateway writes them."""
+    for path, item in DOCUMENT["paths"].items():
+        for method, operation in item.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def contents(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What an operation takes and answers: a name, and schema with examples."""
+    if "requestBody" in operation:
+        yield "request", operation["requestBody"]["content"]["application/json"]
+    for status, response in operation["responses"].items():
+        assert set(resolve(response)["content"]) == {"application/json"}
+        yield status, resolve(response)["content"]["application/json"]
+
+
+def examples() -> Iterator[Any]:
+    """Every example with its schema."""
+    for route, operation in operations():
+        for where, content in contents(operation):
+            for name, example in content["examples"].items():
+                yield pytest.param(content["schema"], example["value"], id=f"{route} {where} {name}")
+        for parameter in map(resolve, operation.get("parameters", [])):
+            if "example" in parameter:
+                name = f"{route} parameter {parameter['name']}"
+                yield pytest.param(parameter["schema"], parameter["example"], id=name)
+
+
+def error_classes(base: type[errors.ExportError] = errors.ExportError) -> Iterator[type[errors.ExportError]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from error_classes(kind)
+
+
+@pytest.fixture(scope="module")
+def template_routes() -> dict[str, list[dict[str, list[str]]]]:
+    """The template's routes and their security, as AWS's translator makes them."""
+    resources = load_template(REPOSITORY / "template.yaml", {}, {}).cloudformation["Resources"]
+    (body,) = [
+        item["Properties"]["Body"] for item in resources.values() if item["Type"] == "AWS::ApiGatewayV2::Api"
+    ]
+    return {
+        # SAM writes `Authorizer: NONE` as a requirement of that name.
+        f"{method.upper()} {path}": [need for need in operation.get("security", []) if "NONE" not in need]
+        for path, item in body["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+def test_the_document_is_valid_openapi() -> None:
+    validate(yaml.safe_load(TEXT))
+
+
+def test_routes_and_security_are_those_of_the_template(
+    template_routes: dict[str, list[dict[str, list[str]]]],
+) -> None:
+    documented = {route: operation.get("security", DOCUMENT["security"]) for route, operation in operations()}
+    assert documented == template_routes
+
+
+@pytest.mark.parametrize(
+    ("route", "operation"), list(operations()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_path_parameters_are_those_of_the_path(route: str, operation: dict[str, Any]) -> None:
+    in_path = {part[1:-1] for part in route.split("/") if part.startswith("{")}
+    parameters = [resolve(parameter) for parameter in operation.get("parameters", [])]
+    assert {item["name"] for item in parameters if item["in"] == "path"} == in_path
+    assert all(item["required"] for item in parameters if item["in"] == "path")
+
+
+@pytest.mark.parametrize("kind", list(error_classes()), ids=lambda kind: kind.__name__)
+def test_the_answer_to_every_error_is_documented(kind: type[errors.ExportError]) -> None:
+    answer = error_answer(kind("Export is not Found", retry_after=7), "request-1")
+    body = json.loads(answer.body or "")
+    fitting = [
+        route
+        for route, operation in operations()
+        for status, content in contents(operation)
+        if status == str(answer.status_code) and validator(content["schema"]).is_valid(body)
+    ]
+    assert fitting, (answer.status_code, body)
+
+
+def validator(schema: dict[str, Any]) -> Draft202012Validator:
+    """Return a validator that knows the document's own references."""
+    return Draft202012Validator(schema, registry=REGISTRY, format_checker=FormatChecker())
+
+
+@pytest.mark.parametrize(("schema", "example"), list(examples()))
+def test_an_example_fits_its_schema(schema: dict[str, Any], example: Any) -> None:
+    assert [error.message for error in validator(schema).iter_errors(example)] == []
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda path: path.stem)
+def test_the_route_of_an_event_is_documented(event: Any) -> None:
+    route = json.loads(event.read_text()).get("routeKey")
+    assert route is None or route in dict(operations())
+
+
+def test_our_envelopes_are_closed() -> None:
+    """A key that is not documented is a finding; only what is Zoho's own stays open."""
+    schemas = DOCUMENT["components"]["schemas"]
+    zohos = {"Record", "RecordsPagination", "JobCallback", "FlatJobCallback"}
+    opened = {
+        name
+        for name, schema in schemas.items()
+        if schema.get("type") == "object"
+        and schema.get("additionalProperties") is not False
+        and schema.get("unevaluatedProperties") is not False
+    }
+    assert opened - {"ExportSummary"} == zohos  # ListedExport and Export close ExportSummary
