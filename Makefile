@@ -31,7 +31,7 @@ lint: $(VENV)/.dev ## ruff
 	@$(BIN)/ruff check .
 
 types: $(VENV)/.dev ## mypy, strict
-	@$(BIN)/mypy layers/crm_export/crm_export functions local
+	@$(BIN)/mypy layers/crm_export/crm_export functions local cli
 
 template: .venv-sam/.sam ## is template.yaml valid? (cfn-lint included)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint

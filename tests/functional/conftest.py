@@ -36,9 +36,9 @@ CONSUMERS = {"SubmitQueue": "BulkReadSubmitter", "DownloadQueue": "ResultDownloa
 
 
 def forget_containers() -> None:
-    """Begin anew, as a new container would, but for the AWS clients, which take long to make."""
+    """Begin anew, as a new container would, but for clients, slow to make or to be closed."""
     for name, factory in vars(wiring).items():
-        if hasattr(factory, "cache_clear") and name != "aws":
+        if hasattr(factory, "cache_clear") and name not in {"aws", "mongo_collection"}:
             factory.cache_clear()
 
 

@@ -15,7 +15,7 @@ def _split(value: str) -> tuple[str, ...]:
 
 
 _READERS: dict[Any, Any] = {str: str, int: int, tuple[str, ...]: _split}
-_MAY_BE_EMPTY = {"trusted_zoho_origins", "callback_base_url"}
+_MAY_BE_EMPTY = {"mongo_uri_secret_id", "trusted_zoho_origins", "callback_base_url"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Settings:
 class ZohoSettings(Settings):
     """What is needed to speak to Zoho in a connection's name."""
 
+    token_store: str  # secretsmanager | mongo
     connection_prefix: str
+    mongo_uri_secret_id: str
     zoho_client_secret_id: str
     trusted_zoho_origins: tuple[str, ...]
     access_token_cache: str  # shared | off

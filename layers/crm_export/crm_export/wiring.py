@@ -38,14 +38,14 @@ def utc_now() -> datetime:
 
 @cache
 def aws(service: str) -> Any:
-    """A boto3 client with timeouts well under those of the functions."""
+    """A boto3 client; but for S3, all its tries together end well before API Gateway gives up."""
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
     config = Config(
-        connect_timeout=3,
-        read_timeout=10 if service != "s3" else 60,
-        retries={"mode": "standard", "total_max_attempts": 4},
+        connect_timeout=2,
+        read_timeout=60 if service == "s3" else 4,
+        retries={"mode": "standard", "total_max_attempts": 4 if service == "s3" else 3},
         signature_version="s3v4" if service == "s3" else None,
     )
     return boto3.client(cast(Any, service), config=config)
@@ -96,8 +96,21 @@ def presigner(bucket: str, seconds: int = 900) -> Callable[[str], str]:
 
 
 @cache
+def mongo_collection(uri: str) -> Any:
+    """The collection of connections, over one client."""
+    from crm_export.connections.mongo import open_collection  # noqa: PLC0415
+
+    return open_collection(uri)
+
+
+@cache
 def connections(settings: ZohoSettings) -> "ConnectionStore":
     """Where the OAuth grants are."""
+    if settings.token_store == "mongo":  # noqa: S105
+        from crm_export.connections.mongo import MongoConnections  # noqa: PLC0415
+
+        collection = mongo_collection(secret(settings.mongo_uri_secret_id))
+        return MongoConnections(collection, settings.trusted_zoho_origins)
     from crm_export.connections.secrets_manager import SecretsManagerConnections  # noqa: PLC0415
 
     return SecretsManagerConnections(

@@ -46,6 +46,10 @@ class Connection:
         for name in ("refresh_token", "api_domain"):
             if not isinstance(token.get(name), str) or not token[name]:
                 raise ConnectionMalformed(f"The connection of {account_id}/{owner} has no token.{name}.")
+        if not isinstance(token.get("accounts_server"), str | None):
+            raise ConnectionMalformed(
+                f"The connection of {account_id}/{owner} has a token.accounts_server that is no text."
+            )
         api_domain = trusted_api_domain(token["api_domain"], trusted_origins)
         accounts = trusted_accounts_server(token.get("accounts_server"), api_domain, trusted_origins)
         return cls(account_id, owner, api_domain, accounts, token["refresh_token"])

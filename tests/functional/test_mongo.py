@@ -1,0 +1,66 @@
+"""TokenStore `mongo`: the same contract, with the connection in MongoDB (over a real socket)."""
+
+import pytest
+
+from crm_export import wiring
+from tests.support.mongo import SILENT, mongo_server
+
+PAGE = "/v1/e/zoho/export/contacts"
+
+
+@pytest.fixture
+def mongo(world):
+    with mongo_server() as server:
+        uri = f"{server.uri.rstrip('/')}/crm"
+        secret = world.aws.client("secretsmanager").create_secret(
+            Name=f"mongo-{world.account}", SecretString=uri
+        )
+        environment = world.deployment.functions["ExportHandler"].environment
+        environment |= {"TOKEN_STORE": "mongo", "MONGO_URI_SECRET_ID": secret["ARN"]}
+        yield server
+        environment |= {"TOKEN_STORE": "secretsmanager", "MONGO_URI_SECRET_ID": ""}
+        wiring.mongo_collection(uri).database.client.close()
+        wiring.mongo_collection.cache_clear()
+
+
+def collection(server):
+    return server.data["crm"]["integrations.zoho.key"]
+
+
+def store(world, server):
+    token = {"refresh_token": f"1000.{world.account}", "api_domain": world.zoho.url}
+    collection(server).insert_one({"token": token, "account_id": world.account, "owner": world.owner})
+
+
+def test_a_page_with_the_connection_of_the_seed(world, mongo):
+    store(world, mongo)
+    status, answer = world.http("ExportHandler", "GET", PAGE)
+    assert (status, len(answer["data"])) == (200, 10)
+
+
+def test_without_a_connection(world, mongo):
+    status, answer = world.http("ExportHandler", "GET", PAGE)
+    assert (status, answer["errno"], answer["message"]) == (404, 400, "Access Token is not Found")
+
+
+def test_a_revoked_grant_marks_the_document(world, mongo):
+    store(world, mongo)
+    world.zoho.config.refresh_tokens.remove(f"1000.{world.account}")
+    assert world.http("ExportHandler", "GET", PAGE)[0] == 401
+    assert collection(mongo).find_one({"account_id": world.account})["token_invalidated"] is True
+
+
+def test_a_server_that_is_silent_is_a_504_in_good_time(world, mongo):
+    store(world, mongo)
+    mongo.refuse_code = SILENT
+    status, answer = world.http("ExportHandler", "GET", PAGE)
+    assert (status, answer["errno"]) == (504, 504)
+    assert "MongoDB" in answer["message"]
+
+
+def test_a_server_that_refuses_the_login_says_what_to_check_but_not_the_uri(world, mongo):
+    mongo.refuse_code = 18
+    status, answer = world.http("ExportHandler", "GET", PAGE)
+    assert status == 500
+    assert "authSource" in answer["message"]
+    assert "mongodb://" not in answer["message"]
