@@ -7,7 +7,7 @@ RECORDS ?= 450000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export SAM_CLI_TELEMETRY = 0
 
-.PHONY: help demo local test check format lint types template build pins clean
+.PHONY: help demo local docs test check format lint types template build pins clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,6 +18,9 @@ demo: $(VENV)/.local ## run the main job here, without Docker or accounts (RECOR
 
 local: $(VENV)/.local ## bring the stack up here until Ctrl-C
 	@$(BIN)/python -m local up
+
+docs: $(VENV)/.dev ## the HTTP API's documentation as a page, until Ctrl-C
+	@$(BIN)/python -m local.docs
 
 test: $(VENV)/.dev ## all tests
 	@$(BIN)/python -m pytest

@@ -13,6 +13,11 @@ from local.stack.processes import isolate_from_aws
 STATE_FILE = Path(".local/stack.json")
 
 
+def _origin(url: str) -> str:
+    """An origin has no path; the slash that a browser adds is none."""
+    return url.rstrip("/")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
@@ -74,13 +79,15 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="a guided run of a whole export, checked to the last record")
     demo.add_argument("--records", type=int, default=450_000)
-    demo.add_argument("--zoho", metavar="URL", help="use this Zoho instead of the simulator")
+    demo.add_argument("--zoho", metavar="URL", type=_origin, help="use this Zoho instead of the simulator")
     return parser
 
 
 def _stack_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state-file", type=Path, default=STATE_FILE)
-    parser.add_argument("--zoho", metavar="URL", help="use this Zoho instead of starting the simulator")
+    parser.add_argument(
+        "--zoho", metavar="URL", type=_origin, help="use this Zoho instead of starting the simulator"
+    )
     parser.add_argument(
         "--parameter",
         action="append",

@@ -13,6 +13,7 @@ from crm_export.exports.start import StartServices, parse_request, start_export
 from crm_export.exports.status import describe_export, list_exports, summary
 from crm_export.exports.submit import SubmitServices, submit_part
 from crm_export.http.answers import make_app, success
+from crm_export.http.body import json_object
 from crm_export.http.identity import caller_of
 from crm_export.http.params import integer
 from crm_export.observability import observed
@@ -20,13 +21,14 @@ from crm_export.observability import observed
 app = make_app()
 
 
-@app.post("/v1/e/zoho/bulk-read/<export_type>")
-def post_export(export_type: str) -> Response[str]:
+@app.post("/v1/e/zoho/bulk-read/.+")
+def post_export() -> Response[str]:
     """Start an export. As on the other route, the connection is looked for before the type is checked."""
     settings = _settings()
     caller = caller_of(app.current_event.raw_event)
     wiring.connections(settings).get(caller.account_id, caller.owner)
-    request = parse_request(export_type, app.current_event.body)
+    export_type = app.current_event.path.removeprefix("/v1/e/zoho/bulk-read/")
+    request = parse_request(export_type, json_object(app.current_event.raw_event))
     services = StartServices(
         store=wiring.export_store(settings.exports_table),
         submit_queue=wiring.part_queue(settings.submit_queue_url),

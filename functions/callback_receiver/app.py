@@ -10,6 +10,7 @@ from crm_export.config import CallbackReceiverSettings
 from crm_export.exports.receive import receive_callback
 from crm_export.exports.signature import verify
 from crm_export.http.answers import make_app, success
+from crm_export.http.body import body_bytes
 from crm_export.observability import observed
 
 app = make_app()
@@ -25,7 +26,7 @@ def post_callback(export_id: str, part: str, signature: str) -> Response[str]:
         wiring.part_queue(settings.download_queue_url),
         export_id,
         number,
-        app.current_event.decoded_body or "",
+        body_bytes(app.current_event.raw_event),
     )
     return success("Callback is received", None)
 

@@ -17,12 +17,13 @@ from crm_export.zoho.records import MODULES, get_records
 app = make_app()
 
 
-@app.get("/v1/e/zoho/export/<export_type>")
-def export_page(export_type: str) -> Response[str]:
+@app.get("/v1/e/zoho/export/.+")
+def export_page() -> Response[str]:
     """The seed's contract: the token is looked for before the type is checked."""
     settings = wiring.settings_of(ExportHandlerSettings)
     caller = caller_of(app.current_event.raw_event)
     client = wiring.zoho_client(settings, caller.account_id, caller.owner)
+    export_type = app.current_event.path.removeprefix("/v1/e/zoho/export/")
     if export_type not in MODULES:
         raise TypeNotSupported("Type is not Selected yet")
     version = settings.records_api_version

@@ -6,10 +6,31 @@ copies megabytes of S3 parts, and every call of the gateway and the pollers woul
 
 import importlib
 import os
+from collections.abc import Iterable
+from threading import Lock
+from typing import TYPE_CHECKING
 
 from werkzeug.serving import make_server
 
 from local.stack.http import HOST, OneSend
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+def one_at_a_time(app: "WSGIApplication") -> "WSGIApplication":
+    """Serialize the calls of DynamoDB. moto puts a whole copy of a table back when a transaction's condition
+    fails, and so loses what others wrote meanwhile; the real one never loses a write it has acknowledged.
+    """
+    lock = Lock()
+
+    def serve(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        if not environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_"):
+            return app(environ, start_response)
+        with lock:
+            return list(app(environ, start_response))
+
+    return serve
 
 
 def main() -> None:
@@ -25,7 +46,7 @@ def main() -> None:
     class Handler(OneSend, MotoRequestHandler):
         """moto's own request handler, without the wait for acknowledgements."""
 
-    app = DomainDispatcherApplication(create_backend_app)
+    app = one_at_a_time(DomainDispatcherApplication(create_backend_app))
     server = make_server(HOST, 0, app, threaded=True, request_handler=Handler)
     # moto signs and stores URLs of its own with this port.
     os.environ["MOTO_PORT"] = str(server.server_port)

@@ -19,7 +19,7 @@ from werkzeug.wrappers import Request, Response
 from local.stack.aws import ACCOUNT_ID
 from local.stack.routes import Match
 
-_TEXT = re.compile(r"^(text/|application/((json|xml|javascript|x-www-form-urlencoded)\b|[^;]*\+(json|xml)))")
+_TEXT = re.compile(r"^(text/|application/((json|xml|javascript)\b|[^;]*\+(json|xml)))")
 
 
 class BadAnswerError(Exception):
@@ -105,7 +105,8 @@ def _query(raw: str) -> dict[str, str]:
 
 
 def _body(body: bytes, content_type: str) -> dict[str, Any]:
-    if not content_type or _TEXT.match(content_type.lower()):
+    # All else is encoded, a body without a type and curl's own x-www-form-urlencoded too.
+    if _TEXT.match(content_type.lower()):
         try:
             return {"body": body.decode(), "isBase64Encoded": False}
         except UnicodeDecodeError:

@@ -1,5 +1,6 @@
 """An export from POST to manifest, step by step, with messages in every order."""
 
+import base64
 import csv
 import io
 import json
@@ -10,13 +11,15 @@ import pytest
 
 from crm_export.config import ResultDownloaderSettings
 from crm_export.errors import ConfigurationError
+from tests.support.http import http_event
 
 
 def finish(world, export_id):
     """Push an export on by the reconciler alone until it ends."""
-    for _ in range(12):
+    for _ in range(15):
         if world.export(export_id)["state"] != "RUNNING":
             break
+        world.let_time_pass(export_id)
         world.invoke("ExportReconciler", {})
         world.pump("SubmitQueue")
         world.pump("DownloadQueue")
@@ -178,13 +181,21 @@ def test_fields_and_criteria_reach_zoho(world):
     ("body", "status", "says"),
     [
         ("not json", 400, "not JSON"),
-        ("[1]", 400, "must be a JSON object"),
+        ("[1]", 400, "not an object"),
         ("[" * 100_000, 400, "not JSON"),
         ('{"querry": {}}', 422, '"querry"; allowed are file_type, query'),
         ('{"query": {"page": 2}}', 422, "query has the key"),
         ('{"query": {"fields": "Id"}}', 422, 'query.fields is "Id"; it must be an array'),
         ('{"query": {"fields": [1]}}', 422, "query.fields[0] is 1"),
         ('{"file_type": "pdf"}', 422, 'file_type is "pdf"; allowed is csv'),
+        ('{"query": {"cvid": 5}}', 422, "query.cvid is 5"),
+        ('{"query": {"fields": ["' + "x" * 300 + '"]}}', 422, "query.fields[0]"),
+        (json.dumps({"query": {"fields": ["x"] * 201}}), 422, "query.fields has 201 names; allowed are 200"),
+        ('{"query": {"criteria": {"group": 5}}}', 422, "query.criteria.group_operator is null"),
+        ('{"file_type": "\\ud800"}', 400, "not JSON"),
+        ('{"query": {"criteria": {"value": NaN}}}', 400, "not JSON"),
+        ('{"query": {"criteria": {"value": 1e999}}}', 400, "not JSON"),
+        (json.dumps({"x": "y" * 300_000}), 400, "bytes; allowed are 262144"),
     ],
 )
 def test_a_body_that_cannot_work_is_refused_with_what_is_allowed(world, body, status, says):
@@ -280,6 +291,20 @@ def test_a_callback_that_comes_before_the_job_is_done_changes_nothing(world):
     assert world.export(export_id)["parts"][0]["state"] == "SUBMITTED"
 
 
+def test_repeated_callbacks_of_a_failed_job_do_not_use_up_the_next_ones(small_jobs):
+    world = small_jobs
+    world.zoho.fault(method="POST", path="/read$", job={"state": "FAILURE"}, times=1)
+    export_id = world.start()
+    failed = world.export(export_id)["parts"][0]["job_id"]
+    for _ in range(4):
+        world.callback(world.callback_urls()[0], json.dumps({"data": [{"id": failed, "state": "FAILURE"}]}))
+        world.pump("DownloadQueue")
+    assert world.export(export_id)["state"] == "RUNNING"
+    export = finish(world, export_id)
+    assert_complete(world, export, 250)
+    assert export["parts"][0]["job_id"] != failed
+
+
 # --- what Zoho may do ------------------------------------------------------------------------
 
 
@@ -327,6 +352,109 @@ def test_a_result_that_never_is_right_fails_the_export(small_jobs, fault, code):
     assert export["state"] == "FAILED"
     assert export["failure"]["code"] == code
     assert world.objects(export["export_id"]) == {}
+
+
+def test_a_pause_that_zoho_asks_for_is_kept_whatever_else_pushes_the_part(small_jobs):
+    world = small_jobs
+    world.zoho.fault(path="/result$", status=429, headers={"Retry-After": "60"}, times=1)
+    export_id = world.start()
+    for _ in range(4):
+        world.invoke("ExportReconciler", {})
+        world.callback(world.callback_urls()[0], '{"job_id": "1"}')
+        world.pump("DownloadQueue")
+    assert len(world.zoho.journal.requests("/result$", "GET")) == 1
+    assert world.export(export_id)["parts"][0]["state"] == "READY"
+    assert_complete(world, finish(world, export_id), 250)
+
+
+def test_throttling_never_uses_up_the_attempts(small_jobs):
+    world = small_jobs
+    world.zoho.fault(path="/result$", status=429, times=12)
+    assert_complete(world, finish(world, world.start()), 250)
+    assert len(world.zoho.journal.requests("/result$", "GET")) == 12 + 3
+
+
+def test_a_job_not_found_at_once_may_be_found_later_but_not_for_ever(small_jobs):
+    world = small_jobs
+    gone = {"status": 404, "body": {"code": "RESOURCE_NOT_FOUND", "message": "gone", "status": "error"}}
+    world.zoho.fault(method="GET", path="/read/[0-9]+$", times=1, **gone)
+    world.zoho.fault(path="/result$", times=2, **gone)
+    assert_complete(world, finish(world, world.start()), 250)
+    world.zoho.fault(path="/result$", **gone)
+    export = finish(world, world.start())
+    assert (export["state"], export["failure"]["code"]) == ("FAILED", "ZOHO_NOT_FOUND")
+
+
+def test_s3_that_refuses_is_tried_again_and_then_told(small_jobs):
+    world = small_jobs
+    environment = world.deployment.functions["ResultDownloader"].environment
+    bucket = environment["RESULTS_BUCKET"]
+    export_id = world.start()
+    environment["RESULTS_BUCKET"] = "no-such-bucket"
+    try:
+        world.invoke("ExportReconciler", {})
+        world.pump("DownloadQueue")
+        assert world.export(export_id)["parts"][0]["state"] == "READY"
+        environment["RESULTS_BUCKET"] = bucket
+        assert_complete(world, finish(world, export_id), 250)
+        environment["RESULTS_BUCKET"] = "no-such-bucket"
+        export = finish(world, world.start())
+    finally:
+        environment["RESULTS_BUCKET"] = bucket
+    assert (export["state"], export["failure"]["code"]) == ("FAILED", "STORAGE_REFUSED")
+    assert "NoSuchBucket" in export["failure"]["message"]
+
+
+def test_a_worker_that_dies_is_followed_when_its_lease_is_over_and_not_for_ever(small_jobs):
+    world = small_jobs
+    export_id = world.start()
+    world.pump("DownloadQueue")
+    dead = {"lease_owner": {"S": "dead"}, "lease_until": {"S": "2999-01-01T00:00:00.000Z"}}
+    world.set_item(export_id, "PART#00001", **dead)
+    finish(world, export_id)
+    assert world.export(export_id)["parts"][0]["state"] == "SUBMITTED"
+    over = {**dead, "lease_until": {"S": "2026-01-01T00:00:00.000Z"}}
+    world.set_item(export_id, "PART#00001", **over)
+    assert_complete(world, finish(world, export_id), 250)
+    export_id = world.start()
+    world.set_item(export_id, "PART#00001", crashes={"N": "3"}, **over)
+    export = finish(world, export_id)
+    assert (export["state"], export["failure"]["code"]) == ("FAILED", "WORKER_DIED")
+
+
+def test_paging_that_leads_nowhere_fails_the_export(small_jobs):
+    world = small_jobs
+    world.zoho.config.patch({"records": {"Contacts": 250}})
+    export_id = world.start()
+    job = world.export(export_id)["parts"][0]["job_id"]
+    result = {"page": 1, "count": 100, "more_records": True, "download_url": "/x"}
+    datum = {"id": job, "state": "COMPLETED", "result": result, "query": {"module": {"api_name": "Contacts"}}}
+    world.zoho.fault(method="GET", path=f"/read/{job}$", status=200, body={"data": [datum]})
+    export = finish(world, export_id)
+    assert (export["state"], export["failure"]["code"]) == ("FAILED", "PAGING_BROKEN")
+
+
+def test_a_callback_url_that_zoho_refuses_is_not_repeated_with_its_signature(world):
+    body = {"code": "INVALID_CALLBACK_URL", "status": "error"}
+    url = f"https://x/v1/e/zoho/bulk-read/callback/20260101T000000Z-0123456789abcdef/1/{'ab' * 32}"
+    body["message"] = f"Invalid URL '{url}' for callback."
+    world.zoho.fault(method="POST", path="/read$", status=400, body=body)
+    status, answer = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/contacts")
+    assert (status, answer["zoho_code"]) == (422, "INVALID_CALLBACK_URL")
+    assert "abab" not in json.dumps(answer)
+    assert "/1/***" in answer["message"]
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+def test_a_body_may_come_encoded_as_api_gateway_does_for_curl(world, encoded):
+    text = json.dumps({"query": {"fields": ["Last_Name"]}})
+    body = base64.b64encode(text.encode()).decode() if encoded else text
+    event = http_event(
+        "POST", "/v1/e/zoho/bulk-read/deals", claims={"account_id": world.account, "uid": "user-1"}, body=body
+    )
+    answer = world.invoke("BulkReadSubmitter", {**event, "isBase64Encoded": encoded})
+    assert answer["statusCode"] == 422  # Deals has no Last_Name: Zoho was asked
+    assert json.loads(answer["body"])["zoho_code"] == "FIELD_NOT_AVAILABLE"
 
 
 def test_an_export_past_its_deadline_fails_with_the_part_it_waited_for(small_jobs):

@@ -78,7 +78,7 @@ FLAVOURS: dict[str, Callable[[bytes], bytes]] = {
     "stored, descriptor": lambda content: zip_of(content, method=0, seekable=False),
     "stored, descriptor, zip64": lambda content: zip_of(content, method=0, seekable=False, zip64=True),
     "stored, descriptor without signature": lambda content: hand_made(content, method=0, signature=b""),
-    "with comment": lambda content: hand_made(content, comment=b"made by Zoho"),
+    "with comment": lambda content: hand_made(content, comment=b"made by PK\x05\x06 Zoho"),
 }
 
 

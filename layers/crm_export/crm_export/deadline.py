@@ -2,14 +2,21 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 _until: ContextVar[float] = ContextVar("until", default=math.inf)
 
 
-def start(seconds: float) -> None:
-    """The invocation ends in so many seconds."""
-    _until.set(time.monotonic() + seconds)
+@contextmanager
+def ends_in(seconds: float) -> Iterator[None]:
+    """What runs in this context ends in so many seconds."""
+    token = _until.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _until.reset(token)
 
 
 def remaining() -> float:

@@ -10,18 +10,24 @@ from typing import ClassVar
 class ExportError(Exception):
     """Base of all errors we raise on purpose.
 
-    code: stable, upper-case, for programs. retryable: trying again later may work.
-    retry_after: seconds to wait first, where known. remedy: what the user can do.
+    code: stable, upper-case, for programs. max_attempts: how often a step of an export is tried in all;
+    1 is final, None leaves it to the export's deadline. retry_after: seconds to wait first, where known.
+    remedy: what the user can do.
     """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
-    retryable: ClassVar[bool] = False
+    max_attempts: ClassVar[int | None] = 1
     remedy: ClassVar[str] = ""
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:
+        """Whether trying again later may work."""
+        return self.max_attempts != 1
 
     def as_failure(self) -> dict[str, str]:
         """The `failure` of an export: {"code", "message", "remedy"}."""
@@ -107,7 +113,7 @@ class StoreUnavailable(ExportError):
     """The store of connections did not answer."""
 
     code = "STORE_UNAVAILABLE"
-    retryable = True
+    max_attempts = None
 
 
 class StoreTimeout(StoreUnavailable):
@@ -161,9 +167,10 @@ class ZohoQueryRefused(ZohoError):
 
 
 class ZohoNotFound(ZohoError):
-    """404: the job, its result or the module does not exist, or not any more."""
+    """404 or 410: the job, its result or the module does not exist, not yet, or not any more."""
 
     code = "ZOHO_NOT_FOUND"
+    max_attempts = 3
     remedy = "A result is kept for one day; start a new export."
 
 
@@ -178,7 +185,7 @@ class ZohoThrottled(ZohoError):
     """429, or too many token requests: come back after retry_after seconds."""
 
     code = "ZOHO_THROTTLED"
-    retryable = True
+    max_attempts = None
     remedy = "Wait, then start a new export."
 
 
@@ -186,7 +193,7 @@ class ZohoUnavailable(ZohoError):
     """Zoho answered 5xx, or something that is not its API, or could not be reached."""
 
     code = "ZOHO_UNAVAILABLE"
-    retryable = True
+    max_attempts = None
     remedy = "Look at Zoho's status page, then start a new export."
 
 
@@ -210,7 +217,7 @@ class ResultError(ExportError):
     """A result is not what it must be; it is downloaded again."""
 
     code = "RESULT_INVALID"
-    retryable = True
+    max_attempts = 8
     remedy = "Start a new export; ask Zoho's support if it fails again."
 
 
@@ -230,6 +237,7 @@ class UnsupportedZip(ResultError):
     """The ZIP is encrypted, holds no or several entries, or uses another compression."""
 
     code = "RESULT_UNSUPPORTED"
+    max_attempts = 1
 
 
 class CountMismatch(ResultError):
@@ -241,10 +249,17 @@ class CountMismatch(ResultError):
 # --- exports ---------------------------------------------------------------------------------
 
 
-class PageTokenMissing(ExportError):
-    """Zoho says there are more records but not how to go on."""
+class StorageRefused(ResultError):
+    """S3 does not take an object."""
 
-    code = "PAGE_TOKEN_MISSING"
+    code = "STORAGE_REFUSED"
+    remedy = "Look at the results bucket and the function's permissions, then start a new export."
+
+
+class PagingBroken(ExportError):
+    """Zoho says there are more records, but not how to go on, or what it says leads nowhere."""
+
+    code = "PAGING_BROKEN"
     remedy = "Start a new export; ask Zoho's support if it fails again."
 
 
@@ -259,4 +274,19 @@ class PartBusy(ExportError):
     """Another worker looks at the part just now."""
 
     code = "PART_BUSY"
-    retryable = True
+    max_attempts = None
+
+
+class WorkerDied(ExportError):
+    """The function ended without a word while it worked on a part, again and again."""
+
+    code = "WORKER_DIED"
+    remedy = "Look at the function's log for a timeout or its memory, then start a new export."
+
+
+class StepFailed(ExportError):
+    """A step failed in a way we do not know."""
+
+    code = "INTERNAL_ERROR"
+    max_attempts = 8
+    remedy = "Look at the function's log for the export's id; then start a new export."

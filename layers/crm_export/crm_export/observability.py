@@ -38,9 +38,9 @@ def observed(handler: Handler) -> Handler:
 
     @wraps(handler)
     def with_metrics(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        deadline.start(context.get_remaining_time_in_millis() / 1000)
         try:
-            return handler(event, context)
+            with deadline.ends_in(context.get_remaining_time_in_millis() / 1000):
+                return handler(event, context)
         finally:
             if metrics().metric_set:  # flushing none would log a warning each time
                 metrics().flush_metrics()

@@ -69,7 +69,8 @@ def test_the_file_type_is_said_where_it_is_not_csv():
         ({"data": [{"id": "4150868000004716016", "state": "COMPLETED"}]}, "4150868000004716016"),
         ({"job_id": "415", "state": "COMPLETED", "operation": "read"}, "415"),
         ({"id": "415"}, "415"),
-        ({"data": [{"id": 415}]}, None),
+        ({"data": [{"id": 415}]}, "415"),
+        ({"data": [{"id": True}]}, None),
         ({"data": [{"id": "../../oauth"}]}, None),
         ({"data": [{"id": "4" * 65}]}, None),
         ({"data": [{"id": "٤"}]}, None),
@@ -116,7 +117,8 @@ def test_a_failed_job_tells_why():
 
 
 @pytest.mark.parametrize(
-    "datum", [{}, {"state": None}, {"state": "COMPLETED"}, {"state": "COMPLETED", "result": {"count": "127"}}]
+    "datum",
+    [{}, {"state": None}, {"state": "COMPLETED"}, {"state": "COMPLETED", "result": {"count": "many"}}],
 )
 def test_an_answer_without_state_or_count_is_not_believed(datum):
     with pytest.raises(ZohoUnavailable):

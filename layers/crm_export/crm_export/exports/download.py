@@ -1,22 +1,23 @@
 """Takes a part from a finished job to an object in S3. Called by functions/result_downloader."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from crm_export.errors import ExportError, PageTokenMissing, PartBusy, ZohoNotFound
+from crm_export.errors import PagingBroken, PartBusy, ZohoNotFound
 from crm_export.exports.complete import complete_export
-from crm_export.exports.failing import settle_failure
+from crm_export.exports.failing import busy, claim_part, settling
 from crm_export.exports.model import Export, ExportState, Part, PartState
 from crm_export.exports.ports import BulkReadApi, Clock, ExportStore, PartQueue, ResultStore, at
 from crm_export.observability import count, count_bytes, logger
-from crm_export.zoho.bulk_read import COMPLETED, FAILURE
+from crm_export.zoho.bulk_read import COMPLETED, FAILURE, Job
 from crm_export.zoho.versions import has_page_token
 
-_MAX_ATTEMPTS = 8
 _MAX_JOBS = 3
 _RESUBMIT_DELAY = 30
-_LEASE_SECONDS = {PartState.PENDING: 60, PartState.SUBMITTED: 60, PartState.READY: 930}
+_LEASE_SECONDS = 90  # longer than any call, and than the longest pause within a result
+_RENEW_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class DownloadServices:
 def advance_part(services: DownloadServices, export_id: str, part_number: int) -> None:
     """Take a part as far as it goes now: read its state, do the next step, and again.
 
-    Raises the ExportError that stopped it, after it was recorded: a retryable one leaves the part
-    where it was, any other has failed the export.
+    Raises what stopped it, after it was recorded: a retryable ExportError leaves the part where it was,
+    a final one has failed the export.
     """
     owner = uuid.uuid4().hex
     while True:
@@ -60,19 +61,21 @@ def _has_next_step(part: Part) -> bool:
 def _step_under_lease(services: DownloadServices, export: Export, part: Part, owner: str) -> bool:
     """Do one step with the part leased; tell whether there may be another."""
     store, clock = services.store, services.clock
-    if not store.claim(part, owner, at(clock), at(clock, seconds=_LEASE_SECONDS[part.state])):
-        if part.state is PartState.READY:
-            return False  # somebody is storing it; should that fail, its own message comes again
-        raise PartBusy(f"Part {part.part} of export {part.export_id} is being looked at.", retry_after=5)
-    step = {PartState.PENDING: _adopt_job, PartState.SUBMITTED: _check_job, PartState.READY: _store_result}
-    try:
-        moved = step[part.state](services, export, part)
-    except ExportError as error:
-        left = _MAX_ATTEMPTS - part.download_attempts - 1
-        settle_failure(store, clock, export, part, error, owner=owner, attempts_left=left)
-        raise
+    if not claim_part(store, clock, export, part, owner=owner, seconds=_LEASE_SECONDS):
+        reason = busy(store, clock, part)
+        # A part being stored takes long; should that fail, its own message comes again.
+        if reason is None or part.state is PartState.READY:
+            return False
+        raise reason
+    steps: dict[PartState, Callable[[DownloadServices, Export, Part], bool]] = {
+        PartState.PENDING: _adopt_job,
+        PartState.SUBMITTED: _check_job,
+        PartState.READY: partial(_store_result, owner=owner),
+    }
+    with settling(store, clock, export, part, owner):
+        moved = steps[part.state](services, export, part)
     if not moved:
-        store.release(part, owner, at(clock), failed=False)
+        store.release(part, owner, at(clock))
     return moved
 
 
@@ -83,7 +86,7 @@ def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
         job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
     except ZohoNotFound:
         job = None
-    if job is None or job.module not in (None, export.module):
+    if job is None or job.module not in (None, export.module) or job_id in part.failed_job_ids:
         logger.warning(
             "callback names another job", export_id=export.export_id, part=part.part, job_id=job_id
         )
@@ -98,7 +101,7 @@ def _check_job(services: DownloadServices, export: Export, part: Part) -> bool:
     store, job_id = services.store, str(part.job_id)
     job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
     if job.state == FAILURE:
-        if part.job_attempts + 1 >= _MAX_JOBS:
+        if len(part.failed_job_ids) + 1 >= _MAX_JOBS:
             job.raise_failure()
         logger.warning(
             "job failed, making another", export_id=export.export_id, part=part.part, job_id=job_id
@@ -108,13 +111,21 @@ def _check_job(services: DownloadServices, export: Export, part: Part) -> bool:
         return True
     if job.state != COMPLETED:
         return False
-    if job.more_records and has_page_token(export.api_version) and not job.next_page_token:
-        raise PageTokenMissing(f"Zoho says job {job_id} has more records, but gave no next_page_token.")
+    if job.more_records:
+        _check_paging(export, part, job)
     store.mark_ready(part, job, at(services.clock))
     return True
 
 
-def _store_result(services: DownloadServices, export: Export, part: Part) -> bool:
+def _check_paging(export: Export, part: Part, job: Job) -> None:
+    """More records must be somewhere else than here."""
+    if has_page_token(export.api_version) and not job.next_page_token:
+        raise PagingBroken(f"Zoho says job {job.job_id} has more records, but gave no next_page_token.")
+    if not job.count or (job.next_page_token and job.next_page_token == part.page_token):
+        raise PagingBroken(f"Zoho says job {job.job_id} has more records, but the paging leads nowhere.")
+
+
+def _store_result(services: DownloadServices, export: Export, part: Part, owner: str) -> bool:
     """READY → STORED. The next part goes first, so that Zoho prepares it meanwhile."""
     if part.more_records:
         services.submit_queue.send(export.export_id, part.part + 1)
@@ -122,10 +133,26 @@ def _store_result(services: DownloadServices, export: Export, part: Part) -> boo
     bulk_read = services.bulk_read(export.account_id, export.owner)
     with bulk_read.open_result(export.api_version, str(part.job_id)) as chunks:
         stored = services.results.store(
-            chunks, key, file_type=export.file_type, expected_records=int(part.expected_records or 0)
+            _keeping_lease(services, part, owner, chunks),
+            key,
+            file_type=export.file_type,
+            expected_records=int(part.expected_records or 0),
         )
     services.store.mark_stored(part, {**stored, "key": key}, at(services.clock))
     count("RecordsStored", stored["records"])
     count_bytes("BytesStored", stored["bytes"])
     logger.info("part stored", export_id=export.export_id, part=part.part, records=stored["records"])
     return True
+
+
+def _keeping_lease(
+    services: DownloadServices, part: Part, owner: str, chunks: Iterator[bytes]
+) -> Iterator[bytes]:
+    """Hold the lease for as long as bytes come. It is short, so that a dead worker is soon followed."""
+    renewed_at = services.clock()
+    for chunk in chunks:
+        if (services.clock() - renewed_at).total_seconds() >= _RENEW_SECONDS:
+            if not services.store.renew(part, owner, at(services.clock, seconds=_LEASE_SECONDS)):
+                raise PartBusy(f"Part {part.part} of export {part.export_id} is another worker's by now.")
+            renewed_at = services.clock()
+        yield chunk

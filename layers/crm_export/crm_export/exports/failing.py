@@ -1,9 +1,16 @@
 """What becomes of a step that failed: tried again later, or the end of its export."""
 
-from crm_export.errors import ExportError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from crm_export.errors import ExportError, PartBusy, StepFailed, WorkerDied
 from crm_export.exports.model import Export, Part
 from crm_export.exports.ports import Clock, ExportStore, at
+from crm_export.exports.queues import retry_delay
 from crm_export.observability import count, logger
+
+_MAX_CRASHES = 3
+_LONGEST_BUSY = 60
 
 
 def fail_export(
@@ -17,18 +24,51 @@ def fail_export(
         )
 
 
-def settle_failure(
-    store: ExportStore,
-    clock: Clock,
-    export: Export,
-    part: Part,
-    error: ExportError,
-    *,
-    owner: str,
-    attempts_left: int,
-) -> None:
-    """After a failed attempt: free the part for the next one, or fail the export when none is left."""
-    if error.retryable and attempts_left > 0:
-        store.release(part, owner, at(clock), failed=True)
-    else:
+def claim_part(
+    store: ExportStore, clock: Clock, export: Export, part: Part, *, owner: str, seconds: float
+) -> bool:
+    """Lease a part for one step; False when another has it, or it is to be left alone for a while.
+
+    Raises WorkerDied, and fails the export, when those before died on it.
+    """
+    if part.crashes >= _MAX_CRASHES:
+        error = WorkerDied(
+            f"The function died {part.crashes} times on part {part.part} ({part.state}) of export "
+            f"{export.export_id}: it timed out or ran out of memory."
+        )
         fail_export(store, clock, export, part.part, error)
+        raise error
+    return store.claim(part, owner, at(clock), at(clock, seconds=seconds))
+
+
+def busy(store: ExportStore, clock: Clock, part: Part) -> PartBusy | None:
+    """Why a part could not be claimed, if it is worth coming back: another looks at it just now."""
+    seen = store.get_part(part.export_id, part.part)
+    if seen is None or seen.state is not part.state or seen.lease_until is None:
+        return None
+    wait = next(
+        (s for s in range(5, _LONGEST_BUSY, 5) if at(clock, seconds=s) > seen.lease_until), _LONGEST_BUSY
+    )
+    return PartBusy(f"Part {part.part} of export {part.export_id} is being looked at.", retry_after=wait)
+
+
+@contextmanager
+def settling(store: ExportStore, clock: Clock, export: Export, part: Part, owner: str) -> Iterator[None]:
+    """Record a failed step before its error goes on: the part is free again after a pause, or, when it
+    was the last attempt, the export is FAILED. Any exception is recorded, none is kept.
+    """
+    try:
+        yield
+    except Exception as raised:
+        error = raised if isinstance(raised, ExportError) else StepFailed(_describe(part, raised))
+        if error.max_attempts is not None and part.attempts + 1 >= error.max_attempts:
+            fail_export(store, clock, export, part.part, error)
+        else:
+            error.retry_after = retry_delay(error, part.attempts + 1)
+            # A second less: the message that comes back after the pause must not come too early.
+            store.release(part, owner, at(clock), not_before=at(clock, seconds=error.retry_after - 1))
+        raise
+
+
+def _describe(part: Part, raised: Exception) -> str:
+    return f"Part {part.part} ({part.state}) failed with {type(raised).__name__}."

@@ -77,11 +77,12 @@ class Part:
     updated_at: str
     state: PartState = PartState.PENDING
     page_token: str | None = None  # how Zoho (v7 and later) finds this part; earlier: page = part
-    submit_attempts: int = 0
-    download_attempts: int = 0
-    job_attempts: int = 0  # jobs that Zoho ended in FAILURE
+    attempts: int = 0  # failed ones, since the part came to its state
+    crashes: int = 0  # of those who held the lease and never gave it back, likewise
+    not_before: str | None = None  # after a failed attempt
     lease_owner: str | None = None
     lease_until: str | None = None
+    failed_job_ids: frozenset[str] = frozenset()  # jobs that Zoho ended in FAILURE
     hinted_job_id: str | None = None  # from a callback that came before the answer of "create job"
     job_id: str | None = None
     expected_records: int | None = None

@@ -28,11 +28,18 @@ class ExportStore(Protocol):
     def get_part(self, export_id: str, part: int) -> Part | None: ...
     def get_parts(self, export_id: str) -> list[Part]: ...
     def claim(self, part: Part, owner: str, now: str, until: str) -> bool:
-        """Lease a part for one submit or download, in the state it was read in."""
+        """Lease a part for one step, in the state it was read in; not before its `not_before`.
+
+        A lease that has run out is taken over and counted as a crash.
+        """
         ...
 
-    def release(self, part: Part, owner: str, now: str, *, failed: bool) -> None:
-        """End a lease early; count the attempt if it failed."""
+    def renew(self, part: Part, owner: str, until: str) -> bool:
+        """Hold a lease for longer; False when it is another's by now."""
+        ...
+
+    def release(self, part: Part, owner: str, now: str, *, not_before: str | None = None) -> None:
+        """End a lease without a transition; with not_before, after a failed attempt."""
         ...
 
     def forget_hint(self, part: Part, now: str) -> None:
@@ -40,7 +47,7 @@ class ExportStore(Protocol):
         ...
 
     def note_job(self, export_id: str, part: int, job_id: str) -> None:
-        """Keep the job id of a callback, for as long as we know none ourselves."""
+        """Keep the job id of a callback, while we know none ourselves; never that of a job that failed."""
         ...
 
     def mark_submitted(self, part: Part, job_id: str, now: str) -> bool: ...
@@ -96,7 +103,10 @@ class ResultStore(Protocol):
     def store(
         self, chunks: Iterable[bytes], key: str, *, file_type: str, expected_records: int
     ) -> dict[str, Any]:
-        """Unzip, count, verify, store; return records, bytes, crc32, header. Raises ResultError."""
+        """Unzip, count, verify, store; return records, bytes, crc32, header.
+
+        Raises ResultError, and whatever `chunks` raises; then nothing is stored.
+        """
         ...
 
     def put_manifest(self, key: str, manifest: dict[str, Any]) -> None:

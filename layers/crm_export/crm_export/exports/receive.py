@@ -9,7 +9,7 @@ from crm_export.zoho.bulk_read import callback_job_id
 
 
 def receive_callback(
-    store: ExportStore, download_queue: PartQueue, export_id: str, part: int, body: str
+    store: ExportStore, download_queue: PartQueue, export_id: str, part: int, body: bytes
 ) -> None:
     """Queue the part, to be read from Zoho; nothing else of the body is believed.
 
@@ -27,7 +27,7 @@ def receive_callback(
         )
 
 
-def _job_id(body: str) -> str | None:
+def _job_id(body: bytes) -> str | None:
     try:
         return callback_job_id(json.loads(body))
     except (ValueError, RecursionError):

@@ -23,12 +23,18 @@ class ReconcileServices:
 
 def reconcile(services: ReconcileServices) -> int:
     """Queue every quiet part of every open export for its next step; return how many."""
-    pushed = 0
+    pushed, problems = 0, list[Exception]()
     for export_id in services.store.open_export_ids():
-        export = services.store.get(export_id)
-        if export is not None and export.state is ExportState.RUNNING:
-            pushed += _reconcile_export(services, export)
+        try:
+            export = services.store.get(export_id)
+            if export is not None and export.state is ExportState.RUNNING:
+                pushed += _reconcile_export(services, export)
+        except Exception as error:
+            logger.exception("export not reconciled", export_id=export_id)
+            problems.append(error)
     count("QuietParts", pushed)
+    if problems:
+        raise ExceptionGroup("Some exports could not be reconciled; all others were.", problems)
     return pushed
 
 
@@ -54,5 +60,7 @@ def _reconcile_export(services: ReconcileServices, export: Export) -> int:
 
 
 def _is_quiet(services: ReconcileServices, part: Part) -> bool:
-    leased = part.lease_until is not None and part.lease_until > at(services.clock)
-    return not leased and part.updated_at <= at(services.clock, seconds=-services.quiet_seconds)
+    now = at(services.clock)
+    if (part.lease_until or "") > now or (part.not_before or "") > now:
+        return False
+    return part.updated_at <= at(services.clock, seconds=-services.quiet_seconds)

@@ -1,16 +1,17 @@
 """Starts an export. Called by functions/bulk_read_submitter for POST /v1/e/zoho/bulk-read/{type}."""
 
-import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from crm_export.errors import ExportError, InvalidRequest, QueryRefused, TypeNotSupported
+from crm_export.errors import ExportError, QueryRefused, TypeNotSupported
 from crm_export.exports.model import Export, Part, new_export_id, timestamp
 from crm_export.exports.ports import Clock, ExportStore, PartQueue
 from crm_export.exports.queues import retry_delay
 from crm_export.observability import count, logger
+from crm_export.zoho.criteria import check_criteria, shown
 
 # The path's {type} -> Zoho's module, for the modules of Zoho's page on Bulk Read.
 MODULES = {
@@ -32,7 +33,8 @@ MODULES = {
     "tasks": "Tasks",
     "vendors": "Vendors",
 }
-_QUERY_KEYS = {"fields": list, "criteria": dict, "cvid": str}
+_MAX_FIELDS = 200
+_LONGEST_NAME = 255
 _FILE_TYPES = ("csv",)
 
 
@@ -58,10 +60,10 @@ class StartServices:
     retention_days: int
 
 
-def parse_request(export_type: str, body: str | None) -> ExportRequest:
+def parse_request(export_type: str, wanted: dict[str, Any]) -> ExportRequest:
     """Read {type} and the body, `{"query"?: {"fields"?, "criteria"?, "cvid"?}, "file_type"?}`.
 
-    Raises TypeNotSupported, InvalidRequest (not a JSON object), QueryRefused (a key or value).
+    Raises TypeNotSupported, or QueryRefused with the path of a key, its value and what is allowed.
     """
     if export_type not in MODULES:
         if export_type == "notes":
@@ -69,23 +71,35 @@ def parse_request(export_type: str, body: str | None) -> ExportRequest:
                 "Zoho's Bulk Read does not export Notes; page through GET /v1/e/zoho/export/notes."
             )
         raise TypeNotSupported("Type is not Selected yet")
-    wanted = _json_object(body)
     _refuse_unknown("body", wanted, {"query", "file_type"})
     query = wanted.get("query", {})
     if not isinstance(query, dict):
-        raise QueryRefused(f"query is {_shown(query)}; it must be an object.")
-    _refuse_unknown("query", query, set(_QUERY_KEYS))
-    for key, kind in _QUERY_KEYS.items():
-        if key in query and not isinstance(query[key], kind):
-            name = {list: "an array", dict: "an object", str: "a string"}[kind]
-            raise QueryRefused(f"query.{key} is {_shown(query[key])}; it must be {name}.")
-    for index, field in enumerate(query.get("fields", [])):
-        if not isinstance(field, str) or not field:
-            raise QueryRefused(f"query.fields[{index}] is {_shown(field)}; it must be a field's API name.")
+        raise QueryRefused(f"query is {shown(query)}; it must be an object.")
+    _refuse_unknown("query", query, {"fields", "criteria", "cvid"})
+    if "fields" in query:
+        _check_fields(query["fields"])
+    if "criteria" in query:
+        check_criteria(query["criteria"])
+    cvid = query.get("cvid")
+    if "cvid" in query and not (isinstance(cvid, str) and re.fullmatch(r"[0-9]{1,40}", cvid)):
+        raise QueryRefused(
+            f"query.cvid is {shown(cvid)}; it must be the id of a custom view, digits as text."
+        )
     file_type = wanted.get("file_type", "csv")
     if file_type not in _FILE_TYPES:
-        raise QueryRefused(f"file_type is {_shown(file_type)}; allowed is {', '.join(_FILE_TYPES)}.")
+        raise QueryRefused(f"file_type is {shown(file_type)}; allowed is {', '.join(_FILE_TYPES)}.")
     return ExportRequest(MODULES[export_type], query, file_type)
+
+
+def _check_fields(fields: Any) -> None:
+    if not isinstance(fields, list):
+        raise QueryRefused(f"query.fields is {shown(fields)}; it must be an array.")
+    if len(fields) > _MAX_FIELDS:
+        # Zoho would take it, and export all fields instead.
+        raise QueryRefused(f"query.fields has {len(fields)} names; allowed are {_MAX_FIELDS}.")
+    for index, field in enumerate(fields):
+        if not isinstance(field, str) or not 1 <= len(field) <= _LONGEST_NAME:
+            raise QueryRefused(f"query.fields[{index}] is {shown(field)}; it must be a field's API name.")
 
 
 def start_export(
@@ -123,27 +137,7 @@ def start_export(
     return export
 
 
-def _json_object(body: str | None) -> dict[str, Any]:
-    if not body or not body.strip():
-        return {}
-    try:
-        wanted = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest("The body is not JSON; it must be an object, or empty.") from error
-    if not isinstance(wanted, dict):
-        raise InvalidRequest(f"The body is {_shown(wanted)}; it must be a JSON object, or empty.")
-    return wanted
-
-
 def _refuse_unknown(where: str, found: dict[str, Any], allowed: set[str]) -> None:
     for key in found:
         if key not in allowed:
-            raise QueryRefused(
-                f"{where} has the key {_shown(key)}; allowed are {', '.join(sorted(allowed))}."
-            )
-
-
-def _shown(value: Any) -> str:
-    """A value as JSON, cut to a length fit for a message."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004
+            raise QueryRefused(f"{where} has the key {shown(key)}; allowed are {', '.join(sorted(allowed))}.")

@@ -2,12 +2,15 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 from crm_export.errors import ExportNotFound, InvalidRequest
 from crm_export.exports.model import Export, ExportState, Part, is_export_id
 from crm_export.exports.ports import ExportStore
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def describe_export(
@@ -70,6 +73,6 @@ def _from_token(token: str | None) -> dict[str, str] | None:
         requested_at, export_id = last["requested_at"], last["export_id"]
     except (ValueError, KeyError, TypeError, RecursionError):
         requested_at = export_id = None
-    if not isinstance(requested_at, str) or not is_export_id(export_id):
+    if not (isinstance(requested_at, str) and _MOMENT.fullmatch(requested_at) and is_export_id(export_id)):
         raise InvalidRequest("page_token is not one that this API gave; leave it out to begin again.")
     return {"requested_at": requested_at, "export_id": export_id}

@@ -20,7 +20,8 @@ _OPEN = "OPEN"
 _JSON_FIELDS = {"query", "failure", "fields_dropped", "header"}
 _EXPORT_FIELDS = [field.name for field in fields(Export)]
 _PART_FIELDS = [field.name for field in fields(Part)]
-_NO_LEASE = "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner)"
+# What a transition sets and removes beside the state, before the names of what else it removes.
+_ANEW = "updated_at = :now, attempts = :zero, crashes = :zero REMOVE not_before, lease_owner, lease_until,"
 
 
 def _key(export_id: str, part: int | None = None) -> dict[str, dict[str, str]]:
@@ -33,7 +34,7 @@ def _typed(values: dict[str, Any]) -> dict[str, Any]:
     return {
         name: serialize(json.dumps(value) if name in _JSON_FIELDS else value)
         for name, value in values.items()
-        if value is not None
+        if value is not None and value != frozenset()
     }
 
 
@@ -47,6 +48,8 @@ def _untyped(item: dict[str, Any], names: list[str]) -> dict[str, Any]:
         if name in _JSON_FIELDS:
             value = json.loads(value)
         values[name] = int(value) if isinstance(value, Decimal) else value
+        if isinstance(value, set):
+            values[name] = frozenset(value)
     return values
 
 
@@ -182,21 +185,35 @@ class DynamoExportStore:
 
     def claim(self, part: Part, owner: str, now: str, until: str) -> bool:
         """See ExportStore."""
+        crashed = ", crashes = crashes + :one" if part.lease_owner else ""
         return self._update(
             _key(part.export_id, part.part),
-            "SET lease_owner = :owner, lease_until = :until, updated_at = :now",
-            f"#state = :state AND {_NO_LEASE}",
-            {":owner": owner, ":until": until, ":now": now, ":state": part.state},
+            f"SET lease_owner = :owner, lease_until = :until, updated_at = :now{crashed} REMOVE not_before",
+            "#state = :state AND "
+            "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner) AND "
+            "(attribute_not_exists(not_before) OR not_before <= :now)",
+            {":owner": owner, ":until": until, ":now": now, ":state": part.state}
+            | ({":one": 1} if part.lease_owner else {}),
         )
 
-    def release(self, part: Part, owner: str, now: str, *, failed: bool) -> None:
+    def renew(self, part: Part, owner: str, until: str) -> bool:
         """See ExportStore."""
-        attempts = "submit_attempts" if part.state is PartState.PENDING else "download_attempts"
+        return self._update(
+            _key(part.export_id, part.part),
+            "SET lease_until = :until",
+            "#state = :state AND lease_owner = :owner",
+            {":until": until, ":state": part.state, ":owner": owner},
+        )
+
+    def release(self, part: Part, owner: str, now: str, *, not_before: str | None = None) -> None:
+        """See ExportStore."""
+        failed = ", attempts = attempts + :one, not_before = :not_before" if not_before else ""
         self._update(
             _key(part.export_id, part.part),
-            f"SET updated_at = :now ADD {attempts} :failed REMOVE lease_owner, lease_until",
+            f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until",
             "#state = :state AND lease_owner = :owner",
-            {":now": now, ":failed": int(failed), ":state": part.state, ":owner": owner},
+            {":now": now, ":state": part.state, ":owner": owner}
+            | ({":one": 1, ":not_before": not_before} if not_before else {}),
         )
 
     def forget_hint(self, part: Part, now: str) -> None:
@@ -212,8 +229,9 @@ class DynamoExportStore:
         """See ExportStore."""
         self._update(
             _key(export_id, part),
-            "SET hinted_job_id = :job",
-            "#state = :PENDING",
+            # Whatever the part waits for: there is a job now.
+            "SET hinted_job_id = :job REMOVE not_before",
+            "#state = :PENDING AND NOT contains(failed_job_ids, :job)",
             {":job": job_id, ":PENDING": PartState.PENDING},
         )
 
@@ -221,10 +239,10 @@ class DynamoExportStore:
         """PENDING → SUBMITTED."""
         return self._update(
             _key(part.export_id, part.part),
-            "SET #state = :SUBMITTED, job_id = :job, updated_at = :now "
-            "REMOVE lease_owner, lease_until, hinted_job_id",
+            f"SET #state = :SUBMITTED, job_id = :job, {_ANEW} hinted_job_id",
             "#state = :PENDING OR (#state = :SUBMITTED AND job_id = :job)",
             {
+                ":zero": 0,
                 ":PENDING": PartState.PENDING,
                 ":SUBMITTED": PartState.SUBMITTED,
                 ":job": job_id,
@@ -241,10 +259,11 @@ class DynamoExportStore:
         ready = self._update_request(
             _key(part.export_id, part.part),
             f"SET #state = :READY, expected_records = :expected, more_records = :more{token}, "
-            "updated_at = :now REMOVE lease_owner, lease_until",
+            f"{_ANEW} hinted_job_id",
             "#state = :SUBMITTED AND job_id = :job",
             {
                 **facts,
+                ":zero": 0,
                 ":READY": PartState.READY,
                 ":SUBMITTED": PartState.SUBMITTED,
                 ":job": job.job_id,
@@ -263,15 +282,15 @@ class DynamoExportStore:
         """SUBMITTED → PENDING, without the job that failed."""
         return self._update(
             _key(part.export_id, part.part),
-            "SET #state = :PENDING, updated_at = :now ADD job_attempts :one "
-            "REMOVE job_id, hinted_job_id, lease_owner, lease_until",
+            f"SET #state = :PENDING, {_ANEW} job_id, hinted_job_id ADD failed_job_ids :jobs",
             "#state = :SUBMITTED AND job_id = :job",
             {
                 ":PENDING": PartState.PENDING,
                 ":SUBMITTED": PartState.SUBMITTED,
                 ":job": part.job_id,
+                ":jobs": {part.job_id},
                 ":now": now,
-                ":one": 1,
+                ":zero": 0,
             },
         )
 
@@ -280,10 +299,10 @@ class DynamoExportStore:
         return self._update(
             _key(part.export_id, part.part),
             "SET #state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, "
-            "header = :header, #key = :key, stored_at = :now, updated_at = :now "
-            "REMOVE lease_owner, lease_until",
+            f"header = :header, #key = :key, stored_at = :now, {_ANEW} hinted_job_id",
             "#state = :READY AND job_id = :job",
             {
+                ":zero": 0,
                 ":STORED": PartState.STORED,
                 ":READY": PartState.READY,
                 ":job": part.job_id,

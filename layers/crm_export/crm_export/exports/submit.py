@@ -4,14 +4,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crm_export.errors import ExportError
-from crm_export.exports.failing import settle_failure
+from crm_export.exports.failing import claim_part, settling
 from crm_export.exports.model import Export, ExportState, Part, PartState
 from crm_export.exports.ports import BulkReadApi, Clock, ExportStore, PartQueue, at
 from crm_export.observability import count, logger
 from crm_export.zoho.bulk_read import JobRequest
 
-_MAX_ATTEMPTS = 8
 _LEASE_SECONDS = 60  # more than the function's timeout
 
 
@@ -29,8 +27,8 @@ class SubmitServices:
 def submit_part(services: SubmitServices, export_id: str, part_number: int) -> None:
     """PENDING → SUBMITTED. Any other state, or a submit under way, is left as it is.
 
-    Raises the ExportError that stopped it, after it was recorded: a retryable one leaves the part
-    PENDING, any other has failed the export.
+    Raises what stopped it, after it was recorded: a retryable ExportError leaves the part PENDING, a
+    final one has failed the export.
     """
     store = services.store
     export, part = store.get(export_id), store.get_part(export_id, part_number)
@@ -44,14 +42,10 @@ def submit_part(services: SubmitServices, export_id: str, part_number: int) -> N
         services.download_queue.send(export_id, part_number)
         return
     owner = uuid.uuid4().hex
-    if not store.claim(part, owner, at(services.clock), at(services.clock, seconds=_LEASE_SECONDS)):
+    if not claim_part(store, services.clock, export, part, owner=owner, seconds=_LEASE_SECONDS):
         return
-    try:
+    with settling(store, services.clock, export, part, owner):
         job_id = _create_job(services, export, part)
-    except ExportError as error:
-        left = _MAX_ATTEMPTS - part.submit_attempts - 1
-        settle_failure(store, services.clock, export, part, error, owner=owner, attempts_left=left)
-        raise
     if not store.mark_submitted(part, job_id, at(services.clock)):
         # Its callback was faster than its answer, or another attempt was: that job is the part's.
         logger.info("part has moved on", export_id=export_id, part=part_number, job_id=job_id)

@@ -78,7 +78,7 @@ def error_answer(error: errors.ExportError, request_id: str) -> Response[str]:
     more: dict[str, Any] = {}
     if isinstance(error, errors.ZohoError) and error.zoho_code:
         more["zoho_code"] = error.zoho_code
-    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    headers = {"Retry-After": str(max(1, error.retry_after))} if error.retry_after is not None else {}
     return failure(status, errno, error.message, request_id, headers=headers, **more)
 
 

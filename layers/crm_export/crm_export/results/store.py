@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from crm_export.errors import CountMismatch
+from crm_export.errors import CountMismatch, StorageRefused
 from crm_export.results.count import CsvCounter
 from crm_export.results.sink import ObjectWriter
 from crm_export.results.unzip import unzip
@@ -27,8 +27,16 @@ class S3Results:
         """Stream a result ZIP into an object; return {"records", "bytes", "crc32", "header"}.
 
         The object appears only if CRC, sizes and the number of records are right; crc32 is 8 hex
-        digits. Raises ResultError.
+        digits. Raises ResultError, and what `chunks` raises.
         """
+        try:
+            return self._store(chunks, key, file_type, expected_records)
+        except (ClientError, BotoCoreError) as error:
+            raise StorageRefused(f"S3 did not take {key}: {_reason(error)}.") from error
+
+    def _store(
+        self, chunks: Iterable[bytes], key: str, file_type: str, expected_records: int
+    ) -> dict[str, Any]:
         entry, content = unzip(chunks)
         counter = CsvCounter()
         with ObjectWriter(self._s3, self._bucket, key, _CONTENT_TYPES[file_type]) as writer:
@@ -54,3 +62,8 @@ class S3Results:
         except ClientError as error:
             if error.response["Error"]["Code"] != "PreconditionFailed":
                 raise
+
+
+def _reason(error: Exception) -> str:
+    code = error.response["Error"].get("Code") if isinstance(error, ClientError) else None
+    return code or type(error).__name__

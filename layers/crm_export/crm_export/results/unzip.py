@@ -22,6 +22,7 @@ _ZIP64 = 1
 _OUTPUT_BYTES = 256 * 1024  # of one chunk given on, however much the input inflates
 _LONGEST_TAIL = 256 * 1024  # descriptor, one central header, end records and comment
 _SIGNATURE_BYTES = 4
+_CENTRAL_BYTES, _END_BYTES = 46, 22  # APPNOTE 4.3.12, 4.3.16
 
 
 @dataclass
@@ -242,16 +243,32 @@ def _descriptor_end(tail: bytes, found: tuple[int, tuple[int, int]]) -> int | No
 def _check_directory(directory: bytes, entry: Entry) -> None:
     if directory.startswith(_LOCAL):
         raise UnsupportedZip("The result's ZIP holds more than one entry; one is expected.")
-    end = directory.rfind(_END)
-    if len(directory) < 46 or end < 0 or len(directory) < end + 22:  # noqa: PLR2004 (APPNOTE 4.3.12, 4.3.16)
+    if len(directory) < _CENTRAL_BYTES + _END_BYTES:
         raise TruncatedZip("The result ends within its directory.")
     if not directory.startswith(_CENTRAL):
         raise CorruptZip("The result's ZIP has no directory behind its entry.")
-    entries, comment_length = struct.unpack_from("<H8xH", directory, end + 10)
-    if len(directory) < end + 22 + comment_length:
-        raise TruncatedZip("The result ends within its comment.")
-    (crc32,) = struct.unpack_from("<L", directory, 16)
+    entries = _entries(directory)
     if entries not in {1, 0xFFFF}:
         raise UnsupportedZip(f"The result's ZIP holds {entries} entries; one is expected.")
-    if crc32 != entry.crc32 or len(directory) != end + 22 + comment_length:
+    crc32, compressed_size, size = struct.unpack_from("<LLL", directory, 16)
+    if (
+        crc32 != entry.crc32
+        or compressed_size not in {entry.compressed_size, _UNKNOWN32}
+        or size not in {entry.size, _UNKNOWN32}
+    ):
         raise CorruptZip("The directory of the result's ZIP does not belong to its entry.")
+
+
+def _entries(directory: bytes) -> int:
+    """How many entries the end record tells of: the one whose comment ends where the file does."""
+    end, cut = directory.rfind(_END), False
+    while end >= 0:
+        if len(directory) >= end + _END_BYTES:
+            entries, comment_length = struct.unpack_from("<H8xH", directory, end + 10)
+            if len(directory) == end + _END_BYTES + comment_length:
+                return int(entries)
+            cut = cut or len(directory) < end + _END_BYTES + comment_length
+        end = directory.rfind(_END, 0, end)
+    if cut or _END not in directory[: -_END_BYTES + 1]:
+        raise TruncatedZip("The result ends within its directory.")
+    raise CorruptZip("The result's ZIP goes on behind its end.")

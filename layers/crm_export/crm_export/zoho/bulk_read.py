@@ -9,12 +9,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from crm_export.errors import ZohoJobFailed, ZohoUnavailable
+from crm_export.errors import ZohoError, ZohoJobFailed, ZohoUnavailable
 from crm_export.zoho import versions
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.responses import parse_json
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LARGEST_ID = 10**19
 COMPLETED = "COMPLETED"
 FAILURE = "FAILURE"
 # A result is prepared before it is sent; between two bytes there may be a pause.
@@ -94,26 +95,29 @@ class BulkRead:
         """Create a job; return its id."""
         path = f"/crm/bulk/{version}/read"
         response = self._client.request("POST", path, json=job_body(version, request))
-        answer = _first_datum(response.content, f"POST {path}")
+        answer = _first_datum(response.body, f"POST {path}")
         details = answer.get("details")
-        job_id = details.get("id") if isinstance(details, dict) else None
-        if answer.get("status") == "error" or not is_job_id(job_id):
-            raise ZohoUnavailable(f"Zoho answered POST {path} without a job id ({answer.get('code')}).")
-        return str(job_id)
+        job_id = usable_job_id(details.get("id") if isinstance(details, dict) else None)
+        if answer.get("status") == "error" or job_id is None:
+            # Not tried again: each try may have made another job.
+            raise ZohoError(f"Zoho answered POST {path} without a job id ({answer.get('code')}).")
+        return job_id
 
     def get_job(self, version: str, job_id: str) -> Job:
         """A job's state. Raises ZohoNotFound where there is no such job."""
         path = f"/crm/bulk/{version}/read/{job_id}"
-        return parse_job(_first_datum(self._client.request("GET", path).content, f"GET {path}"), job_id)
+        return parse_job(_first_datum(self._client.request("GET", path).body, f"GET {path}"), job_id)
 
     def open_result(self, version: str, job_id: str) -> AbstractContextManager[Iterator[bytes]]:
         """The result ZIP of a COMPLETED job as chunks. Raises ZohoNotFound when it is gone."""
         return self._client.stream(f"/crm/bulk/{version}/read/{job_id}/result", timeout=_RESULT_TIMEOUT)
 
 
-def is_job_id(value: Any) -> bool:
-    """Whether a value can be a job id: it becomes part of a path, and must not leave its place there."""
-    return isinstance(value, str) and _JOB_ID.fullmatch(value) is not None
+def usable_job_id(value: Any) -> str | None:
+    """A value as a job id, or None: it becomes part of a path, and must not leave its place there."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LARGEST_ID
+    text = str(int(value)) if number and value == int(value) else value
+    return text if isinstance(text, str) and _JOB_ID.fullmatch(text) else None
 
 
 def callback_job_id(body: Any) -> str | None:
@@ -122,8 +126,7 @@ def callback_job_id(body: Any) -> str | None:
         return None
     data = body.get("data")
     datum = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else body
-    job_id = datum.get("id", datum.get("job_id"))
-    return job_id if is_job_id(job_id) else None
+    return usable_job_id(datum.get("id", datum.get("job_id")))
 
 
 def parse_job(datum: dict[str, Any], job_id: str) -> Job:
@@ -134,19 +137,26 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
     module = query.get("module") if query else None
     error = result.get("error_message")
     error = error if isinstance(error, dict) else {}
-    if not isinstance(state, str) or (state == COMPLETED and not isinstance(result.get("count"), int)):
+    count = _number(result.get("count"))
+    if not isinstance(state, str) or (state == COMPLETED and count is None):
         raise ZohoUnavailable(f"Zoho told no state, or no count, of job {job_id}.")
     return Job(
         job_id=job_id,
         state=state,
         module=module.get("api_name") if isinstance(module, dict) else module,
-        page=result.get("page") if isinstance(result.get("page"), int) else None,
-        count=result.get("count", 0) if state == COMPLETED else 0,
+        page=_number(result.get("page")),
+        count=count or 0,
         more_records=result.get("more_records") is True,
         next_page_token=result.get("next_page_token") or None,
         failure_code=error.get("code"),
         failure_message=error.get("message"),
     )
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:  # noqa: PLR2004
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _first_datum(body: bytes, what: str) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 import requests
 
 from crm_export import deadline
-from crm_export.errors import TokenInvalidated, ZohoError, ZohoTimeout, ZohoTokenRejected, ZohoUnavailable
+from crm_export.errors import TokenInvalidated, ZohoError, ZohoTokenRejected
 from crm_export.zoho.responses import error_from
 from crm_export.zoho.retry import pause_before_retry
-from crm_export.zoho.transport import TIMEOUT, send
+from crm_export.zoho.transport import TIMEOUT, Answer, chunks, read, send
 
 _BAD_REQUEST = 400
-_CHUNK_BYTES = 256 * 1024
+_SECONDS_TO_TIDY = 10.0  # of a function's time: to abort an upload and note the failure
 
 
 class TokenSource(Protocol):
@@ -51,7 +51,7 @@ class ZohoClient:
         self._tokens = tokens
         self.metadata: dict[tuple[str, str], Any] = {}  # what zoho.fields keeps of this connection
 
-    def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+    def request(self, method: str, path: str, **kwargs: Any) -> Answer:
         """Send a request; return its answer below HTTP 400.
 
         A rejected token is refreshed and the request sent once more; a second rejection raises
@@ -61,7 +61,8 @@ class ZohoClient:
         attempt = 1
         while True:
             try:
-                return self._with_token(method, path, **kwargs)
+                with self._with_token(method, path, **kwargs) as response:
+                    return read(response)
             except ZohoError as error:
                 pause = pause_before_retry(error, method, attempt, deadline.remaining())
                 if pause is None:
@@ -85,38 +86,24 @@ class ZohoClient:
     def stream(self, path: str, *, timeout: tuple[float, float] = TIMEOUT) -> Iterator[Iterator[bytes]]:
         """GET a body as chunks of bytes. Leaving the context closes the connection."""
         # Not tried again here: a failed download is a queue's to repeat, after the pause that Zoho wants.
-        with self._with_token("GET", path, stream=True, timeout=timeout) as response:
-            yield _chunks(response)
+        with self._with_token("GET", path, timeout=timeout) as response:
+            yield chunks(response, spare_seconds=_SECONDS_TO_TIDY)
 
     def _send(
-        self,
-        method: str,
-        path: str,
-        token: str,
-        *,
-        timeout: tuple[float, float] = TIMEOUT,
-        **kwargs: Any,
+        self, method: str, path: str, token: str, *, timeout: tuple[float, float] = TIMEOUT, **kwargs: Any
     ) -> requests.Response:
         url = self._api_domain + path
         response = send(self._session, method, url, auth=_ZohoAuth(token), timeout=timeout, **kwargs)
-        if response.status_code >= _BAD_REQUEST:
-            with response:
-                raise error_from(response.status_code, _body(response), response.headers, f"{method} {path}")
-        return response
+        if response.status_code < _BAD_REQUEST:
+            return response
+        with response:
+            raise error_from(
+                response.status_code, _error_body(response), response.headers, f"{method} {path}"
+            )
 
 
-def _body(response: requests.Response) -> bytes:
+def _error_body(response: requests.Response) -> bytes:
     try:
-        return response.content
-    except requests.RequestException:
+        return read(response).body
+    except ZohoError:
         return b""  # the status alone says what it is
-
-
-def _chunks(response: requests.Response) -> Iterator[bytes]:
-    try:
-        yield from response.iter_content(_CHUNK_BYTES)
-    except requests.Timeout as error:
-        raise ZohoTimeout("Zoho stopped sending in the middle of a result.") from error
-    except requests.RequestException as error:
-        # requests raises ConnectionError for a read timeout within a body, too.
-        raise ZohoUnavailable(f"Zoho broke a result off: {type(error).__name__}.") from error

@@ -35,7 +35,7 @@ def get_fields(client: ZohoClient, version: str, module: str) -> list[Field]:
         return fields
     path = f"/crm/{version}/settings/fields"
     response = client.request("GET", path, params={"module": module})
-    found = [] if response.status_code == _NO_CONTENT else _parse(response.content, path)
+    found = [] if response.status == _NO_CONTENT else _parse(response.body, path)
     client.metadata[(version, module)] = (time.monotonic() + _KEPT_SECONDS, found)
     return found
 

@@ -10,7 +10,7 @@ import requests
 
 from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoError, ZohoThrottled, ZohoUnavailable
 from crm_export.zoho.responses import parse_json, retry_after_seconds
-from crm_export.zoho.transport import send
+from crm_export.zoho.transport import Answer, exchange
 
 _THROTTLED_SECONDS = 120
 _OK = 200
@@ -40,7 +40,7 @@ def refresh_access_token(
     Raises TokenInvalidated (the refresh token is dead), ZohoClientRejected (our client id or secret),
     ZohoThrottled (10 tokens in 10 minutes), ZohoUnavailable, ZohoTimeout.
     """
-    response = send(
+    answer = exchange(
         session,
         "POST",
         f"{accounts_server}/oauth/v2/token",
@@ -52,10 +52,10 @@ def refresh_access_token(
             "refresh_token": refresh_token,
         },
     )
-    body = parse_json(response.content)
-    if isinstance(body, dict) and response.status_code == _OK and isinstance(body.get("access_token"), str):
+    body = parse_json(answer.body)
+    if isinstance(body, dict) and answer.status == _OK and isinstance(body.get("access_token"), str):
         return AccessToken(body["access_token"], _lifetime(body))
-    raise _token_error(response, body if isinstance(body, dict) else {})
+    raise _token_error(answer, body if isinstance(body, dict) else {})
 
 
 def _lifetime(body: dict[str, Any]) -> float:
@@ -67,9 +67,9 @@ def _lifetime(body: dict[str, Any]) -> float:
         return 3600.0
 
 
-def _token_error(response: requests.Response, body: dict[str, Any]) -> ZohoError | TokenInvalidated:
+def _token_error(answer: Answer, body: dict[str, Any]) -> ZohoError | TokenInvalidated:
     """Zoho gives errors as HTTP 200 too, so the body decides; by its code, as its words are translated."""
-    status, code = response.status_code, body.get("error")
+    status, code = answer.status, body.get("error")
     known = code if isinstance(code, str) else None
     if known == "invalid_code":
         return TokenInvalidated("TOKEN_INVALIDATED")
@@ -88,7 +88,7 @@ def _token_error(response: requests.Response, body: dict[str, Any]) -> ZohoError
             "Zoho gives no more access tokens for this connection for now (too many requests continuously).",
             zoho_code=known,
             http_status=status,
-            retry_after=retry_after_seconds(response.headers) or _THROTTLED_SECONDS,
+            retry_after=retry_after_seconds(answer.headers) or _THROTTLED_SECONDS,
         )
     return ZohoUnavailable(
         f"Zoho's token endpoint answered HTTP {status} ({known or 'no error code'}).",

@@ -59,12 +59,12 @@ def get_records(client: ZohoClient, version: str, module: str, wanted: PageReque
     headers = {"If-Modified-Since": wanted.modified_since} if wanted.modified_since else {}
     path = f"/crm/{version}/{module}"
     response = client.request("GET", path, params=params, headers=headers)
-    if response.status_code in {_NO_CONTENT, _NOT_MODIFIED}:
+    if response.status in {_NO_CONTENT, _NOT_MODIFIED}:
         empty = {"page": wanted.page, "per_page": wanted.per_page, "count": 0, "more_records": False}
         return RecordsPage([], empty)
-    body = parse_json(response.content) if response.status_code == _OK else None
+    body = parse_json(response.body) if response.status == _OK else None
     data, info = (body.get("data"), body.get("info")) if isinstance(body, dict) else (None, None)
     if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
-        raise ZohoUnavailable(f"Zoho answered GET {path} with HTTP {response.status_code} but no records.")
+        raise ZohoUnavailable(f"Zoho answered GET {path} with HTTP {response.status} but no records.")
     info = dict(info) if isinstance(info, dict) else {}
     return RecordsPage(data, info | {"fields_left_out": left_out} if left_out else info)

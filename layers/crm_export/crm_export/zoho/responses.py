@@ -6,6 +6,7 @@ https://www.zoho.com/crm/developer/docs/api/v8/status-codes.html
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,9 @@ from crm_export.errors import (
 
 _SERVER_ERROR = 500
 _THROTTLED_SECONDS = 60
+_LONGEST_RETRY_AFTER = 5  # digits: more than a day is no throttling
+# Zoho's messages may quote the callback URL, which is signed.
+_SIGNATURE = re.compile(r"(/callback/[^/\s]+/\d+/)[0-9a-f]{64}")
 
 
 def parse_json(body: bytes) -> Any:
@@ -41,7 +45,9 @@ def _error_object(body: bytes) -> dict[str, Any]:
 def retry_after_seconds(headers: Mapping[str, str]) -> int | None:
     """Retry-After in whole seconds where given so; Zoho does not document the header."""
     value = headers.get("Retry-After", "").strip()
-    return int(value) if value.isascii() and value.isdigit() else None
+    if not (value.isascii() and value.isdigit()):
+        return None
+    return max(1, int(value)) if len(value) <= _LONGEST_RETRY_AFTER else None
 
 
 _BY_CODE: dict[str, type[ZohoError]] = {
@@ -60,6 +66,7 @@ _BY_STATUS: dict[int, type[ZohoError]] = {
     401: ZohoPermissionDenied,
     403: ZohoPermissionDenied,
     404: ZohoNotFound,
+    410: ZohoNotFound,
     429: ZohoThrottled,
 }
 
@@ -69,7 +76,7 @@ def _class_of(status: int, code: str | None) -> type[ZohoError]:
         return ZohoUnavailable
     if code is None:
         # It was not Zoho's API that answered: only what a gateway may well say is believed.
-        return _BY_STATUS[status] if status in {403, 429} else ZohoUnavailable
+        return _BY_STATUS[status] if status in {403, 410, 429} else ZohoUnavailable
     return _BY_CODE.get(code) or _BY_STATUS.get(status) or ZohoQueryRefused
 
 
@@ -82,6 +89,7 @@ def error_from(status: int, body: bytes, headers: Mapping[str, str], what: str) 
     details = error.get("details")
     if code and isinstance(details, dict) and details:
         said += f" {json.dumps(details, ensure_ascii=False)[:500]}"
+    said = _SIGNATURE.sub(r"\1***", said)
     retry_after = retry_after_seconds(headers)
     if kind is ZohoThrottled and retry_after is None:
         retry_after = _THROTTLED_SECONDS
