@@ -252,6 +252,8 @@ def test_no_region(run, monkeypatch, tmp_path):
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # or it asks there for credentials first
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the region it once saw
     wiring.aws.cache_clear()
     assert run("list") == (1, "", "error: AWS cannot be used: You must specify a region.\n")
 
