@@ -44,8 +44,8 @@ def get_records(client: ZohoClient, version: str, module: str, wanted: PageReque
     From v3 on Zoho wants the fields named. Where the caller names none, they are those of the module's
     metadata, at most 50; `info["fields_left_out"]` names the others.
     """
-    params: dict[str, str] = {"per_page": str(wanted.per_page)}
-    params |= {"page_token": wanted.page_token} if wanted.page_token else {"page": str(wanted.page)}
+    params = {"page_token": wanted.page_token} if wanted.page_token else {"page": str(wanted.page)}
+    params["per_page"] = str(wanted.per_page)
     fields, left_out = wanted.fields, list[str]()
     if records_need_fields(version) and not fields:
         fields, left_out = choose_fields(client, version, module)
