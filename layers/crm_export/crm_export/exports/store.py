@@ -6,61 +6,16 @@ repeats a write whose answer was lost.
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, fields
-from decimal import Decimal
+from dataclasses import asdict
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
-
+from crm_export.exports.items import Table, item_key, read_export, read_part, typed
 from crm_export.exports.model import Export, ExportState, Part, PartState
 from crm_export.zoho.bulk_read import Job
 
 _OPEN = "OPEN"
-_JSON_FIELDS = {"query", "failure", "fields_dropped", "header"}
-_EXPORT_FIELDS = [field.name for field in fields(Export)]
-_PART_FIELDS = [field.name for field in fields(Part)]
 # What a transition sets and removes beside the state, before the names of what else it removes.
 _ANEW = "updated_at = :now, attempts = :zero, crashes = :zero REMOVE not_before, lease_owner, lease_until,"
-
-
-def _key(export_id: str, part: int | None = None) -> dict[str, dict[str, str]]:
-    sk = "META" if part is None else f"PART#{part:05d}"
-    return {"pk": {"S": f"EXPORT#{export_id}"}, "sk": {"S": sk}}
-
-
-def _typed(values: dict[str, Any]) -> dict[str, Any]:
-    serialize = TypeSerializer().serialize
-    return {
-        name: serialize(json.dumps(value) if name in _JSON_FIELDS else value)
-        for name, value in values.items()
-        if value is not None and value != frozenset()
-    }
-
-
-def _untyped(item: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    deserialize = TypeDeserializer().deserialize
-    values: dict[str, Any] = {}
-    for name in names:
-        if name not in item:
-            continue
-        value = deserialize(item[name])
-        if name in _JSON_FIELDS:
-            value = json.loads(value)
-        values[name] = int(value) if isinstance(value, Decimal) else value
-        if isinstance(value, set):
-            values[name] = frozenset(value)
-    return values
-
-
-def _export(item: dict[str, Any]) -> Export:
-    values = _untyped(item, _EXPORT_FIELDS)
-    return Export(**{**values, "state": ExportState(values["state"])})
-
-
-def _part(item: dict[str, Any]) -> Part:
-    values = _untyped(item, _PART_FIELDS)
-    return Part(**{**values, "state": PartState(values["state"])})
 
 
 class DynamoExportStore:
@@ -68,29 +23,29 @@ class DynamoExportStore:
 
     def __init__(self, client: Any, table: str) -> None:
         self._client = client
-        self._table = table
+        self._table = Table(client, table)
 
     # --- reading -----------------------------------------------------------------------------
 
     def get(self, export_id: str) -> Export | None:
         """The export, or None."""
-        item = self._get(_key(export_id))
-        return _export(item) if item else None
+        item = self._table.get(item_key(export_id))
+        return read_export(item) if item else None
 
     def get_part(self, export_id: str, part: int) -> Part | None:
         """The part, or None."""
-        item = self._get(_key(export_id, part))
-        return _part(item) if item else None
+        item = self._table.get(item_key(export_id, part))
+        return read_part(item) if item else None
 
     def get_parts(self, export_id: str) -> list[Part]:
         """All parts, in order."""
         pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
+            TableName=self._table.name,
             KeyConditionExpression="pk = :pk AND begins_with(sk, :part)",
             ExpressionAttributeValues={":pk": {"S": f"EXPORT#{export_id}"}, ":part": {"S": "PART#"}},
             ConsistentRead=True,
         )
-        return [_part(item) for page in pages for item in page["Items"]]
+        return [read_part(item) for page in pages for item in page["Items"]]
 
     def list_of_account(
         self, account_id: str, limit: int, after: dict[str, str] | None
@@ -99,11 +54,11 @@ class DynamoExportStore:
         start: dict[str, Any] = {}
         if after:
             start["ExclusiveStartKey"] = {
-                **_key(after["export_id"]),
-                **_typed({"account_id": account_id, "requested_at": after["requested_at"]}),
+                **item_key(after["export_id"]),
+                **typed({"account_id": account_id, "requested_at": after["requested_at"]}),
             }
         answer = self._client.query(
-            TableName=self._table,
+            TableName=self._table.name,
             IndexName="by-account",
             KeyConditionExpression="account_id = :account",
             ExpressionAttributeValues={":account": {"S": account_id}},
@@ -111,7 +66,7 @@ class DynamoExportStore:
             Limit=limit,
             **start,
         )
-        exports = [_export(item) for item in answer["Items"]]
+        exports = [read_export(item) for item in answer["Items"]]
         if not answer.get("LastEvaluatedKey") or not exports:
             return exports, None
         last = exports[-1]
@@ -120,7 +75,7 @@ class DynamoExportStore:
     def open_export_ids(self) -> Iterator[str]:
         """Ids of all exports that are RUNNING, oldest first."""
         pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
+            TableName=self._table.name,
             IndexName="open",
             KeyConditionExpression="#open = :open",
             ExpressionAttributeNames={"#open": "open"},
@@ -134,15 +89,15 @@ class DynamoExportStore:
 
     def create(self, export: Export, first: Part) -> None:
         """Write a new export and its first part."""
-        meta = {**_key(export.export_id), **_typed(asdict(export)), "open": {"S": _OPEN}}
-        self._transact(
+        meta = {**item_key(export.export_id), **typed(asdict(export)), "open": {"S": _OPEN}}
+        self._table.transact(
             [{"Put": {"Item": meta}}, {"Put": {"Item": self._part_item(first, export.expires_at)}}]
         )
 
     def seal(self, export_id: str, completed_at: str, records: int) -> bool:
         """See ExportStore."""
-        return self._update(
-            _key(export_id),
+        return self._table.update(
+            item_key(export_id),
             "SET completed_at = if_not_exists(completed_at, :completed_at), records = :records",
             "#state = :RUNNING",
             {":completed_at": completed_at, ":records": records, ":RUNNING": ExportState.RUNNING},
@@ -150,8 +105,8 @@ class DynamoExportStore:
 
     def complete(self, export_id: str) -> bool:
         """See ExportStore."""
-        return self._update(
-            _key(export_id),
+        return self._table.update(
+            item_key(export_id),
             "SET #state = :COMPLETED REMOVE #open",
             "#state = :RUNNING AND attribute_exists(completed_at)",
             {":COMPLETED": ExportState.COMPLETED, ":RUNNING": ExportState.RUNNING},
@@ -160,8 +115,8 @@ class DynamoExportStore:
 
     def fail(self, export_id: str, part: int | None, failure: dict[str, str], now: str) -> bool:
         """See ExportStore. `part`, where known, becomes FAILED too."""
-        failed = self._update(
-            _key(export_id),
+        failed = self._table.update(
+            item_key(export_id),
             "SET #state = :FAILED, failure = :failure, completed_at = :now REMOVE #open",
             "#state = :RUNNING AND attribute_not_exists(completed_at)",
             {
@@ -173,8 +128,8 @@ class DynamoExportStore:
             names={"#open": "open"},
         )
         if failed and part is not None:
-            self._update(
-                _key(export_id, part),
+            self._table.update(
+                item_key(export_id, part),
                 "SET #state = :FAILED, updated_at = :now",
                 "#state <> :STORED",
                 {":FAILED": PartState.FAILED, ":STORED": PartState.STORED, ":now": now},
@@ -186,8 +141,8 @@ class DynamoExportStore:
     def claim(self, part: Part, owner: str, now: str, until: str) -> bool:
         """See ExportStore."""
         crashed = ", crashes = crashes + :one" if part.lease_owner else ""
-        return self._update(
-            _key(part.export_id, part.part),
+        return self._table.update(
+            item_key(part.export_id, part.part),
             f"SET lease_owner = :owner, lease_until = :until, updated_at = :now{crashed} REMOVE not_before",
             "#state = :state AND "
             "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner) AND "
@@ -198,8 +153,8 @@ class DynamoExportStore:
 
     def renew(self, part: Part, owner: str, until: str) -> bool:
         """See ExportStore."""
-        return self._update(
-            _key(part.export_id, part.part),
+        return self._table.update(
+            item_key(part.export_id, part.part),
             "SET lease_until = :until",
             "#state = :state AND lease_owner = :owner",
             {":until": until, ":state": part.state, ":owner": owner},
@@ -208,8 +163,8 @@ class DynamoExportStore:
     def release(self, part: Part, owner: str, now: str, *, not_before: str | None = None) -> None:
         """See ExportStore."""
         failed = ", attempts = attempts + :one, not_before = :not_before" if not_before else ""
-        self._update(
-            _key(part.export_id, part.part),
+        self._table.update(
+            item_key(part.export_id, part.part),
             f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until",
             "#state = :state AND lease_owner = :owner",
             {":now": now, ":state": part.state, ":owner": owner}
@@ -218,8 +173,8 @@ class DynamoExportStore:
 
     def forget_hint(self, part: Part, now: str) -> None:
         """See ExportStore."""
-        self._update(
-            _key(part.export_id, part.part),
+        self._table.update(
+            item_key(part.export_id, part.part),
             "SET updated_at = :now REMOVE hinted_job_id",
             "#state = :PENDING AND hinted_job_id = :job",
             {":now": now, ":PENDING": PartState.PENDING, ":job": part.hinted_job_id},
@@ -227,8 +182,8 @@ class DynamoExportStore:
 
     def note_job(self, export_id: str, part: int, job_id: str) -> None:
         """See ExportStore."""
-        self._update(
-            _key(export_id, part),
+        self._table.update(
+            item_key(export_id, part),
             # Whatever the part waits for: there is a job now.
             "SET hinted_job_id = :job REMOVE not_before",
             "#state = :PENDING AND NOT contains(failed_job_ids, :job)",
@@ -237,8 +192,8 @@ class DynamoExportStore:
 
     def mark_submitted(self, part: Part, job_id: str, now: str) -> bool:
         """PENDING → SUBMITTED."""
-        return self._update(
-            _key(part.export_id, part.part),
+        return self._table.update(
+            item_key(part.export_id, part.part),
             f"SET #state = :SUBMITTED, job_id = :job, {_ANEW} hinted_job_id",
             "#state = :PENDING OR (#state = :SUBMITTED AND job_id = :job)",
             {
@@ -256,8 +211,8 @@ class DynamoExportStore:
         token = ", next_page_token = :token" if job.next_page_token else ""
         if job.next_page_token:
             facts[":token"] = job.next_page_token
-        ready = self._update_request(
-            _key(part.export_id, part.part),
+        ready = self._table.update_request(
+            item_key(part.export_id, part.part),
             f"SET #state = :READY, expected_records = :expected, more_records = :more{token}, "
             f"{_ANEW} hinted_job_id",
             "#state = :SUBMITTED AND job_id = :job",
@@ -273,15 +228,15 @@ class DynamoExportStore:
         writes: list[dict[str, Any]] = [{"Update": ready}]
         if job.more_records:
             following = Part(part.export_id, part.part + 1, now, page_token=job.next_page_token)
-            export = self._get(_key(part.export_id)) or {}
+            export = self._table.get(item_key(part.export_id)) or {}
             item = self._part_item(following, int(export["expires_at"]["N"]))
             writes.append({"Put": {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"}})
-        return self._transact(writes)
+        return self._table.transact(writes)
 
     def mark_pending_again(self, part: Part, now: str) -> bool:
         """SUBMITTED → PENDING, without the job that failed."""
-        return self._update(
-            _key(part.export_id, part.part),
+        return self._table.update(
+            item_key(part.export_id, part.part),
             f"SET #state = :PENDING, {_ANEW} job_id, hinted_job_id ADD failed_job_ids :jobs",
             "#state = :SUBMITTED AND job_id = :job",
             {
@@ -296,8 +251,8 @@ class DynamoExportStore:
 
     def mark_stored(self, part: Part, stored: dict[str, Any], now: str) -> bool:
         """READY → STORED with records, bytes, crc32, header and key."""
-        return self._update(
-            _key(part.export_id, part.part),
+        return self._table.update(
+            item_key(part.export_id, part.part),
             "SET #state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, "
             f"header = :header, #key = :key, stored_at = :now, {_ANEW} hinted_job_id",
             "#state = :READY AND job_id = :job",
@@ -316,58 +271,6 @@ class DynamoExportStore:
             names={"#bytes": "bytes", "#key": "key"},
         )
 
-    # --- DynamoDB ----------------------------------------------------------------------------
-
     def _part_item(self, part: Part, expires_at: int) -> dict[str, Any]:
         values = {**asdict(part), "expires_at": expires_at}
-        return {**_key(part.export_id, part.part), **_typed(values)}
-
-    def _get(self, key: dict[str, Any]) -> dict[str, Any] | None:
-        answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        item: dict[str, Any] | None = answer.get("Item")
-        return item
-
-    def _update_request(
-        self,
-        key: dict[str, Any],
-        update: str,
-        condition: str,
-        values: dict[str, Any],
-        names: dict[str, str] | None = None,
-    ) -> dict[str, Any]:
-        serialize = TypeSerializer().serialize
-        return {
-            "TableName": self._table,
-            "Key": key,
-            "UpdateExpression": update,
-            "ConditionExpression": f"attribute_exists(pk) AND ({condition})",
-            "ExpressionAttributeNames": {"#state": "state", **(names or {})},
-            "ExpressionAttributeValues": {name: serialize(value) for name, value in values.items()},
-        }
-
-    def _update(
-        self,
-        key: dict[str, Any],
-        update: str,
-        condition: str,
-        values: dict[str, Any],
-        names: dict[str, str] | None = None,
-    ) -> bool:
-        try:
-            self._client.update_item(**self._update_request(key, update, condition, values, names))
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-    def _transact(self, writes: list[dict[str, Any]]) -> bool:
-        for write in writes:
-            for request in write.values():
-                request.setdefault("TableName", self._table)
-        try:
-            self._client.transact_write_items(TransactItems=writes)
-        except ClientError as error:
-            reasons = error.response.get("CancellationReasons", [])
-            if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                return False
-            raise
-        return True
+        return {**item_key(part.export_id, part.part), **typed(values)}
