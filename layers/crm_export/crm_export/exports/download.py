@@ -106,7 +106,8 @@ def _check_job(services: DownloadServices, export: Export, part: Part) -> bool:
         logger.warning(
             "job failed, making another", export_id=export.export_id, part=part.part, job_id=job_id
         )
-        store.mark_pending_again(part, at(services.clock))
+        pause_ends = at(services.clock, seconds=_RESUBMIT_DELAY - 1)
+        store.mark_pending_again(part, at(services.clock), pause_ends)
         services.submit_queue.send(export.export_id, part.part, delay=_RESUBMIT_DELAY)
         return True
     if job.state != COMPLETED:

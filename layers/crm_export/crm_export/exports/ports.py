@@ -55,8 +55,8 @@ class ExportStore(Protocol):
         """READY, and where there are more records the next part PENDING, in one transaction."""
         ...
 
-    def mark_pending_again(self, part: Part, now: str) -> bool:
-        """Zoho ended the job in FAILURE: a new job shall be made."""
+    def mark_pending_again(self, part: Part, now: str, not_before: str) -> bool:
+        """Zoho ended the job in FAILURE: a new job shall be made, not before then."""
         ...
 
     def mark_stored(self, part: Part, stored: dict[str, Any], now: str) -> bool: ...

@@ -233,11 +233,13 @@ class DynamoExportStore:
             writes.append({"Put": {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"}})
         return self._table.transact(writes)
 
-    def mark_pending_again(self, part: Part, now: str) -> bool:
-        """SUBMITTED → PENDING, without the job that failed."""
+    def mark_pending_again(self, part: Part, now: str, not_before: str) -> bool:
+        """SUBMITTED → PENDING, without the job that failed and after a pause."""
         return self._table.update(
             item_key(part.export_id, part.part),
-            f"SET #state = :PENDING, {_ANEW} job_id, hinted_job_id ADD failed_job_ids :jobs",
+            "SET #state = :PENDING, updated_at = :now, attempts = :zero, crashes = :zero, "
+            "not_before = :not_before REMOVE lease_owner, lease_until, job_id, hinted_job_id "
+            "ADD failed_job_ids :jobs",
             "#state = :SUBMITTED AND job_id = :job",
             {
                 ":PENDING": PartState.PENDING,
@@ -245,6 +247,7 @@ class DynamoExportStore:
                 ":job": part.job_id,
                 ":jobs": {part.job_id},
                 ":now": now,
+                ":not_before": not_before,
                 ":zero": 0,
             },
         )
