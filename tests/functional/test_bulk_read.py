@@ -405,6 +405,17 @@ def test_s3_that_refuses_is_tried_again_and_then_told(small_jobs):
     assert "NoSuchBucket" in export["failure"]["message"]
 
 
+def test_a_part_that_is_being_looked_at_is_left_alone_and_its_message_comes_again(small_jobs):
+    world = small_jobs
+    export_id = world.start()
+    lease = {"lease_owner": {"S": "other"}, "lease_until": {"S": "2999-01-01T00:00:00.000Z"}}
+    world.set_item(export_id, "PART#00001", **lease)
+    world.callback(world.callback_urls()[0], '{"job_id": "1"}')
+    assert [len(failed) for failed in world.pump("DownloadQueue")] == [1]
+    assert not world.zoho.journal.requests("/read/[0-9]+$", "GET")
+    assert world.export(export_id)["parts"][0]["state"] == "SUBMITTED"
+
+
 def test_a_worker_that_dies_is_followed_when_its_lease_is_over_and_not_for_ever(small_jobs):
     world = small_jobs
     export_id = world.start()

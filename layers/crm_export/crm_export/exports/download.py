@@ -86,7 +86,7 @@ def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
         job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
     except ZohoNotFound:
         job = None
-    if job is None or job.module not in (None, export.module) or job_id in part.failed_job_ids:
+    if job is None or job.module not in (None, export.module):
         logger.warning(
             "callback names another job", export_id=export.export_id, part=part.part, job_id=job_id
         )

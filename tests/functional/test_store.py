@@ -1,0 +1,173 @@
+"""The transitions of the table, asked out of order, twice, or by two at once."""
+
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from crm_export.exports.model import Export, ExportState, Part, PartState
+from crm_export.exports.store import DynamoExportStore
+from crm_export.zoho.bulk_read import Job
+
+T0, T1, T2, T9 = (f"2026-11-22T13:00:0{second}.000Z" for second in (0, 1, 2, 9))
+FAILURE = {"code": "X", "message": "x", "remedy": ""}
+STORED = {"records": 1, "bytes": 9, "crc32": "00000001", "header": ["Id"], "key": "k"}
+
+
+@pytest.fixture
+def store(world):
+    return DynamoExportStore(world.aws.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
+
+
+@pytest.fixture
+def export(store):
+    export = Export(
+        export_id=f"20261122T130000Z-{uuid.uuid4().hex[:16]}",
+        account_id=f"acct-{uuid.uuid4().hex[:8]}",
+        owner="user-1",
+        module="Contacts",
+        query={"fields": ["Last_Name"]},
+        file_type="csv",
+        api_version="v8",
+        callback_base_url="https://x",
+        requested_at=T0,
+        deadline_at=T9,
+        expires_at=2_000_000_000,
+    )
+    store.create(export, Part(export.export_id, 1, T0))
+    yield export
+    store.fail(export.export_id, None, FAILURE, T9)
+
+
+def part_of(store, export, number=1):
+    part = store.get_part(export.export_id, number)
+    assert part is not None
+    return part
+
+
+def submitted(store, export):
+    assert store.mark_submitted(part_of(store, export), "1", T1)
+    return part_of(store, export)
+
+
+def test_what_was_written_is_read_back(store, export):
+    assert store.get(export.export_id) == export
+    assert part_of(store, export) == Part(export.export_id, 1, T0)
+    assert export.export_id in set(store.open_export_ids())
+    assert store.get("20261122T130000Z-0000000000000000") is None
+
+
+def test_a_sealed_export_cannot_fail_any_more_and_a_failed_one_not_be_sealed(store, export):
+    assert store.seal(export.export_id, T1, 5)
+    assert store.seal(export.export_id, T2, 5)
+    assert not store.fail(export.export_id, 1, FAILURE, T2)
+    sealed = store.get(export.export_id)
+    assert (sealed.state, sealed.completed_at, sealed.records) == (ExportState.RUNNING, T1, 5)
+    assert store.complete(export.export_id)
+    assert not store.complete(export.export_id)
+    assert not store.fail(export.export_id, 1, FAILURE, T2)
+    assert store.get(export.export_id).state is ExportState.COMPLETED
+    assert export.export_id not in set(store.open_export_ids())
+
+
+def test_a_failed_export_stays_failed(store, export):
+    assert store.fail(export.export_id, 1, FAILURE, T1)
+    assert not store.fail(export.export_id, 1, {**FAILURE, "code": "Y"}, T2)
+    assert not store.seal(export.export_id, T2, 5)
+    assert not store.complete(export.export_id)
+    failed = store.get(export.export_id)
+    assert (failed.state, failed.failure["code"]) == (ExportState.FAILED, "X")
+    assert part_of(store, export).state is PartState.FAILED
+
+
+def test_an_export_that_is_not_sealed_cannot_complete(store, export):
+    assert not store.complete(export.export_id)
+
+
+def test_one_of_two_gets_the_lease_and_the_other_when_it_is_over(store, export):
+    part = part_of(store, export)
+    assert store.claim(part, "a", T0, T2)
+    assert store.claim(part, "a", T1, T2)  # asked again as the answer was lost
+    assert not store.claim(part, "b", T1, T9)
+    assert not store.renew(part, "b", T9)
+    held = part_of(store, export)
+    assert store.claim(held, "b", T9, T9)
+    assert part_of(store, export).crashes == 1
+    assert not store.renew(part, "a", T9)
+    store.release(part, "a", T9, not_before=T9)  # too late: it is b's
+    assert (part_of(store, export).lease_owner, part_of(store, export).attempts) == ("b", 0)
+
+
+def test_a_failed_attempt_is_a_pause_for_all(store, export):
+    part = part_of(store, export)
+    assert store.claim(part, "a", T0, T2)
+    store.release(part, "a", T1, not_before=T2)
+    rested = part_of(store, export)
+    assert (rested.attempts, rested.not_before, rested.lease_owner) == (1, T2, None)
+    assert not store.claim(rested, "b", T1, T9)
+    assert store.claim(rested, "b", T2, T9)
+
+
+def test_a_transition_begins_anew(store, export):
+    part = part_of(store, export)
+    store.claim(part, "a", T0, T2)
+    store.release(part, "a", T1, not_before=T2)
+    part = submitted(store, export)
+    assert (part.attempts, part.not_before, part.lease_owner) == (0, None, None)
+
+
+def test_submitting_twice_keeps_the_first_job(store, export):
+    part = part_of(store, export)
+    assert store.mark_submitted(part, "1", T1)
+    assert store.mark_submitted(part, "1", T1)
+    assert not store.mark_submitted(part, "2", T2)
+    assert part_of(store, export).job_id == "1"
+
+
+def test_ready_makes_the_next_part_once(store, export):
+    part = submitted(store, export)
+    job = Job("1", "COMPLETED", "Contacts", 1, 200, more_records=True, next_page_token="t")
+    assert not store.mark_ready(part, replace(job, job_id="2"), T2)
+    assert store.mark_ready(part, job, T2)
+    assert not store.mark_ready(part, job, T2)
+    first, second = store.get_parts(export.export_id)
+    assert (first.state, first.expected_records, first.more_records) == (PartState.READY, 200, True)
+    assert (second.state, second.part, second.page_token) == (PartState.PENDING, 2, "t")
+
+
+def test_only_a_ready_part_of_that_job_can_be_stored(store, export):
+    assert not store.mark_stored(submitted(store, export), STORED, T2)
+    store.mark_ready(part_of(store, export), Job("1", "COMPLETED", count=1), T2)
+    ready = part_of(store, export)
+    assert not store.mark_stored(replace(ready, job_id="2"), STORED, T2)
+    assert store.mark_stored(ready, STORED, T2)
+    assert not store.mark_stored(ready, STORED, T2)
+    stored = part_of(store, export)
+    assert (stored.state, stored.records, stored.header, stored.stored_at) == (
+        PartState.STORED,
+        1,
+        ["Id"],
+        T2,
+    )
+
+
+def test_a_hint_is_kept_only_while_no_job_is_known_and_never_of_a_failed_one(store, export):
+    store.note_job(export.export_id, 1, "7")
+    assert part_of(store, export).hinted_job_id == "7"
+    part = submitted(store, export)
+    store.note_job(export.export_id, 1, "8")
+    assert part_of(store, export).hinted_job_id is None
+    assert store.mark_pending_again(part, T2, T9)
+    store.note_job(export.export_id, 1, "1")
+    part = part_of(store, export)
+    assert (part.hinted_job_id, part.failed_job_ids, part.not_before) == (None, frozenset({"1"}), T9)
+    store.note_job(export.export_id, 1, "2")
+    part = part_of(store, export)
+    assert (part.hinted_job_id, part.not_before) == ("2", None)
+    store.forget_hint(part, T9)
+    assert part_of(store, export).hinted_job_id is None
+
+
+def test_a_note_for_a_part_that_does_not_exist_makes_none(store, export):
+    store.note_job(export.export_id, 9, "1")
+    assert store.get_part(export.export_id, 9) is None
