@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crm_export.errors import ZohoError, ZohoJobFailed, ZohoUnavailable
 from crm_export.zoho import versions
-from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.responses import parse_json
+
+if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
+    from crm_export.zoho.client import ZohoClient
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LARGEST_ID = 10**19
@@ -88,7 +90,7 @@ def job_body(version: str, request: JobRequest) -> dict[str, Any]:
 class BulkRead:
     """Bulk Read in the name of one connection. `version` is that of the export."""
 
-    def __init__(self, client: ZohoClient) -> None:
+    def __init__(self, client: "ZohoClient") -> None:
         self._client = client
 
     def create_job(self, version: str, request: JobRequest) -> str:
