@@ -70,5 +70,5 @@ Try
   curl -s -H "Authorization: Bearer $TOKEN" -X POST {state.api_url}/v1/e/zoho/bulk-read/contacts
   curl -s -H "Authorization: Bearer $TOKEN" {state.api_url}/v1/e/zoho/bulk-read/exports
 
-A token for any caller: python -m local token{option} --account A --owner O
+A token for any caller: .venv/bin/python -m local token{option} --account A --owner O
 Ctrl-C stops everything."""

@@ -163,6 +163,16 @@ def test_a_query_zoho_refuses_is_told_at_once(world):
     assert export["failure"]["remedy"]
 
 
+def test_whatever_zoho_says_of_a_failure_can_be_listed(world):
+    body = '{"code": "INVALID_DATA\\ud800", "message": "' + "x" * 450_000 + '\\ud800", "status": "error"}'
+    world.zoho.fault(method="POST", path="/read$", status=400, body=body)
+    status, answer = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/contacts")
+    assert (status, answer["zoho_code"]) == (422, "INVALID_DATA?")
+    status, answer = world.http("BulkReadSubmitter", "GET", "/v1/e/zoho/bulk-read/exports")
+    assert (status, answer["data"][0]["state"]) == (200, "FAILED")
+    assert len(answer["data"][0]["failure"]["message"]) < 3000
+
+
 def test_fields_and_criteria_reach_zoho(world):
     criteria = {"field": {"api_name": "Last_Name"}, "comparator": "starts_with", "value": "M"}
     world.deployment.functions["ExportReconciler"].environment["PART_QUIET_SECONDS"] = "0"

@@ -73,7 +73,14 @@ def test_a_page_or_limit_out_of_range_is_refused(world, query):
 
 
 @pytest.mark.parametrize(
-    "claims", [{"uid": "u"}, {"account_id": "a"}, {"account_id": "../x", "uid": "u"}, {}]
+    "claims",
+    [
+        {"account_id": "null", "uid": "u"},
+        {"uid": "u"},
+        {"account_id": "a"},
+        {"account_id": "../x", "uid": "u"},
+        {},
+    ],
 )
 def test_a_caller_who_cannot_be_identified(world, claims):
     status, answer = get(world, "contacts", claims=claims)
@@ -120,3 +127,32 @@ def test_what_zoho_refuses_is_told(world, fault, expected):
     status, answer = get(world, "contacts")
     assert (status, answer["errno"]) == expected
     assert answer["success"] is False
+
+
+def page_of(world, data: bytes):
+    world.zoho.fault(path="/crm/v2/Contacts", status=200, body=data.decode(), times=1)
+
+
+def test_half_a_character_passes_as_it_came(world):
+    page_of(world, b'{"data": [{"id": "1", "Name": "\\ud800"}], "info": {}}')
+    status, answer = get(world, "contacts")
+    assert (status, answer["data"][0]["Name"]) == (200, "\ud800")
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
+def test_an_answer_of_zoho_that_is_no_json_is_not_passed_on(world, number):
+    page_of(world, b'{"data": [{"id": "1", "Amount": %b}], "info": {}}' % number)
+    assert get(world, "contacts")[0] == 502
+
+
+def test_a_page_that_lambda_cannot_send_says_what_to_do(world):
+    page_of(world, b'{"data": [{"id": "1", "Notes": "%b"}], "info": {}}' % (b"x" * 6_000_000))
+    status, answer = get(world, "contacts")
+    assert (status, answer["errno"]) == (400, 400)
+    assert "Lower limit, or name fewer fields" in answer["message"]
+
+
+def test_a_token_that_cannot_be_had_is_asked_for_once_per_request(world):
+    world.zoho.fault(method="POST", path="/oauth/v2/token", status=500, body="<html>")
+    assert get(world, "contacts")[0] == 502
+    assert len(world.zoho.journal.requests("/oauth/v2/token", "POST")) == 1

@@ -31,7 +31,7 @@ class ExportError(Exception):
 
     def as_failure(self) -> dict[str, str]:
         """The `failure` of an export: {"code", "message", "remedy"}."""
-        return {"code": self.code, "message": self.message, "remedy": self.remedy}
+        return {"code": self.code, "message": self.message[:2500], "remedy": self.remedy}
 
 
 class ConfigurationError(ExportError):

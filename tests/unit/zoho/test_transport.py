@@ -19,13 +19,13 @@ def server():
     listening = socket.create_server(("127.0.0.1", 0))
     threads = []
 
-    def serve(pieces, pause=0.0, length=None):
+    def serve(pieces, pause=0.0, length=None, head=None):
         def answer():
             connection, _ = listening.accept()
             with connection:
                 connection.recv(65536)
                 size = sum(map(len, pieces)) if length is None else length
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+                connection.sendall(head or b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
                 for piece in pieces:
                     time.sleep(pause)
                     try:
@@ -53,13 +53,32 @@ def test_an_answer_is_read_whole(server):
     assert (answer.status, answer.body) == (200, b"abc")
 
 
-def test_a_trickle_ends_with_the_functions_time(server):
-    url = server([b"x"] * 100, pause=0.1)
+@pytest.mark.parametrize("pause", [0.1, 1.5])
+def test_a_trickle_ends_with_the_functions_time(server, pause):
+    url = server([b"x"] * 20, pause=pause)
     began = time.monotonic()
-    with pytest.raises(ZohoTimeout, match="too slowly"), deadline.ends_in(2.0):
+    with pytest.raises(ZohoTimeout, match="did not answer whole"), deadline.ends_in(2.0):
         exchange(url)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 1.5
     assert deadline.remaining() == math.inf
+
+
+def test_headers_that_trickle_end_with_it_too(server):
+    url = server([b"X-Slow: 1\r\n"] * 20, pause=0.2, head=b"HTTP/1.1 200 OK\r\n")
+    began = time.monotonic()
+    with pytest.raises(ZohoTimeout, match="did not answer whole"), deadline.ends_in(2.0):
+        exchange(url)
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_stream_that_trickles_ends_in_time_to_tidy_up(server):
+    with (
+        deadline.ends_in(2.0),
+        requests.Session() as session,
+        transport.send(session, "GET", server([b"x"] * 20, pause=0.1)) as response,
+        pytest.raises(ZohoTimeout, match="too slowly"),
+    ):
+        list(transport.chunks(response, spare_seconds=1.5))
 
 
 def test_a_pause_that_is_too_long_is_a_timeout(server):

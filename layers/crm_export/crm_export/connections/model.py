@@ -13,7 +13,8 @@ _IDENTITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}")
 
 def require_identity(name: str, value: Any) -> str:
     """A usable `account_id` or `owner`; raises CallerNotIdentified."""
-    if not isinstance(value, str) or not _IDENTITY.fullmatch(value):
+    # API Gateway may pass on a claim that is null as this text.
+    if not isinstance(value, str) or value == "null" or not _IDENTITY.fullmatch(value):
         shown = repr(value)[:140] if value else "missing"
         raise CallerNotIdentified(
             f"Claim {name} of the token is {shown}; needed are 1 to 128 of A-Z a-z 0-9 _ . @ - "

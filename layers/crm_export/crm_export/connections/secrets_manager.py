@@ -80,7 +80,7 @@ class SecretsManagerConnections:
             if error_code(error) in _ABSENT:
                 raise ConnectionNotFound("Access Token is not Found") from error
             raise
-        except (KeyError, ValueError) as error:  # binary, or other text
+        except (KeyError, ValueError, RecursionError) as error:  # binary, or other text
             raise ConnectionMalformed(f"The secret {name} is not JSON.") from error
         return Connection.from_document(account_id, owner, document, self._trusted_origins)
 
@@ -100,6 +100,6 @@ class SecretsManagerConnections:
             if error_code(error) in _ABSENT:  # deleted since it was listed
                 return None
             raise
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, RecursionError):
             return None
         return document if isinstance(document, dict) else None

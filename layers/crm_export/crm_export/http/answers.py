@@ -35,6 +35,7 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.ExportError, (500, 500)),
 ]
 _SERVER_ERROR = 500
+_LARGEST_ANSWER = 5_500_000  # Lambda takes 6 MB, and escapes what it sends
 
 
 def success(
@@ -62,10 +63,20 @@ def failure(
 
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response[str]:
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair, somewhere in what Zoho sent: it passes escaped
+        text = json.dumps(body, separators=(",", ":"))
+        size = len(text)
+    if size > _LARGEST_ANSWER:
+        raise errors.InvalidRequest(
+            f"The answer has {size} bytes; {_LARGEST_ANSWER} can be sent. Lower limit, or name fewer fields."
+        )
     return Response(
         status_code=status,
         content_type=content_types.APPLICATION_JSON,
-        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        body=text,
         headers=dict(headers or {}),
     )
 

@@ -3,9 +3,9 @@
 import base64
 import binascii
 import json
-import math
 from typing import Any
 
+from crm_export import strict_json
 from crm_export.errors import InvalidRequest
 
 _LARGEST = 256 * 1024  # it becomes part of an item in DynamoDB, which holds 400 KB
@@ -33,21 +33,10 @@ def json_object(event: dict[str, Any]) -> dict[str, Any]:
     if not raw.strip():
         return {}
     try:
-        wanted = json.loads(raw.decode(), parse_constant=_no_constant, parse_float=_finite)
+        wanted = strict_json.loads(raw.decode())
         json.dumps(wanted, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidRequest("The body is not JSON; it must be an object, or empty.") from error
     if not isinstance(wanted, dict):
         raise InvalidRequest("The body is JSON, but not an object; it must be an object, or empty.")
     return wanted
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:20]} is beyond a double")
-    return number

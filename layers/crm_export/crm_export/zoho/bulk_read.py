@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from crm_export.errors import ZohoError, ZohoJobFailed, ZohoUnavailable
 from crm_export.zoho import versions
-from crm_export.zoho.responses import parse_json
+from crm_export.zoho.responses import clean_text, error_from, parse_json
 
 if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
     from crm_export.zoho.client import ZohoClient
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LARGEST_ID = 10**19
+_LONGEST_PAGE_TOKEN = 8192
+_BAD_REQUEST = 400
 COMPLETED = "COMPLETED"
 FAILURE = "FAILURE"
 # A result is prepared before it is sent; between two bytes there may be a pause.
@@ -98,11 +100,15 @@ class BulkRead:
         path = f"/crm/bulk/{version}/read"
         response = self._client.request("POST", path, json=job_body(version, request))
         answer = _first_datum(response.body, f"POST {path}")
+        if answer.get("status") == "error":
+            raise error_from(_BAD_REQUEST, response.body, response.headers, f"POST {path}")
         details = answer.get("details")
         job_id = usable_job_id(details.get("id") if isinstance(details, dict) else None)
-        if answer.get("status") == "error" or job_id is None:
+        if job_id is None:
             # Not tried again: each try may have made another job.
-            raise ZohoError(f"Zoho answered POST {path} without a job id ({answer.get('code')}).")
+            raise ZohoError(
+                f"Zoho answered POST {path} without a job id ({clean_text(answer.get('code'), 100)})."
+            )
         return job_id
 
     def get_job(self, version: str, job_id: str) -> Job:
@@ -149,10 +155,16 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
         page=_number(result.get("page")),
         count=count or 0,
         more_records=result.get("more_records") is True,
-        next_page_token=result.get("next_page_token") or None,
-        failure_code=error.get("code"),
-        failure_message=error.get("message"),
+        next_page_token=_page_token(result.get("next_page_token")),
+        failure_code=clean_text(error["code"], 100) if "code" in error else None,
+        failure_message=clean_text(error["message"]) if "message" in error else None,
     )
+
+
+def _page_token(value: Any) -> str | None:
+    """A token that can be kept; one that cannot is none."""
+    usable = isinstance(value, str) and value.isascii() and 1 <= len(value) <= _LONGEST_PAGE_TOKEN
+    return str(value) if usable else None
 
 
 def _number(value: Any) -> int | None:

@@ -1,8 +1,9 @@
 """Calls of Zoho's CRM API in the name of one connection."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import requests
@@ -11,7 +12,7 @@ from crm_export import deadline
 from crm_export.errors import TokenInvalidated, ZohoError, ZohoTokenRejected
 from crm_export.zoho.responses import error_from
 from crm_export.zoho.retry import pause_before_retry
-from crm_export.zoho.transport import TIMEOUT, Answer, chunks, read, send
+from crm_export.zoho.transport import TIMEOUT, Answer, chunks, exchange, read, send
 
 _BAD_REQUEST = 400
 _SECONDS_TO_TIDY = 10.0  # of a function's time: to abort an upload and note the failure
@@ -42,6 +43,14 @@ class _ZohoAuth(requests.auth.AuthBase):
         return request
 
 
+class _TokenFailed(Exception):
+    """No token could be had: not the failure of the call it was for."""
+
+    def __init__(self, error: ZohoError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 class ZohoClient:
     """The API of one data centre, with the tokens of one connection."""
 
@@ -56,13 +65,14 @@ class ZohoClient:
 
         A rejected token is refreshed and the request sent once more; a second rejection raises
         TokenInvalidated. What may be tried again safely, is (`zoho.retry`). Other errors: those of
-        `error_from`, `send` and the TokenSource.
+        `error_from`, `exchange` and the TokenSource.
         """
         attempt = 1
         while True:
             try:
-                with self._with_token(method, path, **kwargs) as response:
-                    return read(response)
+                return self._with_token(partial(self._exchange, method, path, **kwargs))
+            except _TokenFailed as failed:
+                raise failed.error from failed  # tokens are few: no more tries here
             except ZohoError as error:
                 pause = pause_before_retry(error, method, attempt, deadline.remaining())
                 if pause is None:
@@ -70,40 +80,50 @@ class ZohoClient:
             time.sleep(pause)
             attempt += 1
 
-    def _with_token(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        token = self._tokens.token()
+    @contextmanager
+    def stream(self, path: str, *, timeout: tuple[float, float] = TIMEOUT) -> Iterator[Iterator[bytes]]:
+        """GET a body as chunks of bytes. Leaving the context closes the connection.
+
+        Not tried again here: a failed download is a queue's to repeat, after the pause that Zoho wants.
+        """
         try:
-            return self._send(method, path, token, **kwargs)
+            response = self._with_token(partial(self._open, path, timeout=timeout))
+        except _TokenFailed as failed:
+            raise failed.error from failed
+        with response:
+            yield chunks(response, spare_seconds=_SECONDS_TO_TIDY)
+
+    def _with_token[T](self, call: Callable[[_ZohoAuth], T]) -> T:
+        token = self._token()
+        try:
+            return call(_ZohoAuth(token))
         except ZohoTokenRejected:
             self._tokens.discard(token)
         try:
-            return self._send(method, path, self._tokens.token(), **kwargs)
+            return call(_ZohoAuth(self._token()))
         except ZohoTokenRejected as error:
             self._tokens.invalidate()
             raise TokenInvalidated("TOKEN_INVALIDATED") from error
 
-    @contextmanager
-    def stream(self, path: str, *, timeout: tuple[float, float] = TIMEOUT) -> Iterator[Iterator[bytes]]:
-        """GET a body as chunks of bytes. Leaving the context closes the connection."""
-        # Not tried again here: a failed download is a queue's to repeat, after the pause that Zoho wants.
-        with self._with_token("GET", path, timeout=timeout) as response:
-            yield chunks(response, spare_seconds=_SECONDS_TO_TIDY)
+    def _token(self) -> str:
+        try:
+            return self._tokens.token()
+        except ZohoError as error:
+            raise _TokenFailed(error) from error
 
-    def _send(
-        self, method: str, path: str, token: str, *, timeout: tuple[float, float] = TIMEOUT, **kwargs: Any
-    ) -> requests.Response:
-        url = self._api_domain + path
-        response = send(self._session, method, url, auth=_ZohoAuth(token), timeout=timeout, **kwargs)
+    def _exchange(self, method: str, path: str, auth: _ZohoAuth, **kwargs: Any) -> Answer:
+        answer = exchange(self._session, method, self._api_domain + path, auth=auth, **kwargs)
+        if answer.status >= _BAD_REQUEST:
+            raise error_from(answer.status, answer.body, answer.headers, f"{method} {path}")
+        return answer
+
+    def _open(self, path: str, auth: _ZohoAuth, *, timeout: tuple[float, float]) -> requests.Response:
+        response = send(self._session, "GET", self._api_domain + path, auth=auth, timeout=timeout)
         if response.status_code < _BAD_REQUEST:
             return response
         with response:
-            raise error_from(
-                response.status_code, _error_body(response), response.headers, f"{method} {path}"
-            )
-
-
-def _error_body(response: requests.Response) -> bytes:
-    try:
-        return read(response).body
-    except ZohoError:
-        return b""  # the status alone says what it is
+            try:
+                body = read(response).body
+            except ZohoError:
+                body = b""  # the status alone says what it is
+            raise error_from(response.status_code, body, response.headers, f"GET {path}")

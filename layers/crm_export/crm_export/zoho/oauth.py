@@ -3,17 +3,22 @@
 https://www.zoho.com/crm/developer/docs/api/v8/refresh.html
 """
 
+import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
 
 from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoError, ZohoThrottled, ZohoUnavailable
-from crm_export.zoho.responses import parse_json, retry_after_seconds
+from crm_export.zoho.responses import clean_text, error_object, retry_after_seconds
 from crm_export.zoho.transport import Answer, exchange
 
 _THROTTLED_SECONDS = 120
 _OK = 200
+_HOUR = 3600.0  # what Zoho documents, and the most that is believed
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+_CODE = re.compile(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -52,25 +57,27 @@ def refresh_access_token(
             "refresh_token": refresh_token,
         },
     )
-    body = parse_json(answer.body)
-    if isinstance(body, dict) and answer.status == _OK and isinstance(body.get("access_token"), str):
-        return AccessToken(body["access_token"], _lifetime(body))
-    raise _token_error(answer, body if isinstance(body, dict) else {})
+    body = error_object(answer.body)
+    token = body.get("access_token")
+    if answer.status == _OK and isinstance(token, str) and _TOKEN.fullmatch(token):
+        return AccessToken(token, _lifetime(body))
+    raise _token_error(answer, body)
 
 
 def _lifetime(body: dict[str, Any]) -> float:
     """`expires_in` is seconds, or milliseconds beside `expires_in_sec`."""
-    seconds = body.get("expires_in_sec", body.get("expires_in", 3600))
+    seconds = body.get("expires_in_sec", body.get("expires_in", _HOUR))
     try:
-        return float(seconds)
-    except (TypeError, ValueError):
-        return 3600.0
+        lifetime = float(seconds)
+    except (TypeError, ValueError, OverflowError):
+        return _HOUR
+    return min(max(lifetime, 0.0), _HOUR) if math.isfinite(lifetime) else _HOUR
 
 
 def _token_error(answer: Answer, body: dict[str, Any]) -> ZohoError | TokenInvalidated:
     """Zoho gives errors as HTTP 200 too, so the body decides; by its code, as its words are translated."""
     status, code = answer.status, body.get("error")
-    known = code if isinstance(code, str) else None
+    known = clean_text(code, 100) if isinstance(code, str) else None
     if known == "invalid_code":
         return TokenInvalidated("TOKEN_INVALIDATED")
     if known in {"invalid_client", "invalid_client_secret"}:
@@ -79,10 +86,11 @@ def _token_error(answer: Answer, body: dict[str, Any]) -> ZohoError | TokenInval
             zoho_code=known,
             http_status=status,
         )
+    # Codes are words with underscores; "Access Denied" is a text, and a translated one elsewhere.
     if (
         status == requests.codes.too_many_requests
-        or known == "Access Denied"
         or body.get("status") == "failure"
+        or (known and not _CODE.fullmatch(known))
     ):
         return ZohoThrottled(
             "Zoho gives no more access tokens for this connection for now (too many requests continuously).",

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from crm_export import strict_json
 from crm_export.errors import (
     ZohoError,
     ZohoNotFound,
@@ -30,12 +31,19 @@ _SIGNATURE = re.compile(r"(/callback/[^/\s]+/\d+/)[0-9a-f]{64}")
 def parse_json(body: bytes) -> Any:
     """The JSON of an answer, or None where it is not JSON."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return strict_json.loads(body)
+    except ValueError:
         return None
 
 
-def _error_object(body: bytes) -> dict[str, Any]:
+def clean_text(value: Any, longest: int = 2000) -> str:
+    """A text of Zoho's fit to be stored and sent on: cut, without half characters and signatures."""
+    text = str(value).encode("utf-8", "replace").decode()
+    return _SIGNATURE.sub(r"\1***", text)[:longest]
+
+
+def error_object(body: bytes) -> dict[str, Any]:
+    """The object that tells of an error: the body, or the first of its `data`; else an empty one."""
     answer = parse_json(body)
     if isinstance(answer, dict) and isinstance(answer.get("data"), list) and answer["data"]:
         answer = answer["data"][0]
@@ -82,19 +90,18 @@ def _class_of(status: int, code: str | None) -> type[ZohoError]:
 
 def error_from(status: int, body: bytes, headers: Mapping[str, str], what: str) -> ZohoError:
     """The error of an answer that is not a success. `what` names the call in the message."""
-    error = _error_object(body)
-    code = error.get("code") if isinstance(error.get("code"), str) else None
+    error = error_object(body)
+    code = clean_text(error["code"], 100) if isinstance(error.get("code"), str) else None
     kind = _class_of(status, code)
     said = f"{code}: {error.get('message', '')}" if code else "no error code"
     details = error.get("details")
     if code and isinstance(details, dict) and details:
-        said += f" {json.dumps(details, ensure_ascii=False)[:500]}"
-    said = _SIGNATURE.sub(r"\1***", said)
+        said += f" {json.dumps(details, ensure_ascii=False)}"
     retry_after = retry_after_seconds(headers)
     if kind is ZohoThrottled and retry_after is None:
         retry_after = _THROTTLED_SECONDS
     return kind(
-        f"Zoho answered {what} with HTTP {status} ({said}).",
+        f"Zoho answered {what} with HTTP {status} ({clean_text(said)}).",
         zoho_code=code,
         http_status=status,
         request_id=headers.get("X-REQUEST-ID"),

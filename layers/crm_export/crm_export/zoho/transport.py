@@ -1,7 +1,10 @@
 """One way to send a request to Zoho: with timeouts, without redirects, failures as our errors."""
 
 from collections.abc import Iterator, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +18,7 @@ from crm_export.errors import ZohoTimeout, ZohoUnavailable
 TIMEOUT = (3.05, 10.0)
 # Kept back from a function's time, so that a timeout becomes an answer and not a dead function.
 _SECONDS_TO_ANSWER = 1.0
+_LONGEST_EXCHANGE = 25.0
 _LARGEST_ANSWER = 32 * 1024 * 1024  # 200 records are far below; a stream has no limit
 _CHUNK_BYTES = 256 * 1024
 
@@ -64,9 +68,34 @@ def send(
 
 
 def exchange(session: requests.Session, method: str, url: str, **kwargs: Any) -> Answer:
-    """Send one request and read its answer. Raises as `send` and `chunks`."""
-    with send(session, method, url, **kwargs) as response:
-        return read(response)
+    """Send one request and read its answer, headers and body within the function's time and 25 seconds.
+
+    Raises as `send` and `chunks`. A thread does it, as a socket's timeout begins anew with every byte.
+    """
+    host, limit = urlsplit(url).netloc, min(_LONGEST_EXCHANGE, deadline.remaining() - _SECONDS_TO_ANSWER)
+    if limit <= 0:
+        raise ZohoTimeout(f"No time was left to ask Zoho ({host}).")
+    outcome: SimpleQueue[Answer | BaseException] = SimpleQueue()
+    context = copy_context()
+
+    def call() -> Answer:
+        with send(session, method, url, **kwargs) as response:
+            return read(response)
+
+    def run() -> None:
+        try:
+            outcome.put(context.run(call))
+        except BaseException as error:  # it is raised again where it was waited for
+            outcome.put(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        found = outcome.get(timeout=limit)
+    except Empty:
+        raise ZohoTimeout(f"Zoho ({host}) did not answer whole in {limit:.0f} seconds.") from None
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 def read(response: requests.Response) -> Answer:
