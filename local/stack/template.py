@@ -14,6 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.stack.aws import REGION, closed_session
 from local.stack.errors import TemplateError
+from local.stack.rules import broken_rules
 
 ARTIFACTS_BUCKET = "local-artifacts"
 CODE_PROPERTY = {"AWS::Lambda::Function": "Code", "AWS::Lambda::LayerVersion": "Content"}
@@ -50,6 +51,9 @@ def load_template(path: Path, ours: Mapping[str, str], overrides: Mapping[str, s
     if not isinstance(sam, dict) or not isinstance(sam.get("Resources"), dict):
         raise TemplateError(f"{path.name} has no Resources")
     parameters = choose_parameters(sam.get("Parameters") or {}, ours, overrides)
+    defaults = {name: str(item.get("Default")) for name, item in (sam.get("Parameters") or {}).items()}
+    if broken := broken_rules(sam.get("Rules") or {}, defaults | parameters):
+        raise TemplateError("; ".join(broken))
     _point_sources_to_s3(sam["Resources"])
     cloudformation = _translate(sam, parameters, path.name)
     return Template(cloudformation, parameters, _take_folders(cloudformation["Resources"], path.parent))
