@@ -73,6 +73,7 @@ def test_a_token_and_its_lifetime_in_seconds(zoho, lifetime, seconds):
         ),
         ({"error": "something_new"}, errors.ZohoUnavailable),
         ({"error": "Zugriff verweigert"}, errors.ZohoThrottled),
+        ({"error": "Verweigert"}, errors.ZohoThrottled),
         ({"error": "アクセスが拒否されました"}, errors.ZohoThrottled),
         ({"data": [{"error": "Access Denied"}]}, errors.ZohoThrottled),
         ({"data": [{"error": "invalid_code"}]}, errors.TokenInvalidated),

@@ -18,7 +18,7 @@ _THROTTLED_SECONDS = 120
 _OK = 200
 _HOUR = 3600.0  # what Zoho documents, and the most that is believed
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-_CODE = re.compile(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*")
+_CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _token_error(answer: Answer, body: dict[str, Any]) -> ZohoError | TokenInval
             zoho_code=known,
             http_status=status,
         )
-    # Codes are words with underscores; "Access Denied" is a text, and a translated one elsewhere.
+    # Codes are lower-case words with underscores; "Access Denied" is a text, and a translated one elsewhere.
     if (
         status == requests.codes.too_many_requests
         or body.get("status") == "failure"
