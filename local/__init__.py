@@ -1,1 +1,1 @@
-"""The local stack: the same template and handlers, without Docker, AWS or Zoho (DESIGN.md, section 7)."""
+"""The local stack: the same template and handlers, without Docker, AWS or Zoho (docs/design.md)."""

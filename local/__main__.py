@@ -1,4 +1,4 @@
-"""`python -m local`: up, invoke, token and demo. See DESIGN.md, section 7."""
+"""`python -m local`: up, invoke, token and demo. See docs/design.md."""
 
 import argparse
 import signal

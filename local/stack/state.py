@@ -13,7 +13,7 @@ from local.stack.errors import StateError
 
 @dataclass(frozen=True)
 class State:
-    """What is in the state file; DESIGN.md section 7 names the fields others rely on.
+    """What is in the state file; docs/design.md names the fields others rely on.
 
     `control_url` is a Lambda endpoint for boto3 as well, and takes POST /token and GET /reports.
     """

@@ -5,7 +5,7 @@ import pytest
 from crm_export.errors import UntrustedOrigin
 from crm_export.zoho.data_centers import trusted_accounts_server, trusted_api_domain
 
-# ZOHO_API facts: multi-dc page and Zoho's SDK
+# From Zoho's multi-dc page and its SDK
 CENTERS = {
     "https://www.zohoapis.com": "https://accounts.zoho.com",
     "https://www.zohoapis.eu": "https://accounts.zoho.eu",

@@ -1,4 +1,4 @@
-"""What an export and its parts are. States: see DESIGN in docs/design.md."""
+"""What an export and its parts are. Their states: docs/design.md."""
 
 import re
 import secrets

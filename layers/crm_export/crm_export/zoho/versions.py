@@ -1,7 +1,5 @@
 """Zoho's API versions and what differs between them."""
 
-SUPPORTED = ("v2", "v2.1", "v3", "v4", "v5", "v6", "v7", "v8")
-
 
 def version_number(version: str) -> tuple[int, int]:
     """`v2.1` -> (2, 1), so that versions compare."""
