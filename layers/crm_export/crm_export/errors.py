@@ -66,6 +66,18 @@ class QueryRefused(ExportError):
     remedy = "Change the query as the message says and start a new export."
 
 
+class IdempotencyConflict(ExportError):
+    """The Idempotency-Key of a request belongs to another request."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+
+class RequestInProgress(ExportError):
+    """The same request, with the same Idempotency-Key, is being worked on."""
+
+    code = "REQUEST_IN_PROGRESS"
+
+
 class ExportNotFound(ExportError):
     """No such export, or it is another account's."""
 

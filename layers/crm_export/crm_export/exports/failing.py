@@ -10,6 +10,7 @@ from crm_export.exports.queues import retry_delay
 from crm_export.observability import count, logger
 
 _MAX_CRASHES = 3
+_MAX_GENERATIONS = 3
 _LONGEST_BUSY = 60
 
 
@@ -17,11 +18,27 @@ def fail_export(
     store: ExportStore, clock: Clock, export: Export, part: int | None, error: ExportError
 ) -> None:
     """End an export in FAILED with the error as its reason."""
-    if store.fail(export.export_id, part, error.as_failure(), at(clock)):
+    if store.fail(export, part, error.as_failure(), at(clock)):
         count("ExportsFailed")
         logger.error(
             "export failed", export_id=export.export_id, part=part, code=error.code, reason=error.message
         )
+
+
+def restart_export(store: ExportStore, clock: Clock, export: Export, error: ExportError) -> int | None:
+    """Begin an export anew, as what Zoho keeps of it is gone: one export never mixes two snapshots.
+
+    Returns the number of its new first part, None where another has moved the export on. Raises the error
+    that made it necessary when the export has begun anew too often.
+    """
+    if export.generation >= _MAX_GENERATIONS:
+        raise error
+    last = store.get_parts(export)[-1].part
+    if not store.restart(export, Part(export.export_id, last + 1, at(clock))):
+        return None
+    count("ExportsRestarted")
+    logger.warning("export begins anew", export_id=export.export_id, code=error.code, reason=error.message)
+    return last + 1
 
 
 def claim_part(

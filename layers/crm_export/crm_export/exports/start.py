@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from crm_export.errors import ExportError, QueryRefused, TypeNotSupported
-from crm_export.exports.model import Export, Part, new_export_id, timestamp
+from crm_export.exports.model import BULK_READ, RECORDS, Export, Part, new_export_id, timestamp
 from crm_export.exports.ports import Clock, ExportStore, PartQueue
 from crm_export.exports.queues import retry_delay
+from crm_export.exports.read_records import NO_BULK_READ, check_readable
 from crm_export.observability import count, logger
 from crm_export.zoho.criteria import check_criteria, shown
 
@@ -24,6 +25,7 @@ MODULES = {
     "events": "Events",
     "invoices": "Invoices",
     "leads": "Leads",
+    "notes": "Notes",
     "pricebooks": "Price_Books",
     "products": "Products",
     "purchaseorders": "Purchase_Orders",
@@ -45,6 +47,7 @@ class ExportRequest:
     module: str
     query: dict[str, Any]
     file_type: str
+    page: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,6 @@ def parse_request(export_type: str, wanted: dict[str, Any]) -> ExportRequest:
     Raises TypeNotSupported, or QueryRefused with the path of a key, its value and what is allowed.
     """
     if export_type not in MODULES:
-        if export_type == "notes":
-            raise QueryRefused(
-                "Zoho's Bulk Read does not export Notes; page through GET /v1/e/zoho/export/notes."
-            )
         raise TypeNotSupported("Type is not Selected yet")
     _refuse_unknown("body", wanted, {"query", "file_type"})
     query = wanted.get("query", {})
@@ -110,13 +109,17 @@ def start_export(
     If Zoho cannot take the job now, the export is RUNNING and the submit queue goes on with it. Raises
     the ExportError of a final refusal; the export is then FAILED with it.
     """
+    if request.module in NO_BULK_READ:
+        check_readable(request.module, request.query, request.file_type)
     now = services.clock()
     export = Export(
         export_id=new_export_id(now),
         account_id=account_id,
         owner=owner,
         module=request.module,
+        source=RECORDS if request.module in NO_BULK_READ else BULK_READ,
         query=request.query,
+        page=request.page,
         file_type=request.file_type,
         api_version=services.api_version,
         callback_base_url=callback_base_url,
@@ -134,7 +137,7 @@ def start_export(
             raise
         logger.warning("first job postponed", export_id=export.export_id, code=error.code)
         services.submit_queue.send(export.export_id, 1, delay=retry_delay(error, 1))
-    return export
+    return services.store.get(export.export_id) or export
 
 
 def _refuse_unknown(where: str, found: dict[str, Any], allowed: set[str]) -> None:

@@ -22,6 +22,8 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.CallerNotIdentified, (403, 403)),
     (errors.InvalidSignature, (403, 403)),
     (errors.ExportNotFound, (404, 404)),
+    (errors.IdempotencyConflict, (409, 409)),
+    (errors.RequestInProgress, (409, 409)),
     (errors.QueryRefused, (422, 422)),
     (errors.ZohoQueryRefused, (422, 422)),
     (errors.ZohoPermissionDenied, (403, 403)),

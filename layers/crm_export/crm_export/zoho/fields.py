@@ -15,7 +15,7 @@ MAX_FIELDS = 50  # of one records request, v3 and later
 _KEPT_SECONDS = 600.0
 _NO_CONTENT = 204
 # Never in a list of records: only when one record is read.
-_SINGLE_RECORD_TYPES = {"subform", "multiselectlookup", "multiuserlookup"}
+SINGLE_RECORD_TYPES = {"subform", "multiselectlookup", "multiuserlookup"}
 _FIRST = ("Created_Time", "Modified_Time", "Owner")
 
 
@@ -52,7 +52,7 @@ def choose_fields(client: ZohoClient, version: str, module: str) -> tuple[list[s
             f"fields is missing: Zoho's API {version} wants them named, and this connection may not read "
             "them from Zoho (its grant lacks the scope ZohoCRM.settings.fields.READ)."
         ) from error
-    listable = [item.api_name for item in fields if item.data_type not in _SINGLE_RECORD_TYPES]
+    listable = [item.api_name for item in fields if item.data_type not in SINGLE_RECORD_TYPES]
     ordered = [name for name in _FIRST if name in listable] + [
         name for name in listable if name not in _FIRST
     ]
