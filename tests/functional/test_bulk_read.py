@@ -461,7 +461,7 @@ def test_a_callback_url_that_zoho_refuses_is_not_repeated_with_its_signature(wor
     body["message"] = f"Invalid URL '{url}' for callback."
     world.zoho.fault(method="POST", path="/read$", status=400, body=body)
     status, answer = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/contacts")
-    assert (status, answer["zoho_code"]) == (422, "INVALID_CALLBACK_URL")
+    assert (status, answer["zoho_code"]) == (502, "INVALID_CALLBACK_URL")
     assert "abab" not in json.dumps(answer)
     assert "/1/***" in answer["message"]
 

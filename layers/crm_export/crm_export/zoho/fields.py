@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crm_export.errors import InvalidRequest, ZohoPermissionDenied, ZohoUnavailable
+from crm_export.zoho import scopes
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.responses import parse_json
 
@@ -34,7 +35,7 @@ def get_fields(client: ZohoClient, version: str, module: str) -> list[Field]:
         fields: list[Field] = kept[1]
         return fields
     path = f"/crm/{version}/settings/fields"
-    response = client.request("GET", path, params={"module": module})
+    response = client.request("GET", path, params={"module": module}, scopes=(scopes.SETTINGS_FIELDS,))
     found = [] if response.status == _NO_CONTENT else _parse(response.body, path)
     client.metadata[(version, module)] = (time.monotonic() + _KEPT_SECONDS, found)
     return found
