@@ -44,6 +44,7 @@ def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:
         "owner": export.owner,
         "module": export.module,
         "source": "bulk_read",
+        "file_format": export.file_format,
         "api_version": export.api_version,
         "query": export.query,
         "fields_dropped": export.fields_dropped,

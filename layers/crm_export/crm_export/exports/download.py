@@ -136,7 +136,7 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
         stored = services.results.store(
             _keeping_lease(services, part, owner, chunks),
             key,
-            file_type=export.file_type,
+            file_type=export.file_format,
             expected_records=int(part.expected_records or 0),
         )
     services.store.mark_stored(part, {**stored, "key": key}, at(services.clock))

@@ -47,11 +47,17 @@ class Export:
     requested_at: str
     deadline_at: str
     expires_at: int
+    result_format: str = "csv"  # of what Zoho gives as csv: csv or csv.gz; frozen when the export starts
     state: ExportState = ExportState.RUNNING
     completed_at: str | None = None  # set before the manifest is written: from then on it cannot fail
     records: int | None = None
     failure: dict[str, str] | None = None
     fields_dropped: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def file_format(self) -> str:
+        """Of the export's objects: csv, csv.gz or ics; also the end of their keys."""
+        return self.result_format if self.file_type == "csv" else self.file_type
 
     @property
     def folder(self) -> str:
@@ -65,7 +71,7 @@ class Export:
 
     def part_key(self, part: int) -> str:
         """Key of a part's object."""
-        return f"{self.folder}/part-{part:05d}.{self.file_type}"
+        return f"{self.folder}/part-{part:05d}.{self.file_format}"
 
 
 @dataclass(frozen=True)

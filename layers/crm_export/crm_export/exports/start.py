@@ -58,6 +58,7 @@ class StartServices:
     api_version: str
     deadline_hours: int
     retention_days: int
+    result_format: str = "csv"
 
 
 def parse_request(export_type: str, wanted: dict[str, Any]) -> ExportRequest:
@@ -118,6 +119,7 @@ def start_export(
         module=request.module,
         query=request.query,
         file_type=request.file_type,
+        result_format=services.result_format,
         api_version=services.api_version,
         callback_base_url=callback_base_url,
         requested_at=timestamp(now),
