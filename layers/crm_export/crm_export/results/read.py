@@ -27,5 +27,5 @@ def read_ids(s3: Any, bucket: str, key: str) -> Iterator[str]:
         try:
             column = [name.lower() for name in next(rows, [])].index("id")
             yield from (row[column] for row in rows if row)
-        except _UNREADABLE as error:
+        except _UNREADABLE as error:  # type: ignore[misc]  # isal's stub calls IsalError an instance
             raise ResultError(f"The ids of {key} cannot be read: {error}.") from error

@@ -17,7 +17,7 @@ from crm_export.results.rows import csv_chunks
 from crm_export.results.sink import ObjectWriter
 from crm_export.results.unzip import unzip
 
-_CONTENT_TYPES = {
+CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "csv.gz": "application/gzip",  # and no Content-Encoding: docs/decisions.md
     "ics": "text/calendar; charset=utf-8",
@@ -64,7 +64,7 @@ class S3Results:
         crc32 = size = 0
         with (
             _told("did not take", key),
-            ObjectWriter(self._s3, self._bucket, key, _CONTENT_TYPES[file_type]) as writer,
+            ObjectWriter(self._s3, self._bucket, key, CONTENT_TYPES[file_type]) as writer,
         ):
             gzip = GzipWriter(writer.write) if file_type == "csv.gz" else None
             for chunk in content(gzip.write if gzip else None):
