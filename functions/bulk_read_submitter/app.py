@@ -42,6 +42,7 @@ def post_export() -> Response[str]:
         api_version=settings.bulk_read_api_version,
         deadline_hours=settings.export_deadline_hours,
         retention_days=settings.state_retention_days,
+        result_format=settings.result_format,
     )
     base_url = settings.callback_base_url or f"https://{app.current_event.request_context.domain_name}"
     start = partial(start_export, services, request, caller.account_id, caller.owner, base_url)

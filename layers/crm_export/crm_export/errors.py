@@ -304,11 +304,17 @@ class CountMismatch(ResultError):
     code = "RECORD_COUNT_MISMATCH"
 
 
+class RecordWithoutId(ResultError):
+    """A record of the records API has no id to be known by."""
+
+    code = "RECORD_WITHOUT_ID"
+
+
 # --- exports ---------------------------------------------------------------------------------
 
 
 class StorageRefused(ResultError):
-    """S3 does not take an object."""
+    """S3 does not take, give or delete an object."""
 
     code = "STORAGE_REFUSED"
     remedy = "Look at the results bucket and the function's permissions, then start a new export."

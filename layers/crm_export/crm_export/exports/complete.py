@@ -48,6 +48,7 @@ def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:
         "module": export.module,
         "source": export.source,
         "generation": export.generation,
+        "file_format": export.file_format,
         "api_version": export.api_version,
         "query": export.query,
         "fields_dropped": export.fields_dropped,

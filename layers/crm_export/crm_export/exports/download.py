@@ -175,7 +175,7 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
             stored = services.results.store(
                 _keeping_lease(services, part, owner, chunks),
                 key,
-                file_type=export.file_type,
+                file_type=export.file_format,
                 expected_records=int(part.expected_records or 0),
             )
     except ZohoNotFound as error:

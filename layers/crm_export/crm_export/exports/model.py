@@ -50,6 +50,7 @@ class Export:
     requested_at: str
     deadline_at: str
     expires_at: int
+    result_format: str = "csv"  # of what Zoho gives as csv: csv or csv.gz; frozen when the export starts
     state: ExportState = ExportState.RUNNING
     source: str = BULK_READ
     page: int = 1  # Zoho's page of 200,000 records that the first part is; earlier ones were not asked for
@@ -68,6 +69,11 @@ class Export:
         return self.source == RECORDS and self.fields is not None
 
     @property
+    def file_format(self) -> str:
+        """Of the export's objects: csv, csv.gz or ics; also the end of their keys."""
+        return self.result_format if self.file_type == "csv" else self.file_type
+
+    @property
     def folder(self) -> str:
         """Prefix of the export's objects in S3."""
         return f"exports/account_id={self.account_id}/module={self.module}/export_id={self.export_id}"
@@ -80,7 +86,7 @@ class Export:
     def part_key(self, part: int, attempt: int = 1) -> str:
         """Key of a part's object. An attempt whose content may differ from an earlier one has its own."""
         again = f"-{attempt}" if attempt > 1 else ""
-        return f"{self.folder}/part-{part:05d}{again}.{self.file_type}"
+        return f"{self.folder}/part-{part:05d}{again}.{self.file_format}"
 
     def page_of(self, part: int) -> int:
         """Zoho's page that a part is, where parts are found by page."""

@@ -135,15 +135,30 @@ class RecordsApi(Protocol):
 
 
 class ResultStore(Protocol):
-    """Where results go: S3."""
+    """Where results go: S3. A file_type is csv, csv.gz or ics."""
 
     def store(
         self, chunks: Iterable[bytes], key: str, *, file_type: str, expected_records: int
     ) -> dict[str, Any]:
         """Unzip, count, verify, store; return records, bytes, crc32, header.
 
-        Raises ResultError, and whatever `chunks` raises; then nothing is stored.
+        crc32 is that of the file before any gzip. Raises ResultError, and whatever `chunks` raises; then
+        nothing is stored.
         """
+        ...
+
+    def store_records(
+        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_type: str
+    ) -> dict[str, Any]:
+        """The same for records of the records API, written as Bulk Read writes them: csv or csv.gz."""
+        ...
+
+    def ids(self, key: str) -> Iterator[str]:
+        """The Id column of a stored csv or csv.gz, as a stream. Raises ResultError."""
+        ...
+
+    def delete_others(self, folder: str, keep: set[str]) -> int:
+        """Delete the parts in an export's folder whose keys are not in `keep`; return how many."""
         ...
 
     def put_manifest(self, key: str, manifest: dict[str, Any]) -> None:

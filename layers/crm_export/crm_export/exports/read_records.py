@@ -103,7 +103,7 @@ def read_part(
     key = export.part_key(part.part, attempt)
     try:
         stored = services.results.store_records(
-            reading.pages(), key, fields=export.fields or [], file_type=export.file_type
+            reading.pages(), key, fields=export.fields or [], file_type=export.file_format
         )
     except ZohoPageTokenExpired as error:
         first = restart_export(services.store, services.clock, export, error)

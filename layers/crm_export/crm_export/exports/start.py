@@ -61,6 +61,7 @@ class StartServices:
     api_version: str
     deadline_hours: int
     retention_days: int
+    result_format: str = "csv"
 
 
 def parse_request(export_type: str, wanted: dict[str, Any]) -> ExportRequest:
@@ -121,6 +122,7 @@ def start_export(
         query=request.query,
         page=request.page,
         file_type=request.file_type,
+        result_format=services.result_format,
         api_version=services.api_version,
         callback_base_url=callback_base_url,
         requested_at=timestamp(now),
