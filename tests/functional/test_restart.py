@@ -6,6 +6,15 @@ import pytest
 
 from tests.functional.test_bulk_read import assert_complete, finish, small_jobs  # noqa: F401 (a fixture)
 
+GONE = json.dumps(
+    {
+        "code": "RESOURCE_NOT_FOUND",
+        "message": "The requested resource doesn't exist.",
+        "status": "error",
+        "details": {},
+    }
+)
+
 
 @pytest.fixture
 def world(small_jobs):  # noqa: F811
@@ -57,7 +66,7 @@ def test_tokens_that_always_expire_end_the_export_with_the_reason(world):
 
 def test_a_result_that_is_gone_is_asked_for_again(world):
     export_id = world.start()
-    world.zoho.fault(path="/result$", status=404, times=3)
+    world.zoho.fault(path="/result$", status=404, times=3, body=GONE)
     export = finish(world, export_id)
     assert_complete(world, export, 250)
     assert export["generation"] == 2
@@ -65,10 +74,7 @@ def test_a_result_that_is_gone_is_asked_for_again(world):
 
 def test_a_job_that_zoho_no_longer_knows_is_made_again(world):
     export_id = world.start()
-    world.zoho.fault(method="GET", path="/read/[^/]+$", status=404, times=3, body=json.dumps({
-        "code": "RESOURCE_NOT_FOUND", "message": "The requested resource doesn't exist.", "status": "error",
-        "details": {},
-    }))  # fmt: skip
+    world.zoho.fault(method="GET", path="/read/[^/]+$", status=404, times=3, body=GONE)
     export = finish(world, export_id)
     assert_complete(world, export, 250)
     assert export["generation"] == 1

@@ -1,13 +1,14 @@
 """Takes a part from a finished job to an object in S3. Called by functions/result_downloader."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from crm_export.errors import PagingBroken, PartBusy, ZohoNotFound
+from crm_export.errors import PagingBroken, ZohoNotFound
 from crm_export.exports.complete import complete_export
-from crm_export.exports.failing import busy, claim_part, restart_export, settling
+from crm_export.exports.failing import restart_export, settling
+from crm_export.exports.lease import LEASE_SECONDS, busy, claim_part, keep_lease, while_leased
 from crm_export.exports.model import Export, ExportState, Part, PartState
 from crm_export.exports.ports import (
     BulkReadApi,
@@ -25,8 +26,6 @@ from crm_export.zoho.versions import has_page_token
 
 _MAX_JOBS = 3
 _RESUBMIT_DELAY = 30
-_LEASE_SECONDS = 90  # longer than any call, and than the longest pause within a result
-_RENEW_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def _has_next_step(export: Export, part: Part) -> bool:
 def _step_under_lease(services: DownloadServices, export: Export, part: Part, owner: str) -> bool:
     """Do one step with the part leased; tell whether there may be another."""
     store, clock = services.store, services.clock
-    if not claim_part(store, clock, export, part, owner=owner, seconds=_LEASE_SECONDS):
+    if not claim_part(store, clock, export, part, owner=owner, seconds=LEASE_SECONDS):
         reason = busy(store, clock, part)
         # A part being stored takes long; should that fail, its own message comes again.
         if reason is None or part.state is PartState.READY or export.is_readable:
@@ -118,7 +117,7 @@ def _read_part(services: DownloadServices, export: Export, part: Part, owner: st
         results=services.results,
         clock=services.clock,
     )
-    read_part(reading, export, part, owner, _lease_keeper(services, part, owner))
+    read_part(reading, export, part, owner, keep_lease(services.store, services.clock, part, owner))
     return True
 
 
@@ -173,7 +172,7 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
     try:
         with bulk_read.open_result(export.api_version, str(part.job_id)) as chunks:
             stored = services.results.store(
-                _keeping_lease(services, part, owner, chunks),
+                while_leased(keep_lease(services.store, services.clock, part, owner), chunks),
                 key,
                 file_type=export.file_format,
                 expected_records=int(part.expected_records or 0),
@@ -191,28 +190,3 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
     count_bytes("BytesStored", stored["bytes"])
     logger.info("part stored", export_id=export.export_id, part=part.part, records=stored["records"])
     return True
-
-
-def _keeping_lease(
-    services: DownloadServices, part: Part, owner: str, chunks: Iterator[bytes]
-) -> Iterator[bytes]:
-    """Hold the lease for as long as bytes come."""
-    keep_lease = _lease_keeper(services, part, owner)
-    for chunk in chunks:
-        keep_lease()
-        yield chunk
-
-
-def _lease_keeper(services: DownloadServices, part: Part, owner: str) -> Callable[[], None]:
-    """To be called while the work goes on. The lease is short, so that a dead worker is soon followed."""
-    renewed_at = services.clock()
-
-    def keep_lease() -> None:
-        nonlocal renewed_at
-        if (services.clock() - renewed_at).total_seconds() < _RENEW_SECONDS:
-            return
-        if not services.store.renew(part, owner, at(services.clock, seconds=_LEASE_SECONDS)):
-            raise PartBusy(f"Part {part.part} of export {part.export_id} is another worker's by now.")
-        renewed_at = services.clock()
-
-    return keep_lease

@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from crm_export.errors import ExportError, PartBusy, StepFailed, WorkerDied
+from crm_export.errors import ExportError, StepFailed
 from crm_export.exports.model import Export, Part
 from crm_export.exports.ports import Clock, ExportStore, at
 from crm_export.exports.queues import retry_delay
 from crm_export.observability import count, logger
 
-_MAX_CRASHES = 3
 _MAX_GENERATIONS = 3
-_LONGEST_BUSY = 60
 
 
 def fail_export(
@@ -39,34 +37,6 @@ def restart_export(store: ExportStore, clock: Clock, export: Export, error: Expo
     count("ExportsRestarted")
     logger.warning("export begins anew", export_id=export.export_id, code=error.code, reason=error.message)
     return last + 1
-
-
-def claim_part(
-    store: ExportStore, clock: Clock, export: Export, part: Part, *, owner: str, seconds: float
-) -> bool:
-    """Lease a part for one step; False when another has it, or it is to be left alone for a while.
-
-    Raises WorkerDied, and fails the export, when those before died on it.
-    """
-    if part.crashes >= _MAX_CRASHES:
-        error = WorkerDied(
-            f"The function died {part.crashes} times on part {part.part} ({part.state}) of export "
-            f"{export.export_id}: it timed out or ran out of memory."
-        )
-        fail_export(store, clock, export, part.part, error)
-        raise error
-    return store.claim(part, owner, at(clock), at(clock, seconds=seconds))
-
-
-def busy(store: ExportStore, clock: Clock, part: Part) -> PartBusy | None:
-    """Why a part could not be claimed, if it is worth coming back: another looks at it just now."""
-    seen = store.get_part(part.export_id, part.part)
-    if seen is None or seen.state is not part.state or seen.lease_until is None:
-        return None
-    wait = next(
-        (s for s in range(5, _LONGEST_BUSY, 5) if at(clock, seconds=s) > seen.lease_until), _LONGEST_BUSY
-    )
-    return PartBusy(f"Part {part.part} of export {part.export_id} is being looked at.", retry_after=wait)
 
 
 @contextmanager

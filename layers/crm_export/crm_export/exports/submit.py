@@ -14,7 +14,8 @@ from crm_export.errors import (
     ZohoModuleNotSupported,
     ZohoPageTokenExpired,
 )
-from crm_export.exports.failing import claim_part, restart_export, settling
+from crm_export.exports.failing import restart_export, settling
+from crm_export.exports.lease import claim_part
 from crm_export.exports.model import RECORDS, Export, ExportState, Part, PartState
 from crm_export.exports.ports import BulkReadApi, Clock, ExportStore, PartQueue, RecordsApi, at
 from crm_export.exports.read_records import check_readable, settle_reading
