@@ -1,12 +1,14 @@
 """Records created, modified and deleted while somebody reads them, on top of what follows from the seed.
 
 POST /__sim__/data/{Module} and the fault action `change` take {"create": 3, "modify": [ids], "delete": 5};
-a number in place of ids means that many living records, lowest ids first.
+a number in place of ids means that many living records, lowest ids first
+(delete leaves out those the same call modifies).
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from local.zoho.builder import iso_time
@@ -58,7 +60,7 @@ class Changes:
             module, total = self.module(name), self._config.records.get(name, 0)
             created = range(total, total + document.get("create", 0))
             modified = _chosen(module, total, document.get("modify", []))
-            deleted = _chosen(module, total, document.get("delete", []))
+            deleted = _chosen(module, total, document.get("delete", []), but=modified)
             # Later calls are later moments, even within one second: order of modification is order in time.
             now = self._latest = max(int(self._config.clock()), self._latest + 1)
             before = self.of(name)
@@ -91,9 +93,10 @@ def check_change(name: str, document: Any) -> None:
             raise ValueError(f"{key} must be {wanted}, not {value!r}")
 
 
-def _chosen(module: Module, total: int, wanted: Any) -> Sequence[int]:
+def _chosen(module: Module, total: int, wanted: Any, but: Sequence[int] = ()) -> Sequence[int]:
     if isinstance(wanted, int):
-        return module.living(total)[:wanted]
+        spared = set(but)
+        return list(islice((i for i in module.living(total) if i not in spared), wanted))
     numbers = [module.index_of(record_id) for record_id in wanted]
     gone = set(module.deleted)
     for record_id, number in zip(wanted, numbers, strict=True):
