@@ -11,9 +11,10 @@ from crm_export import wiring
 from crm_export.config import BulkReadSubmitterSettings
 from crm_export.errors import ExportNotFound
 from crm_export.exports.model import Export
+from crm_export.exports.query import parse_request
 from crm_export.exports.queues import consume
 from crm_export.exports.signature import callback_url
-from crm_export.exports.start import StartServices, parse_request, start_export
+from crm_export.exports.start import StartServices, start_export
 from crm_export.exports.status import describe_export, list_exports, summary
 from crm_export.exports.submit import SubmitServices, submit_part
 from crm_export.http.answers import make_app, success
@@ -21,6 +22,7 @@ from crm_export.http.body import json_object
 from crm_export.http.identity import Caller, caller_of
 from crm_export.http.params import integer
 from crm_export.observability import observed
+from crm_export.zoho.metadata import Metadata
 
 app = make_app()
 
@@ -30,10 +32,10 @@ def post_export() -> Response[str]:
     """Start an export. As on the other route, the connection is looked for before the type is checked."""
     settings = _settings()
     caller = caller_of(app.current_event.raw_event)
-    wiring.connections(settings).get(caller.account_id, caller.owner)
+    client = wiring.zoho_client(settings, caller.account_id, caller.owner)
     export_type = app.current_event.path.removeprefix("/v1/e/zoho/bulk-read/")
     body = json_object(app.current_event.raw_event)
-    request = parse_request(export_type, body)
+    request = parse_request(export_type, body, Metadata(client, settings.bulk_read_api_version))
     services = StartServices(
         store=wiring.export_store(settings.exports_table),
         submit_queue=wiring.part_queue(settings.submit_queue_url),

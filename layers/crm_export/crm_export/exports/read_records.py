@@ -44,15 +44,15 @@ class ReadServices:
     clock: Clock
 
 
-def check_readable(module: str, query: dict[str, Any], file_type: str) -> None:
+def check_readable(module: str, query: dict[str, Any], page: int) -> None:
     """Raise QueryRefused for what the records API cannot do."""
     why = f"module {module} is not taken by Zoho's Bulk Read and is read through its records API"
     if "criteria" in query:
         raise QueryRefused(
             f"query.criteria is given, but {why}, which has none; allowed are cvid and fields."
         )
-    if file_type != "csv":
-        raise QueryRefused(f'file_type is "{file_type}", but {why}; allowed is csv.')
+    if page != 1:
+        raise QueryRefused(f"query.page is {page}, but {why}, which knows no such pages; leave it out.")
     for index, name in enumerate(query.get("fields", [])):
         if "." in name and query["fields"] != "all":
             raise QueryRefused(

@@ -102,7 +102,7 @@ def _submit(services: SubmitServices, export: Export, part: Part) -> str | None:
 def _read_instead(services: SubmitServices, export: Export, error: ZohoModuleNotSupported) -> None:
     """Bulk Read does not take the module: read it through the records API, if the query allows."""
     try:
-        check_readable(export.module, export.query, export.file_type)
+        check_readable(export.module, export.query, export.page)
     except QueryRefused as refused:
         raise refused from error
     logger.info("module without Bulk Read", export_id=export.export_id, zoho_code=error.zoho_code)

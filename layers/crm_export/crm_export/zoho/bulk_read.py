@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crm_export.errors import ZohoError, ZohoJobFailed, ZohoNotFound, ZohoRequestMalformed, ZohoUnavailable
-from crm_export.zoho import scopes, versions
+from crm_export.zoho import scopes
 from crm_export.zoho.responses import clean_text, error_from, error_object, parse_json
+from crm_export.zoho.versions import BULK_READ, BulkReadFormat
 
 if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
     from crm_export.zoho.client import ZohoClient
@@ -32,7 +33,7 @@ class JobRequest:
     """What one Bulk Read job shall read: a page of a query, or what follows a page token."""
 
     module: str
-    query: dict[str, Any]  # fields, criteria, cvid, as v3 and later write them
+    query: dict[str, Any]  # fields, criteria, cvid, as `check_criteria` gives them
     file_type: str
     page: int
     page_token: str | None
@@ -62,17 +63,6 @@ class Job:
         )
 
 
-def _criteria(version: str, criteria: dict[str, Any]) -> dict[str, Any]:
-    """Criteria in the version's own words: v2 has `api_name` where later ones have `field.api_name`."""
-    if "group" in criteria:
-        return {**criteria, "group": [_criteria(version, member) for member in criteria["group"]]}
-    field = criteria.get("field")
-    if versions.module_is_object(version) or not isinstance(field, dict):
-        return criteria
-    rest = {key: value for key, value in criteria.items() if key != "field"}
-    return {"api_name": field.get("api_name"), **rest}
-
-
 def job_body(version: str, request: JobRequest) -> dict[str, Any]:
     """The JSON body of "create job" in a version's wire format."""
     body: dict[str, Any] = {"callback": {"url": request.callback_url, "method": "post"}}
@@ -80,14 +70,26 @@ def job_body(version: str, request: JobRequest) -> dict[str, Any]:
         # The token stands for the whole query; Zoho's own sample sends it alone.
         body["query"] = {"page_token": request.page_token}
     else:
-        query = {**request.query, "page": request.page}
+        written = BULK_READ[version]
+        module = {"api_name": request.module} if written.objects else request.module
+        query = {"module": module, **request.query, "page": request.page}
         if "criteria" in query:
-            query["criteria"] = _criteria(version, query["criteria"])
-        as_object = versions.module_is_object(version)
-        body["query"] = {"module": {"api_name": request.module} if as_object else request.module, **query}
+            query["criteria"] = _criteria(written, query["criteria"])
+        body["query"] = query
     if request.file_type != "csv":
         body["file_type"] = request.file_type
     return body
+
+
+def _criteria(written: BulkReadFormat, criteria: dict[str, Any]) -> dict[str, Any]:
+    """Criteria in the version's own words."""
+    if "group" in criteria:
+        return {**criteria, "group": [_criteria(written, member) for member in criteria["group"]]}
+    # An export that began before criteria were normalised may have v2's spelling.
+    field = {"api_name": criteria.get("field", criteria)["api_name"]}
+    name = {"field": field} if written.objects else field
+    rest = {key: criteria[key] for key in ("comparator", "value")}
+    return name | rest | ({"type": criteria["type"]} if written.criterion_type and "type" in criteria else {})
 
 
 class BulkRead:

@@ -58,7 +58,7 @@ class ZohoClient:
         self._session = session
         self._api_domain = api_domain
         self._tokens = tokens
-        self.metadata: dict[tuple[str, str], Any] = {}  # what zoho.fields keeps of this connection
+        self.metadata: dict[tuple[str, str], Any] = {}  # what zoho.kept keeps of this connection
 
     def request(self, method: str, path: str, *, scopes: tuple[str, ...] = (), **kwargs: Any) -> Answer:
         """Send a request; return its answer below HTTP 400. `scopes` are those it needs.
