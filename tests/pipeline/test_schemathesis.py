@@ -140,6 +140,7 @@ class Scenario:
     account: str = "acct-1"
     fault: dict[str, Any] | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 CONTACTS, UNKNOWN = {"type": "contacts"}, {"export_id": "20260101T000000Z-0123456789abcdef"}
@@ -188,6 +189,10 @@ SCENARIOS = [
     Scenario("unknown type", START, 404, {"type": "unicorns"}),
     Scenario("no such characters", START, 404, NO_ROUTE),
     Scenario("too large", START, 413, CONTACTS, body={"file_type": "c" * 10_500_000}),
+    # In this order: the first request with the key is the one it belongs to.
+    Scenario("with a key", START, 202, CONTACTS, headers={"Idempotency-Key": "k-1"}),
+    Scenario("key of another request", START, 409, {"type": "deals"}, headers={"Idempotency-Key": "k-1"}),
+    Scenario("unusable key", START, 400, CONTACTS, headers={"Idempotency-Key": "a b"}),
     Scenario("unknown key", START, 422, CONTACTS, body={"query": {"per_page": 2}}),
     Scenario("Zoho refuses", START, 422, CONTACTS, body={"query": {"fields": ["Nickname"]}}),
     Scenario("group is no list", START, 422, CONTACTS, body={"query": {"criteria": {"group": 5}}}),
@@ -272,7 +277,8 @@ def test_an_answer_fits_its_documentation(
         query=scenario.query,
         **({} if scenario.body is None else {"body": scenario.body, "media_type": "application/json"}),
     )
-    response = case.call(base_url=zoho.state.api_url, headers=authorization(scenario.account, zoho))
+    headers = authorization(scenario.account, zoho) | scenario.headers
+    response = case.call(base_url=zoho.state.api_url, headers=headers)
     assert response.status_code == scenario.status, response.text
     case.validate_response(response, checks=CONFORMANCE)
 
