@@ -110,7 +110,7 @@ def test_every_statement_says_in_a_comment_what_it_is_for():
     lines = [line for line in text.splitlines() if re.match(r" {12,}- Sid: ", line)]
     assert len(lines) > 15
     uncommented = [line for line in lines if " # " not in line]
-    obvious = {"ReadParts", "FailOverdueExports", "QueueQuietParts", "QueueNextPart", "QueueDownload"}
+    obvious = {"QueueQuietParts", "QueueNextPart", "QueueDownload"}
     assert {line.partition("Sid: ")[2] for line in uncommented} <= obvious
 
 
