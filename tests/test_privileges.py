@@ -16,8 +16,8 @@ from tests.support.recorder import Call, Recorder, requests_of
 # Permissions that the suite never uses, (function, Sid, action): why the function needs them all the same.
 NEVER_USED: dict[tuple[str, str, str], str] = {}
 
-# What SAM adds to a role. AWS's own policies have Resource "*"; none reads or writes what we keep, but for
-# the queues' one: whoever polls a queue for a function acts with the function's role.
+# What SAM adds to a role, with Resource "*". Only the queues' one reaches what we keep: whoever polls
+# a queue for a function acts with the function's role. A Deny keeps it to that queue (tests/template).
 MANAGED = {"service-role/AWSLambdaBasicExecutionRole": "logs", "AWSXrayWriteOnlyAccess": "traces"}
 MANAGED_BY_QUEUE = {"service-role/AWSLambdaSQSQueueExecutionRole": "the poller of its queue, and logs"}
 POLLED = {"BulkReadSubmitter", "ResultDownloader"}

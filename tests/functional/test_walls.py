@@ -437,7 +437,8 @@ def test_no_path_is_an_error_of_ours_or_a_way_to_anything(world, other, function
             assert theirs not in answer["body"]
             if answer["statusCode"] == 200:  # what the whole path, to its end, is a route for
                 assert body["data"] == [], path
-    assert not world.zoho.journal.requests()
+    asked = {request["path"] for request in world.zoho.journal.requests()}
+    assert asked <= {"/oauth/v2/token", "/crm/v8/settings/modules"}  # may be a custom module, "exports"
 
 
 @pytest.mark.parametrize("function", ["ExportHandler", "BulkReadSubmitter", "CallbackReceiver"])

@@ -1,7 +1,8 @@
 """The policies of the template as IAM reads them: who may do what, and which permission that uses.
 
-Only what our policies need: Allow, and conditions on DynamoDB's leading keys. All else is an error here,
-so that a policy is never judged by a rule that this does not know.
+Only what our policies need: Allow, and conditions by StringLike. All else is an error here, so that a policy
+is never judged by a rule that this does not know. What is denied takes from AWS's managed policies, which
+are not looked at here (tests/template).
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -19,7 +20,7 @@ _PSEUDO = {
     "AWS::AccountId": ACCOUNT_ID,
     "AWS::URLSuffix": "amazonaws.com",
 }
-_CONDITIONS = {"ForAllValues:StringLike", "ForAllValues:StringEquals"}
+_CONDITIONS = {"ForAllValues:StringLike", "StringLike"}
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,15 @@ class Permission:
     written: str = field(default="", compare=False)
 
     def allows(self, request: Request) -> bool:
-        """Tell whether it covers a request. A key that the request lacks meets ForAllValues, as in IAM."""
+        """Tell whether it covers a request. A key that the request lacks meets ForAllValues, and no other."""
         context = dict(request.context)
         return (
             _like(request.action.lower(), self.action.lower())
             and _like(request.resource, self.resource)
             and all(
-                _like(value, *allowed)
-                for _, key, allowed in self.conditions
-                for value in context.get(key, ())
+                (operator.startswith("ForAllValues:") or key in context)
+                and all(_like(value, *allowed) for value in context.get(key, ()))
+                for operator, key, allowed in self.conditions
             )
         )
 
@@ -172,6 +173,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def statements_of(resources: Mapping[str, Any], function: str) -> list[Any]:
-    """The statements of a function's own policies, as written."""
+    """What a function's own policies allow, as written."""
     role = resources[f"{function}Role"]["Properties"]
-    return [item for policy in role["Policies"] for item in policy["PolicyDocument"]["Statement"]]
+    items = [item for policy in role["Policies"] for item in policy["PolicyDocument"]["Statement"]]
+    return [item for item in items if item.get("Effect") != "Deny"]

@@ -3,11 +3,13 @@
 import ast
 import json
 import re
+import sys
 from dataclasses import fields
 
 import pytest
 
 from crm_export import config
+from crm_export.results.store import CONTENT_TYPES
 from local.stack.processes import REPOSITORY
 from local.stack.template import load_template
 
@@ -79,7 +81,8 @@ def test_a_handler_imports_only_libraries_and_the_package(template, function):
     tree = ast.parse((template.folders[function] / "app.py").read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in names} <= {"crm_export", "aws_lambda_powertools", "typing"}
+    libraries = {"crm_export", "aws_lambda_powertools"} | sys.stdlib_module_names
+    assert {name.partition(".")[0] for name in names} <= libraries
 
 
 @pytest.mark.parametrize("function", SETTINGS)
@@ -101,8 +104,21 @@ def test_no_statement_allows_everything(resources, function):
     for statement in statements(resources, function):
         actions = set(as_list(statement["Action"]))
         assert not any("*" in action for action in actions), statement
+        if statement["Effect"] == "Deny":
+            continue
         if not actions <= WITHOUT_RESOURCE:
             assert "*" not in as_list(statement["Resource"]), statement
+
+
+def test_who_polls_a_queue_can_reach_no_other(resources):
+    """SAM gives a queue's function AWS's managed policy, which allows every queue of the account."""
+    for mapping in mappings(resources):
+        function, queue = mapping["FunctionName"]["Ref"], mapping["EventSourceArn"]
+        (denied,) = [item for item in statements(resources, function) if item["Effect"] == "Deny"]
+        assert denied["NotResource"] == queue
+        assert set(denied["Action"]) == {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
+    others = set(SETTINGS) - {mapping["FunctionName"]["Ref"] for mapping in mappings(resources)}
+    assert all(item["Effect"] == "Allow" for name in others for item in statements(resources, name))
 
 
 def test_every_statement_says_in_a_comment_what_it_is_for():
@@ -167,6 +183,31 @@ def test_the_results_bucket_is_private_encrypted_and_cleans_up(resources):
         "Deny",
         {"Bool": {"aws:SecureTransport": "false"}},
     )
+
+
+def test_who_deletes_results_can_reach_no_other_objects(resources):
+    bucket = {"Fn::GetAtt": ["ResultsBucket", "Arn"]}
+    deleting = {}
+    for function in SETTINGS:
+        for statement in statements(resources, function):
+            actions = set(as_list(statement["Action"]))
+            if "s3:DeleteObject" in actions:
+                deleting[function] = statement["Resource"]
+            if "s3:ListBucket" in actions:
+                assert actions == {"s3:ListBucket"}
+                assert statement["Resource"] == bucket
+                assert statement["Condition"] == {"StringLike": {"s3:prefix": "exports/*"}}
+    assert deleting == {"ResultDownloader": {"Fn::Sub": "${ResultsBucket.Arn}/exports/*"}}
+
+
+def test_every_result_format_can_be_stored(template, resources):
+    formats = template.cloudformation["Parameters"]["ResultFormat"]["AllowedValues"]
+    assert set(formats) == set(CONTENT_TYPES) - {"ics"}
+    variables = {
+        name: item["Environment"]["Variables"].get("RESULT_FORMAT")
+        for name, item in functions(resources).items()
+    }
+    assert {name for name, value in variables.items() if value} == {"BulkReadSubmitter"}
 
 
 def test_what_holds_data_survives_the_stack(resources):
