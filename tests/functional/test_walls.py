@@ -302,6 +302,63 @@ def test_a_callback_replayed_with_another_accounts_job_touches_neither(world, ot
     assert other.export(theirs) == before
 
 
+def lose_the_answer_of_create(world, how="before"):
+    world.zoho.fault(method="POST", path="/read$", drop=how, times=1)
+
+
+def test_a_callback_replayed_with_another_exports_job_is_not_believed(quiet_at_once):
+    """Of the same account and module, and Zoho knows the job: but it reads something else."""
+    world = quiet_at_once
+    world.zoho.config.patch({"records": {"Deals": 100}})
+    criteria = {"field": {"api_name": "Deal_Name"}, "comparator": "starts_with", "value": "A"}
+    others = [
+        world.start("deals", query={"criteria": criteria}),
+        world.start("deals", query={"fields": ["Deal_Name"]}),
+    ]
+    for other in others:
+        job = world.export(other)["parts"][0]["job_id"]
+        lose_the_answer_of_create(world)
+        export_id = world.start("deals")
+        url = world.callback_urls()[-1]
+        assert world.callback(url, json.dumps({"data": [{"id": job, "state": "COMPLETED"}]}))[0] == 200
+        drain(world, "DownloadQueue")
+        assert world.export(export_id)["parts"][0]["job_id"] is None
+        world.let_time_pass(export_id)
+        world.invoke("ExportReconciler", {})
+        world.pump("SubmitQueue")
+        export = finish(world, export_id)
+        assert (export["state"], export["records"]) == ("COMPLETED", 100)
+
+
+@pytest.mark.parametrize("version", ["v2", "v6", "v8"])
+def test_a_callback_replayed_with_another_parts_job_is_not_believed(quiet_at_once, version):
+    world = quiet_at_once
+    world.zoho.config.patch({"records": {"Deals": 150}, "records_per_job": 100})
+    environment = world.deployment.functions["BulkReadSubmitter"].environment
+    environment["BULK_READ_API_VERSION"] = version
+    try:
+        export_id = world.start("deals")
+    finally:
+        environment["BULK_READ_API_VERSION"] = "v8"
+    job = world.export(export_id)["parts"][0]["job_id"]
+    body = json.dumps({"data": [{"id": job, "state": "COMPLETED"}]})
+    world.callback(world.callback_urls()[0], body)
+    world.pump("DownloadQueue")
+    lose_the_answer_of_create(world, "after")
+    world.pump("SubmitQueue")
+    second = world.zoho.simulation.jobs.all()[-1].id
+    assert f"/{export_id}/2/" in world.callback_urls()[-1]
+    world.callback(world.callback_urls()[-1], body)
+    drain(world, "DownloadQueue")
+    assert world.export(export_id)["parts"][1]["job_id"] is None
+    # The right one is taken, and no further job made.
+    world.callback(world.callback_urls()[-1], json.dumps({"job_id": second, "state": "COMPLETED"}))
+    drain(world, "DownloadQueue")
+    export = world.export(export_id)
+    assert [part["job_id"] for part in export["parts"]] == [job, second]
+    assert (export["state"], export["records"]) == ("COMPLETED", 150)
+
+
 def test_a_callback_that_is_replayed_for_ever_changes_nothing_more(quiet_at_once):
     world = quiet_at_once
     export_id = world.start("deals")
