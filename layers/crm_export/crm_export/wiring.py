@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.ports import DownloadBudget, ExportStore
     from crm_export.exports.queues import SqsPartQueue
+    from crm_export.exports.signature import KeyRing
     from crm_export.results.store import S3Results
     from crm_export.zoho.bulk_read import BulkRead
     from crm_export.zoho.client import TokenSource, ZohoClient
@@ -58,6 +59,15 @@ def secret(secret_id: str) -> str:
     from crm_export.connections.secrets_manager import read_secret  # noqa: PLC0415
 
     return read_secret(aws("secretsmanager"), secret_id)
+
+
+@cache
+def callback_keys(secret_id: str) -> "KeyRing":
+    """The keys of callback URLs, current and previous."""
+    from crm_export.connections.secrets_manager import read_rotated_secret  # noqa: PLC0415
+    from crm_export.exports.signature import KeyRing  # noqa: PLC0415
+
+    return KeyRing(lambda: read_rotated_secret(aws("secretsmanager"), secret_id))
 
 
 @cache

@@ -24,6 +24,7 @@ from crm_export.exports.ports import (
 from crm_export.exports.read_records import ReadServices, read_part
 from crm_export.observability import count, count_bytes, logger
 from crm_export.zoho.bulk_read import COMPLETED, FAILURE, Job
+from crm_export.zoho.job_match import is_job_for
 from crm_export.zoho.versions import has_page_token
 
 _MAX_JOBS = 3
@@ -102,7 +103,7 @@ def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
         job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
     except ZohoNotFound:
         job = None
-    if job is None or job.module not in (None, export.module):
+    if job is None or not _is_ours(job, export, part):
         logger.warning(
             "callback names another job", export_id=export.export_id, part=part.part, job_id=job_id
         )
@@ -110,6 +111,12 @@ def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
         return False
     services.store.mark_submitted(part, job_id, at(services.clock))
     return True
+
+
+def _is_ours(job: Job, export: Export, part: Part) -> bool:
+    """Whether it is the job that was to be made for the part: a callback may name any."""
+    query, page = export.job_query, export.page_of(part.part)
+    return is_job_for(job, export.module, query, page, not_before=export.requested_at)
 
 
 def _read_part(services: DownloadServices, export: Export, part: Part, owner: str) -> bool:

@@ -75,6 +75,13 @@ class Export:
         return self.result_format if self.file_type == "csv" else self.file_type
 
     @property
+    def job_query(self) -> dict[str, Any]:
+        """What its jobs are asked for: the query, with the fields that metadata named where nobody did."""
+        query = {key: value for key, value in self.query.items() if key != "fields"}
+        fields = self.query.get("fields") if self.fields is None else self.fields
+        return {**query, "fields": fields} if fields else query
+
+    @property
     def folder(self) -> str:
         """Prefix of the export's objects in S3."""
         return f"exports/account_id={self.account_id}/module={self.module}/export_id={self.export_id}"
