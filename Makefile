@@ -47,7 +47,7 @@ audit: .venv-audit/.audit ## bandit over the code, checkov over template.yaml
 	@$(AUDIT)/bandit --quiet --configfile pyproject.toml --recursive layers/crm_export functions local cli
 	@$(AUDIT)/checkov --config-file .checkov.yaml
 
-advisories: .venv-audit/.audit ## pip-audit: known weaknesses of what we pin (asks pypi.org, so not in check)
+advisories: .venv-audit/.audit ## pip-audit: known weaknesses of what we pin (asks the advisory database, so not in check)
 	@for pins in layers/dependencies/requirements.txt requirements/*.txt; do \
 	  echo "$$pins"; $(AUDIT)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$pins || exit 1; \
 	done

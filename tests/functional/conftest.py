@@ -191,6 +191,7 @@ def deployed(zoho_server: Simulator, tmp_path_factory: pytest.TempPathFactory) -
             "ZohoClientSecret": zoho_server.config.client_secret,
             "TrustedZohoOrigins": zoho_server.url,
             "CallbackBaseUrl": API_URL,
+            "DownloadsPerMinute": "1000",
         }
         yield deploy(load_template(REPOSITORY / "template.yaml", ours, {}), aws, API_URL), aws
     finally:
