@@ -190,10 +190,10 @@ class ZohoFieldRefused(ZohoQueryRefused):
 
 
 class ZohoModuleNotSupported(ZohoQueryRefused):
-    """Bulk Read does not take the module."""
+    """Bulk Read does not take the module; where the records API lists it, it is read there instead."""
 
     code = "ZOHO_MODULE_NOT_SUPPORTED"
-    remedy = "Page through the module's records instead, where the API has it; or export another module."
+    remedy = "Check the module's API name and the Zoho user's permission for it."
 
 
 class ZohoPageRangeExceeded(ZohoQueryRefused):
@@ -214,7 +214,7 @@ class ZohoPageTokenExpired(ZohoQueryRefused):
     """A page token is past its 24 hours."""
 
     code = "ZOHO_PAGE_TOKEN_EXPIRED"
-    remedy = "Begin with the first page; an export has to be started anew."
+    remedy = "Begin with the first page; an export begins anew by itself, twice."
 
 
 class ZohoRequestMalformed(ZohoError):
@@ -332,6 +332,20 @@ class DeadlineExceeded(ExportError):
 
     code = "DEADLINE_EXCEEDED"
     remedy = "Start a new export; raise ExportDeadlineHours if the module is that large."
+
+
+class DownloadsSpent(ExportError):
+    """The account has begun as many downloads as Zoho allows in a minute."""
+
+    code = "DOWNLOADS_SPENT"
+    max_attempts = None
+
+
+class JobOverdue(ExportError):
+    """Zoho did not finish a Bulk Read job, nor those made in its place."""
+
+    code = "JOB_OVERDUE"
+    remedy = "Look at Zoho's status page, then start a new export; ask Zoho's support if it hangs again."
 
 
 class PartBusy(ExportError):

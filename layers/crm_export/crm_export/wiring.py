@@ -13,7 +13,7 @@ from crm_export.config import Settings, ZohoSettings
 
 if TYPE_CHECKING:
     from crm_export.connections.model import Connection, ConnectionStore
-    from crm_export.exports.ports import ExportStore
+    from crm_export.exports.ports import DownloadBudget, ExportStore
     from crm_export.exports.queues import SqsPartQueue
     from crm_export.exports.signature import KeyRing
     from crm_export.results.store import S3Results
@@ -84,6 +84,14 @@ def part_queue(url: str) -> "SqsPartQueue":
     from crm_export.exports.queues import SqsPartQueue  # noqa: PLC0415
 
     return SqsPartQueue(aws("sqs"), url)
+
+
+@cache
+def download_budget(table: str, per_minute: int) -> "DownloadBudget":
+    """The downloads an account may begin."""
+    from crm_export.exports.budget import DynamoDownloadBudget  # noqa: PLC0415
+
+    return DynamoDownloadBudget(aws("dynamodb"), table, per_minute)
 
 
 @cache

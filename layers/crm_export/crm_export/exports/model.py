@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+LARGEST_PART = 99_999  # five digits in keys
 _EXPORT_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{16}")
 
 
@@ -118,6 +119,7 @@ class Part:
     failed_job_ids: frozenset[str] = frozenset()  # jobs that Zoho ended in FAILURE
     hinted_job_id: str | None = None  # from a callback that came before the answer of "create job"
     job_id: str | None = None
+    submitted_at: str | None = None
     expected_records: int | None = None
     more_records: bool = False
     next_page_token: str | None = None
