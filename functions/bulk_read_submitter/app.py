@@ -1,5 +1,7 @@
 """Starts exports and tells how they stand (HTTP), and creates Bulk Read jobs (the submit queue)."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -7,16 +9,20 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from crm_export import wiring
 from crm_export.config import BulkReadSubmitterSettings
+from crm_export.errors import ExportNotFound
+from crm_export.exports.model import Export
+from crm_export.exports.query import parse_request
 from crm_export.exports.queues import consume
 from crm_export.exports.signature import callback_url
-from crm_export.exports.start import StartServices, parse_request, start_export
+from crm_export.exports.start import StartServices, start_export
 from crm_export.exports.status import describe_export, list_exports, summary
 from crm_export.exports.submit import SubmitServices, submit_part
 from crm_export.http.answers import make_app, success
 from crm_export.http.body import json_object
-from crm_export.http.identity import caller_of
+from crm_export.http.identity import Caller, caller_of
 from crm_export.http.params import integer
 from crm_export.observability import observed
+from crm_export.zoho.metadata import Metadata
 
 app = make_app()
 
@@ -26,9 +32,10 @@ def post_export() -> Response[str]:
     """Start an export. As on the other route, the connection is looked for before the type is checked."""
     settings = _settings()
     caller = caller_of(app.current_event.raw_event)
-    wiring.connections(settings).get(caller.account_id, caller.owner)
+    client = wiring.zoho_client(settings, caller.account_id, caller.owner)
     export_type = app.current_event.path.removeprefix("/v1/e/zoho/bulk-read/")
-    request = parse_request(export_type, json_object(app.current_event.raw_event))
+    body = json_object(app.current_event.raw_event)
+    request = parse_request(export_type, body, Metadata(client, settings.bulk_read_api_version))
     services = StartServices(
         store=wiring.export_store(settings.exports_table),
         submit_queue=wiring.part_queue(settings.submit_queue_url),
@@ -37,10 +44,36 @@ def post_export() -> Response[str]:
         api_version=settings.bulk_read_api_version,
         deadline_hours=settings.export_deadline_hours,
         retention_days=settings.state_retention_days,
+        result_format=settings.result_format,
     )
     base_url = settings.callback_base_url or f"https://{app.current_event.request_context.domain_name}"
-    export = start_export(services, request, caller.account_id, caller.owner, base_url)
+    start = partial(start_export, services, request, caller.account_id, caller.owner, base_url)
+    export = _once(settings, caller, [request.module, body], start)
     return success("Export is started", summary(export), status=202)
+
+
+def _once(
+    settings: BulkReadSubmitterSettings, caller: Caller, request: Any, start: Callable[[], Export]
+) -> Export:
+    """Start the export, unless it was started with the same Idempotency-Key."""
+    key = app.current_event.headers.get("idempotency-key")
+    if key is None:
+        return start()
+    from crm_export.http.idempotency import once  # noqa: PLC0415 (few need it)
+
+    export_id = once(
+        wiring.aws("dynamodb"),
+        settings.exports_table,
+        account_id=caller.account_id,
+        owner=caller.owner,
+        key=key,
+        request=request,
+        do=lambda: start().export_id,
+    )
+    export = wiring.export_store(settings.exports_table).get(export_id)
+    if export is None:
+        raise ExportNotFound("Export is not Found")
+    return export
 
 
 @app.get("/v1/e/zoho/bulk-read/exports")
@@ -73,8 +106,10 @@ def _submit(export_id: str, part: int) -> None:
     settings = _settings()
     services = SubmitServices(
         store=wiring.export_store(settings.exports_table),
+        submit_queue=wiring.part_queue(settings.submit_queue_url),
         download_queue=wiring.part_queue(settings.download_queue_url),
         bulk_read=wiring.bulk_read(settings),
+        records=wiring.records(settings),
         callback_url=lambda export, number: callback_url(
             wiring.secret(settings.callback_secret_id).encode(), export, number
         ),

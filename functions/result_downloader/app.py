@@ -16,7 +16,9 @@ def _advance(export_id: str, part: int) -> None:
     services = DownloadServices(
         store=wiring.export_store(settings.exports_table),
         submit_queue=wiring.part_queue(settings.submit_queue_url),
+        download_queue=wiring.part_queue(settings.download_queue_url),
         bulk_read=wiring.bulk_read(settings),
+        records=wiring.records(settings),
         results=wiring.results(settings.results_bucket),
         clock=wiring.utc_now,
     )

@@ -44,6 +44,8 @@ def handle(sim: Simulation, request: Request) -> Response:
     else:
         response = _answer(sim, request, fault)
         response = _scripted(fault) if fault.status else response
+    for module, change in fault.change.items():
+        sim.changes.apply(module, change)
     time.sleep(fault.delay)
     response.cut_after = fault.cut_after
     response.drop = bool(fault.drop)
@@ -108,7 +110,7 @@ def _bulk(call: Call, parts: list[str]) -> Response:
     sim, grant, version = call.sim, call.grant, call.version
     match call.request.method, parts:
         case "POST", ["read"]:
-            return create_job(sim, grant, version, call.request, call.fault)
+            return _create(call)
         case "GET", ["read", job_id]:
             return job_status(sim, grant, version, job_id)
         case "GET", ["read", job_id, "result"]:
@@ -117,6 +119,14 @@ def _bulk(call: Call, parts: list[str]) -> Response:
             raise invalid_method()
         case _:
             raise invalid_url()
+
+
+def _create(call: Call) -> Response:
+    try:
+        return create_job(call.sim, call.grant, call.version, call.request, call.fault)
+    except ZohoError as error:
+        error.in_data = call.sim.config.bulk_error_envelope == "data"
+        raise
 
 
 def _records(call: Call, parts: list[str]) -> Response:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from local.zoho.bulk_query import BulkQuery, at_least, parse_query, refuse_unknown, wrong_type
+from local.zoho.bulk_query import BulkQuery, Load, at_least, parse_query, refuse_unknown, wrong_type
 from local.zoho.config import SimulatorConfig
 from local.zoho.errors import ZohoError, bad_request
 from local.zoho.wire import Json, Request
@@ -22,7 +22,7 @@ class CreateRequest:
     callback_url: str | None
 
 
-def parse_create(config: SimulatorConfig, version: str, request: Request) -> CreateRequest:
+def parse_create(config: SimulatorConfig, load: Load, version: str, request: Request) -> CreateRequest:
     """Validate a create request. Raises ZohoError with the code Zoho gives for the first thing wrong."""
     body = _read_body(version, request)
     refuse_unknown(config, body, _TOP_KEYS, "$")
@@ -37,7 +37,7 @@ def parse_create(config: SimulatorConfig, version: str, request: Request) -> Cre
                 "QUERY_NOT_SUPPORTED", "Invalid query for bulk read job. Query 'callback' is not supported."
             )
         return CreateRequest(None, _page_token(query), callback_url)
-    return CreateRequest(parse_query(config, version, body, query), None, callback_url)
+    return CreateRequest(parse_query(config, load, version, body, query), None, callback_url)
 
 
 def _read_body(version: str, request: Request) -> Json:

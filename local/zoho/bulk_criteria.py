@@ -21,6 +21,8 @@ _LOOKUP_TYPES = frozenset({"lookup", "ownerlookup", "userlookup"})
 _EMPTY = "${EMPTY}"
 _LISTS = frozenset({"in", "not_in", "between", "not_between"})
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)").fullmatch
+_INTEGER = re.compile(r"-?[0-9]{1,19}").fullmatch
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?").fullmatch
 _DATE = re.compile(r"\d{4}-\d\d-\d\d").fullmatch
 
 
@@ -144,7 +146,7 @@ def _column(scope: Scope, name: str, document: dict[str, Any]) -> Column:
 
 def _operand(scope: Scope, column: Column, comparator: str, document: dict[str, Any]) -> Any:
     value = document["value"]
-    if isinstance(value, list) != (comparator in _LISTS) or ("between" in comparator and len(value) != 2):
+    if not _shape_fits(comparator, value):
         shown = _shown(document)
         message = f"Comparator '{comparator}' is not supported with value '{value}' for criteria {shown}."
         raise bad_request("COMPARATOR_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE", message, comparator=comparator)
@@ -158,8 +160,16 @@ def _operand(scope: Scope, column: Column, comparator: str, document: dict[str, 
     return [_key(column, item, document) for item in value]
 
 
+def _shape_fits(comparator: str, value: Any) -> bool:
+    if comparator not in _LISTS:
+        return not isinstance(value, list)
+    if not isinstance(value, list) or not value:
+        return False
+    return "between" not in comparator or (len(value) == 2 and _EMPTY not in value)
+
+
 def _key(column: Column, value: Any, document: dict[str, Any]) -> Any:
-    if value == _EMPTY:
+    if value == _EMPTY and column.field.data_type != "boolean":
         return None
     if not isinstance(value, str | int | float):
         raise bad_request(
@@ -179,9 +189,9 @@ def _key(column: Column, value: Any, document: dict[str, Any]) -> Any:
 def _convert(data_type: str, value: str | float) -> Any:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if data_type in {"integer", "bigint"} | _LOOKUP_TYPES:
-        return int(text) if len(text.lstrip("-")) <= 19 else _refuse(text)
+        return int(text) if _INTEGER(text) else _refuse(text)
     if data_type in _NUMBER_TYPES:
-        return float(text)
+        return float(text) if _DECIMAL(text) else _refuse(text)
     if data_type == "boolean":
         return {"true": True, "false": False}[text] if text in ("true", "false") else _refuse(text)
     if data_type == "date":

@@ -13,7 +13,8 @@ def _default_records() -> dict[str, int]:
     return {
         "Contacts": 1000, "Accounts": 600, "Deals": 400, "Leads": 300, "Tasks": 200, "Events": 150,
         "Calls": 100, "Notes": 250, "Products": 80, "Campaigns": 40, "Cases": 60, "Vendors": 30,
-        "Projects": 50,
+        "Projects": 50, "Invoices": 70, "Price_Books": 10, "Purchase_Orders": 45, "Quotes": 55,
+        "Sales_Orders": 65, "Solutions": 20, "Inspections": 35,
     }  # fmt: skip
 
 
@@ -58,11 +59,14 @@ class SimulatorConfig:
     notes_admin_only: bool = False  # True: the user is no administrator
     records_page_cap: int = 2000  # v3+; beyond it a page token is needed
     records_token_cap: int = 100_000
+    # [U] how a page token finds its page when records have changed: behind the last record, or by counting
+    records_paging: Literal["cursor", "offset"] = "cursor"
     restricted_modules: set[str] = field(default_factory=set)  # 403 NO_PERMISSION
 
     # Bulk Read: what is accepted
     versions: tuple[str, ...] = VERSIONS
-    bulk_notes: bool = False  # [U]
+    bulk_notes: bool = False  # [U] True: a job for Notes is taken and ends with no records
+    bulk_unsupported: set[str] = field(default_factory=set)  # modules refused with MODULE_NOT_SUPPORTED
     bulk_page_max: int = 500  # [U] 50 in the 2025 OpenAPI
     bulk_join_limit: int = 10  # [U]
     bulk_criteria_limit: int = 25
@@ -71,6 +75,8 @@ class SimulatorConfig:
     bulk_strict_keys: bool = True
     bulk_legacy_criteria_api_name: bool = False
     bulk_page_token_with_callback: bool = True  # [U]
+    bulk_query_file_type_since: str = "v3"  # [U] in the samples of v3, in Zoho's SDK from v6
+    bulk_error_envelope: Literal["flat", "data"] = "flat"  # data: {"data": [error]}, as in the 2025 OpenAPI
     callback_requires_https: bool = False
     page_token_seconds: float = 86_400
 

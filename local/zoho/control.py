@@ -1,11 +1,17 @@
-"""The simulator's own endpoints under /__sim__/: journal, faults, settings, jobs. No authentication."""
+"""The simulator's own endpoints under /__sim__/, without authentication.
+
+GET requests, faults, config, jobs, data/{Module}/digest, health; POST faults, data/{Module} (changes.py);
+PATCH config, jobs/{id}; DELETE requests, faults, tokens (access tokens are invalid), page_tokens (all are
+past their day), results (those of the jobs ended so far are gone).
+"""
 
 import hashlib
 import json
+from bisect import bisect_left
 from dataclasses import asdict, replace
 
 from local.zoho.bulk_read import job_overview
-from local.zoho.data import blocks, load_module
+from local.zoho.data import blocks
 from local.zoho.faults import job_faults
 from local.zoho.modules import MODULES
 from local.zoho.simulation import Simulation
@@ -35,13 +41,21 @@ def _answer(sim: Simulation, request: Request) -> Response:
             document = _change_job(sim, job_id, _document(request))
         case "GET", ["data", module, "digest"]:
             document = _digest(sim, module, request)
-        case "DELETE", ["tokens"]:
-            document = {"invalidated": sim.tokens.expire_all()}
+        case "POST", ["data", module]:
+            document = sim.changes.apply(module, _document(request))
+        case "DELETE", ["tokens" | "page_tokens" | "results" as kind]:
+            document = _expire(sim, kind)
         case "GET", ["health"]:
             document = {"status": "ok", "url": sim.url}
         case _:
             raise ValueError(f"no control endpoint {request.method} {request.path}")
     return json_response(200, document)
+
+
+def _expire(sim: Simulation, kind: str) -> Json:
+    if kind == "tokens":
+        return {"invalidated": sim.tokens.expire_all()}
+    return {"expired": sim.page_tokens.expire_all() if kind == "page_tokens" else sim.jobs.expire_results()}
 
 
 def _requests(sim: Simulation, request: Request) -> Json:
@@ -70,11 +84,13 @@ def _digest(sim: Simulation, name: str, request: Request) -> Json:
     """The ids of records from..to (a half-open range) as one SHA-256 over their lines, ascending."""
     if name not in MODULES:
         raise ValueError(f"no module {name}")
+    module = sim.changes.module(name)
     start = int(request.query.get("from", 0))
-    rows = range(start, int(request.query.get("to", sim.config.records.get(name, 0))))
+    rows = module.living(int(request.query.get("to", sim.config.records.get(name, 0))))
+    rows = rows[bisect_left(rows, start) :]
     digest = hashlib.sha256()
     for block in blocks(rows):
-        ids = load_module(sim.config.seed, name).columns["id"].texts(block)
+        ids = module.columns["id"].texts(block)
         digest.update("".join(f"{i}\n" for i in ids).encode())
     return {"module": name, "count": len(rows), "ids_sha256": digest.hexdigest()}
 

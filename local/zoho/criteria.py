@@ -31,13 +31,20 @@ class Group:
 type Criteria = Criterion | Group
 
 
-def select(criteria: Criteria, total: int) -> Sequence[int]:
-    """The numbers of the records among the first `total` that match, ascending."""
+def select(criteria: Criteria, rows: Sequence[int]) -> Sequence[int]:
+    """Those of the record numbers that match, in their order."""
     flags = _compile(criteria)
     matched = array("q")
-    for block in blocks(range(total)):
+    for block in blocks(rows):
         matched.extend(i for i, hit in zip(block, flags(block), strict=True) if hit)
     return matched
+
+
+def fields_of(criteria: Criteria) -> list[str]:
+    """The API names compared, dots and all."""
+    if isinstance(criteria, Criterion):
+        return [criteria.column.field.api_name]
+    return [name for member in criteria.members for name in fields_of(member)]
 
 
 def _compile(criteria: Criteria) -> Flags:

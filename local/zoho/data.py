@@ -1,9 +1,10 @@
 """Seeded records: record i of a module follows from (seed, module, i) alone, so nothing is stored."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, overload
 
 from local.zoho.builder import ID_BASE, Builder, Target
 from local.zoho.columns import BLOCK, Column, LookupColumn
@@ -22,6 +23,8 @@ class Module:
     delimiter: str
     id_base: int
     columns: dict[str, Column]
+    deleted: tuple[int, ...] = ()  # ascending
+    revision: int = 0  # grows with every change to its records
 
     @property
     def id(self) -> str:
@@ -57,9 +60,38 @@ class Module:
                 record[name] = column.value(index)
         return record
 
+    def living(self, total: int) -> Sequence[int]:
+        """The numbers of those of the first `total` records that are not deleted, ascending."""
+        return Living(total, self.deleted) if self.deleted else range(total)
+
     def exportable(self) -> list[Column]:
         """The columns Bulk Read writes when no fields are named, id first."""
         return [c for c in self.columns.values() if c.field.exportable and not c.field.system]
+
+
+class Living(Sequence[int]):
+    """The numbers below `total` without the deleted ones; nothing is listed until it is asked for."""
+
+    def __init__(self, total: int, deleted: Sequence[int]) -> None:
+        gone = deleted[: bisect_left(deleted, total)]
+        self._length = total - len(gone)
+        self._living_before = [number - n for n, number in enumerate(gone)]
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[int]: ...
+    def __getitem__(self, at: int | slice) -> int | list[int]:
+        positions = range(self._length)[at]
+        if isinstance(positions, int):
+            return self._number(positions)
+        return [self._number(position) for position in positions]
+
+    def _number(self, position: int) -> int:
+        return position + bisect_right(self._living_before, position)
 
 
 def module_id(name: str) -> str:

@@ -14,6 +14,7 @@ class ZohoError(Exception):
         self.code = code
         self.message = message
         self.details = details or {}
+        self.in_data = False  # answered as {"data": [error]}
 
     def body(self) -> Json:
         """The flat error object."""
@@ -21,7 +22,7 @@ class ZohoError(Exception):
 
     def response(self) -> Response:
         """The HTTP answer."""
-        return json_response(self.status, self.body())
+        return json_response(self.status, {"data": [self.body()]} if self.in_data else self.body())
 
 
 def bad_request(code: str, message: str, **details: Any) -> ZohoError:

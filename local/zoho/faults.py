@@ -3,8 +3,10 @@
 A rule is JSON: {"method": "POST", "path": "<regex>", "nth": 2 or [1, 3], "times": 1, <actions>}.
 Actions: status, body, headers (answer this, the request is not processed unless "process" is true); delay
 (seconds before the answer); cut_after (body bytes, then the connection closes); drop ("before" or "after"
-the request is processed); job (JobFaults of the job this request creates). With "target": "callback" the
-path is searched in the callback URL, and the actions are delay, drop (true) and duplicate (extra copies).
+the request is processed); job (JobFaults of the job this request creates); error (one of Zoho's codes in
+error_codes.py: its status and body, with the parts of `details`); change ({"Contacts": {"modify": 3}}: what
+changes.py does to records once this request has its answer). With "target": "callback" the path is searched
+in the callback URL, and the actions are delay, drop (true) and duplicate (extra copies).
 """
 
 import re
@@ -13,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from local.zoho.changes import check_change
+from local.zoho.error_codes import documented_error
 from local.zoho.jobs import JobFaults
 
 
@@ -34,6 +38,9 @@ class Fault:
     drop: Literal["", "before", "after"] = ""
     duplicate: int = 0
     job: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    change: dict[str, Any] = field(default_factory=dict)
     seen: int = 0
     used: int = 0
 
@@ -101,7 +108,18 @@ def parse_fault(document: Mapping[str, Any]) -> Fault:
     except re.error as error:
         raise ValueError(f"path is no regular expression: {error}") from None
     job_faults(values.get("job", {}))
-    return Fault(**values)
+    for module, change in values.get("change", {}).items():
+        check_change(module, change)
+    return Fault(**values, **_scripted_error(values))
+
+
+def _scripted_error(values: Mapping[str, Any]) -> dict[str, Any]:
+    if not values.get("error"):
+        return {}
+    if values.keys() & {"status", "body"}:
+        raise ValueError("a fault has either error or status and body")
+    error = documented_error(values["error"], values.get("details"))
+    return {"status": error.status, "body": error.body()}
 
 
 def job_faults(document: Mapping[str, Any]) -> JobFaults:

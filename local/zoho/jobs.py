@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local.zoho.builder import ID_BASE
@@ -118,6 +118,14 @@ class Jobs:
         with self._lock:
             return list(self._jobs.values())
 
+    def expire_results(self) -> int:
+        """Let the results of the jobs that have ended be gone. Answers how many these are."""
+        now = self._config.clock()
+        ended = [job for job in self.all() if now >= job.ended_at]
+        for job in ended:
+            job.faults = replace(job.faults, expired=True)
+        return len(ended)
+
     def rows(self, job: Job) -> tuple[Sequence[int], bool]:
         """The record numbers of a job and whether more come after it."""
         matching = self._matching(job)
@@ -126,14 +134,14 @@ class Jobs:
         return matching[start:end], len(matching) > end
 
     def _matching(self, job: Job) -> Sequence[int]:
-        criteria = job.query.criteria
+        criteria, living = job.query.criteria, job.query.module.living(job.total)
         if criteria is None:
-            return range(job.total)
+            return living
         # Pages of one export share the parsed criteria, so identity finds what was selected before.
         key = (id(criteria), job.total)
         with self._selecting:
             if key not in self._selections:
-                self._selections[key] = (criteria, select(criteria, job.total))
+                self._selections[key] = (criteria, select(criteria, living))
                 if len(self._selections) > 8:
                     self._selections.popitem(last=False)
             return self._selections[key][1]

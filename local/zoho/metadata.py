@@ -4,7 +4,7 @@ from local.zoho.builder import ID_BASE
 from local.zoho.columns import Column
 from local.zoho.data import Module, field_id, load_module, module_id
 from local.zoho.errors import invalid_module, pattern_not_matched
-from local.zoho.modules import MODULES
+from local.zoho.modules import CUSTOM_MODULES, MODULES
 from local.zoho.oauth import Grant, require_scope
 from local.zoho.pools import USERS
 from local.zoho.simulation import Simulation
@@ -65,11 +65,11 @@ def organisation(grant: Grant) -> Response:
 
 
 def _module(name: str) -> Json:
-    custom = name == "Projects"
+    custom = name in CUSTOM_MODULES
     return {
         "id": module_id(name),
         "api_name": name,
-        "module_name": "CustomModule1" if custom else name,
+        "module_name": f"CustomModule{CUSTOM_MODULES.index(name) + 1}" if custom else name,
         "singular_label": name.removesuffix("s"),
         "plural_label": name,
         "api_supported": True,

@@ -1,14 +1,13 @@
 """The modules of the simulated organisation and their columns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from local.zoho import pools
-from local.zoho.builder import Builder, Target
-from local.zoho.choices import company, day, moment, money, one_of, phone, some_of, tags, text
+from local.zoho.builder import Builder
+from local.zoho.choices import company, day, moment, money, one_of, phone, some_of, text
 from local.zoho.columns import PoolColumn
-
-type Resolve = Callable[[str], Target]
-type Declare = Callable[[Builder, Resolve], None]
+from local.zoho.module_parts import Declare, Resolve, address, begin, finish, named
+from local.zoho.modules_sales import SALES_MODULES, inspections
 
 
 def _full_name(b: Builder, first: PoolColumn, last: PoolColumn) -> None:
@@ -24,27 +23,8 @@ def _email(b: Builder, local: str) -> None:
     b.computed("Email", "email", lambda idx: [f"{local}.{i}@{domains[i % n]}" for i in idx])
 
 
-def _address(b: Builder, prefix: str) -> None:
-    b.pool(f"{prefix}_Street", "text", one_of(pools.STREETS), blank=0.2)
-    for position, part in enumerate(("City", "State", "Zip" if prefix != "Billing" else "Code", "Country")):
-        choices = [city[position] or None for city in pools.CITIES]
-        b.pool(f"{prefix}_{part}", "text", one_of(choices), blank=0.1)
-
-
-def _start(b: Builder, resolve: Resolve) -> None:
-    b.id()
-    b.lookup("Owner", resolve("Users"), data_type="ownerlookup")
-
-
-def _end(b: Builder, resolve: Resolve) -> None:
-    b.lookup("Created_By", resolve("Users"), data_type="ownerlookup", read_only=True)
-    b.lookup("Modified_By", resolve("Users"), data_type="ownerlookup", read_only=True)
-    b.times()
-    b.pool("Tag", "text", tags, blank=0.7, json_type="jsonarray")
-
-
 def _contacts(b: Builder, resolve: Resolve) -> None:
-    _start(b, resolve)
+    begin(b, resolve)
     first = b.pool("First_Name", "text", one_of(pools.FIRST_NAMES), blank=0.1)
     last = b.pool("Last_Name", "text", one_of(pools.LAST_NAMES), mandatory=True)
     _full_name(b, first, last)
@@ -59,9 +39,9 @@ def _contacts(b: Builder, resolve: Resolve) -> None:
     b.pool("Interests", "multiselectpicklist", some_of(pools.INTERESTS), blank=0.6, custom=True)
     b.pool("Lifetime_Value", "currency", money, blank=0.5, custom=True)
     b.pool("Visits", "integer", lambda rng: rng.randrange(400), blank=0.2, custom=True)
-    _address(b, "Mailing")
+    address(b, "Mailing")
     b.pool("Description", "textarea", text, blank=0.4, length=32_000)
-    _end(b, resolve)
+    finish(b, resolve)
     for name, kind in (
         ("Mailing_Address", "address"),
         ("Contract", "fileupload"),
@@ -71,7 +51,7 @@ def _contacts(b: Builder, resolve: Resolve) -> None:
 
 
 def _accounts(b: Builder, resolve: Resolve) -> None:
-    _start(b, resolve)
+    begin(b, resolve)
     b.pool("Account_Name", "text", company, mandatory=True)
     b.lookup("Parent_Account", resolve("Accounts"), blank=0.8)
     b.computed("Account_Number", "text", lambda idx: [f"AC-{i + 1:07d}" for i in idx])
@@ -81,14 +61,19 @@ def _accounts(b: Builder, resolve: Resolve) -> None:
     b.pool("Website", "website", lambda rng: f"https://{rng.choice(pools.DOMAINS)}/?a=1,2", blank=0.3)
     b.pool("Annual_Revenue", "currency", money, blank=0.4)
     b.pool("Employees", "integer", lambda rng: rng.randrange(1, 50_000), blank=0.4)
-    _address(b, "Billing")
+    address(b, "Billing")
     b.pool("Description", "textarea", text, blank=0.5, length=32_000)
-    _end(b, resolve)
-    b.unexportable("Billing_Address", "address")
+    finish(b, resolve)
+    for name, kind in (
+        ("Billing_Address", "address"),
+        ("Coordinates", "address"),
+        ("nearby_distance__s", "double"),
+    ):
+        b.unexportable(name, kind)
 
 
 def _deals(b: Builder, resolve: Resolve) -> None:
-    _start(b, resolve)
+    begin(b, resolve)
     b.pool(
         "Deal_Name",
         "text",
@@ -103,11 +88,11 @@ def _deals(b: Builder, resolve: Resolve) -> None:
     b.pool("Currency", "picklist", one_of(pools.CURRENCIES))
     b.pool("Next_Step", "text", one_of(pools.PHRASES), blank=0.5)
     b.pool("Description", "textarea", text, blank=0.5, length=32_000)
-    _end(b, resolve)
+    finish(b, resolve)
 
 
 def _leads(b: Builder, resolve: Resolve) -> None:
-    _start(b, resolve)
+    begin(b, resolve)
     first = b.pool("First_Name", "text", one_of(pools.FIRST_NAMES), blank=0.2)
     last = b.pool("Last_Name", "text", one_of(pools.LAST_NAMES), mandatory=True)
     _full_name(b, first, last)
@@ -119,11 +104,11 @@ def _leads(b: Builder, resolve: Resolve) -> None:
     b.pool("Annual_Revenue", "currency", money, blank=0.6)
     b.pool("$converted", "boolean", one_of((False,)), system=True)
     b.pool("Description", "textarea", text, blank=0.6, length=32_000)
-    _end(b, resolve)
+    finish(b, resolve)
 
 
 def _tasks(b: Builder, resolve: Resolve) -> None:
-    _start(b, resolve)
+    begin(b, resolve)
     b.pool("Subject", "text", one_of(pools.PHRASES), mandatory=True)
     b.pool("Status", "picklist", one_of(pools.TASK_STATUSES))
     b.pool("Priority", "picklist", one_of(pools.PRIORITIES))
@@ -132,11 +117,11 @@ def _tasks(b: Builder, resolve: Resolve) -> None:
     b.lookup("What_Id", resolve("Accounts"), blank=0.5)
     b.pool("Send_Notification_Email", "boolean", one_of((True, False)))
     b.pool("Description", "textarea", text, blank=0.6, length=32_000)
-    _end(b, resolve)
+    finish(b, resolve)
 
 
 def _events(b: Builder, resolve: Resolve) -> None:
-    _start(b, resolve)
+    begin(b, resolve)
     b.pool("Event_Title", "text", one_of(pools.PHRASES), mandatory=True)
     b.pool("Venue", "text", one_of(pools.STREETS), blank=0.3)
     b.pool("All_day", "boolean", one_of((True, False, False)))
@@ -144,29 +129,16 @@ def _events(b: Builder, resolve: Resolve) -> None:
     b.pool("End_DateTime", "datetime", moment, mandatory=True)
     b.lookup("Who_Id", resolve("Contacts"), blank=0.5)
     b.pool("Description", "textarea", text, blank=0.6, length=32_000)
-    _end(b, resolve)
+    finish(b, resolve)
     b.unexportable("Participants", "text")
 
 
 def _notes(b: Builder, resolve: Resolve) -> None:
-    _start(b, resolve)
+    begin(b, resolve)
     b.pool("Note_Title", "text", one_of(pools.PHRASES), blank=0.3)
     b.pool("Note_Content", "textarea", text, mandatory=True, length=32_000)
     b.lookup("Parent_Id", resolve("Contacts"), mandatory=True)
-    _end(b, resolve)
-
-
-def _named(title: str, *, amount: str = "") -> Declare:
-    def declare(b: Builder, resolve: Resolve) -> None:
-        _start(b, resolve)
-        b.pool(title, "text", company, mandatory=True)
-        if amount:
-            b.pool(amount, "currency", money, blank=0.3)
-        b.pool("Active", "boolean", one_of((True, True, False)))
-        b.pool("Description", "textarea", text, blank=0.6, length=32_000)
-        _end(b, resolve)
-
-    return declare
+    finish(b, resolve)
 
 
 def _users(b: Builder, _resolve: Resolve) -> None:
@@ -186,20 +158,26 @@ MODULES: dict[str, Declare] = {
     "Deals": _deals,
     "Tasks": _tasks,
     "Events": _events,
-    "Calls": _named("Subject"),
+    "Calls": named("Subject", refused="CTI_Entry", kind="boolean"),
     "Notes": _notes,
-    "Products": _named("Product_Name", amount="Unit_Price"),
-    "Campaigns": _named("Campaign_Name", amount="Budgeted_Cost"),
-    "Cases": _named("Subject"),
-    "Vendors": _named("Vendor_Name"),
-    "Projects": _named("Name", amount="Budget"),
+    "Products": named("Product_Name", amount="Unit_Price"),
+    "Campaigns": named("Campaign_Name", amount="Budgeted_Cost"),
+    "Cases": named("Subject", refused="Comments", kind="subform"),
+    "Vendors": named("Vendor_Name"),
+    "Projects": named("Name", amount="Budget"),
+    **SALES_MODULES,
+    "Inspections": inspections,
 }
+CUSTOM_MODULES = ("Projects", "Inspections")
 DISPLAY_FIELDS = {
     "Users": "full_name",
     "Contacts": "Full_Name",
     "Leads": "Full_Name",
     "Accounts": "Account_Name",
     "Deals": "Deal_Name",
+    "Products": "Product_Name",
+    "Vendors": "Vendor_Name",
+    "Quotes": "Subject",
 }
 # Which of Zoho's modules Bulk Read names and refuses.
 NOT_IN_BULK_READ = frozenset({"Notes", "Attachments", "Emails"})

@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from local.zoho.config import SimulatorConfig
@@ -37,6 +37,13 @@ class PageTokens:
         """What the token stands for."""
         with self._lock:
             return self._tokens.get(text)
+
+    def expire_all(self) -> int:
+        """Let every token issued so far be past its day."""
+        with self._lock:
+            now = self._config.clock()
+            self._tokens = {text: replace(token, expires_at=now) for text, token in self._tokens.items()}
+            return len(self._tokens)
 
     def expired(self, token: PageToken) -> bool:
         """Whether its day is over."""

@@ -11,6 +11,7 @@ from local.zoho.errors import ZohoError, bad_request, pattern_not_matched
 
 _PER_PAGE_MAX = 200
 _FIELDS_MAX = 50
+_IDS_MAX = 100
 _SORTABLE = ("id", "Created_Time", "Modified_Time")
 
 
@@ -53,12 +54,11 @@ def parse_record_query(
     order = query.get("sort_order", "desc")
     if order not in ("asc", "desc"):
         raise pattern_not_matched("sort_order")
-    ids = tuple(query["ids"].split(",")) if query.get("ids") else None
     return RecordQuery(
         _fields(query.get("fields"), required=newer),
         _sort_by(module, query, newer=newer),
         "asc" if order == "asc" else "desc",
-        page, per_page, token, query.get("cvid"), ids,
+        page, per_page, token, query.get("cvid"), _ids(query.get("ids")),
     )  # fmt: skip
 
 
@@ -70,6 +70,17 @@ def _fields(text: str | None, *, required: bool) -> tuple[str, ...] | None:
     if required and len(names) > _FIELDS_MAX:
         raise _limit("fields", _FIELDS_MAX)
     return names or None
+
+
+def _ids(text: str | None) -> tuple[str, ...] | None:
+    if not text:
+        return None
+    ids = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(part.isascii() and part.isdigit() for part in ids):
+        raise pattern_not_matched("ids")
+    if len(ids) > _IDS_MAX:
+        raise _limit("ids", _IDS_MAX)
+    return ids
 
 
 def _sort_by(module: Module, query: Mapping[str, str], *, newer: bool) -> str:

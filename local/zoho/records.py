@@ -1,16 +1,14 @@
 """The records API: lists, single records and deleted records of a module."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from local.zoho.builder import ID_BASE, OFFSET, iso_time
-from local.zoho.bulk_criteria import Scope, parse_criteria
-from local.zoho.bulk_query import all_records_view, at_least
-from local.zoho.criteria import select
-from local.zoho.data import Module, load_module
+from local.zoho.builder import OFFSET, iso_time
+from local.zoho.bulk_query import at_least
+from local.zoho.data import Module
 from local.zoho.errors import ZohoError, bad_request, invalid_module, pattern_not_matched
+from local.zoho.job_document import created_by
+from local.zoho.listing import Place
 from local.zoho.modules import MODULES
 from local.zoho.oauth import Grant, require_scope
 from local.zoho.page_tokens import PageToken
@@ -19,36 +17,28 @@ from local.zoho.simulation import Simulation
 from local.zoho.wire import Json, Request, Response, json_response
 
 
-@dataclass(frozen=True)
-class _Listing:
-    """Where in which list a page is; `total` is the size of the module when the listing began."""
-
-    module: Module
-    query: RecordQuery
-    offset: int
-    total: int
-
-
 def list_records(sim: Simulation, grant: Grant, version: str, name: str, request: Request) -> Response:
     """GET /crm/{v}/{Module}. An empty page is 204, nothing modified since is 304."""
+    # In this order, so that what is created in between is not looked for in an older module.
+    total = sim.config.records.get(name, 0)
     module = _module(sim, grant, name)
     query = parse_record_query(sim.config, version, module, request.query)
-    offset, total, page = _position(sim, grant, module, query)
-    query = replace(query, page=page)
-    matching = _matching(sim, module, query, total)
-    since = request.header("if-modified-since")
-    if since:
-        moment = _moment(since)
-        matching = [i for i in matching if module.columns["Modified_Time"].keys((i,))[0] > moment]
-        if not matching:
-            return Response(304)
-    rows = _sorted(module, matching, query)[offset : offset + query.per_page]
+    place = _place(sim, grant, module, query)
+    header = request.header("if-modified-since")
+    since = _moment(header) if header else None
+    order = sim.listings.order(module, total, query, since)
+    if since is not None and not len(order):
+        return Response(304)
+    start = order.start(place)
+    rows = order.cut(start, query.per_page)
     if not rows:
         return Response(204)
-    more = offset + len(rows) < len(matching)
-    info: Json = {"per_page": query.per_page, "count": len(rows), "page": page, "more_records": more}
+    more = start + len(rows) < len(order)
+    info: Json = {"per_page": query.per_page, "count": len(rows), "page": place.page, "more_records": more}
     if at_least(version, "v3"):
-        info |= _newer_info(sim, grant, version, _Listing(module, query, offset, total), more=more)
+        last = order.key(rows[-1]) if sim.config.records_paging == "cursor" else None
+        following = Place(place.page + 1, place.offset + query.per_page, last, place) if more else None
+        info |= _newer_info(sim, grant, version, (module, query), (_previous(place, query), following))
     extra = {} if query.fields or at_least(version, "v3") else {"$editable": True, "$approved": True}
     return json_response(
         200, {"data": [{**module.record(i, query.fields), **extra} for i in rows], "info": info}
@@ -59,7 +49,8 @@ def one_record(sim: Simulation, grant: Grant, version: str, name: str, record_id
     """GET /crm/{v}/{Module}/{id}."""
     module = _module(sim, grant, name)
     index = module.index_of(record_id)
-    if index is not None and index < sim.config.records.get(name, 0):
+    gone = sim.changes.of(name).deleted
+    if index is not None and index < sim.config.records.get(name, 0) and index not in gone:
         return json_response(200, {"data": [module.record(index)]})
     if not at_least(version, "v3"):
         return Response(204)
@@ -74,7 +65,8 @@ def deleted_records(sim: Simulation, grant: Grant, name: str, request: Request) 
         raise pattern_not_matched("type")
     paging = {k: v for k, v in request.query.items() if k in ("page", "per_page")}
     query = parse_record_query(sim.config, "v2", module, paging)
-    rows = [_deleted(sim, module, i) for i in range(sim.config.deleted.get(name, 0))]
+    rows = [_deleted_now(module, *entry) for entry in list(sim.changes.of(name).deleted.items())[::-1]]
+    rows += [_deleted(sim, module, i) for i in range(sim.config.deleted.get(name, 0))]
     rows = [row for row in rows if wanted in ("all", row["type"])]
     since = request.header("if-modified-since")
     if since:
@@ -102,62 +94,47 @@ def _module(sim: Simulation, grant: Grant, name: str) -> Module:
         )
     if name == "Notes" and sim.config.notes_admin_only:
         raise ZohoError(403, "NOT_SUPPORTED", "This API is supported only for admin users.")
-    return load_module(sim.config.seed, name, sim.config.multiselect_delimiter)
+    return sim.changes.module(name)
 
 
-def _position(sim: Simulation, grant: Grant, module: Module, query: RecordQuery) -> tuple[int, int, int]:
-    """Offset, size of the module when the listing began, page number."""
+def _place(sim: Simulation, grant: Grant, module: Module, query: RecordQuery) -> Place:
     if query.page_token is None:
-        return (query.page - 1) * query.per_page, sim.config.records.get(module.name, 0), query.page
+        return Place(query.page, (query.page - 1) * query.per_page)
     token: PageToken | None = sim.page_tokens.find(query.page_token)
     if token is None or not isinstance(token.payload, tuple):
         raise pattern_not_matched("page_token")
-    bound, offset, total, page = token.payload
+    bound, place = token.payload
     if token.user != grant.refresh_token or bound != (module.name, *query.bound()):
         message = "The parameters do not match those the page token was issued for"
         raise bad_request("TOKEN_BOUND_DATA_MISMATCH", message, param_name="page_token")
     if sim.page_tokens.expired(token):
         raise bad_request("EXPIRED_VALUE", "Page token expired", param_name="page_token")
     cap = sim.config.records_token_cap
-    if offset + query.per_page > cap:
+    if place.offset + query.per_page > cap:
         message = f"You can only get upto {cap} records using page_token param"
         raise bad_request("PAGINATION_LIMIT_EXCEEDED", message, param_name="page_token")
-    return offset, total, page
+    found: Place = place
+    return found
 
 
-def _matching(sim: Simulation, module: Module, query: RecordQuery, total: int) -> Sequence[int]:
-    if query.ids is not None:
-        found = {module.index_of(record_id) for record_id in query.ids}
-        return sorted(i for i in found if i is not None and i < total)
-    if query.cvid is None or query.cvid == all_records_view(module.name):
-        return range(total)
-    view = sim.config.custom_views.get(query.cvid)
-    if view is None or view.get("module") != module.name:
-        raise bad_request("INVALID_DATA", "the id given seems to be invalid", param_name="cvid")
-    return select(parse_criteria(Scope(sim.config, "v8", module), view["criteria"]), total)
+def _previous(place: Place, query: RecordQuery) -> Place | None:
+    if place.before or place.page == 1:
+        return place.before
+    return Place(place.page - 1, max(0, place.offset - query.per_page))
 
 
-def _sorted(module: Module, matching: Sequence[int], query: RecordQuery) -> Sequence[int]:
-    down = query.sort_order == "desc"
-    if query.sort_by in ("id", "Created_Time"):
-        return matching[::-1] if down else matching
-    keys = module.columns[query.sort_by].keys(matching)
-    pairs = sorted(
-        ((key is None, key if key is not None else 0, i) for key, i in zip(keys, matching, strict=True)),
-        reverse=down,
+def _newer_info(
+    sim: Simulation,
+    grant: Grant,
+    version: str,
+    listed: tuple[Module, RecordQuery],
+    around: tuple[Place | None, Place | None],
+) -> Json:
+    module, query = listed
+    bound = (module.name, *query.bound())
+    previous, following = (
+        sim.page_tokens.issue(grant.refresh_token, (bound, place)) if place else None for place in around
     )
-    return [i for _, _, i in pairs]
-
-
-def _newer_info(sim: Simulation, grant: Grant, version: str, listing: _Listing, *, more: bool) -> Json:
-    module, query, offset = listing.module, listing.query, listing.offset
-
-    def token(start: int, page: int) -> tuple[str, PageToken]:
-        payload = ((module.name, *query.bound()), start, listing.total, page)
-        return sim.page_tokens.issue(grant.refresh_token, payload)
-
-    following = token(offset + query.per_page, query.page + 1) if more else None
-    previous = token(offset - query.per_page, query.page - 1) if offset >= query.per_page else None
     expiry = following or previous
     info: Json = {"call": False, "email": False}
     if version != "v3":
@@ -177,8 +154,20 @@ def _moment(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=OFFSET)).timestamp()
 
 
+def _deleted_now(module: Module, index: int, moment: int) -> Json:
+    """A record that POST /__sim__/data/{Module} has deleted."""
+    return {
+        "deleted_by": created_by(),
+        "id": str(module.id_base + index),
+        "display_name": f"Deleted {index}",
+        "type": "recycle",
+        "created_by": created_by(),
+        "deleted_time": iso_time(moment),
+    }
+
+
 def _deleted(sim: Simulation, module: Module, index: int) -> Json:
-    user = {"name": "Patricia Boyle", "id": str(ID_BASE + 1_000_000_000)}
+    user = created_by()
     permanent = index % 3 == 2
     # Ids below those of living records: a deleted record is never one that can still be read.
     row: Json = {

@@ -194,11 +194,11 @@ def test_fields_and_criteria_reach_zoho(world):
         ("[1]", 400, "not an object"),
         ("[" * 100_000, 400, "not JSON"),
         ('{"querry": {}}', 422, '"querry"; allowed are file_type, query'),
-        ('{"query": {"page": 2}}', 422, "query has the key"),
+        ('{"query": {"per_page": 2}}', 422, "query has the key"),
         ('{"query": {"fields": "Id"}}', 422, 'query.fields is "Id"; it must be an array'),
         ('{"query": {"fields": [1]}}', 422, "query.fields[0] is 1"),
-        ('{"file_type": "pdf"}', 422, 'file_type is "pdf"; allowed is csv'),
-        ('{"query": {"cvid": 5}}', 422, "query.cvid is 5"),
+        ('{"file_type": "pdf"}', 422, 'file_type is "pdf"; allowed are csv, ics'),
+        ('{"query": {"cvid": "x"}}', 422, 'query.cvid is "x"'),
         ('{"query": {"fields": ["' + "x" * 300 + '"]}}', 422, "query.fields[0]"),
         (json.dumps({"query": {"fields": ["x"] * 201}}), 422, "query.fields has 201 names; allowed are 200"),
         ('{"query": {"criteria": {"group": 5}}}', 422, "query.criteria.group_operator is null"),
@@ -461,7 +461,7 @@ def test_a_callback_url_that_zoho_refuses_is_not_repeated_with_its_signature(wor
     body["message"] = f"Invalid URL '{url}' for callback."
     world.zoho.fault(method="POST", path="/read$", status=400, body=body)
     status, answer = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/contacts")
-    assert (status, answer["zoho_code"]) == (422, "INVALID_CALLBACK_URL")
+    assert (status, answer["zoho_code"]) == (502, "INVALID_CALLBACK_URL")
     assert "abab" not in json.dumps(answer)
     assert "/1/***" in answer["message"]
 

@@ -36,7 +36,7 @@ def export(store):
     )
     store.create(export, Part(export.export_id, 1, T0))
     yield export
-    store.fail(export.export_id, None, FAILURE, T9)
+    store.fail(export, None, FAILURE, T9)
 
 
 def part_of(store, export, number=1):
@@ -58,22 +58,22 @@ def test_what_was_written_is_read_back(store, export):
 
 
 def test_a_sealed_export_cannot_fail_any_more_and_a_failed_one_not_be_sealed(store, export):
-    assert store.seal(export.export_id, T1, 5)
-    assert store.seal(export.export_id, T2, 5)
-    assert not store.fail(export.export_id, 1, FAILURE, T2)
+    assert store.seal(export, T1, 5)
+    assert store.seal(export, T2, 5)
+    assert not store.fail(export, 1, FAILURE, T2)
     sealed = store.get(export.export_id)
     assert (sealed.state, sealed.completed_at, sealed.records) == (ExportState.RUNNING, T1, 5)
     assert store.complete(export.export_id)
     assert not store.complete(export.export_id)
-    assert not store.fail(export.export_id, 1, FAILURE, T2)
+    assert not store.fail(export, 1, FAILURE, T2)
     assert store.get(export.export_id).state is ExportState.COMPLETED
     assert export.export_id not in set(store.open_export_ids())
 
 
 def test_a_failed_export_stays_failed(store, export):
-    assert store.fail(export.export_id, 1, FAILURE, T1)
-    assert not store.fail(export.export_id, 1, {**FAILURE, "code": "Y"}, T2)
-    assert not store.seal(export.export_id, T2, 5)
+    assert store.fail(export, 1, FAILURE, T1)
+    assert not store.fail(export, 1, {**FAILURE, "code": "Y"}, T2)
+    assert not store.seal(export, T2, 5)
     assert not store.complete(export.export_id)
     failed = store.get(export.export_id)
     assert (failed.state, failed.failure["code"]) == (ExportState.FAILED, "X")
@@ -130,7 +130,7 @@ def test_ready_makes_the_next_part_once(store, export):
     assert not store.mark_ready(part, replace(job, job_id="2"), T2)
     assert store.mark_ready(part, job, T2)
     assert not store.mark_ready(part, job, T2)
-    first, second = store.get_parts(export.export_id)
+    first, second = store.get_parts(export)
     assert (first.state, first.expected_records, first.more_records) == (PartState.READY, 200, True)
     assert (second.state, second.part, second.page_token) == (PartState.PENDING, 2, "t")
 
@@ -171,3 +171,50 @@ def test_a_hint_is_kept_only_while_no_job_is_known_and_never_of_a_failed_one(sto
 def test_a_note_for_a_part_that_does_not_exist_makes_none(store, export):
     store.note_job(export.export_id, 9, "1")
     assert store.get_part(export.export_id, 9) is None
+
+
+def test_who_read_an_earlier_generation_neither_fails_nor_seals_nor_amends(store, export):
+    assert store.restart(export, Part(export.export_id, 2, T1))
+    assert not store.restart(export, Part(export.export_id, 3, T1))
+    assert not store.fail(export, 1, FAILURE, T1)
+    assert not store.seal(export, T1, 5)
+    assert store.amend(export, fields=["A"]) is None
+    anew = store.get(export.export_id)
+    assert (anew.generation, anew.first_part, anew.state) == (2, 2, ExportState.RUNNING)
+    assert [part.part for part in store.get_parts(anew)] == [2]
+    assert store.fail(anew, 2, FAILURE, T2)
+    assert not store.restart(anew, Part(export.export_id, 3, T2))
+
+
+def test_an_export_does_not_begin_anew_once_sealed_or_over_a_part_that_came_meanwhile(store, export):
+    submitted(store, export)
+    store.mark_ready(part_of(store, export), Job("1", "COMPLETED", count=1, more_records=True), T2)
+    assert not store.restart(export, Part(export.export_id, 2, T2))
+    assert store.get(export.export_id).generation == 1
+    assert store.seal(export, T2, 1)
+    assert not store.restart(export, Part(export.export_id, 3, T2))
+    assert store.get_part(export.export_id, 3) is None
+
+
+def test_what_is_asked_of_zoho_is_amended_and_read_back(store, export):
+    dropped = [{"field": "B", "reason": "x"}]
+    amended = store.amend(export, fields=["A"], fields_dropped=dropped, source="records", api_version="v3")
+    assert amended == store.get(export.export_id)
+    assert (amended.fields, amended.fields_dropped, amended.source) == (["A"], dropped, "records")
+
+
+def test_only_who_holds_the_lease_stores_a_part_that_was_read(store, export):
+    part = part_of(store, export)
+    facts = {**STORED, "expected_records": 1, "stored_at": T2}
+    assert store.claim(part, "a", T0, T1)
+    assert not store.mark_read(part, "b", facts, None)
+    assert store.mark_read(part, "a", facts, {"page_token": "t", "read": 1})
+    assert not store.mark_read(part, "a", facts, {"page_token": "t", "read": 1})
+    first, second = store.get_parts(export)
+    assert (first.state, first.records, first.more_records, first.lease_owner) == (
+        PartState.STORED,
+        1,
+        True,
+        None,
+    )
+    assert (second.state, second.cursor) == (PartState.PENDING, {"page_token": "t", "read": 1})

@@ -85,3 +85,14 @@ FLAVOURS: dict[str, Callable[[bytes], bytes]] = {
 def cut(data: bytes, size: int) -> list[bytes]:
     """Data in chunks of a size."""
     return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def deflated_data(archive: bytes) -> bytes | None:
+    """The compressed bytes of a ZIP's one entry as they stand in it; None where it is stored as it is."""
+    method, name_length, extra_length = struct.unpack_from("<8xH16xHH", archive)
+    if not method:
+        return None
+    data = archive[30 + name_length + extra_length :]
+    inflater = zlib.decompressobj(wbits=-15)
+    inflater.decompress(data)
+    return data[: len(data) - len(inflater.unused_data)]

@@ -8,6 +8,7 @@ from dataclasses import fields
 import pytest
 
 from crm_export import config
+from crm_export.results.store import CONTENT_TYPES
 from local.stack.processes import REPOSITORY
 from local.stack.template import load_template
 
@@ -167,6 +168,31 @@ def test_the_results_bucket_is_private_encrypted_and_cleans_up(resources):
         "Deny",
         {"Bool": {"aws:SecureTransport": "false"}},
     )
+
+
+def test_who_deletes_results_can_reach_no_other_objects(resources):
+    bucket = {"Fn::GetAtt": ["ResultsBucket", "Arn"]}
+    deleting = {}
+    for function in SETTINGS:
+        for statement in statements(resources, function):
+            actions = set(as_list(statement["Action"]))
+            if "s3:DeleteObject" in actions:
+                deleting[function] = statement["Resource"]
+            if "s3:ListBucket" in actions:
+                assert actions == {"s3:ListBucket"}
+                assert statement["Resource"] == bucket
+                assert statement["Condition"] == {"StringLike": {"s3:prefix": "exports/*"}}
+    assert deleting == {"ResultDownloader": {"Fn::Sub": "${ResultsBucket.Arn}/exports/*"}}
+
+
+def test_every_result_format_can_be_stored(template, resources):
+    formats = template.cloudformation["Parameters"]["ResultFormat"]["AllowedValues"]
+    assert set(formats) == set(CONTENT_TYPES) - {"ics"}
+    variables = {
+        name: item["Environment"]["Variables"].get("RESULT_FORMAT")
+        for name, item in functions(resources).items()
+    }
+    assert {name for name, value in variables.items() if value} == {"BulkReadSubmitter"}
 
 
 def test_what_holds_data_survives_the_stack(resources):

@@ -72,6 +72,7 @@ class BulkReadSubmitterSettings(ZohoSettings):
     results_bucket: str
     callback_secret_id: str
     callback_base_url: str
+    result_format: str  # csv | csv.gz
     export_deadline_hours: int
     state_retention_days: int
 

@@ -17,7 +17,7 @@ class ExportError(Exception):
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     max_attempts: ClassVar[int | None] = 1
-    remedy: ClassVar[str] = ""
+    remedy: str = ""
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -64,6 +64,18 @@ class QueryRefused(ExportError):
 
     code = "QUERY_REFUSED"
     remedy = "Change the query as the message says and start a new export."
+
+
+class IdempotencyConflict(ExportError):
+    """The Idempotency-Key of a request belongs to another request."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+
+class RequestInProgress(ExportError):
+    """The same request, with the same Idempotency-Key, is being worked on."""
+
+    code = "REQUEST_IN_PROGRESS"
 
 
 class ExportNotFound(ExportError):
@@ -126,7 +138,10 @@ class StoreTimeout(StoreUnavailable):
 
 
 class ZohoError(ExportError):
-    """Zoho refused or failed. zoho_code, http_status, request_id as Zoho gave them, else None."""
+    """Zoho refused or failed. zoho_code, http_status, request_id as Zoho gave them, else None.
+
+    A remedy given is the error's own, instead of its class's.
+    """
 
     code = "ZOHO_ERROR"
     remedy = "Look the Zoho code up in Zoho's API documentation."
@@ -139,8 +154,10 @@ class ZohoError(ExportError):
         http_status: int | None = None,
         request_id: str | None = None,
         retry_after: int | None = None,
+        remedy: str = "",
     ) -> None:
         super().__init__(message, retry_after=retry_after)
+        self.remedy = remedy or self.remedy
         self.zoho_code = zoho_code
         self.http_status = http_status
         self.request_id = request_id
@@ -156,7 +173,7 @@ class ZohoPermissionDenied(ZohoError):
     """The Zoho user, or the scope of the grant, does not allow this."""
 
     code = "ZOHO_PERMISSION_DENIED"
-    remedy = "Give the Zoho user the permission, or connect again with the scope the message names."
+    remedy = "Give the Zoho user the permission, or connect again with the scopes the message names."
 
 
 class ZohoQueryRefused(ZohoError):
@@ -166,8 +183,49 @@ class ZohoQueryRefused(ZohoError):
     remedy = "Change the query as Zoho's message says and start a new export."
 
 
+class ZohoFieldRefused(ZohoQueryRefused):
+    """Zoho does not take one of `query.fields`: `field`, where its answer names it."""
+
+    field: str | None = None
+
+
+class ZohoModuleNotSupported(ZohoQueryRefused):
+    """Bulk Read does not take the module."""
+
+    code = "ZOHO_MODULE_NOT_SUPPORTED"
+    remedy = "Page through the module's records instead, where the API has it; or export another module."
+
+
+class ZohoPageRangeExceeded(ZohoQueryRefused):
+    """There are more records than Zoho's numbered pages reach."""
+
+    code = "ZOHO_PAGE_RANGE_EXCEEDED"
+    remedy = "Split the export by criteria, or deploy with BulkReadApiVersion v7 or later, and start anew."
+
+
+class ZohoPaginationLimit(ZohoQueryRefused):
+    """There are more records than Zoho's page tokens reach: 100,000 of the records API."""
+
+    code = "ZOHO_PAGINATION_LIMIT"
+    remedy = "Read fewer records (modified_since), or export the module through Bulk Read."
+
+
+class ZohoPageTokenExpired(ZohoQueryRefused):
+    """A page token is past its 24 hours."""
+
+    code = "ZOHO_PAGE_TOKEN_EXPIRED"
+    remedy = "Begin with the first page; an export has to be started anew."
+
+
+class ZohoRequestMalformed(ZohoError):
+    """Zoho cannot read a request as we write it, or as this deployment is set up: no caller's fault."""
+
+    code = "ZOHO_REQUEST_MALFORMED"
+    remedy = "Report the message: this software writes a request that Zoho does not take."
+
+
 class ZohoNotFound(ZohoError):
-    """404 or 410: the job, its result or the module does not exist, not yet, or not any more."""
+    """The job or its result does not exist, not yet, or not any more."""
 
     code = "ZOHO_NOT_FOUND"
     max_attempts = 3
@@ -246,11 +304,17 @@ class CountMismatch(ResultError):
     code = "RECORD_COUNT_MISMATCH"
 
 
+class RecordWithoutId(ResultError):
+    """A record of the records API has no id to be known by."""
+
+    code = "RECORD_WITHOUT_ID"
+
+
 # --- exports ---------------------------------------------------------------------------------
 
 
 class StorageRefused(ResultError):
-    """S3 does not take an object."""
+    """S3 does not take, give or delete an object."""
 
     code = "STORAGE_REFUSED"
     remedy = "Look at the results bucket and the function's permissions, then start a new export."

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crm_export.zoho.bulk_read import BulkRead
     from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.oauth import AccessToken
+    from crm_export.zoho.record_pages import RecordPages
 
 
 @cache
@@ -167,3 +168,10 @@ def bulk_read(settings: ZohoSettings) -> Callable[[str, str], "BulkRead"]:
     from crm_export.zoho.bulk_read import BulkRead  # noqa: PLC0415
 
     return lambda account_id, owner: BulkRead(zoho_client(settings, account_id, owner))
+
+
+def records(settings: ZohoSettings) -> Callable[[str, str], "RecordPages"]:
+    """The records API in the name of a connection."""
+    from crm_export.zoho.record_pages import RecordPages  # noqa: PLC0415
+
+    return lambda account_id, owner: RecordPages(zoho_client(settings, account_id, owner))

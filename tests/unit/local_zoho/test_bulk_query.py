@@ -2,6 +2,8 @@
 
 import pytest
 
+from local.zoho.error_codes import MESSAGES, documented_error
+
 EQUAL = {"field": {"api_name": "Last_Name"}, "comparator": "equal", "value": "Boyle"}
 CALLBACK = {"url": "https://example.com/cb", "method": "post"}
 
@@ -137,6 +139,39 @@ REFUSED = {
         contacts(criteria=leaf("id", "equal", "1" * 20)),
         "FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
     ),
+    "19 digits and a fraction": (
+        contacts(criteria=leaf("Visits", "equal", "1.5")),
+        "FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    ),
+    "no number at all": (
+        contacts(criteria=leaf("Lifetime_Value", "less_than", "nan")),
+        "FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    ),
+    "an empty boolean": (
+        contacts(criteria=leaf("Email_Opt_Out", "equal", "${EMPTY}")),
+        "FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    ),
+    "between one moment": (
+        contacts(criteria=leaf("Created_Time", "between", ["2021-02-22T15:39:26+05:30"])),
+        "COMPARATOR_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    ),
+    "between something and nothing": (
+        contacts(criteria=leaf("Date_of_Birth", "between", ["2021-02-22", "${EMPTY}"])),
+        "COMPARATOR_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    ),
+    "in an empty list": (
+        contacts(criteria=leaf("Last_Name", "in", [])),
+        "COMPARATOR_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    ),
+    "no such day": (
+        contacts(criteria=leaf("Date_of_Birth", "equal", "2021-02-30")),
+        "FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    ),
+    "no offset": (
+        contacts(criteria=leaf("Modified_Time", "equal", "2021-02-22T15:39:26")),
+        "FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    ),
+    "a view's id as a list": (contacts(cvid=["1"]), "VALUE_TYPE_NOT_SUPPORTED"),
     "value as an object": (contacts(criteria=leaf("Last_Name", "equal", {})), "VALUE_TYPE_NOT_SUPPORTED"),
     "no value": (
         contacts(criteria={"field": {"api_name": "Last_Name"}, "comparator": "equal"}),
@@ -186,6 +221,111 @@ def test_wrong_method_and_unknown_job(client):
     answer = client.get("/crm/bulk/v8/read/42")
     assert (answer.status_code, answer.json()["code"]) == (404, "RESOURCE_NOT_FOUND")
     assert client.get("/crm/bulk/v8/write").json()["code"] == "INVALID_URL_PATTERN"
+
+
+COMPARATORS = {
+    "Visits": "equal not_equal in not_in less_than less_equal greater_than greater_equal",
+    "Lifetime_Value": "equal not_equal in not_in less_than less_equal greater_than greater_equal",
+    "id": "equal not_equal in not_in less_than less_equal greater_than greater_equal",
+    "Last_Name": "equal not_equal in not_in contains not_contains starts_with ends_with",
+    "Email": "equal not_equal in not_in contains not_contains starts_with ends_with",
+    "Lead_Source": "equal not_equal in not_in contains not_contains starts_with ends_with",
+    "Interests": "equal not_equal in not_in contains not_contains starts_with ends_with",
+    "Date_of_Birth": "equal not_equal in not_in between not_between greater_than greater_equal less_than "
+    "less_equal",
+    "Modified_Time": "equal not_equal in not_in between not_between greater_than greater_equal less_than "
+    "less_equal",
+    "Email_Opt_Out": "equal",
+    "Owner": "equal not_equal in not_in",
+    "Account_Name": "equal not_equal in not_in",
+    "Owner.last_name": "equal not_equal in not_in contains not_contains starts_with ends_with",
+}
+VALUES = {
+    "Date_of_Birth": "2021-02-22",
+    "Modified_Time": "2021-02-22T15:39:26+05:30",
+    "Email_Opt_Out": "true",
+}
+
+
+@pytest.mark.parametrize("name", COMPARATORS)
+def test_a_data_type_takes_the_comparators_of_zohos_table_and_no_others(client, name):
+    value = VALUES.get(name, "4")
+    taken = set()
+    for comparator in set(" ".join(COMPARATORS.values()).split()) | {"like", "EQUAL", ""}:
+        listed = comparator in ("in", "not_in", "between", "not_between")
+        answer = client.create(contacts(criteria=leaf(name, comparator, [value] * 2 if listed else value)))
+        if answer.status_code == 201:
+            taken.add(comparator)
+        else:
+            assert answer.json()["code"] == "FIELD_COMPARATOR_IN_CRITERIA_NOT_SUPPORTED"
+            assert set(answer.json()["details"]["supported"]) == set(COMPARATORS[name].split())
+    assert taken == set(COMPARATORS[name].split())
+
+
+ACCEPTED = {
+    "255 characters": leaf("Last_Name", "equal", "x" * 255),
+    "200 values": leaf("Last_Name", "in", ["x"] * 200),
+    "25 criteria": group(*[EQUAL] * 25),
+    "25 nested": group(group(*[EQUAL] * 12), group(*[EQUAL] * 13, operator="or")),
+    "19 digits": leaf("id", "equal", "1" * 19),
+    "empty": leaf("Lead_Source", "not_equal", "${EMPTY}"),
+    "empty lookup": leaf("Account_Name", "equal", "${EMPTY}"),
+    "empty among others": leaf("Lead_Source", "in", ["${EMPTY}", "Partner"]),
+    "UTC": leaf("Modified_Time", "less_than", "2021-02-22T15:39:26Z"),
+    "number as a number": leaf("Lifetime_Value", "greater_than", 12.5),
+}
+
+
+@pytest.mark.parametrize("criteria", ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_accepted_up_to_the_limit(client, criteria):
+    answer = client.create(contacts(criteria=criteria))
+    assert answer.status_code == 201, answer.text
+
+
+def test_file_type_in_the_query_since_the_samples_of_v3(start, client):
+    nested = {"query": {"module": {"api_name": "Events"}, "file_type": "ics"}}
+    for version in ("v3", "v6", "v8"):
+        detail = client.create(nested, version).json()["data"][0]["details"]
+        assert client.finish(detail["id"], version)["file_type"] == "ics"
+    assert client.create(nested, "v2.1").json()["code"] == "INVALID_REQUEST"
+    later = start(bulk_query_file_type_since="v6")
+    assert later.create(nested, "v5").json()["code"] == "INVALID_REQUEST"
+    for version in ("v2", "v2.1", "v3", "v8"):
+        module = "Events" if version == "v2" else {"api_name": "Events"}
+        assert client.create({"query": {"module": module}, "file_type": "ics"}, version).status_code == 201
+
+
+def test_joins_count_every_step_of_fields_and_criteria(start):
+    client = start(bulk_join_limit=2)
+    two = ["Owner.last_name", "Owner.first_name", "Account_Name.Phone"]
+    assert client.create(contacts(fields=two)).status_code == 201
+    assert client.create(contacts(fields=["Account_Name.Parent_Account.Phone"])).status_code == 201
+    deeper = contacts(fields=["Account_Name.Parent_Account.Owner.last_name"])
+    assert client.create(deeper).json()["code"] == "JOIN_LIMIT_EXCEEDED"
+    third = contacts(fields=two, criteria=leaf("Created_By.last_name", "equal", "Rao"))
+    assert client.create(third).json()["code"] == "JOIN_LIMIT_EXCEEDED"
+
+
+def test_errors_may_come_wrapped(start):
+    client = start(bulk_error_envelope="data")
+    (error,) = client.create(contacts(page=0)).json()["data"]
+    assert (error["code"], error["status"]) == ("PAGE_NOT_SUPPORTED", "error")
+
+
+@pytest.mark.parametrize("code", sorted(MESSAGES))
+def test_every_documented_error_can_be_scripted(client, code):
+    client.simulator.fault(path="/read$", error=code, details={"api_name": "Email"}, times=1)
+    answer = client.create(contacts())
+    expected = {"code": code, "message": MESSAGES[code], "status": "error", "details": {"api_name": "Email"}}
+    assert answer.json() == expected
+    assert answer.status_code == documented_error(code).status >= 400
+    assert client.create(contacts()).status_code == 201
+
+
+def test_an_error_zoho_does_not_know_cannot_be_scripted(client):
+    for rule in ({"error": "OUT_OF_COFFEE"}, {"error": "INVALID_DATA", "status": 400}):
+        with pytest.raises(ValueError, match=r"OUT_OF_COFFEE|either"):
+            client.simulator.fault(**rule)
 
 
 def test_switches_change_what_is_refused(start):

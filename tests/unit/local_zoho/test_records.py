@@ -35,6 +35,13 @@ def test_empty_module_and_page_past_the_end_are_204(client):
         ("/crm/v8/Contacts?fields=Email&page=11", (400, "DISCRETE_PAGINATION_LIMIT_EXCEEDED")),
         ("/crm/v8/Contacts?fields=Email&sort_by=Email", (400, "PATTERN_NOT_MATCHED")),
         ("/crm/v8/Contacts?fields=Email&page=1&page_token=x", (400, "AMBIGUITY_DURING_PROCESSING")),
+        ("/crm/v8/Contacts?fields=Email&ids=x", (400, "PATTERN_NOT_MATCHED")),
+        (
+            "/crm/v8/Contacts?fields=Email&ids=" + ",".join(str(n) for n in range(101)),
+            (400, "LIMIT_EXCEEDED"),
+        ),
+        ("/crm/v8/Contacts?fields=Email&cvid=1", (400, "INVALID_DATA")),
+        ("/crm/v8/Contacts?fields=Email&cvid=1&sort_by=id", (400, "AMBIGUITY_DURING_PROCESSING")),
         ("/crm/v9/Contacts?fields=Email", (404, "API_NOT_SUPPORTED")),
         ("/crm/v2/Contacts/x/y", (404, "INVALID_URL_PATTERN")),
         ("/nonsense", (404, "INVALID_URL_PATTERN")),
@@ -163,3 +170,34 @@ def test_credits_show_when_half_are_used_and_run_out(start, clock):
 
 def test_no_request_passes_beyond_the_concurrency(start):
     assert code(start(concurrency=0).get("/crm/v2/Deals")) == (429, "TOO_MANY_REQUESTS")
+
+
+def test_ids_choose_records_and_are_sorted_like_any_list(client):
+    ids = [r["id"] for r in client.get("/crm/v8/Contacts?fields=Email").json()["data"]]
+    chosen = [ids[5], ids[1], ids[7], "1"]
+    path = "/crm/v8/Contacts?fields=Email&ids=" + ",".join(chosen)
+    assert [r["id"] for r in client.get(path).json()["data"]] == [ids[1], ids[5], ids[7]]
+    assert [r["id"] for r in client.get(path + "&sort_order=asc").json()["data"]] == [ids[7], ids[5], ids[1]]
+    assert client.get(path).json()["data"][0].keys() == {"id", "Email"}
+
+
+def test_custom_view_gives_the_same_records_as_bulk_read(start):
+    criteria = {"field": {"api_name": "Email_Opt_Out"}, "comparator": "equal", "value": "true"}
+    client = start(custom_views={"77": {"module": "Contacts", "criteria": criteria}})
+    listed = [r["id"] for r in client.get("/crm/v8/Contacts?fields=Email&cvid=77").json()["data"]]
+    assert listed[::-1] == [row[0] for row in client.rows(client.export(cvid="77"))[1:]]
+
+
+def test_page_token_of_another_user_is_refused(start):
+    client = start(refresh_tokens={"1000.local.refresh", "1000.other"})
+    token = client.get("/crm/v8/Contacts?fields=Email&per_page=100").json()["info"]["next_page_token"]
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": "1000.LOCAL",
+        "client_secret": "local-secret",
+        "refresh_token": "1000.other",
+    }
+    other = client.request("POST", "/oauth/v2/token", params=form).json()["access_token"]
+    headers = {"Authorization": f"Zoho-oauthtoken {other}"}
+    refused = client.get(f"/crm/v8/Contacts?fields=Email&page_token={token}", headers=headers)
+    assert code(refused) == (400, "TOKEN_BOUND_DATA_MISMATCH")

@@ -4,21 +4,21 @@ import pytest
 
 from crm_export.errors import ZohoUnavailable
 from crm_export.zoho.bulk_read import Job, JobRequest, callback_job_id, job_body, parse_job
+from crm_export.zoho.versions import BULK_READ, has_page_token
 
-CRITERIA = {
-    "group_operator": "and",
-    "group": [
-        {"field": {"api_name": "Last_Name"}, "comparator": "equal", "value": "x"},
-        {
-            "group_operator": "or",
-            "group": [
-                {"field": {"api_name": "Owner.last_name"}, "comparator": "equal", "value": "y"},
-                {"api_name": "Email", "comparator": "equal", "value": "z"},
-            ],
-        },
-    ],
-}
+OBJECTS = [version for version in BULK_READ if version != "v2"]
 CALLBACK = {"url": "https://x/cb", "method": "post"}
+
+
+def single(name, **more):
+    return {"field": {"api_name": name}, "comparator": "equal", "value": "x", **more}
+
+
+def group(*members, operator="and"):
+    return {"group_operator": operator, "group": list(members)}
+
+
+CRITERIA = group(single("Last_Name"), group(single("Owner.last_name"), single("Email"), operator="or"))
 
 
 def request(**changes):
@@ -33,7 +33,11 @@ def request(**changes):
     return JobRequest(**{**values, **changes})
 
 
-@pytest.mark.parametrize("version", ["v2.1", "v3", "v4", "v5", "v6", "v7", "v8"])
+def criteria_of(version, criteria):
+    return job_body(version, request(query={"criteria": criteria}))["query"]["criteria"]
+
+
+@pytest.mark.parametrize("version", OBJECTS)
 def test_from_v2_1_on_module_and_field_are_objects(version):
     assert job_body(version, request()) == {
         "callback": CALLBACK,
@@ -51,16 +55,33 @@ def test_in_v2_they_are_strings():
     assert query["module"] == "Leads"
     first, second = query["criteria"]["group"]
     assert first == {"api_name": "Last_Name", "comparator": "equal", "value": "x"}
-    assert second["group"][0] == {"api_name": "Owner.last_name", "comparator": "equal", "value": "y"}
-    assert second["group"][1] == {"api_name": "Email", "comparator": "equal", "value": "z"}
+    assert second["group"][0] == {"api_name": "Owner.last_name", "comparator": "equal", "value": "x"}
+    assert second["group_operator"] == "or"
+
+
+@pytest.mark.parametrize("version", BULK_READ)
+def test_a_criterions_type_is_said_from_v7_on(version):
+    assert ("type" in criteria_of(version, single("Email", type="value"))) == (version in ("v7", "v8"))
+
+
+@pytest.mark.parametrize("version", OBJECTS)
+def test_criteria_kept_in_v2s_words_are_written_in_the_versions(version):
+    kept = {"api_name": "Email", "comparator": "equal", "value": "x"}
+    assert criteria_of(version, group(kept, single("Phone"))) == group(single("Email"), single("Phone"))
 
 
 def test_a_page_token_stands_for_the_whole_query():
     assert job_body("v8", request(page_token="abc")) == {"callback": CALLBACK, "query": {"page_token": "abc"}}
 
 
-def test_the_file_type_is_said_where_it_is_not_csv():
-    assert job_body("v8", request(file_type="ics"))["file_type"] == "ics"
+def test_page_tokens_are_known_from_v7_on():
+    assert [version for version in BULK_READ if has_page_token(version)] == ["v7", "v8"]
+
+
+@pytest.mark.parametrize("version", BULK_READ)
+def test_the_file_type_is_said_where_it_is_not_csv(version):
+    assert job_body(version, request(file_type="ics"))["file_type"] == "ics"
+    assert "file_type" not in job_body(version, request())
 
 
 @pytest.mark.parametrize(

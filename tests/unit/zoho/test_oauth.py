@@ -59,6 +59,7 @@ def test_a_token_and_its_lifetime_in_seconds(zoho, lifetime, seconds):
         ({"error": "invalid_code"}, errors.TokenInvalidated),
         ({"error": "invalid_client"}, errors.ZohoClientRejected),
         ({"error": "invalid_client_secret"}, errors.ZohoClientRejected),
+        ({"error": "invalid_redirect_uri"}, errors.ZohoClientRejected),
         (
             {
                 "error": "Access Denied",

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from crm_export.exports.model import Export, Part, PartState
+from crm_export.exports.model import RECORDS, Export, Part, PartState
 from crm_export.exports.ports import Clock, ExportStore, ResultStore, at
 from crm_export.observability import count, logger
 
 
-def all_parts_stored(parts: list[Part]) -> bool:
-    """Whether parts 1 to n are all STORED and Zoho said that n is the last."""
+def all_parts_stored(export: Export, parts: list[Part]) -> bool:
+    """Whether the parts from first to last are all STORED, and Zoho said which is the last."""
     return (
-        [part.part for part in parts] == list(range(1, len(parts) + 1))
+        [part.part for part in parts] == list(range(export.first_part, export.first_part + len(parts)))
         and all(part.state is PartState.STORED for part in parts)
         and [part.more_records for part in parts] == [True] * (len(parts) - 1) + [False]
     )
@@ -21,14 +21,17 @@ def complete_export(store: ExportStore, results: ResultStore, clock: Clock, expo
 
     Sealed first, so that no deadline can fail an export whose manifest is there.
     """
-    parts = store.get_parts(export.export_id)
-    if not all_parts_stored(parts):
+    parts = store.get_parts(export)
+    if not all_parts_stored(export, parts):
         return
-    if not store.seal(export.export_id, at(clock), sum(int(part.records or 0) for part in parts)):
+    if not store.seal(export, at(clock), sum(int(part.records or 0) for part in parts)):
         return
     sealed = store.get(export.export_id)
     if sealed is None:
         return
+    if sealed.generation > 1 or sealed.source == RECORDS:
+        # Objects of earlier generations and of attempts that died: who lists the folder shall not read them.
+        results.delete_others(sealed.folder, {str(part.key) for part in parts})
     results.put_manifest(export.manifest_key, manifest(sealed, parts))
     if store.complete(export.export_id):
         count("ExportsCompleted")
@@ -43,7 +46,9 @@ def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:
         "account_id": export.account_id,
         "owner": export.owner,
         "module": export.module,
-        "source": "bulk_read",
+        "source": export.source,
+        "generation": export.generation,
+        "file_format": export.file_format,
         "api_version": export.api_version,
         "query": export.query,
         "fields_dropped": export.fields_dropped,

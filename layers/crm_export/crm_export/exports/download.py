@@ -1,32 +1,42 @@
 """Takes a part from a finished job to an object in S3. Called by functions/result_downloader."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from crm_export.errors import PagingBroken, PartBusy, ZohoNotFound
+from crm_export.errors import PagingBroken, ZohoNotFound
 from crm_export.exports.complete import complete_export
-from crm_export.exports.failing import busy, claim_part, settling
+from crm_export.exports.failing import restart_export, settling
+from crm_export.exports.lease import LEASE_SECONDS, busy, claim_part, keep_lease, while_leased
 from crm_export.exports.model import Export, ExportState, Part, PartState
-from crm_export.exports.ports import BulkReadApi, Clock, ExportStore, PartQueue, ResultStore, at
+from crm_export.exports.ports import (
+    BulkReadApi,
+    Clock,
+    ExportStore,
+    PartQueue,
+    RecordsApi,
+    ResultStore,
+    at,
+)
+from crm_export.exports.read_records import ReadServices, read_part
 from crm_export.observability import count, count_bytes, logger
 from crm_export.zoho.bulk_read import COMPLETED, FAILURE, Job
 from crm_export.zoho.versions import has_page_token
 
 _MAX_JOBS = 3
 _RESUBMIT_DELAY = 30
-_LEASE_SECONDS = 90  # longer than any call, and than the longest pause within a result
-_RENEW_SECONDS = 15
 
 
 @dataclass(frozen=True)
 class DownloadServices:
-    """What downloading needs. bulk_read(account_id, owner) gives Zoho in a connection's name."""
+    """What downloading needs. bulk_read and records(account_id, owner) give Zoho in a connection's name."""
 
     store: ExportStore
     submit_queue: PartQueue
+    download_queue: PartQueue
     bulk_read: Callable[[str, str], BulkReadApi]
+    records: Callable[[str, str], RecordsApi]
     results: ResultStore
     clock: Clock
 
@@ -43,7 +53,9 @@ def advance_part(services: DownloadServices, export_id: str, part_number: int) -
         if export is None or part is None:
             logger.warning("no such part to download", export_id=export_id, part=part_number)
             return
-        if export.state is not ExportState.RUNNING or not _has_next_step(part):
+        if export.state is not ExportState.RUNNING or part.part < export.first_part:
+            return
+        if not _has_next_step(export, part):
             return
         if part.state is PartState.STORED:
             complete_export(services.store, services.results, services.clock, export)
@@ -52,23 +64,23 @@ def advance_part(services: DownloadServices, export_id: str, part_number: int) -
             return
 
 
-def _has_next_step(part: Part) -> bool:
+def _has_next_step(export: Export, part: Part) -> bool:
     if part.state is PartState.PENDING:
-        return part.hinted_job_id is not None
+        return export.is_readable or part.hinted_job_id is not None
     return part.state is not PartState.FAILED
 
 
 def _step_under_lease(services: DownloadServices, export: Export, part: Part, owner: str) -> bool:
     """Do one step with the part leased; tell whether there may be another."""
     store, clock = services.store, services.clock
-    if not claim_part(store, clock, export, part, owner=owner, seconds=_LEASE_SECONDS):
+    if not claim_part(store, clock, export, part, owner=owner, seconds=LEASE_SECONDS):
         reason = busy(store, clock, part)
         # A part being stored takes long; should that fail, its own message comes again.
-        if reason is None or part.state is PartState.READY:
+        if reason is None or part.state is PartState.READY or export.is_readable:
             return False
         raise reason
     steps: dict[PartState, Callable[[DownloadServices, Export, Part], bool]] = {
-        PartState.PENDING: _adopt_job,
+        PartState.PENDING: partial(_read_part, owner=owner) if export.is_readable else _adopt_job,
         PartState.SUBMITTED: _check_job,
         PartState.READY: partial(_store_result, owner=owner),
     }
@@ -96,26 +108,51 @@ def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
     return True
 
 
+def _read_part(services: DownloadServices, export: Export, part: Part, owner: str) -> bool:
+    """PENDING → STORED, without a job."""
+    reading = ReadServices(
+        store=services.store,
+        download_queue=services.download_queue,
+        records=services.records,
+        results=services.results,
+        clock=services.clock,
+    )
+    read_part(reading, export, part, owner, keep_lease(services.store, services.clock, part, owner))
+    return True
+
+
 def _check_job(services: DownloadServices, export: Export, part: Part) -> bool:
     """SUBMITTED → READY when Zoho says COMPLETED; back to PENDING when the job FAILED."""
     store, job_id = services.store, str(part.job_id)
-    job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
+    try:
+        job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
+    except ZohoNotFound as error:
+        if not _is_last_attempt(error, part) or len(part.failed_job_ids) + 1 >= _MAX_JOBS:
+            raise
+        return _make_another_job(services, part, "job is gone")
     if job.state == FAILURE:
         if len(part.failed_job_ids) + 1 >= _MAX_JOBS:
             job.raise_failure()
-        logger.warning(
-            "job failed, making another", export_id=export.export_id, part=part.part, job_id=job_id
-        )
-        pause_ends = at(services.clock, seconds=_RESUBMIT_DELAY - 1)
-        store.mark_pending_again(part, at(services.clock), pause_ends)
-        services.submit_queue.send(export.export_id, part.part, delay=_RESUBMIT_DELAY)
-        return True
+        return _make_another_job(services, part, "job failed")
     if job.state != COMPLETED:
         return False
     if job.more_records:
         _check_paging(export, part, job)
     store.mark_ready(part, job, at(services.clock))
     return True
+
+
+def _make_another_job(services: DownloadServices, part: Part, why: str) -> bool:
+    logger.warning(f"{why}, making another", export_id=part.export_id, part=part.part, job_id=part.job_id)
+    pause_ends = at(services.clock, seconds=_RESUBMIT_DELAY - 1)
+    services.store.mark_pending_again(part, at(services.clock), pause_ends)
+    services.submit_queue.send(part.export_id, part.part, delay=_RESUBMIT_DELAY)
+    return True
+
+
+def _is_last_attempt(error: ZohoNotFound, part: Part) -> bool:
+    """Zoho may know a moment later what it did not know now; after that it is gone."""
+    return error.max_attempts is not None and part.attempts + 1 >= error.max_attempts
 
 
 def _check_paging(export: Export, part: Part, job: Job) -> None:
@@ -132,28 +169,24 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
         services.submit_queue.send(export.export_id, part.part + 1)
     key = export.part_key(part.part)
     bulk_read = services.bulk_read(export.account_id, export.owner)
-    with bulk_read.open_result(export.api_version, str(part.job_id)) as chunks:
-        stored = services.results.store(
-            _keeping_lease(services, part, owner, chunks),
-            key,
-            file_type=export.file_type,
-            expected_records=int(part.expected_records or 0),
-        )
+    try:
+        with bulk_read.open_result(export.api_version, str(part.job_id)) as chunks:
+            stored = services.results.store(
+                while_leased(keep_lease(services.store, services.clock, part, owner), chunks),
+                key,
+                file_type=export.file_format,
+                expected_records=int(part.expected_records or 0),
+            )
+    except ZohoNotFound as error:
+        if not _is_last_attempt(error, part):
+            raise
+        # Kept for a day only. The parts after it go on from its job: all are asked for again.
+        first = restart_export(services.store, services.clock, export, error)
+        if first is not None:
+            services.submit_queue.send(export.export_id, first)
+        return True
     services.store.mark_stored(part, {**stored, "key": key}, at(services.clock))
     count("RecordsStored", stored["records"])
     count_bytes("BytesStored", stored["bytes"])
     logger.info("part stored", export_id=export.export_id, part=part.part, records=stored["records"])
     return True
-
-
-def _keeping_lease(
-    services: DownloadServices, part: Part, owner: str, chunks: Iterator[bytes]
-) -> Iterator[bytes]:
-    """Hold the lease for as long as bytes come. It is short, so that a dead worker is soon followed."""
-    renewed_at = services.clock()
-    for chunk in chunks:
-        if (services.clock() - renewed_at).total_seconds() >= _RENEW_SECONDS:
-            if not services.store.renew(part, owner, at(services.clock, seconds=_LEASE_SECONDS)):
-                raise PartBusy(f"Part {part.part} of export {part.export_id} is another worker's by now.")
-            renewed_at = services.clock()
-        yield chunk

@@ -3,53 +3,40 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from crm_export.errors import ExportError, PartBusy, StepFailed, WorkerDied
+from crm_export.errors import ExportError, StepFailed
 from crm_export.exports.model import Export, Part
 from crm_export.exports.ports import Clock, ExportStore, at
 from crm_export.exports.queues import retry_delay
 from crm_export.observability import count, logger
 
-_MAX_CRASHES = 3
-_LONGEST_BUSY = 60
+_MAX_GENERATIONS = 3
 
 
 def fail_export(
     store: ExportStore, clock: Clock, export: Export, part: int | None, error: ExportError
 ) -> None:
     """End an export in FAILED with the error as its reason."""
-    if store.fail(export.export_id, part, error.as_failure(), at(clock)):
+    if store.fail(export, part, error.as_failure(), at(clock)):
         count("ExportsFailed")
         logger.error(
             "export failed", export_id=export.export_id, part=part, code=error.code, reason=error.message
         )
 
 
-def claim_part(
-    store: ExportStore, clock: Clock, export: Export, part: Part, *, owner: str, seconds: float
-) -> bool:
-    """Lease a part for one step; False when another has it, or it is to be left alone for a while.
+def restart_export(store: ExportStore, clock: Clock, export: Export, error: ExportError) -> int | None:
+    """Begin an export anew, as what Zoho keeps of it is gone: one export never mixes two snapshots.
 
-    Raises WorkerDied, and fails the export, when those before died on it.
+    Returns the number of its new first part, None where another has moved the export on. Raises the error
+    that made it necessary when the export has begun anew too often.
     """
-    if part.crashes >= _MAX_CRASHES:
-        error = WorkerDied(
-            f"The function died {part.crashes} times on part {part.part} ({part.state}) of export "
-            f"{export.export_id}: it timed out or ran out of memory."
-        )
-        fail_export(store, clock, export, part.part, error)
+    if export.generation >= _MAX_GENERATIONS:
         raise error
-    return store.claim(part, owner, at(clock), at(clock, seconds=seconds))
-
-
-def busy(store: ExportStore, clock: Clock, part: Part) -> PartBusy | None:
-    """Why a part could not be claimed, if it is worth coming back: another looks at it just now."""
-    seen = store.get_part(part.export_id, part.part)
-    if seen is None or seen.state is not part.state or seen.lease_until is None:
+    last = store.get_parts(export)[-1].part
+    if not store.restart(export, Part(export.export_id, last + 1, at(clock))):
         return None
-    wait = next(
-        (s for s in range(5, _LONGEST_BUSY, 5) if at(clock, seconds=s) > seen.lease_until), _LONGEST_BUSY
-    )
-    return PartBusy(f"Part {part.part} of export {part.export_id} is being looked at.", retry_after=wait)
+    count("ExportsRestarted")
+    logger.warning("export begins anew", export_id=export.export_id, code=error.code, reason=error.message)
+    return last + 1
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from crm_export.exports.model import Export, ExportState, Part, PartState
 
-_JSON_FIELDS = {"query", "failure", "fields_dropped", "header"}
+_JSON_FIELDS = {"query", "failure", "fields", "fields_dropped", "header", "cursor"}
 _EXPORT_FIELDS = [field.name for field in fields(Export)]
 _PART_FIELDS = [field.name for field in fields(Part)]
 

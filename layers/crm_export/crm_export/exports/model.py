@@ -10,6 +10,9 @@ from typing import Any
 _EXPORT_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{16}")
 
 
+BULK_READ, RECORDS = "bulk_read", "records"  # where an export's records come from
+
+
 class ExportState(StrEnum):
     """RUNNING → COMPLETED | FAILED."""
 
@@ -40,18 +43,35 @@ class Export:
     account_id: str
     owner: str
     module: str
-    query: dict[str, Any]  # Zoho's fields, criteria, cvid, as v3 and later write them
+    query: dict[str, Any]  # Zoho's fields, criteria, cvid, as v3 and later write them; fields may be "all"
     file_type: str
     api_version: str
     callback_base_url: str
     requested_at: str
     deadline_at: str
     expires_at: int
+    result_format: str = "csv"  # of what Zoho gives as csv: csv or csv.gz; frozen when the export starts
     state: ExportState = ExportState.RUNNING
+    source: str = BULK_READ
+    page: int = 1  # Zoho's page of 200,000 records that the first part is; earlier ones were not asked for
+    generation: int = 1  # counts how often the export began anew
+    first_part: int = 1  # of this generation: earlier ones are of another snapshot
+    read_order: str | None = None  # of records read through the records API: "Modified_Time" | "id"
+    fields: list[str] | None = None  # what Zoho is asked for by name; None: not settled, or all there are
     completed_at: str | None = None  # set before the manifest is written: from then on it cannot fail
     records: int | None = None
     failure: dict[str, str] | None = None
     fields_dropped: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its parts are read through the records API, and all is settled for that."""
+        return self.source == RECORDS and self.fields is not None
+
+    @property
+    def file_format(self) -> str:
+        """Of the export's objects: csv, csv.gz or ics; also the end of their keys."""
+        return self.result_format if self.file_type == "csv" else self.file_type
 
     @property
     def folder(self) -> str:
@@ -63,9 +83,14 @@ class Export:
         """Key of the success marker."""
         return f"{self.folder}/manifest.json"
 
-    def part_key(self, part: int) -> str:
-        """Key of a part's object."""
-        return f"{self.folder}/part-{part:05d}.{self.file_type}"
+    def part_key(self, part: int, attempt: int = 1) -> str:
+        """Key of a part's object. An attempt whose content may differ from an earlier one has its own."""
+        again = f"-{attempt}" if attempt > 1 else ""
+        return f"{self.folder}/part-{part:05d}{again}.{self.file_format}"
+
+    def page_of(self, part: int) -> int:
+        """Zoho's page that a part is, where parts are found by page."""
+        return self.page + part - self.first_part
 
 
 @dataclass(frozen=True)
@@ -76,7 +101,8 @@ class Part:
     part: int
     updated_at: str
     state: PartState = PartState.PENDING
-    page_token: str | None = None  # how Zoho (v7 and later) finds this part; earlier: page = part
+    page_token: str | None = None  # how Zoho (v7 and later) finds this part; earlier: by page
+    cursor: dict[str, Any] | None = None  # how it is found through the records API (zoho.record_pages)
     attempts: int = 0  # failed ones, since the part came to its state
     crashes: int = 0  # of those who held the lease and never gave it back, likewise
     not_before: str | None = None  # after a failed attempt

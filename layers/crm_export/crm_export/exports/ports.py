@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from crm_export.exports.model import Export, Part, timestamp
 from crm_export.zoho.bulk_read import Job, JobRequest
+
+if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
+    from crm_export.zoho.record_pages import Cursor, RecordPage
 
 Clock = Callable[[], datetime]  # the present, in UTC
 
@@ -26,7 +29,10 @@ class ExportStore(Protocol):
     def create(self, export: Export, first: Part) -> None: ...
     def get(self, export_id: str) -> Export | None: ...
     def get_part(self, export_id: str, part: int) -> Part | None: ...
-    def get_parts(self, export_id: str) -> list[Part]: ...
+    def get_parts(self, export: Export) -> list[Part]:
+        """All parts of the generation the export was read in, in order."""
+        ...
+
     def claim(self, part: Part, owner: str, now: str, until: str) -> bool:
         """Lease a part for one step, in the state it was read in; not before its `not_before`.
 
@@ -60,11 +66,33 @@ class ExportStore(Protocol):
         ...
 
     def mark_stored(self, part: Part, stored: dict[str, Any], now: str) -> bool: ...
-    def fail(self, export_id: str, part: int | None, failure: dict[str, str], now: str) -> bool:
-        """RUNNING → FAILED, never once an export is sealed."""
+    def mark_read(
+        self, part: Part, owner: str, stored: dict[str, Any], cursor: dict[str, Any] | None
+    ) -> bool:
+        """PENDING → STORED of a part read through the records API, by who holds its lease. With a cursor
+        there are more records: the next part is PENDING, in one transaction.
+
+        `stored` is what mark_stored takes, with expected_records and stored_at.
+        """
         ...
 
-    def seal(self, export_id: str, completed_at: str, records: int) -> bool:
+    def amend(self, export: Export, **values: Any) -> Export | None:
+        """Change what is asked of Zoho (fields, fields_dropped, source, api_version); None when the export
+        has ended or begun anew since it was read.
+        """
+        ...
+
+    def restart(self, export: Export, first: Part) -> bool:
+        """Begin a new generation with this first part; False when the export has ended, begun anew, or
+        another part has come since it was read.
+        """
+        ...
+
+    def fail(self, export: Export, part: int | None, failure: dict[str, str], now: str) -> bool:
+        """RUNNING → FAILED, never once an export is sealed, nor by who worked on an earlier generation."""
+        ...
+
+    def seal(self, export: Export, completed_at: str, records: int) -> bool:
         """All parts are stored: from now on the export can only become COMPLETED."""
         ...
 
@@ -97,16 +125,40 @@ class BulkReadApi(Protocol):
     def open_result(self, version: str, job_id: str) -> AbstractContextManager[Iterator[bytes]]: ...
 
 
+class RecordsApi(Protocol):
+    """The records of a module in the name of one connection (zoho.record_pages)."""
+
+    def field_names(self, version: str, module: str) -> tuple[list[str], list[str]]: ...
+    def page(
+        self, version: str, module: str, query: dict[str, Any], fields: list[str], cursor: "Cursor"
+    ) -> "RecordPage": ...
+
+
 class ResultStore(Protocol):
-    """Where results go: S3."""
+    """Where results go: S3. A file_type is csv, csv.gz or ics."""
 
     def store(
         self, chunks: Iterable[bytes], key: str, *, file_type: str, expected_records: int
     ) -> dict[str, Any]:
         """Unzip, count, verify, store; return records, bytes, crc32, header.
 
-        Raises ResultError, and whatever `chunks` raises; then nothing is stored.
+        crc32 is that of the file before any gzip. Raises ResultError, and whatever `chunks` raises; then
+        nothing is stored.
         """
+        ...
+
+    def store_records(
+        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_type: str
+    ) -> dict[str, Any]:
+        """The same for records of the records API, written as Bulk Read writes them: csv or csv.gz."""
+        ...
+
+    def ids(self, key: str) -> Iterator[str]:
+        """The Id column of a stored csv or csv.gz, as a stream. Raises ResultError."""
+        ...
+
+    def delete_others(self, folder: str, keep: set[str]) -> int:
+        """Delete the parts in an export's folder whose keys are not in `keep`; return how many."""
         ...
 
     def put_manifest(self, key: str, manifest: dict[str, Any]) -> None:

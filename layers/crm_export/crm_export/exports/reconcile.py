@@ -39,8 +39,8 @@ def reconcile(services: ReconcileServices) -> int:
 
 
 def _reconcile_export(services: ReconcileServices, export: Export) -> int:
-    parts = services.store.get_parts(export.export_id)
-    done = all_parts_stored(parts)
+    parts = services.store.get_parts(export)
+    done = all_parts_stored(export, parts)
     if not done and at(services.clock) > export.deadline_at:
         waiting = next((part.part for part in parts if part.state is not PartState.STORED), None)
         error = DeadlineExceeded(
@@ -52,7 +52,7 @@ def _reconcile_export(services: ReconcileServices, export: Export) -> int:
     waiting_parts = parts[-1:] if done else [part for part in parts if part.state is not PartState.STORED]
     quiet = [part for part in waiting_parts if _is_quiet(services, part)]
     for part in quiet:
-        submit = part.state is PartState.PENDING and not part.hinted_job_id
+        submit = part.state is PartState.PENDING and not part.hinted_job_id and not export.is_readable
         queue = services.submit_queue if submit else services.download_queue
         queue.send(part.export_id, part.part)
         logger.info("quiet part", export_id=part.export_id, part=part.part, state=part.state)

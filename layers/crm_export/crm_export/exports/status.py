@@ -20,7 +20,7 @@ def describe_export(
     export = store.get(export_id) if is_export_id(export_id) else None
     if export is None or export.account_id != account_id:
         raise ExportNotFound("Export is not Found")
-    parts = store.get_parts(export_id)
+    parts = store.get_parts(export)
     return {**summary(export, parts), "parts": [_part(part, presign) for part in parts]}
 
 
@@ -39,6 +39,8 @@ def summary(export: Export, parts: list[Part] | None = None) -> dict[str, Any]:
         "export_id": export.export_id,
         "state": export.state.value,
         "module": export.module,
+        "source": export.source,
+        "generation": export.generation,
         "requested_at": export.requested_at,
         "completed_at": export.completed_at if export.state is not ExportState.RUNNING else None,
         "records": stored if export.records is None and parts is not None else export.records,

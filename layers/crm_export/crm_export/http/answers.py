@@ -22,6 +22,8 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.CallerNotIdentified, (403, 403)),
     (errors.InvalidSignature, (403, 403)),
     (errors.ExportNotFound, (404, 404)),
+    (errors.IdempotencyConflict, (409, 409)),
+    (errors.RequestInProgress, (409, 409)),
     (errors.QueryRefused, (422, 422)),
     (errors.ZohoQueryRefused, (422, 422)),
     (errors.ZohoPermissionDenied, (403, 403)),
@@ -85,12 +87,15 @@ def error_answer(error: errors.ExportError, request_id: str) -> Response[str]:
     """The answer that tells of an error."""
     status, errno = next(found for kind, found in _STATUS if isinstance(error, kind))
     log = logger.error if status >= _SERVER_ERROR else logger.info
-    log("request failed", code=error.code, status=status, reason=error.message)
+    log("request failed", code=error.code, status=status, reason=error.message, remedy=error.remedy)
     more: dict[str, Any] = {}
     if isinstance(error, errors.ZohoError) and error.zoho_code:
         more["zoho_code"] = error.zoho_code
     headers = {"Retry-After": str(max(1, error.retry_after))} if error.retry_after is not None else {}
-    return failure(status, errno, error.message, request_id, headers=headers, **more)
+    # No other request will do: whoever runs the deployment has to know what will.
+    ours = isinstance(error, errors.ZohoRequestMalformed)
+    message = f"{error.message} {error.remedy}" if ours else error.message
+    return failure(status, errno, message, request_id, headers=headers, **more)
 
 
 def make_app() -> APIGatewayHttpResolver:

@@ -1,1 +1,1 @@
-"""A result ZIP becomes a CSV object in S3, as a stream. Knows nothing of Zoho."""
+"""A result ZIP, or pages of records, become an object in S3, as a stream. Knows nothing of Zoho's API."""

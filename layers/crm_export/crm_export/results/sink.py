@@ -21,6 +21,7 @@ class ObjectWriter:
     """The object appears whole at `commit`, or never: leaving the context before aborts the upload.
 
     Two parts of 5 MiB are held, however large the object: one being filled, one being sent.
+    size: of what was written so far, in bytes.
     """
 
     def __init__(self, s3: Any, bucket: str, key: str, content_type: str) -> None:
@@ -32,7 +33,7 @@ class ObjectWriter:
         self._parts: list[dict[str, Any]] = []
         self._sending: Future[dict[str, Any]] | None = None
         self._thread = ThreadPoolExecutor(1)
-        self._size = 0
+        self.size = 0
         self._committed = False
 
     def __enter__(self) -> Self:
@@ -40,7 +41,7 @@ class ObjectWriter:
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes; sends a part when one is full."""
-        self._size += len(chunk)
+        self.size += len(chunk)
         while len(self._filling) + len(chunk) >= _PART_BYTES:
             room = _PART_BYTES - len(self._filling)
             self._filling += chunk[:room]
@@ -67,7 +68,7 @@ class ObjectWriter:
                 MultipartUpload={"Parts": self._parts},
                 ChecksumCRC32=_base64_crc32(crc32),
                 ChecksumType="FULL_OBJECT",
-                MpuObjectSize=self._size,
+                MpuObjectSize=self.size,
             )
         self._committed = True
 

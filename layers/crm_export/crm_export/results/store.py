@@ -1,17 +1,29 @@
 """Puts results and manifests into the results bucket."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from isal import isal_zlib
 
 from crm_export.errors import CountMismatch, StorageRefused
 from crm_export.results.count import CsvCounter
+from crm_export.results.gzip import GzipWriter, deflating
+from crm_export.results.ics import IcsCounter
+from crm_export.results.read import read_ids
+from crm_export.results.rows import csv_chunks
 from crm_export.results.sink import ObjectWriter
 from crm_export.results.unzip import unzip
 
-_CONTENT_TYPES = {"csv": "text/csv; charset=utf-8"}
+CONTENT_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "csv.gz": "application/gzip",  # and no Content-Encoding: docs/decisions.md
+    "ics": "text/calendar; charset=utf-8",
+}
+# Gives a file's content; hands it on as raw deflate data, too, if it is told where to.
+_Content = Callable[[Callable[[bytes], None] | None], Iterator[bytes]]
 
 
 class S3Results:
@@ -26,28 +38,68 @@ class S3Results:
     ) -> dict[str, Any]:
         """Stream a result ZIP into an object; return {"records", "bytes", "crc32", "header"}.
 
-        The object appears only if CRC, sizes and the number of records are right; crc32 is 8 hex
-        digits. Raises ResultError, and what `chunks` raises.
+        file_type is the object's: csv, csv.gz or ics. The object appears only if CRC, sizes and the
+        number of records are right; crc32 is Zoho's, of the file before any gzip, in 8 hex digits, and
+        bytes the object's size. Raises ResultError, and what `chunks` raises.
         """
-        try:
-            return self._store(chunks, key, file_type, expected_records)
-        except (ClientError, BotoCoreError) as error:
-            raise StorageRefused(f"S3 did not take {key}: {_reason(error)}.") from error
+        return self._store(lambda deflated: unzip(chunks, deflated)[1], key, file_type, expected_records)
 
-    def _store(
-        self, chunks: Iterable[bytes], key: str, file_type: str, expected_records: int
+    def store_records(
+        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_type: str
     ) -> dict[str, Any]:
-        entry, content = unzip(chunks)
-        counter = CsvCounter()
-        with ObjectWriter(self._s3, self._bucket, key, _CONTENT_TYPES[file_type]) as writer:
-            for chunk in content:
+        """Stream pages of the records API into an object as Bulk Read would have written them.
+
+        file_type is csv or csv.gz. Returns as `store` does. Raises ResultError, and what `pages` raises;
+        then nothing is stored.
+        """
+
+        def content(deflated: Callable[[bytes], None] | None) -> Iterator[bytes]:
+            chunks = csv_chunks(pages, fields)
+            return deflating(chunks, deflated) if deflated else chunks
+
+        return self._store(content, key, file_type, None)
+
+    def _store(self, content: _Content, key: str, file_type: str, expected: int | None) -> dict[str, Any]:
+        counter = IcsCounter() if file_type == "ics" else CsvCounter()
+        crc32 = size = 0
+        with (
+            _told("did not take", key),
+            ObjectWriter(self._s3, self._bucket, key, CONTENT_TYPES[file_type]) as writer,
+        ):
+            gzip = GzipWriter(writer.write) if file_type == "csv.gz" else None
+            for chunk in content(gzip.write if gzip else None):
                 counter.feed(chunk)
-                writer.write(chunk)
+                crc32 = isal_zlib.crc32(chunk, crc32)
+                size += len(chunk)
+                if not gzip:
+                    writer.write(chunk)
             records, header = counter.finish()
-            if records != expected_records:
-                raise CountMismatch(f"The result holds {records} records; Zoho counted {expected_records}.")
-            writer.commit(entry.crc32)
-        return {"records": records, "bytes": entry.size, "crc32": f"{entry.crc32:08x}", "header": header}
+            if expected is not None and records != expected:
+                raise CountMismatch(f"The result holds {records} records; Zoho counted {expected}.")
+            if gzip:
+                gzip.finish(crc32, size)
+            writer.commit(gzip.crc32 if gzip else crc32)
+        return {"records": records, "bytes": writer.size, "crc32": f"{crc32:08x}", "header": header}
+
+    def ids(self, key: str) -> Iterator[str]:
+        """The Id column of a stored csv or csv.gz, as a stream. Raises ResultError."""
+        with _told("did not give", key):
+            yield from read_ids(self._s3, self._bucket, key)
+
+    def delete_others(self, folder: str, keep: set[str]) -> int:
+        """Delete the parts in an export's folder whose keys are not in `keep`; return how many.
+
+        A part is a key with "part-" in its last name; a manifest is none. Raises ResultError.
+        """
+        deleted = 0
+        with _told("did not clean up", folder):
+            pages = self._s3.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{folder}/"):
+                for key in [item["Key"] for item in page.get("Contents", [])]:
+                    if "part-" in key.rpartition("/")[2] and key not in keep:
+                        self._s3.delete_object(Bucket=self._bucket, Key=key)
+                        deleted += 1
+        return deleted
 
     def put_manifest(self, key: str, manifest: dict[str, Any]) -> None:
         """Write a manifest once: written again, it would announce the export a second time."""
@@ -62,6 +114,15 @@ class S3Results:
         except ClientError as error:
             if error.response["Error"]["Code"] != "PreconditionFailed":
                 raise
+
+
+@contextmanager
+def _told(what: str, key: str) -> Iterator[None]:
+    """Turn S3's errors into StorageRefused."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise StorageRefused(f"S3 {what} {key}: {_reason(error)}.") from error
 
 
 def _reason(error: Exception) -> str:

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crm_export.errors import ZohoError, ZohoJobFailed, ZohoUnavailable
-from crm_export.zoho import versions
-from crm_export.zoho.responses import clean_text, error_from, parse_json
+from crm_export.errors import ZohoError, ZohoJobFailed, ZohoNotFound, ZohoRequestMalformed, ZohoUnavailable
+from crm_export.zoho import scopes
+from crm_export.zoho.responses import clean_text, error_from, error_object, parse_json
+from crm_export.zoho.versions import BULK_READ, BulkReadFormat
 
 if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
     from crm_export.zoho.client import ZohoClient
@@ -19,11 +20,12 @@ if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LARGEST_ID = 10**19
 _LONGEST_PAGE_TOKEN = 8192
-_BAD_REQUEST = 400
 COMPLETED = "COMPLETED"
 FAILURE = "FAILURE"
 # A result is prepared before it is sent; between two bytes there may be a pause.
 _RESULT_TIMEOUT = (3.05, 60.0)
+# What a job is of is not known here.
+_JOB_SCOPES = (scopes.BULK_READ, "ZohoCRM.modules.{module}.READ")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class JobRequest:
     """What one Bulk Read job shall read: a page of a query, or what follows a page token."""
 
     module: str
-    query: dict[str, Any]  # fields, criteria, cvid, as v3 and later write them
+    query: dict[str, Any]  # fields, criteria, cvid, as `check_criteria` gives them
     file_type: str
     page: int
     page_token: str | None
@@ -61,17 +63,6 @@ class Job:
         )
 
 
-def _criteria(version: str, criteria: dict[str, Any]) -> dict[str, Any]:
-    """Criteria in the version's own words: v2 has `api_name` where later ones have `field.api_name`."""
-    if "group" in criteria:
-        return {**criteria, "group": [_criteria(version, member) for member in criteria["group"]]}
-    field = criteria.get("field")
-    if versions.module_is_object(version) or not isinstance(field, dict):
-        return criteria
-    rest = {key: value for key, value in criteria.items() if key != "field"}
-    return {"api_name": field.get("api_name"), **rest}
-
-
 def job_body(version: str, request: JobRequest) -> dict[str, Any]:
     """The JSON body of "create job" in a version's wire format."""
     body: dict[str, Any] = {"callback": {"url": request.callback_url, "method": "post"}}
@@ -79,14 +70,26 @@ def job_body(version: str, request: JobRequest) -> dict[str, Any]:
         # The token stands for the whole query; Zoho's own sample sends it alone.
         body["query"] = {"page_token": request.page_token}
     else:
-        query = {**request.query, "page": request.page}
+        written = BULK_READ[version]
+        module = {"api_name": request.module} if written.objects else request.module
+        query = {"module": module, **request.query, "page": request.page}
         if "criteria" in query:
-            query["criteria"] = _criteria(version, query["criteria"])
-        as_object = versions.module_is_object(version)
-        body["query"] = {"module": {"api_name": request.module} if as_object else request.module, **query}
+            query["criteria"] = _criteria(written, query["criteria"])
+        body["query"] = query
     if request.file_type != "csv":
         body["file_type"] = request.file_type
     return body
+
+
+def _criteria(written: BulkReadFormat, criteria: dict[str, Any]) -> dict[str, Any]:
+    """Criteria in the version's own words."""
+    if "group" in criteria:
+        return {**criteria, "group": [_criteria(written, member) for member in criteria["group"]]}
+    # An export that began before criteria were normalised may have v2's spelling.
+    field = {"api_name": criteria.get("field", criteria)["api_name"]}
+    name = {"field": field} if written.objects else field
+    rest = {key: criteria[key] for key in ("comparator", "value")}
+    return name | rest | ({"type": criteria["type"]} if written.criterion_type and "type" in criteria else {})
 
 
 class BulkRead:
@@ -98,10 +101,11 @@ class BulkRead:
     def create_job(self, version: str, request: JobRequest) -> str:
         """Create a job; return its id."""
         path = f"/crm/bulk/{version}/read"
-        response = self._client.request("POST", path, json=job_body(version, request))
+        needed = (scopes.BULK_READ, scopes.of_module(request.module))
+        response = self._client.request("POST", path, json=job_body(version, request), scopes=needed)
+        if error_object(response.body).get("status") == "error":
+            raise error_from(response.status, response.body, response.headers, f"POST {path}", needed)
         answer = _first_datum(response.body, f"POST {path}")
-        if answer.get("status") == "error":
-            raise error_from(_BAD_REQUEST, response.body, response.headers, f"POST {path}")
         details = answer.get("details")
         job_id = usable_job_id(details.get("id") if isinstance(details, dict) else None)
         if job_id is None:
@@ -114,11 +118,23 @@ class BulkRead:
     def get_job(self, version: str, job_id: str) -> Job:
         """A job's state. Raises ZohoNotFound where there is no such job."""
         path = f"/crm/bulk/{version}/read/{job_id}"
-        return parse_job(_first_datum(self._client.request("GET", path).body, f"GET {path}"), job_id)
+        try:
+            response = self._client.request("GET", path, scopes=_JOB_SCOPES)
+            if error_object(response.body).get("status") == "error":
+                raise error_from(response.status, response.body, response.headers, f"GET {path}", _JOB_SCOPES)
+        except ZohoRequestMalformed as error:
+            if error.zoho_code != "INVALID_URL_PATTERN":
+                raise
+            # The path is right but for what a callback may have named as its job.
+            raise ZohoNotFound(
+                error.message, zoho_code=error.zoho_code, http_status=error.http_status
+            ) from error
+        return parse_job(_first_datum(response.body, f"GET {path}"), job_id)
 
     def open_result(self, version: str, job_id: str) -> AbstractContextManager[Iterator[bytes]]:
         """The result ZIP of a COMPLETED job as chunks. Raises ZohoNotFound when it is gone."""
-        return self._client.stream(f"/crm/bulk/{version}/read/{job_id}/result", timeout=_RESULT_TIMEOUT)
+        path = f"/crm/bulk/{version}/read/{job_id}/result"
+        return self._client.stream(path, scopes=_JOB_SCOPES, timeout=_RESULT_TIMEOUT)
 
 
 def usable_job_id(value: Any) -> str | None:

@@ -58,10 +58,10 @@ class ZohoClient:
         self._session = session
         self._api_domain = api_domain
         self._tokens = tokens
-        self.metadata: dict[tuple[str, str], Any] = {}  # what zoho.fields keeps of this connection
+        self.metadata: dict[tuple[str, str], Any] = {}  # what zoho.kept keeps of this connection
 
-    def request(self, method: str, path: str, **kwargs: Any) -> Answer:
-        """Send a request; return its answer below HTTP 400.
+    def request(self, method: str, path: str, *, scopes: tuple[str, ...] = (), **kwargs: Any) -> Answer:
+        """Send a request; return its answer below HTTP 400. `scopes` are those it needs.
 
         A rejected token is refreshed and the request sent once more; a second rejection raises
         TokenInvalidated. What may be tried again safely, is (`zoho.retry`). Other errors: those of
@@ -70,7 +70,7 @@ class ZohoClient:
         attempt = 1
         while True:
             try:
-                return self._with_token(partial(self._exchange, method, path, **kwargs))
+                return self._with_token(partial(self._exchange, method, path, scopes, **kwargs))
             except _TokenFailed as failed:
                 raise failed.error from failed  # tokens are few: no more tries here
             except ZohoError as error:
@@ -81,13 +81,15 @@ class ZohoClient:
             attempt += 1
 
     @contextmanager
-    def stream(self, path: str, *, timeout: tuple[float, float] = TIMEOUT) -> Iterator[Iterator[bytes]]:
+    def stream(
+        self, path: str, *, scopes: tuple[str, ...] = (), timeout: tuple[float, float] = TIMEOUT
+    ) -> Iterator[Iterator[bytes]]:
         """GET a body as chunks of bytes. Leaving the context closes the connection.
 
         Not tried again here: a failed download is a queue's to repeat, after the pause that Zoho wants.
         """
         try:
-            response = self._with_token(partial(self._open, path, timeout=timeout))
+            response = self._with_token(partial(self._open, path, scopes, timeout=timeout))
         except _TokenFailed as failed:
             raise failed.error from failed
         with response:
@@ -111,13 +113,17 @@ class ZohoClient:
         except ZohoError as error:
             raise _TokenFailed(error) from error
 
-    def _exchange(self, method: str, path: str, auth: _ZohoAuth, **kwargs: Any) -> Answer:
+    def _exchange(
+        self, method: str, path: str, scopes: tuple[str, ...], auth: _ZohoAuth, **kwargs: Any
+    ) -> Answer:
         answer = exchange(self._session, method, self._api_domain + path, auth=auth, **kwargs)
         if answer.status >= _BAD_REQUEST:
-            raise error_from(answer.status, answer.body, answer.headers, f"{method} {path}")
+            raise error_from(answer.status, answer.body, answer.headers, f"{method} {path}", scopes)
         return answer
 
-    def _open(self, path: str, auth: _ZohoAuth, *, timeout: tuple[float, float]) -> requests.Response:
+    def _open(
+        self, path: str, scopes: tuple[str, ...], auth: _ZohoAuth, *, timeout: tuple[float, float]
+    ) -> requests.Response:
         response = send(self._session, "GET", self._api_domain + path, auth=auth, timeout=timeout)
         if response.status_code < _BAD_REQUEST:
             return response
@@ -126,4 +132,4 @@ class ZohoClient:
                 body = read(response).body
             except ZohoError:
                 body = b""  # the status alone says what it is
-            raise error_from(response.status_code, body, response.headers, f"GET {path}")
+            raise error_from(response.status_code, body, response.headers, f"GET {path}", scopes)

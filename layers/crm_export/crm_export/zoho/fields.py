@@ -3,19 +3,19 @@
 https://www.zoho.com/crm/developer/docs/api/v8/field-meta.html
 """
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from crm_export.errors import InvalidRequest, ZohoPermissionDenied, ZohoUnavailable
+from crm_export.zoho import scopes
 from crm_export.zoho.client import ZohoClient
+from crm_export.zoho.kept import kept
 from crm_export.zoho.responses import parse_json
 
 MAX_FIELDS = 50  # of one records request, v3 and later
-_KEPT_SECONDS = 600.0
 _NO_CONTENT = 204
 # Never in a list of records: only when one record is read.
-_SINGLE_RECORD_TYPES = {"subform", "multiselectlookup", "multiuserlookup"}
+SINGLE_RECORD_TYPES = {"subform", "multiselectlookup", "multiuserlookup"}
 _FIRST = ("Created_Time", "Modified_Time", "Owner")
 
 
@@ -25,19 +25,18 @@ class Field:
 
     api_name: str
     data_type: str
+    lookup_module: str | None = None  # what a `lookup` points to, where Zoho tells
 
 
 def get_fields(client: ZohoClient, version: str, module: str) -> list[Field]:
     """All fields of a module, in Zoho's order; kept for ten minutes beside the client."""
-    kept = client.metadata.get((version, module))
-    if kept is not None and kept[0] > time.monotonic():
-        fields: list[Field] = kept[1]
-        return fields
-    path = f"/crm/{version}/settings/fields"
-    response = client.request("GET", path, params={"module": module})
-    found = [] if response.status == _NO_CONTENT else _parse(response.body, path)
-    client.metadata[(version, module)] = (time.monotonic() + _KEPT_SECONDS, found)
-    return found
+
+    def read() -> list[Field]:
+        path = f"/crm/{version}/settings/fields"
+        response = client.request("GET", path, params={"module": module}, scopes=(scopes.SETTINGS_FIELDS,))
+        return [] if response.status == _NO_CONTENT else _parse(response.body, path)
+
+    return kept(client, version, f"fields of {module}", read)
 
 
 def choose_fields(client: ZohoClient, version: str, module: str) -> tuple[list[str], list[str]]:
@@ -52,7 +51,7 @@ def choose_fields(client: ZohoClient, version: str, module: str) -> tuple[list[s
             f"fields is missing: Zoho's API {version} wants them named, and this connection may not read "
             "them from Zoho (its grant lacks the scope ZohoCRM.settings.fields.READ)."
         ) from error
-    listable = [item.api_name for item in fields if item.data_type not in _SINGLE_RECORD_TYPES]
+    listable = [item.api_name for item in fields if item.data_type not in SINGLE_RECORD_TYPES]
     ordered = [name for name in _FIRST if name in listable] + [
         name for name in listable if name not in _FIRST
     ]
@@ -69,7 +68,15 @@ def _parse(body: bytes, path: str) -> list[Field]:
     if not isinstance(fields, list):
         raise ZohoUnavailable(f"Zoho answered GET {path} without fields.")
     return [
-        Field(item["api_name"], str(item.get("data_type")))
+        Field(item["api_name"], str(item.get("data_type")), _lookup_module(item))
         for item in fields
         if isinstance(item, dict) and isinstance(item.get("api_name"), str)
     ]
+
+
+def _lookup_module(item: dict[str, Any]) -> str | None:
+    """`lookup.module`: an object with `api_name`, or the name alone."""
+    lookup = item.get("lookup")
+    module = lookup.get("module") if isinstance(lookup, dict) else None
+    name = module.get("api_name") if isinstance(module, dict) else module
+    return name if isinstance(name, str) and name else None

@@ -80,7 +80,7 @@ def _token_error(answer: Answer, body: dict[str, Any]) -> ZohoError | TokenInval
     known = clean_text(code, 100) if isinstance(code, str) else None
     if known == "invalid_code":
         return TokenInvalidated("TOKEN_INVALIDATED")
-    if known in {"invalid_client", "invalid_client_secret"}:
+    if known in {"invalid_client", "invalid_client_secret", "invalid_redirect_uri"}:
         return ZohoClientRejected(
             f"Zoho's token endpoint rejected this deployment's client id or secret ({known}).",
             zoho_code=known,

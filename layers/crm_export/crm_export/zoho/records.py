@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crm_export.errors import ZohoUnavailable
+from crm_export.zoho import scopes
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.fields import choose_fields
-from crm_export.zoho.responses import parse_json
+from crm_export.zoho.responses import error_from, parse_json
 from crm_export.zoho.versions import records_need_fields
 
 # The path's {type} -> Zoho's module.
@@ -57,12 +58,14 @@ def get_records(client: ZohoClient, version: str, module: str, wanted: PageReque
         if value
     }
     headers = {"If-Modified-Since": wanted.modified_since} if wanted.modified_since else {}
-    path = f"/crm/{version}/{module}"
-    response = client.request("GET", path, params=params, headers=headers)
+    path, needed = f"/crm/{version}/{module}", (scopes.of_module(module),)
+    response = client.request("GET", path, params=params, headers=headers, scopes=needed)
     if response.status in {_NO_CONTENT, _NOT_MODIFIED}:
         empty = {"page": wanted.page, "per_page": wanted.per_page, "count": 0, "more_records": False}
         return RecordsPage([], empty)
     body = parse_json(response.body) if response.status == _OK else None
+    if isinstance(body, dict) and "data" not in body and body.get("status") == "error":
+        raise error_from(response.status, response.body, response.headers, f"GET {path}", needed)
     data, info = (body.get("data"), body.get("info")) if isinstance(body, dict) else (None, None)
     if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
         raise ZohoUnavailable(f"Zoho answered GET {path} with HTTP {response.status} but no records.")

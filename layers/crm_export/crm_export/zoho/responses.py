@@ -11,17 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from crm_export import strict_json
-from crm_export.errors import (
-    ZohoError,
-    ZohoNotFound,
-    ZohoPermissionDenied,
-    ZohoQueryRefused,
-    ZohoThrottled,
-    ZohoTokenRejected,
-    ZohoUnavailable,
-)
+from crm_export.errors import ZohoError, ZohoFieldRefused, ZohoThrottled
+from crm_export.zoho import scopes as scope_names
+from crm_export.zoho.error_codes import kind_without_code, meaning_of
 
-_SERVER_ERROR = 500
+_LONGEST_SAID, _LONGEST_FACTS = 1500, 500
 _THROTTLED_SECONDS = 60
 _LONGEST_RETRY_AFTER = 5  # digits: more than a day is no throttling
 # Zoho's messages may quote the callback URL, which is signed.
@@ -58,52 +52,67 @@ def retry_after_seconds(headers: Mapping[str, str]) -> int | None:
     return max(1, int(value)) if len(value) <= _LONGEST_RETRY_AFTER else None
 
 
-_BY_CODE: dict[str, type[ZohoError]] = {
-    "INVALID_TOKEN": ZohoTokenRejected,
-    "AUTHENTICATION_FAILURE": ZohoTokenRejected,
-    "OAUTH_SCOPE_MISMATCH": ZohoPermissionDenied,
-    "NO_PERMISSION": ZohoPermissionDenied,
-    "AUTHORIZATION_FAILED": ZohoPermissionDenied,
-    "PERMISSION_DENIED": ZohoPermissionDenied,
-    "TOO_MANY_REQUESTS": ZohoThrottled,
-    "RESOURCE_NOT_FOUND": ZohoNotFound,
-    "INTERNAL_ERROR": ZohoUnavailable,
-    "INTERNAL_SERVER_ERROR": ZohoUnavailable,
-}
-_BY_STATUS: dict[int, type[ZohoError]] = {
-    401: ZohoPermissionDenied,
-    403: ZohoPermissionDenied,
-    404: ZohoNotFound,
-    410: ZohoNotFound,
-    429: ZohoThrottled,
-}
+_FIELD_IN_MESSAGE = re.compile(r"field(?: api name)? '([^']{1,255})'", re.IGNORECASE)
 
 
-def _class_of(status: int, code: str | None) -> type[ZohoError]:
-    if status >= _SERVER_ERROR:
-        return ZohoUnavailable
-    if code is None:
-        # It was not Zoho's API that answered: only what a gateway may well say is believed.
-        return _BY_STATUS[status] if status in {403, 410, 429} else ZohoUnavailable
-    return _BY_CODE.get(code) or _BY_STATUS.get(status) or ZohoQueryRefused
-
-
-def error_from(status: int, body: bytes, headers: Mapping[str, str], what: str) -> ZohoError:
-    """The error of an answer that is not a success. `what` names the call in the message."""
+def error_from(
+    status: int, body: bytes, headers: Mapping[str, str], what: str, scopes: tuple[str, ...] = ()
+) -> ZohoError:
+    """The error of an answer that is not a success: of the call `what`, which needs `scopes`."""
     error = error_object(body)
     code = clean_text(error["code"], 100) if isinstance(error.get("code"), str) else None
-    kind = _class_of(status, code)
-    said = f"{code}: {error.get('message', '')}" if code else "no error code"
-    details = error.get("details")
-    if code and isinstance(details, dict) and details:
-        said += f" {json.dumps(details, ensure_ascii=False)}"
+    details = error["details"] if isinstance(error.get("details"), dict) else {}
+    kind, remedy = meaning_of(code, status, details) if code else (kind_without_code(status), "")
+    said, facts = "no error code", ""
+    if code:
+        facts, others = _facts(details)
+        said = f"{code}: {error.get('message', '')}"
+        said += f" {json.dumps(others, ensure_ascii=False)}" if others else ""
+    message = f"Zoho answered {what} with HTTP {status} ({clean_text(said, _LONGEST_SAID)})."
+    message += f" {clean_text(facts, _LONGEST_FACTS)}." if facts else ""
+    if code == "OAUTH_SCOPE_MISMATCH" and scopes:
+        message += f" {scope_names.advice(scopes)}"
     retry_after = retry_after_seconds(headers)
     if kind is ZohoThrottled and retry_after is None:
         retry_after = _THROTTLED_SECONDS
-    return kind(
-        f"Zoho answered {what} with HTTP {status} ({clean_text(said)}).",
+    found = kind(
+        message,
         zoho_code=code,
         http_status=status,
         request_id=headers.get("X-REQUEST-ID"),
         retry_after=retry_after,
+        remedy=remedy,
     )
+    if isinstance(found, ZohoFieldRefused):
+        found.field = _field(details, error.get("message"))
+    return found
+
+
+def _facts(details: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Zoho's details in words, and those there are no words for."""
+    names = [details[key] for key in ("json_path", "api_name", "param_name") if details.get(key)]
+    facts = [f"It is about {' and '.join(str(name) for name in names)}"] if names else []
+    others = {}
+    for key, value in details.items():
+        if key.startswith("supported"):  # _values, _version, _callback_methods
+            facts.append(f"Supported: {_listed(value)}")
+        elif key in {"max_limit", "limit"}:
+            facts.append(f"The limit is {_listed(value)}")
+        elif key == "permissions":
+            facts.append(f"Needed: {_listed(value)}")
+        elif key not in {"json_path", "api_name", "param_name"} or not value:
+            others[key] = value
+    return ". ".join(facts), others
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _field(details: dict[str, Any], message: Any) -> str | None:
+    """The field that is refused: as the details name it, else the one the message quotes."""
+    name = details.get("api_name")
+    if isinstance(name, str) and name:
+        return clean_text(name, 255)
+    quoted = _FIELD_IN_MESSAGE.search(clean_text(message))
+    return quoted[1] if quoted else None
