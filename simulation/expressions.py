@@ -85,7 +85,13 @@ class _Parser:
             self.take(")")
             test = _TESTS[name]
             return lambda *given: test(*(operand(*given) for operand in operands))
-        left, sign, right = self.operand(), self.take(), self.operand()
+        left, sign = self.operand(), self.take()
+        if sign == "BETWEEN":
+            low, high = self.operand(), (self.take("AND"), self.operand())[1]
+            return lambda *given: (
+                _COMPARE[">="](left(*given), low(*given)) and _COMPARE["<="](left(*given), high(*given))
+            )
+        right = self.operand()
         compare = _COMPARE[sign]
         return lambda *given: compare(left(*given), right(*given))
 

@@ -62,6 +62,8 @@ KINDS = (
     "result with a wrong count",
     "result of another job",
     "result not found",
+    "result expired",  # of runs in which Zoho keeps results, or page tokens, for minutes
+    "page token expired",
     # the client of our API
     "POST sent again",
 )

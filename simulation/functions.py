@@ -17,12 +17,14 @@ from crm_export.exports.queues import SqsPartQueue, consume
 from crm_export.exports.receive import receive_callback
 from crm_export.exports.reconcile import ReconcileServices, reconcile
 from crm_export.exports.signature import callback_url, verify
-from crm_export.exports.start import ExportRequest, StartServices, start_export
+from crm_export.exports.query import ExportRequest
+from crm_export.exports.start import StartServices, start_export
 from crm_export.exports.store import DynamoExportStore
 from crm_export.exports.submit import SubmitServices, submit_part
 from crm_export.results.store import S3Results
 from crm_export.zoho.bulk_read import BulkRead
 from crm_export.zoho.client import ZohoClient
+from crm_export.zoho.record_pages import RecordPages
 from crm_export.zoho.oauth import AccessToken, ZohoClientCredentials, refresh_access_token
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb
@@ -72,7 +74,7 @@ class Functions:
 
     def __init__(
         self, scheduler: Scheduler, calls: Calls, rng: Random, *,
-        dynamodb: DynamoDb, s3: S3, sqs: Sqs, session: Session, api_version: str, deadline_hours: int,
+        dynamodb: DynamoDb, s3: S3, sqs: Sqs, session: Session, api_version: str, deadline_hours: int, result_format: str,
     ) -> None:  # fmt: skip
         self._scheduler = scheduler
         self._calls = calls
@@ -81,6 +83,7 @@ class Functions:
         self._session = session
         self._api_version = api_version
         self._deadline_hours = deadline_hours
+        self._result_format = result_format
         self._store = DynamoExportStore(dynamodb, "exports")
         self._results = S3Results(s3, "results")
         self._submit_queue = SqsPartQueue(sqs, "submit")
@@ -95,7 +98,7 @@ class Functions:
         """POST /v1/e/zoho/bulk-read/{type}."""
 
         def handle(container: Container) -> Export:
-            self._bulk_read(container)(ACCOUNT, OWNER)  # as post_export, which looks for the connection first
+            self._client(container, ACCOUNT, OWNER)  # as post_export, which looks for the connection first
             services = StartServices(
                 store=self._store,
                 submit_queue=self._submit_queue,
@@ -104,6 +107,7 @@ class Functions:
                 api_version=self._api_version,
                 deadline_hours=self._deadline_hours,
                 retention_days=30,
+                result_format=self._result_format,
             )
             return start_export(services, request, ACCOUNT, OWNER, CALLBACK_BASE_URL)
 
@@ -122,7 +126,9 @@ class Functions:
             services = DownloadServices(
                 store=self._store,
                 submit_queue=self._submit_queue,
+                download_queue=self._download_queue,
                 bulk_read=self._bulk_read(container),
+                records=self._records(container),
                 results=self._results,
                 clock=self._scheduler.utc_now,
             )
@@ -184,27 +190,32 @@ class Functions:
     def _submit(self, container: Container) -> Callable[[str, int], None]:
         services = SubmitServices(
             store=self._store,
+            submit_queue=self._submit_queue,
             download_queue=self._download_queue,
             bulk_read=self._bulk_read(container),
+            records=self._records(container),
             callback_url=lambda export, number: callback_url(SIGNING_KEY, export, number),
             clock=self._scheduler.utc_now,
         )
         return lambda export_id, part: submit_part(services, export_id, part)
 
     def _bulk_read(self, container: Container) -> Callable[[str, str], BulkRead]:
-        def of(account_id: str, owner: str) -> BulkRead:
-            connection = self._connections.get(account_id, owner)
-            client = container.clients.get((account_id, owner))
-            if client is None:
-                cache = DynamoTokenCache(self._dynamodb, "exports")
-                tokens = TokenBroker(
-                    connection, self._connections, self._refresh, cache, clock=self._scheduler.epoch
-                )
-                session: Any = self._session
-                client = container.clients[account_id, owner] = ZohoClient(session, API_DOMAIN, tokens)
-            return BulkRead(client)
+        return lambda account_id, owner: BulkRead(self._client(container, account_id, owner))
 
-        return of
+    def _records(self, container: Container) -> Callable[[str, str], RecordPages]:
+        return lambda account_id, owner: RecordPages(self._client(container, account_id, owner))
+
+    def _client(self, container: Container, account_id: str, owner: str) -> ZohoClient:
+        connection = self._connections.get(account_id, owner)
+        client = container.clients.get((account_id, owner))
+        if client is None:
+            cache = DynamoTokenCache(self._dynamodb, "exports")
+            tokens = TokenBroker(
+                connection, self._connections, self._refresh, cache, clock=self._scheduler.epoch
+            )
+            session: Any = self._session
+            client = container.clients[account_id, owner] = ZohoClient(session, API_DOMAIN, tokens)
+        return client
 
     def _refresh(self, grant: Any) -> AccessToken:
         session: Any = self._session

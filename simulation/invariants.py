@@ -1,8 +1,10 @@
 """What must hold after every write, and what must hold at rest. `broken` says what does not."""
 
 import csv
+import gzip
 import io
 import json
+import zlib
 from collections import defaultdict
 from typing import Any
 
@@ -85,10 +87,12 @@ class Invariants:
             if part.key == key and part.state is PartState.STORED:
                 self._stored(part)  # written again: it must be what it was
 
-    def parts(self, export_id: str) -> list[Part]:
-        """All parts of an export, in order."""
+    def parts(self, export_id: str, *, current: bool = True) -> list[Part]:
+        """The parts of an export's last generation, or of all, in order."""
         found = [item for (pk, sk), item in self._table.items.items() if pk == f"EXPORT#{export_id}" and sk != "META"]
-        return sorted((read_part(item) for item in found), key=lambda part: part.part)
+        parts = sorted((read_part(item) for item in found), key=lambda part: part.part)
+        first = read_export(self._table.items[f"EXPORT#{export_id}", "META"]).first_part if current else 1
+        return [part for part in parts if part.part >= first]
 
     def exports(self) -> list[Export]:
         """All exports."""
@@ -102,9 +106,12 @@ class Invariants:
             self.violated(f"{what} is STORED of job {part.job_id}, which Zoho does not know")
             return
         content = self._bucket.objects.get(str(part.key))
-        self._hold(content == job.csv, f"{what}: its object is not what job {job.job_id} read")
+        gone = content is None and part not in self.parts(part.export_id)  # of an earlier generation
+        plain = gzip.decompress(content) if content and str(part.key).endswith(".gz") else content
+        self._hold(gone or plain == job.csv, f"{what}: its object is not what job {job.job_id} read")
         self._hold(part.records == len(job.rows), f"{what}: {part.records} records, Zoho read {len(job.rows)}")
-        self._hold(part.bytes == len(job.csv), f"{what}: {part.bytes} bytes, Zoho has {len(job.csv)}")
+        self._hold(gone or part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes")
+        self._hold(part.crc32 == f"{zlib.crc32(job.csv):08x}", f"{what}: its CRC is not Zoho's")
         self._hold(part.header == list(HEADER), f"{what}: its header is {part.header}")
         self._hold(job.part == (part.export_id, part.part), f"{what} is STORED of a job of {job.part}")
 
@@ -133,16 +140,24 @@ class Invariants:
         self._hold(jobs[0].module == export.module, f"{what}: job of {jobs[0].module}")
 
     def _object(self, key: str) -> str:
-        return self._bucket.objects.get(key, b"").decode()
+        content = self._bucket.objects.get(key, b"")
+        return (gzip.decompress(content) if key.endswith(".gz") else content).decode()
 
     def _failed(self, export: Export) -> None:
         failure = export.failure or {}
         told = all(failure.get(name) for name in ("code", "message", "remedy"))
         self._hold(told, f"{export.export_id} FAILED and tells {failure}")
         self._hold(export.manifest_key not in self._bucket.objects, f"{export.export_id} FAILED, with a manifest")
-        parts = self.parts(export.export_id)
-        excused = any(self._excuse(failure["code"], part) for part in parts)
+        parts = self.parts(export.export_id, current=False)
+        excused = any(self._excuse(failure["code"], part) for part in parts) or self._expired(export, parts)
         self._hold(excused, f"{export.export_id} FAILED with {failure}, and the faults do not excuse it")
+
+    def _expired(self, export: Export, parts: list[Part]) -> bool:
+        """Whether what Zoho kept of it was gone again and again: an export begins anew twice."""
+        code = (export.failure or {})["code"]
+        gone = ("page token expired", "result expired", "result not found")
+        count = sum(self._faults.against((part.export_id, part.part), gone) for part in parts)
+        return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and export.generation == 3 and count >= 3  # noqa: PLR2004
 
     def _excuse(self, code: str, part: Part) -> bool:
         """Whether a part met so many faults that its export may end so. Fewer must be survived."""
@@ -193,7 +208,7 @@ class Invariants:
     def no_secret_in(self, secrets: set[str], logs: list[str], queues: list[str]) -> None:
         """Secrets are nowhere but in the token's own item."""
         items = [repr(item) for (pk, _), item in self._table.items.items() if not pk.startswith("TOKEN#")]
-        objects = [body.decode() for body in self._bucket.objects.values()]
+        objects = [self._object(key) for key in self._bucket.objects]
         for place, texts in {"table": items, "S3": objects, "logs": logs, "queues": queues}.items():
             everything = "\n".join(texts)
             for secret in secrets:

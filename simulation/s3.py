@@ -1,8 +1,9 @@
 """A boto3 client of S3: whole objects, and multipart uploads whose checksums are checked."""
 
 import base64
+import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ _FAULTS = {
     "lost": "object written, its answer lost for good",
     "refused": "S3 refuses",
 }
+_READ_FAULTS = {"twice": "S3 refuses", "lost": "S3 refuses", "refused": "S3 refuses"}
 
 
 @dataclass
@@ -140,11 +142,51 @@ class S3:
             raise
         return answer
 
+    def get_paginator(self, operation: str) -> "_Lister":
+        """See boto3."""
+        assert operation == "list_objects_v2"
+        return _Lister(self)
+
+    def list_all(self, prefix: str) -> dict[str, Any]:
+        """All keys in one page."""
+
+        def found(again: bool) -> dict[str, Any]:
+            return {"Contents": [{"Key": key} for key in sorted(self._bucket.objects) if key.startswith(prefix)]}
+
+        return self._calls.aws(f"s3 list {prefix}", found, seconds=_TAKES, **_READ_FAULTS)
+
+    def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+        """See boto3."""
+
+        def delete(again: bool) -> dict[str, Any]:
+            self._bucket.objects.pop(Key, None)
+            self._bucket.changed(Key)
+            return {}
+
+        return self._calls.aws(f"s3 delete {Key}", delete, seconds=_TAKES, **_FAULTS)
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+        """See boto3."""
+
+        def get(again: bool) -> dict[str, Any]:
+            return {"Body": io.BytesIO(self._bucket.objects[Key])}
+
+        return self._calls.aws(f"s3 get {Key}", get, seconds=_TAKES, **_READ_FAULTS)
+
     def _open(self, upload_id: str, operation: str) -> Upload:
         upload = self._bucket.uploads.get(upload_id)
         if upload is None:
             raise refusal("NoSuchUpload", operation)
         return upload
+
+
+class _Lister:
+    def __init__(self, client: S3) -> None:
+        self._client = client
+
+    def paginate(self, *, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+        """See boto3."""
+        yield self._client.list_all(Prefix)
 
 
 def _check(checksum: str | None, body: bytes, operation: str) -> None:

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from crm_export.exports.signature import sign
-from crm_export.exports.start import ExportRequest
+from crm_export.exports.query import ExportRequest
 from simulation import functions as names
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb, TableData
@@ -72,6 +72,7 @@ class World:
             dynamodb=DynamoDb(self.table, self.calls), s3=S3(self.bucket, self.calls),
             sqs=Sqs(self.queues, self.calls), session=session,
             api_version=version, deadline_hours=DEADLINE_HOURS,
+            result_format=self.rng.choice(("csv", "csv", "csv.gz")),
         )  # fmt: skip
         self.queues["submit"].invoke = self.functions.submitter
         self.queues["download"].invoke = self.functions.downloader
@@ -83,7 +84,7 @@ class World:
         """Let it live until nothing happens any more."""
         for number in range(self.rng.choice((1, 1, 2))):
             query = self.rng.choice(({}, {}, {"fields": ["Last_Name", "Description"]}))
-            request = ExportRequest(self.rng.choice(("Contacts", "Contacts", "Leads")), query, "csv")
+            request = ExportRequest(self.rng.choice(("Contacts", "Contacts", "Leads")), query, "csv", 1)
             self._to_post += 1
             self.scheduler.at(number * self.rng.choice((0.0, 30.0)), lambda request=request: self._post(request, 3))
         for _ in range(self.rng.choice((0, 0, 3))):

@@ -20,7 +20,7 @@ type Row = tuple[str, ...]
 
 HEADER: Row = ("Id", "Last_Name", "Description")
 _TEXTS = ("", "x", 'He said "no"', "two\nlines", "a,b", "Zoë ∂", '"', "\n\n", "'", "PK\x01\x02", "…" * 40)
-_RESULT_KEPT = 86_400.0
+_DAY = 86_400.0
 _TOKEN_LIVES = 3600.0
 
 
@@ -62,6 +62,17 @@ class Job:
         return "ADDED" if now < self.made_at + (self.done_at - self.made_at) / 2 else "IN PROGRESS"
 
 
+@dataclass(frozen=True)
+class PageToken:
+    """Where the next job of a snapshot goes on."""
+
+    snapshot: Snapshot
+    offset: int
+    module: str
+    asked: dict[str, Any]
+    expires_at: float
+
+
 @dataclass
 class Token:
     """An access token. One that was never used is not rejected: a second rejection means a dead grant."""
@@ -83,7 +94,8 @@ class Zoho:
         self.jobs_of: defaultdict[tuple[str, int], list[Job]] = defaultdict(list)
         self.tokens: dict[str, Token] = {}
         self.ever_given: set[str] = set()
-        self._page_tokens: dict[str, tuple[Snapshot, int, str, dict[str, Any]]] = {}
+        self._page_tokens: dict[str, PageToken] = {}
+        self._kept = rng.choice((_DAY, _DAY, _DAY, 900.0)), rng.choice((_DAY, _DAY, _DAY, 900.0))
         self._snapshots = 0
         self._line_end = rng.choice(("\n", "\r\n"))
         self._ends_with_newline = rng.random() < 0.7  # noqa: PLR2004
@@ -105,11 +117,15 @@ class Zoho:
 
     # --- jobs ---
 
-    def create_job(self, body: dict[str, Any], part: tuple[str, int]) -> Job:
-        """Take a job; it is done some time later."""
+    def create_job(self, body: dict[str, Any], part: tuple[str, int]) -> Job | None:
+        """Take a job, which is done some time later; None where its page token is too old."""
         query, token = body["query"], body["query"].get("page_token")
+        if token is not None and self._scheduler.now > self._page_tokens[token].expires_at:
+            self._faults.note("page token expired", part)
+            return None
         if token is not None:
-            snapshot, offset, module, asked = self._page_tokens[token]
+            kept = self._page_tokens[token]
+            snapshot, offset, module, asked = kept.snapshot, kept.offset, kept.module, kept.asked
             page = None
         else:
             named = query["module"]
@@ -135,7 +151,8 @@ class Zoho:
         more, token = len(snapshot.rows) > offset + self.per_page, None
         if more and has_page_token(self._version):
             token = f"pt-{snapshot.number}-{offset + self.per_page}"
-            self._page_tokens[token] = (snapshot, offset + self.per_page, module, asked)
+            offset_of_next, expires_at = offset + self.per_page, self._scheduler.now + seconds + self._kept[1]
+            self._page_tokens.setdefault(token, PageToken(snapshot, offset_of_next, module, asked, expires_at))
         now = self._scheduler.now
         job = Job(
             number, module, asked, part, callback_url, snapshot, offset, page, rows, more, token,
@@ -174,7 +191,10 @@ class Zoho:
 
     def is_kept(self, job: Job) -> bool:
         """Whether the result can be fetched still."""
-        return self._scheduler.now < job.done_at + _RESULT_KEPT
+        kept = self._scheduler.now < job.done_at + self._kept[0]
+        if not kept:
+            self._faults.note("result expired", job.part)
+        return kept
 
     # --- results ---
 

@@ -149,13 +149,15 @@ class Session:
         *_, export_id, number, signature = body["callback"]["url"].split("/")
         part = (export_id, verify(self._signing_key, export_id, number, signature))
         job = self._zoho.create_job(body, part)
+        if job is None:
+            return self._error(400, "EXPIRED_VALUE")
         self._created(job)
         details = {"id": job.job_id, "operation": "read", "state": "ADDED"}
         datum = {"status": "success", "code": "ADDED_SUCCESSFULLY", "message": "Added.", "details": details}
         return self._answer(201, {"data": [datum], "info": {}})
 
     def _result(self, job: Job) -> Response:
-        expired = not self._zoho.is_kept(job) or job.fails or job.state(0) == "never"
+        expired = not self._zoho.is_kept(job) or job.fails
         if expired or self._faults.happens("result not found", job.part):
             return self._error(404, "RESOURCE_NOT_FOUND")
         job.downloads += 1
