@@ -12,7 +12,10 @@ from crm_export.exports.model import Part, PartState
 from crm_export.zoho.bulk_read import Job
 
 # What a transition sets and removes beside the state, before the names of what else it removes.
-_ANEW = "updated_at = :now, attempts = :zero, crashes = :zero REMOVE not_before, lease_owner, lease_until,"
+_ANEW = (
+    "updated_at = :now, attempts = :zero, strikes = :zero, crashes = :zero "
+    "REMOVE not_before, lease_owner, lease_until,"
+)
 
 
 class PartTransitions:
@@ -44,9 +47,13 @@ class PartTransitions:
             {":until": until, ":state": part.state, ":owner": owner},
         )
 
-    def release(self, part: Part, owner: str, now: str, *, not_before: str | None = None) -> None:
+    def release(
+        self, part: Part, owner: str, now: str, *, not_before: str | None = None, strike: bool = False
+    ) -> None:
         """See ExportStore."""
         failed = ", attempts = attempts + :one, not_before = :not_before" if not_before else ""
+        if failed and strike:  # of a part written before there were strikes, all attempts were
+            failed += ", strikes = if_not_exists(strikes, attempts) + :one"
         self._table.update(
             item_key(part.export_id, part.part),
             f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until",
@@ -119,7 +126,7 @@ class PartTransitions:
         """SUBMITTED → PENDING, without the job that failed and after a pause."""
         return self._table.update(
             item_key(part.export_id, part.part),
-            "SET #state = :PENDING, updated_at = :now, attempts = :zero, crashes = :zero, "
+            "SET #state = :PENDING, updated_at = :now, attempts = :zero, strikes = :zero, crashes = :zero, "
             "not_before = :not_before REMOVE lease_owner, lease_until, job_id, hinted_job_id "
             "ADD failed_job_ids :jobs",
             "#state = :SUBMITTED AND job_id = :job",
