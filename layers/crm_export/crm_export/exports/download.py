@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
 from crm_export.errors import PagingBroken, ZohoNotFound
@@ -20,12 +21,14 @@ from crm_export.exports.ports import (
     at,
 )
 from crm_export.exports.read_records import ReadServices, read_part
+from crm_export.exports.submit import job_request
 from crm_export.observability import count, count_bytes, logger
 from crm_export.zoho.bulk_read import COMPLETED, FAILURE, Job
 from crm_export.zoho.versions import has_page_token
 
 _MAX_JOBS = 3
 _RESUBMIT_DELAY = 30
+_CLOCKS_DIFFER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,14 @@ def _step_under_lease(services: DownloadServices, export: Export, part: Part, ow
 
 
 def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
-    """PENDING → SUBMITTED with the job a callback named, if Zoho knows it as ours."""
+    """PENDING → SUBMITTED with the job a callback named, if Zoho says that it reads what the part is to be."""
     job_id = str(part.hinted_job_id)
     try:
         job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
     except ZohoNotFound:
         job = None
-    if job is None or job.module not in (None, export.module):
+    since = datetime.fromisoformat(export.requested_at) - _CLOCKS_DIFFER
+    if job is None or not job.answers(job_request(export, part, ""), since):
         logger.warning(
             "callback names another job", export_id=export.export_id, part=part.part, job_id=job_id
         )

@@ -6,7 +6,8 @@ https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/overview.html
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from crm_export.errors import ZohoError, ZohoJobFailed, ZohoNotFound, ZohoRequestMalformed, ZohoUnavailable
@@ -53,6 +54,32 @@ class Job:
     next_page_token: str | None = None
     failure_code: str | None = None
     failure_message: str | None = None
+    query: dict[str, Any] = field(default_factory=dict)  # as Zoho tells it, module and page included
+    created_time: str | None = None
+
+    def answers(self, request: JobRequest, since: datetime) -> bool:
+        """Whether this may be the job of a request made since then: it reads the same records.
+
+        Of what follows a page token nobody can tell whose snapshot it is of, unless Zoho tells the token.
+        """
+        if request.page_token:
+            return self.query.get("page_token") == request.page_token
+        wanted = request.query
+        return (
+            self.module == request.module
+            and (_number(self.query.get("page")) or self.page or 1) == request.page
+            and sorted(map(str, self.query.get("fields") or [])) == sorted(wanted.get("fields") or [])
+            and _comparable(self.query.get("criteria")) == _comparable(wanted.get("criteria"))
+            and self.query.get("cvid") == wanted.get("cvid")
+            and not self._is_older(since)
+        )
+
+    def _is_older(self, moment: datetime) -> bool:
+        try:
+            created = datetime.fromisoformat(str(self.created_time))
+        except ValueError:
+            return False
+        return created.tzinfo is not None and created < moment
 
     def raise_failure(self) -> None:
         """Raise ZohoJobFailed with what Zoho said."""
@@ -174,7 +201,20 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
         next_page_token=_page_token(result.get("next_page_token")),
         failure_code=clean_text(error["code"], 100) if "code" in error else None,
         failure_message=clean_text(error["message"]) if "message" in error else None,
+        query=query if isinstance(query, dict) else {},
+        created_time=datum.get("created_time"),
     )
+
+
+def _comparable(criteria: Any) -> Any:
+    """Criteria without what versions write differently and Zoho adds: ids, types, the order of keys."""
+    if not isinstance(criteria, dict):
+        return criteria
+    if isinstance(criteria.get("group"), list):
+        return criteria.get("group_operator"), [_comparable(member) for member in criteria["group"]]
+    named = criteria.get("field")
+    name = named.get("api_name") if isinstance(named, dict) else criteria.get("api_name")
+    return name, criteria.get("comparator"), criteria.get("value")
 
 
 def _page_token(value: Any) -> str | None:
