@@ -5,11 +5,12 @@ import gzip
 import io
 import json
 import zlib
-from collections import defaultdict
+from datetime import datetime
 from typing import Any
 
 from crm_export.exports.items import read_export, read_part
 from crm_export.exports.model import Export, ExportState, Part, PartState
+from crm_export.zoho.versions import has_page_token
 from simulation.dynamodb import Key, TableData
 from simulation.expressions import Item
 from simulation.faults import Faults
@@ -113,7 +114,21 @@ class Invariants:
         self._hold(gone or part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes")
         self._hold(part.crc32 == f"{zlib.crc32(job.csv):08x}", f"{what}: its CRC is not Zoho's")
         self._hold(part.header == list(HEADER), f"{what}: its header is {part.header}")
-        self._hold(job.part == (part.export_id, part.part), f"{what} is STORED of a job of {job.part}")
+        self._is_the_same(job, part, what)
+
+    def _is_the_same(self, job: Job, part: Part, what: str) -> None:
+        """Another part's job may be taken where it reads the very same: what came since the POST, no more."""
+        export = read_export(self._table.items[f"EXPORT#{part.export_id}", "META"])
+        wanted = {name: value for name, value in export.query.items() if name in {"fields", "criteria"}}
+        since = (datetime.fromisoformat(export.requested_at) - EPOCH).total_seconds() - 1000
+        same = job.part == (part.export_id, part.part) or (
+            job.module == export.module
+            and job.query == wanted
+            and part.page_token is None
+            and job.page == export.page_of(part.part)
+            and job.made_at >= since
+        )
+        self._hold(same, f"{what} is STORED of a job of {job.part}")
 
     def _manifest(self, export: Export) -> None:
         """The manifest tells of every record Zoho had, once, and of what lies in S3."""
@@ -135,6 +150,8 @@ class Invariants:
         ]
         snapshot = jobs[0].snapshot
         complete = sorted(rows) == sorted(snapshot.rows)
+        mixed = has_page_token(export.api_version) and any(job.snapshot is not snapshot for job in jobs)
+        self._hold(not mixed, f"{what}: its parts are of several snapshots")
         self._hold(complete, f"{what}: {len(rows)} records, the query has {len(snapshot.rows)}, or others")
         self._hold(manifest["records"] == len(rows), f"{what} tells of {manifest['records']} records")
         self._hold(jobs[0].module == export.module, f"{what}: job of {jobs[0].module}")
@@ -200,7 +217,7 @@ class Invariants:
             self._hold(len(jobs) <= allowed, f"{target}: {len(jobs)} jobs, {excuses} faults")
             downloads = sum(job.downloads for job in jobs)
             self._hold(downloads <= allowed, f"{target}: {downloads} downloads, {excuses} faults")
-        deadline = (EPOCH.fromisoformat(export.deadline_at) - EPOCH).total_seconds()
+        deadline = (datetime.fromisoformat(export.deadline_at) - EPOCH).total_seconds()
         latest = max(deadline, self._faults.calm_from) + 900
         ended = self.ended_at[export.export_id]
         self._hold(ended <= latest, f"{export.export_id} ended {ended - latest:.0f} s too late")

@@ -28,6 +28,9 @@ TICK_SECONDS = 300
 DEADLINE_HOURS = 24
 _END = 10 * 86_400.0
 _VERSIONS = ("v2", "v2.1", "v6", "v7", "v8", "v8")
+_CRITERIA = {
+    "criteria": {"field": {"api_name": "Last_Name"}, "comparator": "not_equal", "value": "${EMPTY}"}
+}
 _S3_PART_BYTES = (16, 60, 200, 10_000)
 
 
@@ -83,7 +86,7 @@ class World:
     def run(self) -> Outcome:
         """Let it live until nothing happens any more."""
         for number in range(self.rng.choice((1, 1, 2))):
-            query = self.rng.choice(({}, {}, {"fields": ["Last_Name", "Description"]}))
+            query = self.rng.choice(({}, {}, {"fields": ["Last_Name", "Description"]}, _CRITERIA))
             request = ExportRequest(self.rng.choice(("Contacts", "Contacts", "Leads")), query, "csv", 1)
             self._to_post += 1
             self.scheduler.at(number * self.rng.choice((0.0, 30.0)), lambda request=request: self._post(request, 3))

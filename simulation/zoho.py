@@ -8,13 +8,14 @@ import io
 import zipfile
 import zlib
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 from typing import Any
 
 from crm_export.zoho.versions import has_page_token
 from simulation.faults import Faults
-from simulation.scheduler import Scheduler, current
+from simulation.scheduler import EPOCH, Scheduler, current
 
 type Row = tuple[str, ...]
 
@@ -177,6 +178,7 @@ class Zoho:
         if job.page is not None:
             query["page"] = job.page
         datum: dict[str, Any] = {"id": job.job_id, "operation": "read", "state": state, "query": query}
+        datum["created_time"] = (EPOCH + timedelta(seconds=job.made_at)).isoformat()
         if state == "FAILURE":
             datum["result"] = {"error_message": {"code": "INTERNAL_SERVER_ERROR", "message": "Internal."}}
         elif state == "COMPLETED":
