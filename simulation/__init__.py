@@ -1,4 +1,4 @@
-"""The whole pipeline in one process, on a virtual clock, with faults chosen by a seed (docs/simulation.md)."""
+"""The whole pipeline in one process, on a virtual clock, with seeded faults (docs/simulation.md)."""
 
 import sys
 from importlib.util import find_spec

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
 
 from simulation.faults import KINDS
 from simulation.world import Outcome, run
@@ -20,7 +19,9 @@ def _run_chunk(seeds: range) -> list[Outcome]:
 
 
 def _outcomes(first: int, count: int, jobs: int) -> Iterator[Outcome]:
-    chunks = [range(start, min(start + _CHUNK, first + count)) for start in range(first, first + count, _CHUNK)]
+    chunks = [
+        range(start, min(start + _CHUNK, first + count)) for start in range(first, first + count, _CHUNK)
+    ]
     if jobs == 1:
         for chunk in chunks:
             yield from map(run, chunk)
@@ -44,10 +45,12 @@ def report(outcomes: list[Outcome], seconds: float) -> str:
         f"{sum(injected.values()):,} faults injected:",
         *lines,
         f"{sum(states.values()):,} exports: {ended}",
-        f"{sum(o.left_uploads for o in outcomes):,} multipart uploads left by dead functions (S3's lifecycle rule); "
-        f"{sum(o.dead_letters for o in outcomes):,} messages in dead-letter queues",
-        f"{len(outcomes):,} seeds, {hours:,.0f} virtual hours, {seconds:.1f} s: {len(outcomes) / seconds:.0f} seeds/s",
-        f"{len(broken):,} violations" + "".join(f"\n  seed {o.seed}: {'; '.join(o.broken)}" for o in islice(broken, 20)),
+        f"{sum(o.left_uploads for o in outcomes):,} multipart uploads left by dead functions "
+        f"(S3's lifecycle rule); {sum(o.dead_letters for o in outcomes):,} messages in dead-letter queues",
+        f"{len(outcomes):,} seeds, {hours:,.0f} virtual hours, {seconds:.1f} s: "
+        f"{len(outcomes) / seconds:.0f} seeds/s",
+        f"{len(broken):,} violations",
+        *(f"  seed {outcome.seed}: {'; '.join(outcome.broken)}" for outcome in broken[:20]),
     ])  # fmt: skip
 
 

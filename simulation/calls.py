@@ -1,8 +1,8 @@
-"""Every call of a function goes through here: it takes time, may kill the function, and may be repeated by boto3."""
+"""Every call of a function goes through here: it takes time, may kill the function, and boto3 repeats it."""
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
@@ -55,7 +55,7 @@ class Calls:
     ) -> T:
         """One call by boto3, which repeats it. effect(again) is told whether it may have happened before."""
         if self.faults.happens(refused):
-            return self.make(what, lambda: _refuse(what), seconds=seconds * 20)
+            self.make(what, lambda: _refuse(what), seconds=seconds * 20)
         if self.faults.happens(twice):
             self._ignoring(what, lambda: effect(False), seconds)
             return self.make(f"{what} again", lambda: effect(True), seconds=seconds)
@@ -92,11 +92,15 @@ class Calls:
 def refusal(code: str, operation: str, **more: Any) -> ClientError:
     """The ClientError of an AWS service that says no."""
     status = 400 if code not in {"SlowDown", "InternalError"} else 503
-    response: Any = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError({**response, **more}, operation)
+    response: dict[str, Any] = {
+        "Error": {"Code": code, "Message": code},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    told: Any = {**response, **more}
+    return ClientError(told, operation)
 
 
-def _refuse(what: str) -> Any:
+def _refuse(what: str) -> NoReturn:
     if what.startswith("dynamodb"):
         raise refusal("ThrottlingException", what)
     if what.startswith("s3"):
@@ -104,10 +108,10 @@ def _refuse(what: str) -> Any:
     raise EndpointConnectionError(endpoint_url=_URL)
 
 
-def _no_answer(what: str) -> Any:
+def _no_answer(what: str) -> NoReturn:
     raise ReadTimeoutError(endpoint_url=_URL)
 
 
 def _brief(answer: Any) -> str:
     text = repr(answer)
-    return text if len(text) <= 300 else f"{text[:300]}…"  # noqa: PLR2004
+    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -76,7 +76,7 @@ class DynamoDb:
         self._calls = calls
         self._done: set[object] = set()
 
-    def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> Item:  # noqa: N803
+    def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> Item:
         """See boto3."""
         assert ConsistentRead
 
@@ -99,7 +99,7 @@ class DynamoDb:
         what = f"dynamodb update {_shown(request['Key'])} {request['UpdateExpression'][:60]}"
         return self._write(what, write)
 
-    def transact_write_items(self, *, TransactItems: list[Any]) -> Item:  # noqa: N803
+    def transact_write_items(self, *, TransactItems: list[Any]) -> Item:
         """See boto3, which gives each call a token: done twice, it is done once."""
         token = object()
 
@@ -109,7 +109,9 @@ class DynamoDb:
             news = [self._transacted(*action) for member in TransactItems for action in member.items()]
             if None in news:
                 reasons = [{"Code": "None" if new else "ConditionalCheckFailed"} for new in news]
-                raise refusal("TransactionCanceledException", "TransactWriteItems", CancellationReasons=reasons)
+                raise refusal(
+                    "TransactionCanceledException", "TransactWriteItems", CancellationReasons=reasons
+                )
             self._done.add(token)
             self._table.write({key: item for new in news if new for key, item in [new]})
             return {}
@@ -119,7 +121,9 @@ class DynamoDb:
     def query(self, **request: Any) -> Item:
         """See boto3. One page, as long as Limit allows."""
         index = request.get("IndexName")
-        return self._read(f"dynamodb query {index or request['ExpressionAttributeValues']}", lambda: self._found(request))
+        return self._read(
+            f"dynamodb query {index or request['ExpressionAttributeValues']}", lambda: self._found(request)
+        )
 
     def get_paginator(self, operation: str) -> "_Paginator":
         """See boto3."""
@@ -167,11 +171,17 @@ class DynamoDb:
         _all_used(request, request["UpdateExpression"], request.get("ConditionExpression", ""))
         if not self._allowed(request, item):
             return None
-        names, values = request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {})
+        names, values = (
+            request.get("ExpressionAttributeNames", {}),
+            request.get("ExpressionAttributeValues", {}),
+        )
         return updated(request["UpdateExpression"], item or dict(request["Key"]), names, values)
 
     def _allowed(self, request: Item, item: Item) -> bool:
-        names, values = request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {})
+        names, values = (
+            request.get("ExpressionAttributeNames", {}),
+            request.get("ExpressionAttributeValues", {}),
+        )
         return holds(request.get("ConditionExpression"), item, names, values)
 
     def _read(self, what: str, read: Callable[[], Item]) -> Item:

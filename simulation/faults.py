@@ -81,6 +81,8 @@ _RARE = {
     "more records but no way on": 0.02,
     "callback forged": 0.3,
 }
+# Drawn once for a part, or less often still.
+_SELDOM_ASKED, _LEAST_RATE = ("callback", "job ", "more records", "tick", "POST"), 0.15
 _HOURS = (0.5, 2.0, 8.0)
 
 
@@ -93,7 +95,10 @@ class Faults:
         share = rng.choice((0.0, 0.1, 0.3, 0.6))
         rate = rng.choice(_RATES)
         self._rates = {
-            kind: min(rate * rng.choice((0.5, 1.0, 3.0)), _RARE.get(kind, 0.5))
+            kind: min(
+                max(rate, _LEAST_RATE * kind.startswith(_SELDOM_ASKED)) * rng.choice((0.5, 1.0, 3.0)),
+                _RARE.get(kind, 0.5),
+            )
             for kind in KINDS
             if rng.random() < share
         }

@@ -13,19 +13,19 @@ from crm_export.connections.secrets_manager import SecretsManagerConnections
 from crm_export.connections.token_cache import DynamoTokenCache
 from crm_export.exports.download import DownloadServices, advance_part
 from crm_export.exports.model import Export
+from crm_export.exports.query import ExportRequest
 from crm_export.exports.queues import SqsPartQueue, consume
 from crm_export.exports.receive import receive_callback
 from crm_export.exports.reconcile import ReconcileServices, reconcile
 from crm_export.exports.signature import callback_url, verify
-from crm_export.exports.query import ExportRequest
 from crm_export.exports.start import StartServices, start_export
 from crm_export.exports.store import DynamoExportStore
 from crm_export.exports.submit import SubmitServices, submit_part
 from crm_export.results.store import S3Results
 from crm_export.zoho.bulk_read import BulkRead
 from crm_export.zoho.client import ZohoClient
-from crm_export.zoho.record_pages import RecordPages
 from crm_export.zoho.oauth import AccessToken, ZohoClientCredentials, refresh_access_token
+from crm_export.zoho.record_pages import RecordPages
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb
 from simulation.queues import Sqs
@@ -51,7 +51,7 @@ class Secrets:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:  # noqa: N803
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:
         """See boto3."""
         token = {"refresh_token": REFRESH_TOKEN, "api_domain": API_DOMAIN}
         found = {"SecretString": json.dumps({"token": token})}
@@ -74,7 +74,8 @@ class Functions:
 
     def __init__(
         self, scheduler: Scheduler, calls: Calls, rng: Random, *,
-        dynamodb: DynamoDb, s3: S3, sqs: Sqs, session: Session, api_version: str, deadline_hours: int, result_format: str,
+        dynamodb: DynamoDb, s3: S3, sqs: Sqs, session: Session,
+        api_version: str, deadline_hours: int, result_format: str,
     ) -> None:  # fmt: skip
         self._scheduler = scheduler
         self._calls = calls
@@ -158,7 +159,9 @@ class Functions:
 
     # --- how they run ---
 
-    def _invoke(self, function: str, target: tuple[str, int] | None, handle: Callable[[Container], Any], done: Done) -> None:
+    def _invoke(
+        self, function: str, target: tuple[str, int] | None, handle: Callable[[Container], Any], done: Done
+    ) -> None:
         self._invocations += 1
         name = f"t={self._scheduler.now:.3f} {function}#{self._invocations}"
         ends_at = self._scheduler.now + TIMEOUTS[function]
@@ -178,7 +181,7 @@ class Functions:
                 with deadline.ends_in(TIMEOUTS[function]):
                     answer = handle(container)
                 self._calls.trace(f"{name} -> {answer!r:.200}")
-            except Exception as error:  # noqa: BLE001 (Lambda counts it, and so it ends)
+            except Exception as error:  # Lambda counts it, and so it ends
                 self._calls.trace(f"{name} raised {type(error).__name__}: {error}")
             finally:
                 if not task.dead:

@@ -6,7 +6,6 @@ import io
 import json
 import zlib
 from datetime import datetime
-from typing import Any
 
 from crm_export.exports.items import read_export, read_part
 from crm_export.exports.model import Export, ExportState, Part, PartState
@@ -32,7 +31,9 @@ _ONWARDS = {
 class Invariants:
     """Watches table and bucket."""
 
-    def __init__(self, scheduler: Scheduler, faults: Faults, table: TableData, bucket: Bucket, zoho: Zoho) -> None:
+    def __init__(
+        self, scheduler: Scheduler, faults: Faults, table: TableData, bucket: Bucket, zoho: Zoho
+    ) -> None:
         self._scheduler = scheduler
         self._faults = faults
         self._table = table
@@ -76,7 +77,7 @@ class Invariants:
             self._failed(read_export(new))
 
     def _bucket_changed(self, key: str) -> None:
-        export_id = key.split("export_id=")[1].split("/")[0]
+        export_id = key.partition("export_id=")[2].partition("/")[0]
         item = self._table.items.get((f"EXPORT#{export_id}", "META"))
         if not self._hold(item is not None, f"{key} belongs to no export"):
             return
@@ -90,7 +91,11 @@ class Invariants:
 
     def parts(self, export_id: str, *, current: bool = True) -> list[Part]:
         """The parts of an export's last generation, or of all, in order."""
-        found = [item for (pk, sk), item in self._table.items.items() if pk == f"EXPORT#{export_id}" and sk != "META"]
+        found = [
+            item
+            for (pk, sk), item in self._table.items.items()
+            if pk == f"EXPORT#{export_id}" and sk != "META"
+        ]
         parts = sorted((read_part(item) for item in found), key=lambda part: part.part)
         first = read_export(self._table.items[f"EXPORT#{export_id}", "META"]).first_part if current else 1
         return [part for part in parts if part.part >= first]
@@ -110,8 +115,12 @@ class Invariants:
         gone = content is None and part not in self.parts(part.export_id)  # of an earlier generation
         plain = gzip.decompress(content) if content and str(part.key).endswith(".gz") else content
         self._hold(gone or plain == job.csv, f"{what}: its object is not what job {job.job_id} read")
-        self._hold(part.records == len(job.rows), f"{what}: {part.records} records, Zoho read {len(job.rows)}")
-        self._hold(gone or part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes")
+        self._hold(
+            part.records == len(job.rows), f"{what}: {part.records} records, Zoho read {len(job.rows)}"
+        )
+        self._hold(
+            gone or part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes"
+        )
         self._hold(part.crc32 == f"{zlib.crc32(job.csv):08x}", f"{what}: its CRC is not Zoho's")
         self._hold(part.header == list(HEADER), f"{what}: its header is {part.header}")
         self._is_the_same(job, part, what)
@@ -138,7 +147,8 @@ class Invariants:
         )
         self._hold(sealed, f"{what} is there and the export is {export.state}")
         if not self._hold(
-            all(part.state is PartState.STORED for part in parts), f"{what} is there before all parts are stored"
+            all(part.state is PartState.STORED for part in parts),
+            f"{what} is there before all parts are stored",
         ):
             return
         manifest = json.loads(self._bucket.objects[export.manifest_key])
@@ -164,7 +174,9 @@ class Invariants:
         failure = export.failure or {}
         told = all(failure.get(name) for name in ("code", "message", "remedy"))
         self._hold(told, f"{export.export_id} FAILED and tells {failure}")
-        self._hold(export.manifest_key not in self._bucket.objects, f"{export.export_id} FAILED, with a manifest")
+        self._hold(
+            export.manifest_key not in self._bucket.objects, f"{export.export_id} FAILED, with a manifest"
+        )
         parts = self.parts(export.export_id, current=False)
         excused = any(self._excuse(failure["code"], part) for part in parts) or self._expired(export, parts)
         self._hold(excused, f"{export.export_id} FAILED with {failure}, and the faults do not excuse it")
@@ -174,7 +186,7 @@ class Invariants:
         code = (export.failure or {})["code"]
         gone = ("page token expired", "result expired", "result not found")
         count = sum(self._faults.against((part.export_id, part.part), gone) for part in parts)
-        return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and export.generation == 3 and count >= 3  # noqa: PLR2004
+        return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and export.generation == 3 and count >= 3
 
     def _excuse(self, code: str, part: Part) -> bool:
         """Whether a part met so many faults that its export may end so. Fewer must be survived."""
@@ -186,16 +198,17 @@ class Invariants:
 
         results = faults("result ", "S3 ", "object ", "abort ", "table ", "message ", "job not found")
         if code == "ZOHO_JOB_FAILED":
-            return sum(job.fails for job in jobs) >= 3  # noqa: PLR2004
+            return sum(job.fails for job in jobs) + faults("job not found") >= 3
         if code == "WORKER_DIED":
-            return faults("function ", "function's clock", "table ") >= 3  # noqa: PLR2004
+            died = ("function ", "function's clock", "table write done", "table throttled")
+            return faults(*died) >= 3
         if code == "ZOHO_NOT_FOUND":
-            return faults("job not found", "result not found") >= 1 and results >= 3  # noqa: PLR2004
+            return faults("job not found", "result not found") >= 1 and results >= 3
         if code == "PAGING_BROKEN":
             return faults("more records but no way on") >= 1
         if code == "DEADLINE_EXCEEDED":
             return faults("job never ends") >= 1
-        return code in _OF_RESULTS and results >= 8  # noqa: PLR2004
+        return code in _OF_RESULTS and results >= 8
 
     # --- at rest ---
 

@@ -10,7 +10,7 @@ from simulation.calls import Calls
 from simulation.faults import Faults
 from simulation.scheduler import Scheduler
 
-_MAX_RECEIVES = 10
+MAX_RECEIVES = 10
 _TAKES = 0.02
 _FAULTS = {
     "twice": "message sent twice, its answer lost",
@@ -42,7 +42,9 @@ class QueueSettings:
 class Queue:
     """One queue. `invoke(event, done)` starts its function; done(failures or None) tells how it ended."""
 
-    def __init__(self, name: str, settings: QueueSettings, rng: Random, scheduler: Scheduler, faults: Faults) -> None:
+    def __init__(
+        self, name: str, settings: QueueSettings, rng: Random, scheduler: Scheduler, faults: Faults
+    ) -> None:
         self.name = name
         self.messages: list[Message] = []
         self.dead_letters: list[Message] = []
@@ -81,7 +83,7 @@ class Queue:
             self._scheduler.after(1.0, lambda: self._deliver(message))
             return
         message.receives += 1
-        if message.receives > _MAX_RECEIVES:
+        if message.receives > MAX_RECEIVES:
             message.deleted = True
             self.dead_letters.append(message)
             return
@@ -110,9 +112,9 @@ class Sqs:
         self._queues = queues
         self._calls = calls
 
-    def send_message(self, *, QueueUrl: str, MessageBody: str, DelaySeconds: int) -> dict[str, Any]:  # noqa: N803
+    def send_message(self, *, QueueUrl: str, MessageBody: str, DelaySeconds: int) -> dict[str, Any]:
         """See boto3."""
-        assert 0 <= DelaySeconds <= 900  # noqa: PLR2004 (SQS's limit)
+        assert 0 <= DelaySeconds <= 900  # SQS's limit
 
         def send(again: bool) -> dict[str, Any]:
             self._queues[QueueUrl].put(MessageBody, DelaySeconds)
@@ -121,7 +123,7 @@ class Sqs:
         return self._calls.aws(f"sqs send {QueueUrl} {MessageBody}", send, seconds=_TAKES, **_FAULTS)
 
     def change_message_visibility(
-        self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int  # noqa: N803
+        self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int
     ) -> dict[str, Any]:
         """See boto3."""
 

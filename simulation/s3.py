@@ -52,8 +52,8 @@ class S3:
         self._calls = calls
         self._made = 0
 
-    def put_object(  # noqa: N803
-        self, *, Bucket: str, Key: str, Body: bytes, ContentType: str, **more: Any  # noqa: N803
+    def put_object(
+        self, *, Bucket: str, Key: str, Body: bytes, ContentType: str, **more: Any
     ) -> dict[str, Any]:
         """See boto3."""
 
@@ -66,7 +66,7 @@ class S3:
 
         return self._calls.aws(f"s3 put {Key} ({len(Body)} bytes)", put, seconds=_TAKES, **_FAULTS)
 
-    def create_multipart_upload(self, *, Bucket: str, Key: str, **more: Any) -> dict[str, Any]:  # noqa: N803
+    def create_multipart_upload(self, *, Bucket: str, Key: str, **more: Any) -> dict[str, Any]:
         """See boto3. Made again, it is another upload, and nobody knows the first."""
         assert (more["ChecksumAlgorithm"], more["ChecksumType"]) == ("CRC32", "FULL_OBJECT")
 
@@ -91,7 +91,7 @@ class S3:
         return made
 
     def upload_part(
-        self, *, Bucket: str, Key: str, UploadId: str, PartNumber: int, Body: bytes, ChecksumCRC32: str  # noqa: N803
+        self, *, Bucket: str, Key: str, UploadId: str, PartNumber: int, Body: bytes, ChecksumCRC32: str
     ) -> dict[str, Any]:
         """See boto3."""
 
@@ -104,7 +104,7 @@ class S3:
         return self._calls.aws(what, upload, seconds=_TAKES, **_FAULTS)
 
     def complete_multipart_upload(
-        self, *, Bucket: str, Key: str, UploadId: str, MultipartUpload: Any, **more: Any  # noqa: N803
+        self, *, Bucket: str, Key: str, UploadId: str, MultipartUpload: Any, **more: Any
     ) -> dict[str, Any]:
         """See boto3. An upload that is complete may be completed again."""
 
@@ -123,7 +123,7 @@ class S3:
 
         return self._calls.aws(f"s3 complete {UploadId} {Key}", complete, seconds=_TAKES * 4, **_FAULTS)
 
-    def abort_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str) -> dict[str, Any]:  # noqa: N803
+    def abort_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str) -> dict[str, Any]:
         """See boto3."""
 
         def abort(again: bool) -> dict[str, Any]:
@@ -151,11 +151,13 @@ class S3:
         """All keys in one page."""
 
         def found(again: bool) -> dict[str, Any]:
-            return {"Contents": [{"Key": key} for key in sorted(self._bucket.objects) if key.startswith(prefix)]}
+            return {
+                "Contents": [{"Key": key} for key in sorted(self._bucket.objects) if key.startswith(prefix)]
+            }
 
         return self._calls.aws(f"s3 list {prefix}", found, seconds=_TAKES, **_READ_FAULTS)
 
-    def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+    def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         """See boto3."""
 
         def delete(again: bool) -> dict[str, Any]:
@@ -165,7 +167,7 @@ class S3:
 
         return self._calls.aws(f"s3 delete {Key}", delete, seconds=_TAKES, **_FAULTS)
 
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         """See boto3."""
 
         def get(again: bool) -> dict[str, Any]:
@@ -184,7 +186,7 @@ class _Lister:
     def __init__(self, client: S3) -> None:
         self._client = client
 
-    def paginate(self, *, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+    def paginate(self, *, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:
         """See boto3."""
         yield self._client.list_all(Prefix)
 

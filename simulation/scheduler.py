@@ -14,7 +14,7 @@ EPOCH = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
 
 
 class LambdaKilled(BaseException):
-    """The invocation is dead. No `except Exception` catches it, and none of its calls has effects any more."""
+    """The invocation is dead. No `except Exception` catches it; none of its calls has effects any more."""
 
 
 class Stopped(BaseException):
@@ -88,7 +88,7 @@ class Scheduler:
             self._resume(task)
 
     def start(self, task: Task, body: Callable[[], None]) -> None:
-        """Run a task until it waits for the first time. `body` raises nothing but LambdaKilled and Stopped."""
+        """Run a task until it waits for the first time. `body` raises but LambdaKilled and Stopped."""
         worker = task.worker = _idle.pop() if _idle else _Worker()
 
         def work() -> None:
@@ -97,7 +97,7 @@ class Scheduler:
                 body()
             except (LambdaKilled, Stopped):
                 pass
-            except BaseException as error:  # noqa: BLE001 (a fault of the simulation itself)
+            except BaseException as error:  # a fault of the simulation itself
                 self.failure = error
                 self.stopped = True
             finally:

@@ -44,7 +44,7 @@ class _InlineExecutor:
         future: Future[Any] = Future()
         try:
             future.set_result(work(*args))
-        except Exception as error:  # noqa: BLE001 (as an executor does)
+        except Exception as error:  # as an executor does
             future.set_exception(error)
         return future
 
@@ -91,19 +91,20 @@ def seams(scheduler: Scheduler, calls: Calls, rng: Random, *, s3_part_bytes: int
     uncounted = SimpleNamespace(add_metric=lambda **metric: None)
     places = [
         *((module, name, old, replaced[id(old)]) for module, name, old in _places()),
-        (sink, "_PART_BYTES", sink._PART_BYTES, s3_part_bytes),  # noqa: SLF001 (S3's least is too much here)
+        (sink, "_PART_BYTES", sink._PART_BYTES, s3_part_bytes),  # S3's least is too much here
         (observability, "metrics", observability.metrics, lambda: uncounted),
     ]
     powertools = observability.logger
-    handlers, level = list(powertools._logger.handlers), powertools.log_level  # noqa: SLF001
+    handlers, level = list(powertools._logger.handlers), powertools.log_level
+    propagate = powertools._logger.propagate
     for module, name, _, new in places:
         setattr(module, name, new)
-    powertools._logger.handlers[:] = [log]  # noqa: SLF001
+    powertools._logger.handlers[:], powertools._logger.propagate = [log], False
     powertools.setLevel("INFO")
     try:
         yield log
     finally:
         powertools.setLevel(level)
-        powertools._logger.handlers[:] = handlers  # noqa: SLF001
+        powertools._logger.handlers[:], powertools._logger.propagate = handlers, propagate
         for module, name, old, _ in places:
             setattr(module, name, old)

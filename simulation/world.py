@@ -5,11 +5,12 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
-from crm_export.exports.signature import sign
 from crm_export.exports.query import ExportRequest
+from crm_export.exports.signature import sign
 from simulation import functions as names
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb, TableData
@@ -28,9 +29,7 @@ TICK_SECONDS = 300
 DEADLINE_HOURS = 24
 _END = 10 * 86_400.0
 _VERSIONS = ("v2", "v2.1", "v6", "v7", "v8", "v8")
-_CRITERIA = {
-    "criteria": {"field": {"api_name": "Last_Name"}, "comparator": "not_equal", "value": "${EMPTY}"}
-}
+_CRITERIA = {"criteria": {"field": {"api_name": "Last_Name"}, "comparator": "not_equal", "value": "${EMPTY}"}}
 _S3_PART_BYTES = (16, 60, 200, 10_000)
 
 
@@ -64,7 +63,8 @@ class World:
         version = self.rng.choice(_VERSIONS)
         self.zoho = Zoho(self.rng, self.scheduler, self.faults, version)
         self.queues = {
-            name: Queue(name, settings, self.rng, self.scheduler, self.faults) for name, settings in QUEUES.items()
+            name: Queue(name, settings, self.rng, self.scheduler, self.faults)
+            for name, settings in QUEUES.items()
         }
         session = Session(
             self.zoho, self.calls, self.rng, signing_key=names.SIGNING_KEY,
@@ -80,7 +80,7 @@ class World:
         self.queues["submit"].invoke = self.functions.submitter
         self.queues["download"].invoke = self.functions.downloader
         self.invariants = Invariants(self.scheduler, self.faults, self.table, self.bucket, self.zoho)
-        self._flat_callbacks = self.rng.random() < 0.3  # noqa: PLR2004
+        self._flat_callbacks = self.rng.random() < 0.3
         self._to_post = 0
 
     def run(self) -> Outcome:
@@ -89,7 +89,7 @@ class World:
             query = self.rng.choice(({}, {}, {"fields": ["Last_Name", "Description"]}, _CRITERIA))
             request = ExportRequest(self.rng.choice(("Contacts", "Contacts", "Leads")), query, "csv", 1)
             self._to_post += 1
-            self.scheduler.at(number * self.rng.choice((0.0, 30.0)), lambda request=request: self._post(request, 3))
+            self.scheduler.at(number * self.rng.choice((0.0, 30.0)), partial(self._post, request, 3))
         for _ in range(self.rng.choice((0, 0, 3))):
             self.scheduler.at(self.rng.uniform(0, 900), self.zoho.change_records)
         self.scheduler.at(TICK_SECONDS * self.rng.random(), self._tick)
@@ -100,7 +100,12 @@ class World:
             raise RuntimeError(f"seed {self.seed}: the simulation failed") from self.scheduler.failure
         if not self.invariants.broken:
             self.invariants.at_rest()
-            secrets = {names.SIGNING_KEY.decode(), names.CLIENT_SECRET, names.REFRESH_TOKEN, *self.zoho.ever_given}
+            secrets = {
+                names.SIGNING_KEY.decode(),
+                names.CLIENT_SECRET,
+                names.REFRESH_TOKEN,
+                *self.zoho.ever_given,
+            }
             secrets |= {sign(names.SIGNING_KEY, *part) for part in self.zoho.jobs_of}
             messages = [message.body for queue in self.queues.values() for message in queue.messages]
             self.invariants.no_secret_in(secrets, log.lines, messages)
@@ -150,11 +155,13 @@ class World:
             self._call_back(job.callback_url, lambda: b'{"data": "x"}', self.rng.uniform(0, 60))
         if happens("callback names another job", part):
             others = [other for other in self.zoho.jobs.values() if other is not job]
+            alike = [other for other in others if other.module == job.module and other.part != part]
             if others:
-                other = self.rng.choice(others)
-                self._call_back(job.callback_url, lambda: self._body(other), self.rng.choice((0.0, 5.0)))
+                other = self.rng.choice(alike or others)
+                job.answered_after = self.rng.choice((0.0, 5.0))
+                self._call_back(job.callback_url, lambda: self._body(other), self.rng.choice((0.0, 0.1, 5.0)))
         if happens("callback early", part):
-            job.done_at = self.scheduler.now
+            job.done_at, job.answered_after = self.scheduler.now, self.rng.choice((0.0, 5.0))
         if job.done_at > _END or happens("callback never", part):
             return
         delay = job.done_at - self.scheduler.now
@@ -166,7 +173,9 @@ class World:
 
     def _body(self, job: Job) -> bytes:
         datum = self.zoho.details(job)
-        return json.dumps({**datum, "job_id": datum.pop("id")} if self._flat_callbacks else {"data": [datum]}).encode()
+        return json.dumps(
+            {**datum, "job_id": datum.pop("id")} if self._flat_callbacks else {"data": [datum]}
+        ).encode()
 
     def _forge(self, job: Job) -> None:
         """A signature moved to another part, or made up: it must have no effect."""

@@ -55,6 +55,7 @@ class Job:
     csv: bytes = b""
     zip: bytes = b""
     downloads: int = 0
+    answered_after: float = 0.0  # seconds that the answer of "create job" takes, beside the usual
 
     def state(self, now: float) -> str:
         """What Zoho says of it."""
@@ -99,11 +100,13 @@ class Zoho:
         self._kept = rng.choice((_DAY, _DAY, _DAY, 900.0)), rng.choice((_DAY, _DAY, _DAY, 900.0))
         self._snapshots = 0
         self._line_end = rng.choice(("\n", "\r\n"))
-        self._ends_with_newline = rng.random() < 0.7  # noqa: PLR2004
+        self._ends_with_newline = rng.random() < 0.7
         self._method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
         self._records = 0
         sizes = (0, 1, self.per_page, self.per_page * 2, self.per_page * 3 + 1, self.per_page * 4)
-        self.modules = {name: [self._row() for _ in range(rng.choice(sizes))] for name in ("Contacts", "Leads")}
+        self.modules = {
+            name: [self._row() for _ in range(rng.choice(sizes))] for name in ("Contacts", "Leads")
+        }
 
     def _row(self) -> Row:
         self._records += 1
@@ -153,7 +156,9 @@ class Zoho:
         if more and has_page_token(self._version):
             token = f"pt-{snapshot.number}-{offset + self.per_page}"
             offset_of_next, expires_at = offset + self.per_page, self._scheduler.now + seconds + self._kept[1]
-            self._page_tokens.setdefault(token, PageToken(snapshot, offset_of_next, module, asked, expires_at))
+            self._page_tokens.setdefault(
+                token, PageToken(snapshot, offset_of_next, module, asked, expires_at)
+            )
         now = self._scheduler.now
         job = Job(
             number, module, asked, part, callback_url, snapshot, offset, page, rows, more, token,
@@ -236,7 +241,7 @@ class Zoho:
             right, wrong = (zlib.crc32(job.csv), zlib.crc32(job.csv.replace(b"Last_Name", b"Lost_Name")))
             return other.replace(wrong.to_bytes(4, "little"), right.to_bytes(4, "little"))
         if self._faults.happens("result with a wrong count", part):
-            rows = (*job.rows, self._row()) if self._rng.random() < 0.5 or not job.rows else job.rows[1:]  # noqa: PLR2004
+            rows = (*job.rows, self._row()) if self._rng.random() < 0.5 or not job.rows else job.rows[1:]
             return self._zipped(job.job_id, self.csv_of(rows))
         others = [other for other in self.jobs.values() if len(other.rows) != len(job.rows)]
         if others and self._faults.happens("result of another job", part):

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import requests
@@ -47,6 +47,7 @@ class Response:
     """A requests.Response, as far as our transport reads it."""
 
     is_redirect = False
+    late = 0.0  # seconds on its way, beside the usual
 
     def __init__(self, status: int, body: bytes, headers: dict[str, str], raw: Raw) -> None:
         self.status_code = status
@@ -75,7 +76,14 @@ class Session:
     """A requests.Session. `signing_key` is ours, to learn which part a job is for."""
 
     def __init__(
-        self, zoho: Zoho, calls: Calls, rng: Random, *, signing_key: bytes, refresh_token: str, created: Callable[[Job], None]
+        self,
+        zoho: Zoho,
+        calls: Calls,
+        rng: Random,
+        *,
+        signing_key: bytes,
+        refresh_token: str,
+        created: Callable[[Job], None],
     ) -> None:
         self.calls = calls
         self._zoho = zoho
@@ -96,16 +104,21 @@ class Session:
         request = _Headers()
         auth(request)
         token = request.headers["Authorization"].removeprefix("Zoho-oauthtoken ")
-        return self._call(f"{method} {where.path}", lambda: self._api(method, where.path, token, kwargs.get("json")))
+        return self._call(
+            f"{method} {where.path}", lambda: self._api(method, where.path, token, kwargs.get("json"))
+        )
 
     def _call(self, what: str, effect: Callable[[], Response]) -> Response:
         happens = self._faults.happens
         if happens("Zoho times out"):
-            return self.calls.make(f"zoho {what}", _time_out, seconds=_TIMEOUT)
+            self.calls.make(f"zoho {what}", _time_out, seconds=_TIMEOUT)
         if happens("Zoho times out after it did it"):
             self.calls.make(f"zoho {what}", effect, seconds=_TAKES)
-            return self.calls.make(f"zoho {what} (no answer)", _time_out, seconds=_TIMEOUT)
-        return self.calls.make(f"zoho {what}", effect, seconds=_TAKES)
+            self.calls.make(f"zoho {what} (no answer)", _time_out, seconds=_TIMEOUT)
+        answer = self.calls.make(f"zoho {what}", effect, seconds=_TAKES)
+        if answer.late:
+            self.calls.sleep(answer.late)
+        return answer
 
     def _token(self) -> Response:
         if self._faults.happens("Zoho gives no tokens"):
@@ -154,7 +167,9 @@ class Session:
         self._created(job)
         details = {"id": job.job_id, "operation": "read", "state": "ADDED"}
         datum = {"status": "success", "code": "ADDED_SUCCESSFULLY", "message": "Added.", "details": details}
-        return self._answer(201, {"data": [datum], "info": {}})
+        answer = self._answer(201, {"data": [datum], "info": {}})
+        answer.late = job.answered_after
+        return answer
 
     def _result(self, job: Job) -> Response:
         expired = not self._zoho.is_kept(job) or job.fails
@@ -164,7 +179,9 @@ class Session:
         body = self._zoho.broken_zip(job)
         breaks = self._faults.happens("result breaks off", job.part)
         breaks_at = self._rng.randrange(len(body)) if breaks and body else None
-        return self._answer(200, body, breaks_at=breaks_at, size=self._rng.choice(_SENT_AT_ONCE) + len(body) // 8)
+        return self._answer(
+            200, body, breaks_at=breaks_at, size=self._rng.choice(_SENT_AT_ONCE) + len(body) // 8
+        )
 
     def _error(self, status: int, code: str, headers: dict[str, str] | None = None) -> Response:
         body = {"code": code, "message": code.lower(), "details": {}, "status": "error"}
@@ -178,5 +195,5 @@ class Session:
         return Response(status, content, headers or {}, Raw(self, content, breaks_at, size))
 
 
-def _time_out() -> Any:
+def _time_out() -> NoReturn:
     raise requests.ReadTimeout("Read timed out.")

@@ -95,7 +95,7 @@ def _step_under_lease(services: DownloadServices, export: Export, part: Part, ow
 
 
 def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
-    """PENDING → SUBMITTED with the job a callback named, if Zoho says that it reads what the part is to be."""
+    """PENDING → SUBMITTED with the job a callback named, if it reads what the part is to be."""
     job_id = str(part.hinted_job_id)
     try:
         job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)

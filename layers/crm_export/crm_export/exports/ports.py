@@ -47,7 +47,7 @@ class ExportStore(Protocol):
     def release(
         self, part: Part, owner: str, now: str, *, not_before: str | None = None, strike: bool = False
     ) -> None:
-        """End a lease without a transition; with not_before, after a failed attempt, which may be a strike."""
+        """End a lease without a transition; with not_before, after a failed attempt, perhaps a strike."""
         ...
 
     def forget_hint(self, part: Part, now: str) -> None:
