@@ -61,6 +61,9 @@ class SimulatorConfig:
     records_token_cap: int = 100_000
     # [U] how a page token finds its page when records have changed: behind the last record, or by counting
     records_paging: Literal["cursor", "offset"] = "cursor"
+    records_dotted_fields: bool = (
+        False  # [U] False: a dotted name in `fields` is ignored, as an unknown one is
+    )
     restricted_modules: set[str] = field(default_factory=set)  # 403 NO_PERMISSION
 
     # Bulk Read: what is accepted

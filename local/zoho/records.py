@@ -39,10 +39,11 @@ def list_records(sim: Simulation, grant: Grant, version: str, name: str, request
         last = order.key(rows[-1]) if sim.config.records_paging == "cursor" else None
         following = Place(place.page + 1, place.offset + query.per_page, last, place) if more else None
         info |= _newer_info(sim, grant, version, (module, query), (_previous(place, query), following))
+    names = query.fields
+    if names and not sim.config.records_dotted_fields:
+        names = tuple(name for name in names if "." not in name)
     extra = {} if query.fields or at_least(version, "v3") else {"$editable": True, "$approved": True}
-    return json_response(
-        200, {"data": [{**module.record(i, query.fields), **extra} for i in rows], "info": info}
-    )
+    return json_response(200, {"data": [{**module.record(i, names), **extra} for i in rows], "info": info})
 
 
 def one_record(sim: Simulation, grant: Grant, version: str, name: str, record_id: str) -> Response:

@@ -13,6 +13,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,14 @@ from local.zoho.server import Simulator, SimulatorConfig, start_simulator
 ROOT = Path(__file__).parents[2]
 
 
+NOT_EMPTY = {"field": {"api_name": "Last_Name"}, "comparator": "not_equal", "value": "${EMPTY}"}
+
+
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     config = SimulatorConfig(
-        records={"Contacts": 700},
+        records={"Contacts": 700, "Events": 30, "Notes": 450},
+        custom_views={"77": {"module": "Contacts", "criteria": NOT_EMPTY}},
         records_per_job=400,
         added_seconds=0.02,
         queued_seconds=0.02,
@@ -102,6 +107,95 @@ def test_sdk_lists_fields_of_a_module(simulator: Simulator, tmp_path: Path) -> N
     assert {"Last_Name", "Account_Name", "Modified_Time"} <= set(outcome["fields"])
 
 
+def test_sdk_asks_for_view_nested_criteria_and_page(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.config.records_per_job = 20
+    outcome = run_scenario("export_view", simulator, tmp_path)
+
+    (create,) = simulator.journal.requests("/read$", "POST")
+    query = json.loads(create["body"])["query"]
+    # The SDK sends the id of the view as a number, although Zoho's pages show a string.
+    assert (query["cvid"], query["page"], query["criteria"]["group_operator"]) == (77, 2, "and")
+    page = outcome["pages"][0]
+    assert (page["page"], page["per_page"], page["count"]) == (2, 20, 20)
+    header, *rows = rows_of(tmp_path / page["file"])
+    assert header == ["Id", "Last_Name", "Email_Opt_Out", "Created_Time"]
+    assert len(rows) == 20
+    assert {row[1] for row in rows} <= {"Boyle", "Silva", "O'Brien"}
+    # What the SDK understood of the query that the status answer repeats.
+    assert outcome["query"] == {
+        "module": "Contacts",
+        "cvid": 77,
+        "fields": ["Last_Name", "Email_Opt_Out", "Created_Time"],
+        "group_operator": "and",
+        "comparators": ["in", "between"],
+        "field_ids": True,
+    }
+    assert outcome["created_by"] == "Patricia Boyle"
+
+
+def test_sdk_exports_events_as_ics(simulator: Simulator, tmp_path: Path) -> None:
+    outcome = run_scenario("export_events", simulator, tmp_path)
+
+    assert outcome["pages"][0]["count"] == 30
+    with zipfile.ZipFile(tmp_path / outcome["pages"][0]["file"]) as opened:
+        (name,) = opened.namelist()
+        assert name.endswith(".ics")
+        assert opened.read(name).count(b"BEGIN:VEVENT\r\n") == 30
+
+
+def test_sdk_reads_a_failed_job(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.fault(method="POST", path="/read$", job={"state": "FAILURE"})
+    outcome = run_scenario("failed_job", simulator, tmp_path)
+
+    assert outcome["states"][-1] == "FAILURE"
+    assert outcome["download"] == {
+        "type": "APIException",
+        "code": "RESOURCE_NOT_FOUND",
+        "details": {"resource": outcome["id"]},
+    }
+
+
+def test_sdk_reads_refusals(simulator: Simulator, tmp_path: Path) -> None:
+    outcome = run_scenario("refusals", simulator, tmp_path)
+
+    # Of the details, the SDK keeps those it knows.
+    assert outcome == {
+        "page token": {
+            "type": "APIException",
+            "code": "EXPIRED_VALUE",
+            "details": {"api_name": "page_token"},
+        },
+        "field": {
+            "type": "APIException",
+            "code": "FIELD_NOT_SUPPORTED",
+            "details": {"api_name": "Contract"},
+        },
+        "comparator": {
+            "type": "APIException",
+            "code": "FIELD_COMPARATOR_IN_CRITERIA_NOT_SUPPORTED",
+            "details": {"api_name": "Email_Opt_Out", "supported": ["equal"]},
+        },
+    }
+
+
+def test_sdk_reads_scripted_errors_and_errors_wrapped_in_data(simulator: Simulator, tmp_path: Path) -> None:
+    codes = ["TOO_MANY_REQUESTS", "JOB_NOT_SUPPORTED", "INTERNAL_ERROR"]
+    for code in codes:
+        simulator.fault(method="POST", path="/read$", error=code, times=1)
+    simulator.config.bulk_error_envelope = "data"
+    outcome = run_scenario("four_errors", simulator, tmp_path)
+    assert outcome == {"scripted": codes, "wrapped": ["ActionWrapper", "MODULE_NOT_AVAILABLE"]}
+
+
+def test_sdk_lists_notes_by_page_token(simulator: Simulator, tmp_path: Path) -> None:
+    outcome = run_scenario("list_notes", simulator, tmp_path)
+
+    assert outcome["counts"] == [200, 200, 50]
+    assert len(set(outcome["ids"])) == 450
+    assert outcome["sorted_by"] == ["id", "asc"]
+    assert [entry["status"] for entry in simulator.journal.requests("/crm/v8/Notes$")] == [200, 200, 200]
+
+
 # What follows runs in the child process only; the SDK is imported there.
 
 
@@ -122,7 +216,7 @@ def initialise(url: str, folder: Path) -> None:
     Initializer.initialize(environment, token, store=store, resource_path=str(folder), logger=logger)
 
 
-def create_job(query: object, url: str) -> object:
+def create_job(query: object, url: str, file_type: str | None = None) -> object:
     from zohocrmsdk.src.com.zoho.crm.api.bulk_read import (  # noqa: PLC0415
         BodyWrapper,
         BulkReadOperations,
@@ -136,6 +230,8 @@ def create_job(query: object, url: str) -> object:
     body = BodyWrapper()
     body.set_callback(callback)
     body.set_query(query)
+    if file_type:
+        body.set_file_type(file_type)
     return BulkReadOperations().create_bulk_read_job(body).get_object()
 
 
@@ -150,26 +246,59 @@ def contacts_query(module_name: str = "Contacts") -> object:
     return query
 
 
-def finish_job(query: object, url: str, folder: Path, states: list[str]) -> tuple[dict, str | None]:
-    """Create, poll, download: the page's facts and the token of the next page."""
+def wait_for(job_id: int, states: list[str]) -> object:
+    """Ask for the job until it has ended."""
     from zohocrmsdk.src.com.zoho.crm.api.bulk_read import BulkReadOperations  # noqa: PLC0415
 
-    answer = create_job(query, url).get_data()[0]
-    job_id = int(answer.get_details()["id"])
-    operations = BulkReadOperations()
     while True:
-        detail = operations.get_bulk_read_job_details(job_id).get_object().get_data()[0]
+        detail = BulkReadOperations().get_bulk_read_job_details(job_id).get_object().get_data()[0]
         states.append(detail.get_state().get_value())
-        if states[-1] == "COMPLETED":
-            break
+        if states[-1] in ("COMPLETED", "FAILURE"):
+            return detail
         time.sleep(0.02)
-    stream = operations.download_result(job_id).get_object().get_file()
+
+
+def finish_job(
+    query: object, url: str, folder: Path, states: list[str], file_type: str | None = None
+) -> tuple[dict, object]:
+    """Create, poll, download: the page's facts and what the SDK made of the job."""
+    from zohocrmsdk.src.com.zoho.crm.api.bulk_read import BulkReadOperations  # noqa: PLC0415
+
+    answer = create_job(query, url, file_type).get_data()[0]
+    job_id = int(answer.get_details()["id"])
+    detail = wait_for(job_id, states)
+    stream = BulkReadOperations().download_result(job_id).get_object().get_file()
     with (folder / stream.get_name()).open("wb") as target:
         for chunk in stream.get_stream():
             target.write(chunk)
     result = detail.get_result()
-    page = {"count": result.get_count(), "more_records": result.get_more_records(), "file": stream.get_name()}
-    return page, result.get_next_page_token()
+    page = {
+        "page": result.get_page(),
+        "per_page": result.get_per_page(),
+        "count": result.get_count(),
+        "more_records": result.get_more_records(),
+        "file": stream.get_name(),
+    }
+    return page, detail
+
+
+def criterion(name: str, comparator: str, value: object) -> object:
+    from zohocrmsdk.src.com.zoho.crm.api.bulk_read import Criteria  # noqa: PLC0415
+    from zohocrmsdk.src.com.zoho.crm.api.fields.minified_field import MinifiedField  # noqa: PLC0415
+    from zohocrmsdk.src.com.zoho.crm.api.util.choice import Choice  # noqa: PLC0415
+
+    field = MinifiedField()
+    field.set_api_name(name)
+    criteria = Criteria()
+    criteria.set_field(field)
+    criteria.set_comparator(Choice(comparator))
+    criteria.set_value(value)
+    return criteria
+
+
+def error_of(answer: object) -> dict:
+    kind = type(answer).__name__
+    return {"type": kind, "code": answer.get_code().get_value(), "details": answer.get_details()}
 
 
 def export_contacts(url: str, folder: Path) -> dict:
@@ -178,34 +307,115 @@ def export_contacts(url: str, folder: Path) -> dict:
     states: list[str] = []
     query = contacts_query()
     query.set_fields(["Last_Name", "Account_Name.Account_Name"])
-    first, token = finish_job(query, url, folder, states)
+    first, detail = finish_job(query, url, folder, states)
     following = Query()
-    following.set_page_token(token)
+    following.set_page_token(detail.get_result().get_next_page_token())
     second, _ = finish_job(following, url, folder, states)
     return {"states": states, "pages": [first, second]}
 
 
 def export_opted_out(url: str, folder: Path) -> dict:
-    from zohocrmsdk.src.com.zoho.crm.api.bulk_read import Criteria  # noqa: PLC0415
-    from zohocrmsdk.src.com.zoho.crm.api.fields.minified_field import MinifiedField  # noqa: PLC0415
-    from zohocrmsdk.src.com.zoho.crm.api.util.choice import Choice  # noqa: PLC0415
-
-    field = MinifiedField()
-    field.set_api_name("Email_Opt_Out")
-    criteria = Criteria()
-    criteria.set_field(field)
-    criteria.set_comparator(Choice("equal"))
-    criteria.set_value("true")
     query = contacts_query()
-    query.set_criteria(criteria)
+    query.set_criteria(criterion("Email_Opt_Out", "equal", "true"))
     page, _ = finish_job(query, url, folder, [])
     return {"pages": [page]}
 
 
+def export_view(url: str, folder: Path) -> dict:
+    from zohocrmsdk.src.com.zoho.crm.api.bulk_read import Criteria  # noqa: PLC0415
+    from zohocrmsdk.src.com.zoho.crm.api.util.choice import Choice  # noqa: PLC0415
+
+    moments = ["2015-01-01T00:00:00+05:30", "2015-01-02T00:00:00+05:30"]
+    criteria = Criteria()
+    criteria.set_group_operator(Choice("and"))
+    criteria.set_group(
+        [
+            criterion("Last_Name", "in", ["Boyle", "Silva", "O'Brien"]),
+            criterion("Created_Time", "between", moments),
+        ]
+    )
+    query = contacts_query()
+    query.set_cvid(77)
+    query.set_page(2)
+    query.set_fields(["Last_Name", "Email_Opt_Out", "Created_Time"])
+    query.set_criteria(criteria)
+    page, detail = finish_job(query, url, folder, [])
+    echo = detail.get_query()
+    members = echo.get_criteria().get_group()
+    understood = {
+        "module": echo.get_module().get_api_name(),
+        "cvid": echo.get_cvid(),
+        "fields": echo.get_fields(),
+        "group_operator": echo.get_criteria().get_group_operator().get_value(),
+        "comparators": [member.get_comparator().get_value() for member in members],
+        "field_ids": all(isinstance(member.get_field().get_id(), int) for member in members),
+    }
+    return {"pages": [page], "query": understood, "created_by": detail.get_created_by().get_name()}
+
+
+def export_events(url: str, folder: Path) -> dict:
+    page, _ = finish_job(contacts_query("Events"), url, folder, [], "ics")
+    return {"pages": [page]}
+
+
+def failed_job(url: str, _folder: Path) -> dict:
+    from zohocrmsdk.src.com.zoho.crm.api.bulk_read import BulkReadOperations  # noqa: PLC0415
+
+    states: list[str] = []
+    job_id = create_job(contacts_query(), url).get_data()[0].get_details()["id"]
+    wait_for(int(job_id), states)
+    download = BulkReadOperations().download_result(int(job_id)).get_object()
+    return {"id": job_id, "states": states, "download": error_of(download)}
+
+
+def refusals(url: str, _folder: Path) -> dict:
+    from zohocrmsdk.src.com.zoho.crm.api.bulk_read import Query  # noqa: PLC0415
+
+    job_id = create_job(contacts_query(), url).get_data()[0].get_details()["id"]
+    token = wait_for(int(job_id), []).get_result().get_next_page_token()
+    connection = HTTPConnection(url.removeprefix("http://"))
+    connection.request("DELETE", "/__sim__/page_tokens")
+    connection.getresponse().read()
+    connection.close()
+    expired, field, comparator = Query(), contacts_query(), contacts_query()
+    expired.set_page_token(token)
+    field.set_fields(["Last_Name", "Contract"])
+    comparator.set_criteria(criterion("Email_Opt_Out", "not_equal", "true"))
+    queries = {"page token": expired, "field": field, "comparator": comparator}
+    return {name: error_of(create_job(query, url)) for name, query in queries.items()}
+
+
 def unknown_module(url: str, _folder: Path) -> dict:
-    error = create_job(contacts_query("Nonsense"), url)
-    kind = type(error).__name__
-    return {"type": kind, "code": error.get_code().get_value(), "details": error.get_details()}
+    return error_of(create_job(contacts_query("Nonsense"), url))
+
+
+def four_errors(url: str, _folder: Path) -> dict:
+    scripted = [error_of(create_job(contacts_query(), url))["code"] for _ in range(3)]
+    wrapper = create_job(contacts_query("Nonsense"), url)
+    return {
+        "scripted": scripted,
+        "wrapped": [type(wrapper).__name__, wrapper.get_data()[0].get_code().get_value()],
+    }
+
+
+def list_notes(_url: str, _folder: Path) -> dict:
+    from zohocrmsdk.src.com.zoho.crm.api import ParameterMap  # noqa: PLC0415
+    from zohocrmsdk.src.com.zoho.crm.api.record import GetRecordsParam, RecordOperations  # noqa: PLC0415
+
+    counts, ids, token, info = [], [], None, None
+    while info is None or token:
+        parameters = ParameterMap()
+        parameters.add(GetRecordsParam.fields, "Note_Title,Note_Content,Parent_Id")
+        parameters.add(GetRecordsParam.sort_by, "id")
+        parameters.add(GetRecordsParam.sort_order, "asc")
+        if token:
+            parameters.add(GetRecordsParam.page_token, token)
+        answer = RecordOperations("Notes").get_records(parameters).get_object()
+        info = answer.get_info()
+        counts.append(info.get_count())
+        ids += [record.get_id() for record in answer.get_data()]
+        token = info.get_next_page_token()
+    return {"counts": counts, "ids": ids, "sorted_by": [info.get_sort_by(), info.get_sort_order()]}
 
 
 def list_fields(_url: str, _folder: Path) -> dict:
@@ -222,10 +432,21 @@ def list_fields(_url: str, _folder: Path) -> dict:
 
 
 def main() -> None:
-    scenarios = {f.__name__: f for f in (export_contacts, export_opted_out, unknown_module, list_fields)}
+    scenarios = (
+        export_contacts,
+        export_opted_out,
+        export_view,
+        export_events,
+        failed_job,
+        refusals,
+        unknown_module,
+        four_errors,
+        list_fields,
+        list_notes,
+    )
     name, url, folder = sys.argv[1:]
     initialise(url, Path(folder))
-    outcome = scenarios[name](url, Path(folder))
+    outcome = {f.__name__: f for f in scenarios}[name](url, Path(folder))
     sys.stdout.write(json.dumps(outcome) + "\n")
 
 

@@ -190,10 +190,10 @@ class ZohoFieldRefused(ZohoQueryRefused):
 
 
 class ZohoModuleNotSupported(ZohoQueryRefused):
-    """Bulk Read does not take the module."""
+    """Bulk Read does not take the module; where the records API lists it, it is read there instead."""
 
     code = "ZOHO_MODULE_NOT_SUPPORTED"
-    remedy = "Page through the module's records instead, where the API has it; or export another module."
+    remedy = "Check the module's API name and the Zoho user's permission for it."
 
 
 class ZohoPageRangeExceeded(ZohoQueryRefused):
@@ -214,7 +214,7 @@ class ZohoPageTokenExpired(ZohoQueryRefused):
     """A page token is past its 24 hours."""
 
     code = "ZOHO_PAGE_TOKEN_EXPIRED"
-    remedy = "Begin with the first page; an export has to be started anew."
+    remedy = "Begin with the first page; an export begins anew by itself, twice."
 
 
 class ZohoRequestMalformed(ZohoError):

@@ -470,6 +470,65 @@ BODIES = st.dictionaries(st.text(max_size=8), ANY, max_size=2) | st.fixed_dictio
 FUZZ_TYPES = {"Email": "email", "Amount": "currency", "Flag": "boolean", "When": "datetime"}
 
 
+GOOD_SINGLE = st.builds(
+    field,
+    st.sampled_from(["Email", "Owner.last_name", "$converted"]),
+    st.sampled_from(["equal", "not_in", "less_than"]),
+    st.text(max_size=255) | st.integers() | st.booleans(),
+) | st.builds(
+    old,
+    st.just("When"),
+    st.sampled_from(["between", "not_between"]),
+    st.lists(MOMENT, min_size=2, max_size=2),
+)
+GOOD_CRITERIA = st.recursive(
+    GOOD_SINGLE,
+    lambda inner: st.builds(both, inner, inner) | st.builds(both, inner, inner, inner),
+    max_leaves=8,
+)
+GOOD_QUERIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "module": st.sampled_from(["Contacts", {"api_name": "Contacts"}]),
+        "fields": st.lists(
+            st.from_regex(r"[A-Za-z$][A-Za-z_]{0,9}(\.[a-z]{1,9})?", fullmatch=True), unique=True
+        ),
+        "criteria": GOOD_CRITERIA,
+        "cvid": st.integers(1, 10**19).map(str),
+        "page": st.integers(1, 500),
+        "file_type": st.just("csv"),
+    },
+)
+
+
+def singles(criteria):
+    """The criteria of a tree, in order."""
+    if "group" in criteria:
+        return [single for member in criteria["group"] for single in singles(member)]
+    return [criteria]
+
+
+def said(criterion):
+    """What a criterion says, in whichever spelling."""
+    return criterion.get("field", criterion)["api_name"], criterion["comparator"], criterion["value"]
+
+
+@given(query=GOOD_QUERIES)
+def test_what_zoho_takes_becomes_a_job_that_says_the_same_in_every_version(query):
+    request = parse({"query": query})
+    for version in BULK_READ:
+        sent = wire(version, request)["query"]
+        assert sent["page"] == query.get("page", 1)
+        assert sent.get("fields", []) == query.get("fields", [])
+        assert sent.get("cvid") == query.get("cvid")
+        assert ("criteria" in sent) == ("criteria" in query)
+        if "criteria" in query:
+            assert [said(one) for one in singles(sent["criteria"])] == [
+                said(one) for one in singles(query["criteria"])
+            ]
+            assert all(("field" in one) == (version != "v2") for one in singles(sent["criteria"]))
+
+
 @given(
     export_type=st.sampled_from(["contacts", "events", "Projects", "unicorns"]) | st.text(max_size=8),
     body=BODIES,

@@ -207,6 +207,17 @@ def test_events_as_ics(start):
         assert opened.read(f"{detail['id']}.ics").count(b"BEGIN:VEVENT\r\n") == 15
 
 
+def test_events_beyond_twenty_thousand_follow_with_the_page_token(start):
+    client = start(records={"Events": 20_001})
+    body = {"query": {"module": {"api_name": "Events"}}, "file_type": "ics"}
+    first = client.finish(job_id(client.create(body)))
+    assert (first["result"]["count"], first["result"]["more_records"]) == (20_000, True)
+    token = {"query": {"page_token": first["result"]["next_page_token"]}}
+    second = client.finish(job_id(client.create(token)))
+    assert (second["file_type"], second["result"]["count"], second["result"]["page"]) == ("ics", 1, 2)
+    assert client.export("Events")["result"]["count"] == 20_001
+
+
 def test_a_job_costs_fifty_credits(start):
     client = start(credits=52)
     assert client.create(CREATE).status_code == 201

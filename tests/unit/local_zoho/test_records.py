@@ -201,3 +201,10 @@ def test_page_token_of_another_user_is_refused(start):
     headers = {"Authorization": f"Zoho-oauthtoken {other}"}
     refused = client.get(f"/crm/v8/Contacts?fields=Email&page_token={token}", headers=headers)
     assert code(refused) == (400, "TOKEN_BOUND_DATA_MISMATCH")
+
+
+def test_dots_lead_nowhere_in_the_records_api_unless_told(start, client):
+    path = "/crm/v8/Contacts?fields=Email,Owner.last_name,Nope"
+    assert client.get(path).json()["data"][0].keys() == {"id", "Email"}
+    dotted = start(records_dotted_fields=True).get(path).json()["data"][0]
+    assert dotted.keys() == {"id", "Email", "Owner.last_name"}

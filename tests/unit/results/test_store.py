@@ -179,6 +179,15 @@ def test_csv_gz_is_the_content_compressed_under_the_checksum_of_what_lies_there(
     assert not uploads(s3)
 
 
+@pytest.mark.parametrize("expected", [0, 2, 4])
+@pytest.mark.parametrize("file_type", ["csv", "csv.gz", "ics"])
+def test_neither_more_nor_fewer_records_than_zoho_counted_are_stored(s3, file_type, expected):
+    content = b"BEGIN:VEVENT\nEND:VEVENT\n" * 3 if file_type == "ics" else csv_of(3)
+    with pytest.raises(CountMismatch, match=f"holds 3 records; Zoho counted {expected}"):
+        store(s3, zip_of(content), expected, file_type)
+    assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
+
+
 @pytest.mark.parametrize("file_type", ["csv", "csv.gz", "ics"])
 def test_no_truncated_zip_ever_becomes_an_object(s3, file_type):
     content = b"BEGIN:VEVENT\nEND:VEVENT\n" if file_type == "ics" else b"Id\n1\n"

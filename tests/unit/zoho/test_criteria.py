@@ -78,7 +78,7 @@ def test_a_field_named_in_another_spelling_is_named_in_ours(named):
         ({**ONE, "group_operator": "and"}, "query.criteria is ambiguous"),
         ({**ONE, "operator": "x"}, 'query.criteria has the key "operator"'),
         ({"group": [ONE, ONE]}, "group_operator is null; allowed are and, or"),
-        (group(ONE, ONE, operator="AND"), 'group_operator is "AND"; allowed are and, or'),
+        (group(ONE, ONE, operator="xor"), 'group_operator is "xor"; allowed are and, or'),
         (group(ONE), "it must be an array of two criteria or more"),
         ({"group_operator": "and", "group": None}, "query.criteria.group is null"),
         (group(ONE, "x"), 'query.criteria.group[1] is "x"'),

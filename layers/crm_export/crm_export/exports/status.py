@@ -40,6 +40,7 @@ def summary(export: Export, parts: list[Part] | None = None) -> dict[str, Any]:
         "state": export.state.value,
         "module": export.module,
         "source": export.source,
+        "file_format": export.file_format,
         "generation": export.generation,
         "requested_at": export.requested_at,
         "completed_at": export.completed_at if export.state is not ExportState.RUNNING else None,

@@ -13,6 +13,7 @@ from crm_export.errors import (
     ZohoFieldRefused,
     ZohoModuleNotSupported,
     ZohoPageTokenExpired,
+    ZohoQueryRefused,
 )
 from crm_export.exports.failing import restart_export, settling
 from crm_export.exports.lease import claim_part
@@ -106,7 +107,10 @@ def _read_instead(services: SubmitServices, export: Export, error: ZohoModuleNot
     except QueryRefused as refused:
         raise refused from error
     logger.info("module without Bulk Read", export_id=export.export_id, zoho_code=error.zoho_code)
-    settle_reading(services.store, services.records(export.account_id, export.owner), export)
+    try:
+        settle_reading(services.store, services.records(export.account_id, export.owner), export)
+    except ZohoQueryRefused as refused:  # the records API does not know it either
+        raise error from refused
 
 
 def _name_all_fields(services: SubmitServices, export: Export) -> Export:

@@ -87,6 +87,8 @@ def _check(node: Any, path: str, depth: int = 1) -> tuple[dict[str, Any], int]:
 
 def _group(node: dict[str, Any], path: str, depth: int) -> tuple[dict[str, Any], int]:
     operator, group = node.get("group_operator"), node.get("group")
+    # Zoho's reference has them in lower case, samples elsewhere in upper case.
+    operator = operator.lower() if isinstance(operator, str) else operator
     if operator not in ("and", "or"):
         raise QueryRefused(f"{path}.group_operator is {shown(operator)}; allowed are and, or.")
     if not isinstance(group, list) or len(group) < 2:  # noqa: PLR2004
