@@ -103,6 +103,19 @@ def test_one_of_two_gets_the_lease_and_the_other_when_it_is_over(store, export):
     assert (part_of(store, export).lease_owner, part_of(store, export).attempts) == ("b", 0)
 
 
+def test_a_death_is_counted_once_however_often_the_lease_is_asked_for(store, export):
+    part = part_of(store, export)
+    assert store.claim(part, "a", T0, T1)
+    held = part_of(store, export)
+    assert store.claim(held, "b", T2, T2)
+    assert store.claim(held, "b", T2, T9)  # asked again as the answer was lost
+    assert part_of(store, export).crashes == 1
+    store.release(part, "b", T9)
+    assert not store.claim(held, "c", T9, T9)  # read before: nobody has died
+    assert store.claim(part_of(store, export), "c", T9, T9)
+    assert part_of(store, export).crashes == 1
+
+
 def test_a_failed_attempt_is_a_pause_for_all(store, export):
     part = part_of(store, export)
     assert store.claim(part, "a", T0, T2)

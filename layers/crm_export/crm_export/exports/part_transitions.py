@@ -27,15 +27,18 @@ class PartTransitions:
 
     def claim(self, part: Part, owner: str, now: str, until: str) -> bool:
         """See ExportStore."""
-        crashed = ", crashes = crashes + :one" if part.lease_owner else ""
+        # Only who read the dead worker's lease takes it over, and sets the count: added to, it would count
+        # one death twice when boto3 asks again.
+        dead = part.lease_owner if part.lease_owner != owner else None
+        crashed = ", crashes = :crashes" if dead else ""
+        free = "lease_owner = :dead AND lease_until < :now" if dead else "attribute_not_exists(lease_owner)"
         return self._table.update(
             item_key(part.export_id, part.part),
             f"SET lease_owner = :owner, lease_until = :until, updated_at = :now{crashed} REMOVE not_before",
-            "#state = :state AND "
-            "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner) AND "
+            f"#state = :state AND (({free}) OR lease_owner = :owner) AND "
             "(attribute_not_exists(not_before) OR not_before <= :now)",
             {":owner": owner, ":until": until, ":now": now, ":state": part.state}
-            | ({":one": 1} if part.lease_owner else {}),
+            | ({":dead": dead, ":crashes": part.crashes + 1} if dead else {}),
         )
 
     def renew(self, part: Part, owner: str, until: str) -> bool:
