@@ -19,7 +19,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from crm_export import observability
+from crm_export.exports import read_records
 from crm_export.results import sink
+from crm_export.zoho import record_pages
 from simulation.calls import Calls
 from simulation.scheduler import Scheduler
 
@@ -77,7 +79,9 @@ def _places() -> list[tuple[Any, str, Any]]:
 
 
 @contextmanager
-def seams(scheduler: Scheduler, calls: Calls, rng: Random, *, s3_part_bytes: int) -> Iterator[KeptLog]:
+def seams(
+    scheduler: Scheduler, calls: Calls, rng: Random, *, s3_part_bytes: int, page_records: int
+) -> Iterator[KeptLog]:
     """Within this context the code under test is the seed's."""
     log = KeptLog()
     replaced = {
@@ -92,6 +96,8 @@ def seams(scheduler: Scheduler, calls: Calls, rng: Random, *, s3_part_bytes: int
     places = [
         *((module, name, old, replaced[id(old)]) for module, name, old in _places()),
         (sink, "_PART_BYTES", sink._PART_BYTES, s3_part_bytes),  # S3's least is too much here
+        (record_pages, "PER_PAGE", record_pages.PER_PAGE, page_records),
+        (read_records, "_PART_RECORDS", read_records._PART_RECORDS, page_records * 2),
         (observability, "metrics", observability.metrics, lambda: uncounted),
     ]
     powertools = observability.logger

@@ -23,6 +23,7 @@ from simulation.scheduler import Scheduler
 from simulation.seams import seams
 from simulation.zoho import Job, Zoho
 from simulation.zoho_http import Session
+from simulation.zoho_records import MODULE
 
 QUEUES = {"submit": QueueSettings(180, 2), "download": QueueSettings(5400, 5)}
 TICK_SECONDS = 300
@@ -87,14 +88,20 @@ class World:
         """Let it live until nothing happens any more."""
         for number in range(self.rng.choice((1, 1, 2))):
             query = self.rng.choice(({}, {}, {"fields": ["Last_Name", "Description"]}, _CRITERIA))
-            request = ExportRequest(self.rng.choice(("Contacts", "Contacts", "Leads")), query, "csv", 1)
+            module = self.rng.choice(("Contacts", "Contacts", "Leads", MODULE))
+            request = ExportRequest(module, {} if module == MODULE else query, "csv", 1)
             self._to_post += 1
             self.scheduler.at(number * self.rng.choice((0.0, 30.0)), partial(self._post, request, 3))
         for _ in range(self.rng.choice((0, 0, 3))):
-            self.scheduler.at(self.rng.uniform(0, 900), self.zoho.change_records)
+            self.scheduler.at(
+                self.rng.choice((self.rng.uniform(0, 5), self.rng.uniform(0, 900))), self.zoho.change_records
+            )
         self.scheduler.at(TICK_SECONDS * self.rng.random(), self._tick)
         s3_part_bytes = self.rng.choice(_S3_PART_BYTES)
-        with seams(self.scheduler, self.calls, self.rng, s3_part_bytes=s3_part_bytes) as log:
+        records = self.rng.choice((1, 2, 4))
+        with seams(
+            self.scheduler, self.calls, self.rng, s3_part_bytes=s3_part_bytes, page_records=records
+        ) as log:
             self.scheduler.run(_END)
         if self.scheduler.failure is not None:
             raise RuntimeError(f"seed {self.seed}: the simulation failed") from self.scheduler.failure

@@ -16,6 +16,7 @@ from typing import Any
 from crm_export.zoho.versions import has_page_token
 from simulation.faults import Faults
 from simulation.scheduler import EPOCH, Scheduler, current
+from simulation.zoho_records import ZohoRecords
 
 type Row = tuple[str, ...]
 
@@ -103,6 +104,7 @@ class Zoho:
         self._ends_with_newline = rng.random() < 0.7
         self._method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
         self._records = 0
+        self.records = ZohoRecords(rng, scheduler, faults)
         sizes = (0, 1, self.per_page, self.per_page * 2, self.per_page * 3 + 1, self.per_page * 4)
         self.modules = {
             name: [self._row() for _ in range(rng.choice(sizes))] for name in ("Contacts", "Leads")
@@ -114,6 +116,7 @@ class Zoho:
 
     def change_records(self) -> None:
         """Somebody works in the CRM. Numbered pages would show it; page tokens must not."""
+        self.records.change()
         if has_page_token(self._version):
             for rows in self.modules.values():
                 rows.insert(self._rng.randint(0, len(rows)), self._row())

@@ -13,6 +13,7 @@ import urllib3
 from crm_export.exports.signature import verify
 from simulation.calls import Calls
 from simulation.zoho import Job, Zoho
+from simulation.zoho_records import MODULE
 
 API_DOMAIN, ACCOUNTS = "https://www.zohoapis.com", "https://accounts.zoho.com"
 _JOB = re.compile(r"/crm/bulk/(v[0-9.]+)/read(?:/([^/]+))?(/result)?")
@@ -104,9 +105,7 @@ class Session:
         request = _Headers()
         auth(request)
         token = request.headers["Authorization"].removeprefix("Zoho-oauthtoken ")
-        return self._call(
-            f"{method} {where.path}", lambda: self._api(method, where.path, token, kwargs.get("json"))
-        )
+        return self._call(f"{method} {where.path}", lambda: self._api(method, where.path, token, kwargs))
 
     def _call(self, what: str, effect: Callable[[], Response]) -> Response:
         happens = self._faults.happens
@@ -126,15 +125,26 @@ class Session:
         token = self._zoho.new_token()
         return self._answer(200, {"access_token": token, "api_domain": API_DOMAIN, "expires_in": 3600})
 
-    def _api(self, method: str, path: str, token: str, body: Any) -> Response:
+    def _api(self, method: str, path: str, token: str, given: dict[str, Any]) -> Response:
         if not self._zoho.takes(token):
             return self._error(401, "INVALID_TOKEN")
         if fault := self._fault():
             return fault
+        return self._jobs(method, path, given) if "/bulk/" in path else self._records(path, given)
+
+    def _records(self, path: str, given: dict[str, Any]) -> Response:
+        if path.endswith("/settings/fields"):
+            return self._answer(200, self._zoho.records.fields())
+        assert path.endswith(f"/{MODULE}"), path
+        since = (given.get("headers") or {}).get("If-Modified-Since")
+        status, body = self._zoho.records.listed(given["params"], since)
+        return self._answer(status, body or b"")
+
+    def _jobs(self, method: str, path: str, given: dict[str, Any]) -> Response:
         match = _JOB.fullmatch(path)
         assert match is not None, path
         if method == "POST":
-            return self._create(body)
+            return self._create(given["json"])
         job = self._zoho.jobs.get(match.group(2))
         if job is None or self._faults.happens("job not found", job.part):
             return self._error(404, "RESOURCE_NOT_FOUND")
