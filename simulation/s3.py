@@ -71,22 +71,22 @@ class S3:
         assert (more["ChecksumAlgorithm"], more["ChecksumType"]) == ("CRC32", "FULL_OBJECT")
 
         def create(again: bool) -> dict[str, Any]:
-            if again:
-                self._bucket.uploads[f"upload-{self._made}"].excused = True
+            for upload in mine:
+                upload.excused = True
             self._made += 1
-            upload_id = f"upload-{self._made}"
-            self._bucket.uploads[upload_id] = Upload(Key, task=current.get())
+            upload_id, upload = f"upload-{self._made}", Upload(Key, task=current.get())
+            mine.append(upload)
+            self._bucket.uploads[upload_id] = upload
             return {"UploadId": upload_id}
 
-        before = self._made
+        mine: list[Upload] = []
         try:
             made: dict[str, Any] = self._calls.aws(
                 f"s3 create upload {Key}", create, seconds=_TAKES, **_FAULTS
             )
         except Exception:
-            for number in range(before + 1, self._made + 1):
-                if f"upload-{number}" in self._bucket.uploads:  # its id was never told
-                    self._bucket.uploads[f"upload-{number}"].excused = True
+            for upload in mine:  # its id was never told
+                upload.excused = True
             raise
         return made
 
