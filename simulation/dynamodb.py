@@ -99,6 +99,19 @@ class DynamoDb:
         what = f"dynamodb update {_shown(request['Key'])} {request['UpdateExpression'][:60]}"
         return self._write(what, write)
 
+    def put_item(self, **request: Any) -> Item:
+        """See boto3."""
+
+        def write(again: bool) -> Item:
+            key = _key(request["Item"])
+            _all_used(request, request.get("ConditionExpression", ""))
+            if not self._allowed(request, self._table.items.get(key, {})):
+                raise ConditionFailed
+            self._table.write({key: request["Item"]})
+            return {}
+
+        return self._write(f"dynamodb put {_shown(request['Item'])}", write)
+
     def transact_write_items(self, *, TransactItems: list[Any]) -> Item:
         """See boto3, which gives each call a token: done twice, it is done once."""
         token = object()

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -11,6 +12,7 @@ from crm_export import deadline
 from crm_export.connections.broker import TokenBroker
 from crm_export.connections.secrets_manager import SecretsManagerConnections
 from crm_export.connections.token_cache import DynamoTokenCache
+from crm_export.exports.budget import DynamoDownloadBudget
 from crm_export.exports.download import DownloadServices, advance_part
 from crm_export.exports.model import Export
 from crm_export.exports.query import ExportRequest
@@ -35,7 +37,7 @@ from simulation.zoho_http import API_DOMAIN, Session
 
 # As template.yaml has them: tests/simulation holds both to each other.
 TIMEOUTS = {"start": 29, "submitter": 29, "callback": 10, "downloader": 900, "reconciler": 240}
-QUIET_SECONDS = 300
+QUIET_SECONDS, DOWNLOADS_PER_MINUTE, JOB_DEADLINE = 300, 10, timedelta(minutes=180)
 ACCOUNT, OWNER = "acct-1", "user-1"
 SIGNING_KEY, CLIENT_SECRET, REFRESH_TOKEN = b"signing-key-5f2c", "client-secret-77aa", "1000.refresh-31bd"
 CALLBACK_BASE_URL = "https://api.example.com"
@@ -86,6 +88,7 @@ class Functions:
         self._deadline_hours = deadline_hours
         self._result_format = result_format
         self._store = DynamoExportStore(dynamodb, "exports")
+        self._budget = DynamoDownloadBudget(dynamodb, "exports", DOWNLOADS_PER_MINUTE)
         self._results = S3Results(s3, "results")
         self._submit_queue = SqsPartQueue(sqs, "submit")
         self._download_queue = SqsPartQueue(sqs, "download")
@@ -131,6 +134,8 @@ class Functions:
                 bulk_read=self._bulk_read(container),
                 records=self._records(container),
                 results=self._results,
+                budget=self._budget,
+                job_deadline=JOB_DEADLINE,
                 clock=self._scheduler.utc_now,
             )
             return consume(
@@ -144,7 +149,7 @@ class Functions:
         *_, export_id, part, signature = url.split("/")
 
         def handle(container: Container) -> str:
-            number = verify(SIGNING_KEY, export_id, part, signature)
+            number = verify((SIGNING_KEY,), export_id, part, signature)
             receive_callback(self._store, self._download_queue, export_id, number, body)
             return "200"
 

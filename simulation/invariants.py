@@ -243,11 +243,12 @@ class Invariants:
         )  # one of them may be another part's
         died = ("function ", "function's clock", "table write done", "table throttled")
         excuses = {
-            "ZOHO_JOB_FAILED": failed + faults("job not found") >= 3,
+            "ZOHO_JOB_FAILED": failed + faults("job not found", "job never ends") >= 3,
             "WORKER_DIED": faults(*died) >= 3,
             "ZOHO_NOT_FOUND": faults("job not found", "result not found") >= 1 and results >= 3,
             "PAGING_BROKEN": faults("more records but no way on") >= 1,
             "DEADLINE_EXCEEDED": faults("job never ends") >= 1,
+            "JOB_OVERDUE": faults("job never ends") >= 1 and len(part.failed_job_ids) >= 2,
             "RESULT_UNSUPPORTED": results >= 3,
         }
         return excuses.get(code, code in _OF_RESULTS and results >= 8)

@@ -104,6 +104,7 @@ class Zoho:
         self._ends_with_newline = rng.random() < 0.7
         self._method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
         self._records = 0
+        self._tells_pages_of_tokens = rng.random() < 0.5
         self.records = ZohoRecords(rng, scheduler, faults)
         sizes = (0, 1, self.per_page, self.per_page * 2, self.per_page * 3 + 1, self.per_page * 4)
         self.modules = {
@@ -183,8 +184,8 @@ class Zoho:
         now = self._scheduler.now
         state = job.state(now)
         query: dict[str, Any] = {"module": {"id": "1", "api_name": job.module}, **job.query}
-        if job.page is not None:
-            query["page"] = job.page
+        if job.page is not None or self._tells_pages_of_tokens:
+            query["page"] = job.offset // self.per_page + 1
         datum: dict[str, Any] = {"id": job.job_id, "operation": "read", "state": state, "query": query}
         datum["created_time"] = (EPOCH + timedelta(seconds=job.made_at)).isoformat()
         if state == "FAILURE":

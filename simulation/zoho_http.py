@@ -170,7 +170,7 @@ class Session:
 
     def _create(self, body: Any) -> Response:
         *_, export_id, number, signature = body["callback"]["url"].split("/")
-        part = (export_id, verify(self._signing_key, export_id, number, signature))
+        part = (export_id, verify((self._signing_key,), export_id, number, signature))
         job = self._zoho.create_job(body, part)
         if job is None:
             return self._error(400, "EXPIRED_VALUE")

@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
 from local.stack.processes import REPOSITORY
 from local.stack.template import load_template
 from simulation.faults import KINDS
-from simulation.functions import QUIET_SECONDS, TIMEOUTS
+from simulation.functions import DOWNLOADS_PER_MINUTE, JOB_DEADLINE, QUIET_SECONDS, TIMEOUTS
 from simulation.queues import MAX_RECEIVES
 from simulation.world import DEADLINE_HOURS, QUEUES, TICK_SECONDS, run
 
@@ -57,6 +58,8 @@ def test_functions_and_queues_are_those_of_the_template():
         assert QUEUES[ours].concurrency == mapping["ScalingConfig"]["MaximumConcurrency"]
         assert (mapping["BatchSize"], mapping["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
         assert resources[name]["RedrivePolicy"]["maxReceiveCount"] == MAX_RECEIVES
+    assert parameters["DownloadsPerMinute"]["Default"] == DOWNLOADS_PER_MINUTE
+    assert timedelta(minutes=parameters["JobDeadlineMinutes"]["Default"]) == JOB_DEADLINE
     assert parameters["PartQuietSeconds"]["Default"] == QUIET_SECONDS
     assert parameters["ExportDeadlineHours"]["Default"] == DEADLINE_HOURS
     schedules = [item["ScheduleExpression"] for item in resources.values() if "ScheduleExpression" in item]

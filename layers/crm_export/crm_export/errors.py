@@ -334,6 +334,20 @@ class DeadlineExceeded(ExportError):
     remedy = "Start a new export; raise ExportDeadlineHours if the module is that large."
 
 
+class DownloadsSpent(ExportError):
+    """The account has begun as many downloads as Zoho allows in a minute."""
+
+    code = "DOWNLOADS_SPENT"
+    max_attempts = None
+
+
+class JobOverdue(ExportError):
+    """Zoho did not finish a Bulk Read job, nor those made in its place."""
+
+    code = "JOB_OVERDUE"
+    remedy = "Look at Zoho's status page, then start a new export; ask Zoho's support if it hangs again."
+
+
 class PartBusy(ExportError):
     """Another worker looks at the part just now."""
 

@@ -88,7 +88,8 @@ class PartTransitions:
         """PENDING → SUBMITTED."""
         return self._table.update(
             item_key(part.export_id, part.part),
-            f"SET #state = :SUBMITTED, job_id = :job, {_ANEW} hinted_job_id",
+            "SET #state = :SUBMITTED, job_id = :job, submitted_at = if_not_exists(submitted_at, :now), "
+            f"{_ANEW} hinted_job_id",
             "#state = :PENDING OR (#state = :SUBMITTED AND job_id = :job)",
             {
                 ":zero": 0,
@@ -130,7 +131,7 @@ class PartTransitions:
         return self._table.update(
             item_key(part.export_id, part.part),
             "SET #state = :PENDING, updated_at = :now, attempts = :zero, strikes = :zero, crashes = :zero, "
-            "not_before = :not_before REMOVE lease_owner, lease_until, job_id, hinted_job_id "
+            "not_before = :not_before REMOVE lease_owner, lease_until, job_id, submitted_at, hinted_job_id "
             "ADD failed_job_ids :jobs",
             "#state = :SUBMITTED AND job_id = :job",
             {

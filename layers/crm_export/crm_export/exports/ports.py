@@ -127,6 +127,14 @@ class BulkReadApi(Protocol):
     def open_result(self, version: str, job_id: str) -> AbstractContextManager[Iterator[bytes]]: ...
 
 
+class DownloadBudget(Protocol):
+    """How many downloads of results an account may begin."""
+
+    def take(self, account_id: str, now: datetime) -> int:
+        """Take one: 0, or the seconds after which to ask again."""
+        ...
+
+
 class RecordsApi(Protocol):
     """The records of a module in the name of one connection (zoho.record_pages)."""
 

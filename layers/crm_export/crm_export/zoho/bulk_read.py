@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from crm_export.errors import ZohoError, ZohoJobFailed, ZohoNotFound, ZohoRequestMalformed, ZohoUnavailable
@@ -43,7 +42,7 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as Zoho tells of it. `count` and what follows are known once it is COMPLETED."""
+    """A job as Zoho tells of it. `count` and what follows to the query are known once it is COMPLETED."""
 
     job_id: str
     state: str
@@ -54,32 +53,8 @@ class Job:
     next_page_token: str | None = None
     failure_code: str | None = None
     failure_message: str | None = None
-    query: dict[str, Any] = field(default_factory=dict)  # as Zoho tells it, module and page included
-    created_time: str | None = None
-
-    def answers(self, request: JobRequest, since: datetime) -> bool:
-        """Whether this may be the job of a request made since then: it reads the same records.
-
-        Of what follows a page token nobody can tell whose snapshot it is of, unless Zoho tells the token.
-        """
-        if request.page_token:
-            return self.query.get("page_token") == request.page_token
-        wanted = request.query
-        return (
-            self.module == request.module
-            and (_number(self.query.get("page")) or self.page or 1) == request.page
-            and sorted(map(str, self.query.get("fields") or [])) == sorted(wanted.get("fields") or [])
-            and _comparable(self.query.get("criteria")) == _comparable(wanted.get("criteria"))
-            and self.query.get("cvid") == wanted.get("cvid")
-            and not self._is_older(since)
-        )
-
-    def _is_older(self, moment: datetime) -> bool:
-        try:
-            created = datetime.fromisoformat(str(self.created_time))
-        except ValueError:
-            return False
-        return created.tzinfo is not None and created < moment
+    query: dict[str, Any] = field(default_factory=dict, compare=False)
+    created_time: str | None = field(default=None, compare=False)
 
     def raise_failure(self) -> None:
         """Raise ZohoJobFailed with what Zoho said."""
@@ -184,8 +159,9 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
     """A job from one member of `data`. A COMPLETED one must tell its count."""
     state, result = datum.get("state"), datum.get("result")
     result = result if isinstance(result, dict) else {}
-    query = datum.get("query") if isinstance(datum.get("query"), dict) else {}
-    module = query.get("module") if query else None
+    query, created = datum.get("query"), datum.get("created_time")
+    query = query if isinstance(query, dict) else {}
+    module = query.get("module")
     error = result.get("error_message")
     error = error if isinstance(error, dict) else {}
     count = _number(result.get("count"))
@@ -201,20 +177,9 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
         next_page_token=_page_token(result.get("next_page_token")),
         failure_code=clean_text(error["code"], 100) if "code" in error else None,
         failure_message=clean_text(error["message"]) if "message" in error else None,
-        query=query if isinstance(query, dict) else {},
-        created_time=datum.get("created_time"),
+        query=query,
+        created_time=created if isinstance(created, str) else None,
     )
-
-
-def _comparable(criteria: Any) -> Any:
-    """Criteria without what versions write differently and Zoho adds: ids, types, the order of keys."""
-    if not isinstance(criteria, dict):
-        return criteria
-    if isinstance(criteria.get("group"), list):
-        return criteria.get("group_operator"), [_comparable(member) for member in criteria["group"]]
-    named = criteria.get("field")
-    name = named.get("api_name") if isinstance(named, dict) else criteria.get("api_name")
-    return name, criteria.get("comparator"), criteria.get("value")
 
 
 def _page_token(value: Any) -> str | None:
