@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 SAM := .venv-sam/bin/sam
 AUDIT := .venv-audit/bin
 RECORDS ?= 450000
+SEEDS ?= 10000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export SAM_CLI_TELEMETRY = 0
 
-.PHONY: help demo local docs test check format lint types template build audit advisories pins clean
+.PHONY: help demo local docs test simulate check format lint types template build audit advisories pins clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,6 +27,9 @@ docs: $(VENV)/.dev ## the HTTP API's documentation as a page, until Ctrl-C
 test: $(VENV)/.dev ## all tests
 	@$(BIN)/python -m pytest
 
+simulate: $(VENV)/.dev ## the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
+	@$(BIN)/python -m simulation --seeds $(SEEDS)
+
 check: format lint types template build audit test ## the whole gate
 
 format: $(VENV)/.dev ## is the code formatted?
@@ -35,7 +39,7 @@ lint: $(VENV)/.dev ## ruff
 	@$(BIN)/ruff check .
 
 types: $(VENV)/.dev ## mypy, strict
-	@$(BIN)/mypy layers/crm_export/crm_export functions local cli
+	@$(BIN)/mypy layers/crm_export/crm_export functions local cli simulation
 
 template: .venv-sam/.sam ## is template.yaml valid? (cfn-lint included)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint

@@ -292,10 +292,10 @@ class CorruptZip(ResultError):
 
 
 class UnsupportedZip(ResultError):
-    """The ZIP is encrypted, holds no or several entries, or uses another compression."""
+    """The ZIP is encrypted, holds no or several entries, or uses another compression; or a byte is wrong."""
 
     code = "RESULT_UNSUPPORTED"
-    max_attempts = 1
+    max_attempts = 3
 
 
 class CountMismatch(ResultError):

@@ -8,7 +8,7 @@ from functools import partial
 
 from crm_export.errors import DownloadsSpent, JobOverdue, PagingBroken, ZohoNotFound
 from crm_export.exports.complete import complete_export
-from crm_export.exports.failing import restart_export, settling
+from crm_export.exports.failing import is_last_attempt, restart_export, settling
 from crm_export.exports.lease import LEASE_SECONDS, busy, claim_part, keep_lease, while_leased
 from crm_export.exports.model import Export, ExportState, Part, PartState
 from crm_export.exports.ports import (
@@ -138,7 +138,8 @@ def _check_job(services: DownloadServices, export: Export, part: Part) -> bool:
     try:
         job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
     except ZohoNotFound as error:
-        if not _is_last_attempt(error, part) or len(part.failed_job_ids) + 1 >= _MAX_JOBS:
+        # Zoho may know a moment later what it did not know now; after that it is gone.
+        if not is_last_attempt(error, part) or len(part.failed_job_ids) + 1 >= _MAX_JOBS:
             raise
         return _make_another_job(services, part, "job is gone")
     if job.state == FAILURE:
@@ -174,11 +175,6 @@ def _make_another_job(services: DownloadServices, part: Part, why: str) -> bool:
     return True
 
 
-def _is_last_attempt(error: ZohoNotFound, part: Part) -> bool:
-    """Zoho may know a moment later what it did not know now; after that it is gone."""
-    return error.max_attempts is not None and part.attempts + 1 >= error.max_attempts
-
-
 def _check_paging(export: Export, part: Part, job: Job) -> None:
     """More records must be somewhere else than here."""
     if has_page_token(export.api_version) and not job.next_page_token:
@@ -208,7 +204,7 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
                 expected_records=int(part.expected_records or 0),
             )
     except ZohoNotFound as error:
-        if not _is_last_attempt(error, part):
+        if not is_last_attempt(error, part):
             raise
         # Kept for a day only. The parts after it go on from its job: all are asked for again.
         first = restart_export(services.store, services.clock, export, error)

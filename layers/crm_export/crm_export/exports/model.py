@@ -112,6 +112,7 @@ class Part:
     page_token: str | None = None  # how Zoho (v7 and later) finds this part; earlier: by page
     cursor: dict[str, Any] | None = None  # how it is found through the records API (zoho.record_pages)
     attempts: int = 0  # failed ones, since the part came to its state
+    strikes: int = 0  # those of them that count towards `errors.max_attempts`: no throttling, no outages
     crashes: int = 0  # of those who held the lease and never gave it back, likewise
     not_before: str | None = None  # after a failed attempt
     lease_owner: str | None = None

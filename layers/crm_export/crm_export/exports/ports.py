@@ -44,8 +44,10 @@ class ExportStore(Protocol):
         """Hold a lease for longer; False when it is another's by now."""
         ...
 
-    def release(self, part: Part, owner: str, now: str, *, not_before: str | None = None) -> None:
-        """End a lease without a transition; with not_before, after a failed attempt."""
+    def release(
+        self, part: Part, owner: str, now: str, *, not_before: str | None = None, strike: bool = False
+    ) -> None:
+        """End a lease without a transition; with not_before, after a failed attempt, perhaps a strike."""
         ...
 
     def forget_hint(self, part: Part, now: str) -> None:
