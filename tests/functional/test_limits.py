@@ -137,3 +137,27 @@ def test_a_message_that_is_none_goes_back_and_the_others_are_handled(small_jobs,
     failed = world.invoke("BulkReadSubmitter", event)["batchItemFailures"]
     assert failed == [{"itemIdentifier": message["MessageId"]}]
     client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def test_a_message_that_waits_for_long_goes_on_as_a_new_one_and_never_dies(small_jobs):  # noqa: F811
+    world = small_jobs
+    world.zoho.fault(method="POST", path="/read$", status=429, times=1)
+    export_id = world.start()
+    world.zoho.fault(method="POST", path="/read$", status=429)
+    url = world.deployment.queues["SubmitQueue"]
+    old = world.receive("SubmitQueue")
+    if not old:  # its delay is not over: what matters is how often it came
+        old = [sent(world, url, export_id)]
+    old[0]["Attributes"]["ApproximateReceiveCount"] = "8"
+    world.let_time_pass(export_id)
+    event = build_event(old, "arn:aws:sqs:us-east-1:123456789012:SubmitQueue", "us-east-1")
+    assert world.invoke("BulkReadSubmitter", event)["batchItemFailures"] == []
+    attributes = world.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    assert int(attributes["Attributes"]["ApproximateNumberOfMessagesDelayed"]) >= 1
+
+
+def sent(world, url, export_id):
+    client = world.aws.client("sqs")
+    client.send_message(QueueUrl=url, MessageBody=json.dumps({"export_id": export_id, "part": 1}))
+    (message,) = world.receive("SubmitQueue")
+    return message

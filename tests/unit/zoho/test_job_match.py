@@ -2,7 +2,7 @@
 
 import pytest
 
-from crm_export.zoho.bulk_read import parse_job
+from crm_export.zoho.bulk_read import JobRequest, parse_job
 from crm_export.zoho.job_match import is_job_for
 
 SINCE = "2026-11-22T13:00:00.000Z"
@@ -24,8 +24,10 @@ def told(criteria=None, **changes):
 
 
 def fits(job, criteria=None, **changes):
+    token = changes.pop("page_token", None)
     query = {"fields": ["Id", "Amount"], **({"criteria": criteria} if criteria else {}), **changes}
-    return is_job_for(job, "Deals", query, 1, not_before=SINCE)
+    request = JobRequest("Deals", query, "csv", 1, token, "")
+    return is_job_for(job, request, not_before=SINCE)
 
 
 def with_ids(criteria):
@@ -79,3 +81,9 @@ def test_what_zoho_adds_of_itself_does_not_matter():
 )
 def test_any_other_job_is_not(job, criteria, changes):
     assert not fits(job, criteria, **changes)
+
+
+def test_behind_a_page_token_only_the_token_tells_whose_job_it_is():
+    assert fits(told(page_token="t"), page_token="t")
+    assert not fits(told(page_token="u"), page_token="t")
+    assert not fits(told(), page_token="t")

@@ -22,6 +22,7 @@ from crm_export.exports.ports import (
     at,
 )
 from crm_export.exports.read_records import ReadServices, read_part
+from crm_export.exports.submit import job_request
 from crm_export.observability import count, count_bytes, logger
 from crm_export.zoho.bulk_read import COMPLETED, FAILURE, Job
 from crm_export.zoho.job_match import is_job_for
@@ -115,8 +116,7 @@ def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
 
 def _is_ours(job: Job, export: Export, part: Part) -> bool:
     """Whether it is the job that was to be made for the part: a callback may name any."""
-    query, page = export.job_query, export.page_of(part.part)
-    return is_job_for(job, export.module, query, page, not_before=export.requested_at)
+    return is_job_for(job, job_request(export, part, ""), not_before=export.requested_at)
 
 
 def _read_part(services: DownloadServices, export: Export, part: Part, owner: str) -> bool:

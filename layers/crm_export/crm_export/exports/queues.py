@@ -10,6 +10,7 @@ from crm_export.observability import logger
 
 _FIRST_DELAY = 15
 _LONGEST_DELAY = 900
+_MOST_RECEIVED = 8  # of the ten after which the queue gives a message up
 
 
 class SqsPartQueue:
@@ -41,7 +42,8 @@ def retry_delay(error: ExportError, attempt: int) -> int:
 def consume(event: dict[str, Any], queue: SqsPartQueue, handle: Callable[[str, int], None]) -> dict[str, Any]:
     """Handle each message of an SQS event; return the batch item failures.
 
-    A retryable error sends its message back for later. Any other ExportError is final: `handle` has
+    A retryable error sends its message back for later; a message that came often by a new one, so that
+    waiting never makes a dead letter. Any other ExportError is final: `handle` has
     recorded it in the export. Unknown exceptions are not caught: they must reach Lambda's error metric,
     and the queue brings the messages again.
     """
@@ -60,8 +62,12 @@ def consume(event: dict[str, Any], queue: SqsPartQueue, handle: Callable[[str, i
             if not error.retryable:
                 logger.error("part ended", code=error.code, reason=error.message, **message)
                 continue
-            delay = retry_delay(error, int(record["attributes"]["ApproximateReceiveCount"]))
+            received = int(record["attributes"]["ApproximateReceiveCount"])
+            delay = retry_delay(error, received)
             logger.warning("part postponed", code=error.code, reason=error.message, delay=delay, **message)
+            if received >= _MOST_RECEIVED:
+                queue.send(message["export_id"], message["part"], delay=delay)
+                continue
             queue.postpone(record["receiptHandle"], delay)
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}

@@ -153,15 +153,20 @@ def _create_job(services: SubmitServices, export: Export, part: Part) -> str:
             raise PartBusy("Zoho refuses field after field; going on with the next.", retry_after=1)
 
 
-def _ask_for_job(services: SubmitServices, export: Export, part: Part) -> str:
-    request = JobRequest(
+def job_request(export: Export, part: Part, callback_url: str) -> JobRequest:
+    """What the job of a part is to read."""
+    return JobRequest(
         module=export.module,
         query=export.job_query,
         file_type=export.file_type,
         page=export.page_of(part.part),
         page_token=part.page_token,
-        callback_url=services.callback_url(export, part.part),
+        callback_url=callback_url,
     )
+
+
+def _ask_for_job(services: SubmitServices, export: Export, part: Part) -> str:
+    request = job_request(export, part, services.callback_url(export, part.part))
     job_id = services.bulk_read(export.account_id, export.owner).create_job(export.api_version, request)
     count("JobsSubmitted")
     logger.info("job created", export_id=export.export_id, part=part.part, job_id=job_id)

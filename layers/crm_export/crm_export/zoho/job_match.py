@@ -6,17 +6,22 @@ In doubt it is not: another job costs 50 credits, a wrong one somebody else's re
 from datetime import datetime, timedelta
 from typing import Any
 
-from crm_export.zoho.bulk_read import Job
+from crm_export.zoho.bulk_read import Job, JobRequest
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
 
-def is_job_for(job: Job, module: str, query: dict[str, Any], page: int, *, not_before: str) -> bool:
-    """Whether Zoho says of the job that it reads this page of this query, and was made since (ISO 8601)."""
-    told = job.query
+def is_job_for(job: Job, request: JobRequest, *, not_before: str) -> bool:
+    """Whether Zoho says of the job that it reads what the request asks for, and was made since (ISO 8601).
+
+    Of what follows a page token nobody can tell which snapshot it is of, unless Zoho tells the token.
+    """
+    told, query = job.query, request.query
+    if request.page_token:
+        return told.get("page_token") == request.page_token
     return (
-        job.module == module
-        and told.get("page") == page
+        job.module == request.module
+        and (told.get("page") or job.page) == request.page
         and (told.get("fields") or None) == (query.get("fields") or None)
         and told.get("cvid") == query.get("cvid")
         and _criteria(told.get("criteria")) == _criteria(query.get("criteria"))
