@@ -61,7 +61,7 @@ class Calls:
             return self.make(f"{what} again", lambda: effect(True), seconds=seconds)
         if self.faults.happens(lost):
             self._ignoring(what, lambda: effect(False), seconds)
-            self.make(f"{what} again", lambda: _no_answer(what), seconds=10.0)
+            self.make(f"{what} again", lambda: _no_answer(what), seconds=6.0)
         return self.make(what, lambda: effect(False), seconds=seconds)
 
     def _time(self, seconds: float) -> float:

@@ -125,6 +125,6 @@ class Faults:
         self.injected[kind] += 1
         self.of_part[target or (task.target if task else None)][kind] += 1
 
-    def against(self, part: tuple[str, int], kinds: tuple[str, ...]) -> int:
+    def against(self, part: tuple[str, int] | None, kinds: tuple[str, ...]) -> int:
         """How many faults of kinds with these beginnings hit a part."""
         return sum(count for kind, count in self.of_part[part].items() if kind.startswith(kinds))
