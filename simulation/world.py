@@ -81,6 +81,7 @@ class World:
         self.queues["submit"].invoke = self.functions.submitter
         self.queues["download"].invoke = self.functions.downloader
         self.invariants = Invariants(self.scheduler, self.faults, self.table, self.bucket, self.zoho)
+        self.calls.runaway = self.invariants.violated
         self._flat_callbacks = self.rng.random() < 0.3
         self._to_post = 0
 
