@@ -10,6 +10,7 @@ from simulation.faults import Faults
 from simulation.scheduler import LambdaKilled, Scheduler, Task, current
 
 _URL = "https://aws.example"
+_MOST_CALLS = 1000  # of one invocation: ten times what any needs
 _STALLS = (3.0, 20.0, 70.0, 100.0, 400.0)
 
 
@@ -22,6 +23,7 @@ class Calls:
         self.faults = faults
         self.trace: Callable[[str], None] = lambda line: None
         self.verbose = False
+        self.runaway: Callable[[str], None] = lambda what: None
 
     def sleep(self, seconds: float) -> None:
         """time.sleep of a function."""
@@ -36,6 +38,8 @@ class Calls:
         if task.dead:
             raise LambdaKilled
         task.calls += 1
+        if task.calls == _MOST_CALLS:
+            self.runaway(f"{task.name} goes round in circles: {_MOST_CALLS} calls")
         self._pass(task, self._time(seconds))
         if task.kill_at == (task.calls, False):
             self._kill(task, "function killed before a call", what)
@@ -61,7 +65,7 @@ class Calls:
             return self.make(f"{what} again", lambda: effect(True), seconds=seconds)
         if self.faults.happens(lost):
             self._ignoring(what, lambda: effect(False), seconds)
-            self.make(f"{what} again", lambda: _no_answer(what), seconds=10.0)
+            self.make(f"{what} again", lambda: _no_answer(what), seconds=6.0)
         return self.make(what, lambda: effect(False), seconds=seconds)
 
     def _time(self, seconds: float) -> float:

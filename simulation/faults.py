@@ -82,14 +82,14 @@ _RARE = {
     "callback forged": 0.3,
 }
 # Drawn once for a part, or less often still.
-_SELDOM_ASKED, _LEAST_RATE = ("callback", "job ", "more records", "tick", "POST"), 0.15
+_SELDOM_ASKED, _LEAST_RATE = ("callback", "job ", "more records", "tick", "POST", "result "), 0.15
 _HOURS = (0.5, 2.0, 8.0)
 
 
 class Faults:
     """Draws faults. Only a few kinds are on in one run, so that each has its chance to show."""
 
-    def __init__(self, rng: Random, scheduler: Scheduler) -> None:
+    def __init__(self, rng: Random, scheduler: Scheduler, only: dict[str, float] | None = None) -> None:
         self._rng = rng
         self._scheduler = scheduler
         share = rng.choice((0.0, 0.1, 0.3, 0.6))
@@ -102,6 +102,7 @@ class Faults:
             for kind in KINDS
             if rng.random() < share
         }
+        self._rates = self._rates if only is None else only
         self.calm_from = rng.choice(_HOURS) * 3600 if self._rates else 0.0
         self.injected: Counter[str] = Counter()
         self.of_part: defaultdict[tuple[str, int] | None, Counter[str]] = defaultdict(Counter)
@@ -125,6 +126,6 @@ class Faults:
         self.injected[kind] += 1
         self.of_part[target or (task.target if task else None)][kind] += 1
 
-    def against(self, part: tuple[str, int], kinds: tuple[str, ...]) -> int:
+    def against(self, part: tuple[str, int] | None, kinds: tuple[str, ...]) -> int:
         """How many faults of kinds with these beginnings hit a part."""
         return sum(count for kind, count in self.of_part[part].items() if kind.startswith(kinds))

@@ -51,11 +51,13 @@ class Outcome:
 class World:
     """Everything there is."""
 
-    def __init__(self, seed: int, write: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, seed: int, write: Callable[[str], None] | None, only: dict[str, float] | None = None
+    ) -> None:
         self.seed = seed
         self.rng = Random(seed)
         self.scheduler = Scheduler()
-        self.faults = Faults(self.rng, self.scheduler)
+        self.faults = Faults(self.rng, self.scheduler, only)
         self.calls = Calls(self.rng, self.scheduler, self.faults)
         self._digest = hashlib.blake2b(digest_size=8)
         self._write = write
@@ -81,6 +83,7 @@ class World:
         self.queues["submit"].invoke = self.functions.submitter
         self.queues["download"].invoke = self.functions.downloader
         self.invariants = Invariants(self.scheduler, self.faults, self.table, self.bucket, self.zoho)
+        self.calls.runaway = self.invariants.violated
         self._flat_callbacks = self.rng.random() < 0.3
         self._to_post = 0
 
@@ -210,6 +213,8 @@ class World:
         self.scheduler.after(delay, lambda: self.functions.callback(url, body(), done))
 
 
-def run(seed: int, write: Callable[[str], None] | None = None) -> Outcome:
-    """Run one seed; `write` gets the trace, line by line."""
-    return World(seed, write).run()
+def run(
+    seed: int, write: Callable[[str], None] | None = None, only: dict[str, float] | None = None
+) -> Outcome:
+    """Run one seed; `write` gets the trace, line by line. `only`: these kinds of faults, with their rates."""
+    return World(seed, write, only).run()

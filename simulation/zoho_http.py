@@ -19,7 +19,6 @@ API_DOMAIN, ACCOUNTS = "https://www.zohoapis.com", "https://accounts.zoho.com"
 _JOB = re.compile(r"/crm/bulk/(v[0-9.]+)/read(?:/([^/]+))?(/result)?")
 _TAKES = 0.4
 _SENT_AT_ONCE = (1, 7, 40, 120, 1000)
-_TIMEOUT = 10.0
 
 
 class Raw:
@@ -100,24 +99,34 @@ class Session:
         origin = f"{where.scheme}://{where.netloc}"
         if origin == ACCOUNTS:
             assert kwargs["data"]["refresh_token"] == self._refresh_token
-            return self._call(f"{method} {where.path}", self._token)
+            return self._call(f"{method} {where.path}", self._token, kwargs["timeout"][1])
         assert origin == API_DOMAIN, url
         request = _Headers()
         auth(request)
         token = request.headers["Authorization"].removeprefix("Zoho-oauthtoken ")
-        return self._call(f"{method} {where.path}", lambda: self._api(method, where.path, token, kwargs))
+        return self._call(
+            f"{method} {where.path}",
+            lambda: self._api(method, where.path, token, kwargs),
+            kwargs["timeout"][1],
+        )
 
-    def _call(self, what: str, effect: Callable[[], Response]) -> Response:
+    def _call(self, what: str, effect: Callable[[], Response], timeout: float) -> Response:
         happens = self._faults.happens
         if happens("Zoho times out"):
-            self.calls.make(f"zoho {what}", _time_out, seconds=_TIMEOUT)
+            self._time_out(what, timeout)
         if happens("Zoho times out after it did it"):
             self.calls.make(f"zoho {what}", effect, seconds=_TAKES)
-            self.calls.make(f"zoho {what} (no answer)", _time_out, seconds=_TIMEOUT)
+            self._time_out(what, timeout)
         answer = self.calls.make(f"zoho {what}", effect, seconds=_TAKES)
-        if answer.late:
-            self.calls.sleep(answer.late)
+        if answer.late > timeout:
+            self._time_out(what, timeout)
+        self.calls.sleep(answer.late)
         return answer
+
+    def _time_out(self, what: str, seconds: float) -> NoReturn:
+        self.calls.sleep(seconds)
+        self.calls.make(f"zoho {what} (no answer)", _raise_timeout, seconds=0.0)
+        raise AssertionError
 
     def _token(self) -> Response:
         if self._faults.happens("Zoho gives no tokens"):
@@ -146,11 +155,11 @@ class Session:
         if method == "POST":
             return self._create(given["json"])
         job = self._zoho.jobs.get(match.group(2))
-        if job is None or self._faults.happens("job not found", job.part):
+        if job is None or self._faults.happens("job not found"):
             return self._error(404, "RESOURCE_NOT_FOUND")
         if not match.group(3):
             datum = self._zoho.details(job)
-            if "count" in datum.get("result", {}) and self._faults.happens("job without a count", job.part):
+            if "count" in datum.get("result", {}) and self._faults.happens("job without a count"):
                 del datum["result"]["count"]
             return self._answer(200, {"data": [datum]})
         return self._result(job)
@@ -183,11 +192,11 @@ class Session:
 
     def _result(self, job: Job) -> Response:
         expired = not self._zoho.is_kept(job) or job.fails
-        if expired or self._faults.happens("result not found", job.part):
+        if expired or self._faults.happens("result not found"):
             return self._error(404, "RESOURCE_NOT_FOUND")
         job.downloads += 1
         body = self._zoho.broken_zip(job)
-        breaks = self._faults.happens("result breaks off", job.part)
+        breaks = self._faults.happens("result breaks off")
         breaks_at = self._rng.randrange(len(body)) if breaks and body else None
         return self._answer(
             200, body, breaks_at=breaks_at, size=self._rng.choice(_SENT_AT_ONCE) + len(body) // 8
@@ -205,5 +214,5 @@ class Session:
         return Response(status, content, headers or {}, Raw(self, content, breaks_at, size))
 
 
-def _time_out() -> NoReturn:
+def _raise_timeout() -> NoReturn:
     raise requests.ReadTimeout("Read timed out.")
