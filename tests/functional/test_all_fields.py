@@ -2,7 +2,9 @@
 
 import json
 
-from tests.functional.test_bulk_read import finish, rows_of, small_jobs  # noqa: F401 (a fixture)
+import pytest
+
+from tests.functional.test_bulk_read import assert_complete, finish, rows_of, small_jobs  # noqa: F401 (a fixture)
 
 
 def test_fields_that_bulk_read_refuses_are_dropped_and_recorded(small_jobs):  # noqa: F811
@@ -41,9 +43,54 @@ def test_without_metadata_all_is_zohos_own_all(small_jobs):  # noqa: F811
     assert (export["state"], export["records"]) == ("COMPLETED", 250), export
 
 
-def test_when_zoho_refuses_field_after_field_the_next_function_goes_on(small_jobs):  # noqa: F811
-    """A function's time is over while fields are dropped: what was dropped is kept."""
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"api_name": "Email"},
+        {"api_name": "fields", "json_path": "$.query.fields[INDEX]"},
+        {"json_path": "$.query.fields[INDEX]"},
+    ],
+)
+def test_whichever_way_zoho_names_the_field(small_jobs, details):  # noqa: F811
     world = small_jobs
-    export_id = world.start("cases", query={"fields": "all"})
-    export = finish(world, export_id)
+    index = index_of(world, "Email")
+    refusal = {
+        "code": "INVALID_DATA",
+        "message": "invalid data",
+        "status": "error",
+        "details": json.loads(json.dumps(details).replace("INDEX", str(index))),
+    }
+    world.zoho.fault(method="POST", path="/read$", status=400, times=1, body=json.dumps(refusal))
+    export = finish(world, world.start(query={"fields": "all"}))
     assert export["state"] == "COMPLETED", export
+    assert "Email" in {item["field"] for item in export["fields_dropped"]}
+
+
+def index_of(world, name):
+    """Where a field is in what "all" asks for first."""
+    world.start(query={"fields": "all"})
+    first = world.zoho.journal.requests("/read$", "POST")[0]
+    return json.loads(first["body"])["query"]["fields"].index(name)
+
+
+def test_a_field_refused_on_a_later_page_is_missing_in_all_parts(small_jobs):  # noqa: F811
+    world = small_jobs
+    submitter = world.deployment.functions["BulkReadSubmitter"].environment
+    submitter["BULK_READ_API_VERSION"] = "v6"
+    refusal = {
+        "code": "FIELD_NOT_SUPPORTED",
+        "message": "x",
+        "status": "error",
+        "details": {"api_name": "Email"},
+    }
+    try:
+        export_id = world.start(query={"fields": "all"})
+    finally:
+        submitter["BULK_READ_API_VERSION"] = "v8"
+    world.zoho.fault(method="POST", path="/read$", status=400, times=1, body=json.dumps(refusal))
+    export = finish(world, export_id)
+    assert_complete(world, export, 250)
+    assert export["generation"] == 2
+    headers = [part["header"] for part in json.loads(world.objects(export_id)["manifest.json"])["parts"]]
+    assert headers[0] == headers[1] == headers[2]
+    assert "Email" not in headers[0]

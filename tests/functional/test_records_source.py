@@ -131,6 +131,7 @@ def test_an_empty_module(world):
             "criteria",
         ),
         ({"fields": ["Note_Title", "Owner.last_name"]}, "query.fields[1]"),
+        ({"page": 2}, "query.page"),
     ],
 )
 def test_what_the_records_api_cannot_do_is_refused_before_an_export_exists(world, query, names):
@@ -147,3 +148,29 @@ def test_a_user_who_may_not_read_notes_is_told_so_at_once(world):
     world.zoho.config.patch({"notes_admin_only": True})
     status, answer = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/notes")
     assert (status, answer["errno"], answer["zoho_code"]) == (403, 403, "NOT_SUPPORTED")
+
+
+def test_a_field_that_the_module_does_not_have_is_refused(world):
+    body = json.dumps({"query": {"fields": ["Note_Title", "Nothing"]}})
+    status, answer = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/notes", body=body)
+    assert (status, answer["errno"]) == (422, 422)
+    assert 'query.fields[1] is "Nothing"' in answer["message"]
+    assert "Note_Content" in answer["message"]
+
+
+def test_records_are_read_by_an_api_that_does_not_cut_rich_text(world):
+    """From v7 on Zoho cuts it at 500 characters."""
+    world.zoho.config.patch({"records": {"Notes": 30}})
+    finish(world, world.start("notes"))
+    assert world.zoho.journal.requests("^/crm/v6/Notes", "GET")
+    assert not world.zoho.journal.requests("^/crm/v[78]/Notes", "GET")
+
+
+def test_criteria_for_a_module_without_bulk_read_keep_zohos_word(world):
+    world.zoho.config.patch({"bulk_unsupported": ["Contacts"]})
+    criteria = {"field": {"api_name": "Last_Name"}, "comparator": "equal", "value": "x"}
+    body = json.dumps({"query": {"criteria": criteria}})
+    status, answer = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/contacts", body=body)
+    world.zoho.config.patch({"bulk_unsupported": []})
+    assert (status, answer["zoho_code"]) == (422, "MODULE_NOT_SUPPORTED")
+    assert "query.criteria" in answer["message"]

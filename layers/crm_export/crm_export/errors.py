@@ -173,7 +173,7 @@ class ZohoPermissionDenied(ZohoError):
     """The Zoho user, or the scope of the grant, does not allow this."""
 
     code = "ZOHO_PERMISSION_DENIED"
-    remedy = "Give the Zoho user the permission, or connect again with the scopes the message names."
+    remedy = "Give the Zoho user the permission; where the message names scopes, connect again with them."
 
 
 class ZohoQueryRefused(ZohoError):
@@ -181,6 +181,10 @@ class ZohoQueryRefused(ZohoError):
 
     code = "ZOHO_QUERY_REFUSED"
     remedy = "Change the query as Zoho's message says and start a new export."
+
+    # What Zoho's answer names, where it does.
+    json_path: str | None = None
+    api_name: str | None = None
 
 
 class ZohoFieldRefused(ZohoQueryRefused):
@@ -207,14 +211,14 @@ class ZohoPaginationLimit(ZohoQueryRefused):
     """There are more records than Zoho's page tokens reach: 100,000 of the records API."""
 
     code = "ZOHO_PAGINATION_LIMIT"
-    remedy = "Read fewer records (modified_since), or export the module through Bulk Read."
+    remedy = "Read fewer records at once: an export of a smaller custom view, pages with modified_since."
 
 
 class ZohoPageTokenExpired(ZohoQueryRefused):
     """A page token is past its 24 hours."""
 
     code = "ZOHO_PAGE_TOKEN_EXPIRED"
-    remedy = "Begin with the first page; an export begins anew by itself, twice."
+    remedy = "Begin with the first page; a large export finishes sooner when it is split by criteria."
 
 
 class ZohoRequestMalformed(ZohoError):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from crm_export.errors import ZohoUnavailable
+from crm_export.errors import ZohoJobFailed, ZohoPermissionDenied, ZohoQueryRefused, ZohoUnavailable
 from crm_export.zoho.bulk_read import Job, JobRequest, callback_job_id, job_body, parse_job
 from crm_export.zoho.versions import BULK_READ, has_page_token
 
@@ -127,8 +127,39 @@ def test_a_completed_job():
 
 
 def test_a_v2_job_tells_its_module_as_a_string():
-    datum = {"state": "COMPLETED", "result": {"count": 0}, "query": {"module": "Leads", "page": 1}}
+    result = {"count": 0, "more_records": False}
+    datum = {"state": "COMPLETED", "result": result, "query": {"module": "Leads", "page": 1}}
     assert parse_job(datum, "1").module == "Leads"
+
+
+@pytest.mark.parametrize("said", [None, "", "yes", 1, 0, [], {}])
+def test_a_job_that_does_not_clearly_tell_whether_there_is_more_is_asked_again(said):
+    datum = {"state": "COMPLETED", "result": {"count": 5, "more_records": said, "next_page_token": "t"}}
+    with pytest.raises(ZohoUnavailable, match="more_records"):
+        parse_job(datum, "1")
+
+
+def test_more_records_may_be_a_text():
+    datum = {"state": "COMPLETED", "result": {"count": 5, "more_records": "true", "next_page_token": "t"}}
+    assert parse_job(datum, "1").more_records
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "for_good"),
+    [
+        ("FIELD_NOT_AVAILABLE", ZohoQueryRefused, True),
+        ("NO_PERMISSION", ZohoPermissionDenied, True),
+        ("INTERNAL_SERVER_ERROR", ZohoJobFailed, False),
+        ("NEVER_HEARD_OF", ZohoJobFailed, False),
+        (None, ZohoJobFailed, False),
+    ],
+)
+def test_a_failure_of_the_query_is_for_good_and_any_other_is_not(code, kind, for_good):
+    job = Job("1", "FAILURE", failure_code=code, failure_message="m")
+    assert job.failed_for_good is for_good
+    with pytest.raises(kind) as raised:
+        job.raise_failure()
+    assert raised.value.zoho_code == code
 
 
 def test_a_failed_job_tells_why():

@@ -11,6 +11,7 @@ from crm_export import errors
 from crm_export.zoho.bulk_read import BulkRead, JobRequest
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.fields import get_fields
+from crm_export.zoho.record_pages import BY_ID, RecordPages
 from crm_export.zoho.records import PageRequest, get_records
 from crm_export.zoho.scopes import of_module
 
@@ -61,15 +62,19 @@ CALLS = [
     ),
     (
         lambda client: BulkRead(client).get_job("v8", "1"),
-        "the scopes ZohoCRM.bulk.READ and ZohoCRM.modules.{module}.READ to",
+        "the scope ZohoCRM.bulk.READ to",
     ),
     (
         lambda client: BulkRead(client).open_result("v8", "1").__enter__(),
-        "the scopes ZohoCRM.bulk.READ and ZohoCRM.modules.{module}.READ to",
+        "the scope ZohoCRM.bulk.READ to",
     ),
     (
         lambda client: get_records(client, "v2", "Price_Books", PageRequest()),
         "the scope ZohoCRM.modules.pricebooks.READ to",
+    ),
+    (
+        lambda client: RecordPages(client).page("v6", "Notes", {}, ["Note_Title"], BY_ID),
+        "the scope ZohoCRM.modules.notes.READ to",
     ),
     (lambda client: get_fields(client, "v8", "Leads"), "the scope ZohoCRM.settings.fields.READ to"),
 ]

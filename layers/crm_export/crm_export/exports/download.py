@@ -143,7 +143,7 @@ def _check_job(services: DownloadServices, export: Export, part: Part) -> bool:
             raise
         return _make_another_job(services, part, "job is gone")
     if job.state == FAILURE:
-        if len(part.failed_job_ids) + 1 >= _MAX_JOBS:
+        if job.failed_for_good or len(part.failed_job_ids) + 1 >= _MAX_JOBS:
             job.raise_failure()
         return _make_another_job(services, part, "job failed")
     if job.state != COMPLETED:

@@ -109,6 +109,8 @@ def resolve_module(export_type: str, metadata: Metadata) -> str:
     for name in names:
         if name.lower() == export_type.lower():
             return name
+    if export_type != export_type.lower():
+        return export_type  # written as an API name: not every module is in that list, nor is the newest
     raise TypeNotSupported("Type is not Selected yet")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from crm_export import deadline
 from crm_export.errors import (
     CountMismatch,
+    ExportError,
     PagingBroken,
     QueryRefused,
     ZohoPageTokenExpired,
@@ -21,11 +22,15 @@ from crm_export.exports.failing import restart_export
 from crm_export.exports.model import RECORDS, Export, Part
 from crm_export.exports.ports import Clock, ExportStore, PartQueue, RecordsApi, ResultStore, at
 from crm_export.observability import count, count_bytes, logger
+from crm_export.zoho.fields import MAX_FIELDS
 from crm_export.zoho.record_pages import BY_ID, BY_MODIFIED_TIME, Cursor
-from crm_export.zoho.versions import records_need_fields
+from crm_export.zoho.versions import version_number
 
 NO_BULK_READ = {"Notes"}  # modules Zoho documents as such; of others Zoho tells when asked
-_OLDEST_VERSION = "v3"  # with page tokens
+# Of Zoho's records API: v3 is the first with page tokens, v6 the last that does not cut rich text at 500
+# characters.
+_VERSIONS = ("v3", "v6")
+_SINGLE = "Zoho gives it with a single record only, not in lists."
 _PART_RECORDS = 10_000
 _PART_SECONDS = 300.0
 _SPARE_SECONDS = 60.0  # of the function's time: more than a page takes, and to finish the object
@@ -62,14 +67,15 @@ def check_readable(module: str, query: dict[str, Any], page: int) -> None:
 
 def settle_reading(store: ExportStore, api: RecordsApi, export: Export) -> None:
     """Settle which fields are read, and see that Zoho gives them. Raises what Zoho refuses."""
-    version = export.api_version if records_need_fields(export.api_version) else _OLDEST_VERSION
+    version = min(max(export.api_version, _VERSIONS[0], key=version_number), _VERSIONS[1], key=version_number)
+    listed, single = api.field_names(version, export.module)
     wanted, dropped = export.query.get("fields"), list[dict[str, str]]()
     if isinstance(wanted, list):
         fields = [name for name in wanted if name not in ("id", "Id")]
+        _check_names(export.module, wanted, listed, single)
     else:
-        fields, single = api.field_names(version, export.module)
-        reason = "Zoho gives it with a single record only, not in lists."
-        dropped = [{"field": name, "reason": reason} for name in single]
+        fields = listed
+        dropped = [{"field": name, "reason": _SINGLE} for name in single]
     order = _settle_order(api, export, version, fields)
     store.amend(
         export,
@@ -81,7 +87,20 @@ def settle_reading(store: ExportStore, api: RecordsApi, export: Export) -> None:
     )
 
 
+def _check_names(module: str, wanted: list[str], listed: list[str], single: list[str]) -> None:
+    """Zoho's records API passes over names it does not know: an empty column would look like empty fields."""
+    for index, name in enumerate(wanted):
+        if name in single:
+            raise QueryRefused(f'query.fields[{index}] is "{name}". {_SINGLE}')
+        if listed and name not in listed and name not in ("id", "Id") and not name.startswith("$"):
+            raise QueryRefused(
+                f'query.fields[{index}] is "{name}"; module {module} has no such field. It has: '
+                f"{', '.join(listed)}."
+            )
+
+
 def _settle_order(api: RecordsApi, export: Export, version: str, fields: list[str]) -> str:
+    fields = fields[:MAX_FIELDS]  # enough to see that Zoho gives them: one call
     if "cvid" not in export.query:  # Zoho sorts no custom views
         try:
             api.page(version, export.module, export.query, fields, BY_MODIFIED_TIME)
@@ -106,9 +125,15 @@ def read_part(
             reading.pages(), key, fields=export.fields or [], file_type=export.file_format
         )
     except ZohoPageTokenExpired as error:
-        first = restart_export(services.store, services.clock, export, error)
-        if first is not None:
-            services.download_queue.send(export.export_id, first)
+        _restart(services, export, error)
+        return
+    except PagingBroken as error:
+        if export.read_order == "id":
+            raise
+        # Records without Modified_Time, or not found by it: page by page instead.
+        amended = services.store.amend(export, read_order="id")
+        if amended is not None:
+            _restart(services, amended, error)
         return
     if stored["records"] != reading.records:
         raise CountMismatch(f"The part holds {stored['records']} records; Zoho listed {reading.records}.")
@@ -122,6 +147,12 @@ def read_part(
     logger.info("part stored", export_id=export.export_id, part=part.part, records=stored["records"])
     if reading.next is not None:
         services.download_queue.send(export.export_id, part.part + 1)
+
+
+def _restart(services: ReadServices, export: Export, error: ExportError) -> None:
+    first = restart_export(services.store, services.clock, export, error)
+    if first is not None:
+        services.download_queue.send(export.export_id, first)
 
 
 class _Reading:
@@ -171,8 +202,11 @@ class _Reading:
             datetime.fromisoformat(record["Modified_Time"]) >= began for record in records
         ):
             parts = self._services.store.get_parts(self._export)
-            keys = [str(part.key) for part in parts if part.part < self._part.part]
-            self._before = {record_id for key in keys for record_id in self._services.results.ids(key)}
+            self._before = set()
+            for part in parts:
+                if part.part < self._part.part:
+                    self._before.update(self._services.results.ids(str(part.key)))
+                    self._keep_lease()
         before = self._before or set()
         new = [record for record in records if record["id"] not in before and record["id"] not in self._own]
         self._own.update(record["id"] for record in new)

@@ -1,5 +1,6 @@
 """Creates the Bulk Read job of a PENDING part. Called by functions/bulk_read_submitter."""
 
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from crm_export.errors import (
     ZohoError,
     ZohoFieldRefused,
     ZohoModuleNotSupported,
+    ZohoNotFound,
     ZohoPageTokenExpired,
     ZohoQueryRefused,
+    ZohoRequestMalformed,
 )
 from crm_export.exports.failing import restart_export, settling
 from crm_export.exports.lease import claim_part
@@ -25,6 +28,7 @@ from crm_export.zoho.bulk_read import JobRequest
 
 _LEASE_SECONDS = 60  # more than the function's timeout
 _SPARE_SECONDS = 8.0  # of the function's time: more than a job takes to be refused
+_FIELD_PATH = re.compile(r"\$?\.?query\.fields\[(\d{1,4})\]")
 _MAX_FIELDS = 200  # of a job; beyond, Zoho exports all there are
 
 
@@ -102,14 +106,18 @@ def _submit(services: SubmitServices, export: Export, part: Part) -> str | None:
 
 def _read_instead(services: SubmitServices, export: Export, error: ZohoModuleNotSupported) -> None:
     """Bulk Read does not take the module: read it through the records API, if the query allows."""
+    if export.file_type != "csv":
+        raise error
     try:
         check_readable(export.module, export.query, export.page)
     except QueryRefused as refused:
-        raise refused from error
+        message = f"{error.message} Its records could be read instead, but: {refused.message}"
+        raise ZohoModuleNotSupported(message, zoho_code=error.zoho_code) from refused
     logger.info("module without Bulk Read", export_id=export.export_id, zoho_code=error.zoho_code)
+    export = _amended(services, export, source=RECORDS)
     try:
         settle_reading(services.store, services.records(export.account_id, export.owner), export)
-    except ZohoQueryRefused as refused:  # the records API does not know it either
+    except (ZohoQueryRefused, ZohoRequestMalformed, ZohoNotFound) as refused:  # nor does the records API
         raise error from refused
 
 
@@ -133,24 +141,45 @@ def _amended(services: SubmitServices, export: Export, **values: Any) -> Export:
     return amended
 
 
-def _create_job(services: SubmitServices, export: Export, part: Part) -> str:
-    """Create the job; a field nobody named but the metadata is dropped where Zoho refuses it."""
+def _create_job(services: SubmitServices, export: Export, part: Part) -> str | None:
+    """Create the job; a field nobody named but the metadata is dropped where Zoho refuses it.
+
+    None when the export began anew: all its parts have the same columns.
+    """
     while True:
         try:
             return _ask_for_job(services, export, part)
-        except ZohoFieldRefused as error:
-            if export.fields is None or error.field not in export.fields:
+        except ZohoQueryRefused as error:
+            field = _refused_field(error, export.fields or [])
+            if field is None or export.fields == [field]:
                 raise
-            dropped = {"field": error.field, "reason": error.message}
-            logger.info("field dropped", export_id=export.export_id, field=error.field, code=error.zoho_code)
-            export = _amended(
-                services,
-                export,
-                fields=[name for name in export.fields if name != error.field],
-                fields_dropped=[*export.fields_dropped, dropped],
-            )
+            export = _drop_field(services, export, field, error)
+            if part.part != export.first_part:
+                restart_export(services.store, services.clock, export, error)
+                return None
         if deadline.remaining() < _SPARE_SECONDS:
             raise PartBusy("Zoho refuses field after field; going on with the next.", retry_after=1)
+
+
+def _refused_field(error: ZohoQueryRefused, fields: list[str]) -> str | None:
+    """Which of the fields Zoho refuses, where its answer is about one of them and not about criteria."""
+    path = error.json_path or ""
+    if "criteria" in path or "CRITERIA" in (error.zoho_code or ""):
+        return None
+    if found := _FIELD_PATH.fullmatch(path):
+        return next(iter(fields[int(found[1]) :]), None)
+    named = (error.field if isinstance(error, ZohoFieldRefused) else None, error.api_name)
+    return next((name for name in named if name in fields), None)
+
+
+def _drop_field(services: SubmitServices, export: Export, field: str, error: ZohoError) -> Export:
+    logger.info("field dropped", export_id=export.export_id, field=field, code=error.zoho_code)
+    return _amended(
+        services,
+        export,
+        fields=[name for name in export.fields or [] if name != field],
+        fields_dropped=[*export.fields_dropped, {"field": field, "reason": error.message}],
+    )
 
 
 def job_request(export: Export, part: Part, callback_url: str) -> JobRequest:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from crm_export.errors import RecordWithoutId
+from crm_export.strict_json import NumberText
 
 
 def columns(fields: list[str]) -> list[str]:
@@ -71,9 +72,11 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    """Compact JSON; json.dumps knows no Decimal, and a float would not be the text Zoho sent."""
+    """Compact JSON, with numbers as the text that Zoho sent."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{_json(str(key))}:{_json(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_json, value)) + "]"
-    return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, NumberText | Decimal):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)

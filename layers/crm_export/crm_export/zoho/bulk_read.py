@@ -9,8 +9,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from crm_export.errors import ZohoError, ZohoJobFailed, ZohoNotFound, ZohoRequestMalformed, ZohoUnavailable
+from crm_export.errors import (
+    ZohoError,
+    ZohoJobFailed,
+    ZohoNotFound,
+    ZohoPermissionDenied,
+    ZohoQueryRefused,
+    ZohoRequestMalformed,
+    ZohoUnavailable,
+)
 from crm_export.zoho import scopes
+from crm_export.zoho.error_codes import MEANINGS, meaning_of
 from crm_export.zoho.responses import clean_text, error_from, error_object, parse_json
 from crm_export.zoho.versions import BULK_READ, BulkReadFormat
 
@@ -20,12 +29,14 @@ if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LARGEST_ID = 10**19
 _LONGEST_PAGE_TOKEN = 8192
+_BAD_REQUEST = 400
+_MORE = {"true": True, "false": False}
 COMPLETED = "COMPLETED"
 FAILURE = "FAILURE"
 # A result is prepared before it is sent; between two bytes there may be a pause.
 _RESULT_TIMEOUT = (3.05, 60.0)
 # What a job is of is not known here.
-_JOB_SCOPES = (scopes.BULK_READ, "ZohoCRM.modules.{module}.READ")
+_JOB_SCOPES = (scopes.BULK_READ,)
 
 
 @dataclass(frozen=True)
@@ -56,9 +67,20 @@ class Job:
     query: dict[str, Any] = field(default_factory=dict, compare=False)
     created_time: str | None = field(default=None, compare=False)
 
+    @property
+    def failed_for_good(self) -> bool:
+        """Whether another job of the same request would fail likewise: for its query, or for a permission."""
+        return issubclass(self._failure_kind, ZohoQueryRefused | ZohoPermissionDenied)
+
+    @property
+    def _failure_kind(self) -> type[ZohoError]:
+        known = self.failure_code in MEANINGS
+        return meaning_of(str(self.failure_code), _BAD_REQUEST, {})[0] if known else ZohoJobFailed
+
     def raise_failure(self) -> None:
-        """Raise ZohoJobFailed with what Zoho said."""
-        raise ZohoJobFailed(
+        """Raise what Zoho said: as its error where the code tells one, else ZohoJobFailed."""
+        kind = self._failure_kind if self.failed_for_good else ZohoJobFailed
+        raise kind(
             f"Zoho ended Bulk Read job {self.job_id} in FAILURE "
             f"({self.failure_code or 'no code'}: {self.failure_message or 'no message'}).",
             zoho_code=self.failure_code,
@@ -165,15 +187,16 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
     error = result.get("error_message")
     error = error if isinstance(error, dict) else {}
     count = _number(result.get("count"))
-    if not isinstance(state, str) or (state == COMPLETED and count is None):
-        raise ZohoUnavailable(f"Zoho told no state, or no count, of job {job_id}.")
+    more = _MORE.get(str(result.get("more_records")).lower())
+    if not isinstance(state, str) or (state == COMPLETED and (count is None or more is None)):
+        raise ZohoUnavailable(f"Zoho told no state, or no count or more_records, of job {job_id}.")
     return Job(
         job_id=job_id,
         state=state,
         module=module.get("api_name") if isinstance(module, dict) else module,
         page=_number(result.get("page")),
         count=count or 0,
-        more_records=result.get("more_records") is True,
+        more_records=more is True,
         next_page_token=_page_token(result.get("next_page_token")),
         failure_code=clean_text(error["code"], 100) if "code" in error else None,
         failure_message=clean_text(error["message"]) if "message" in error else None,

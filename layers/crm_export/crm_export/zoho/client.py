@@ -127,7 +127,7 @@ class ZohoClient:
         self, path: str, scopes: tuple[str, ...], auth: _ZohoAuth, *, timeout: tuple[float, float]
     ) -> requests.Response:
         response = send(self._session, "GET", self._api_domain + path, auth=auth, timeout=timeout)
-        if response.status_code < _BAD_REQUEST:
+        if response.status_code < _BAD_REQUEST and "json" not in response.headers.get("Content-Type", ""):
             return response
         with response:
             try:

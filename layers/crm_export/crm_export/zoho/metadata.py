@@ -35,6 +35,7 @@ class Metadata:
         self._client = client
         self._version = version
         self._until = time.monotonic() + _SECONDS
+        self._unknown: set[str] = set()  # what was asked for in vain
 
     def modules(self) -> list[str] | None:
         """The API names of all modules."""
@@ -57,7 +58,7 @@ class Metadata:
 
     def _ask[T](self, what: str, read: Callable[[], T]) -> T | None:
         left = min(self._until - time.monotonic(), deadline.remaining())
-        if left <= 0:
+        if left <= 0 or what in self._unknown:
             return None
         try:
             with deadline.ends_in(left):
@@ -66,6 +67,7 @@ class Metadata:
             raise
         except (ZohoError, StoreUnavailable) as error:
             logger.info("metadata not read", what=what, code=error.code)
+            self._unknown.add(what)
             if not isinstance(error, ZohoPermissionDenied | ZohoQueryRefused | ZohoNotFound):
                 self._until = 0.0  # Zoho is busy or away: it is not asked again for this request
             return None

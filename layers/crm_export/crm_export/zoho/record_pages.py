@@ -3,13 +3,14 @@
 For modules that Bulk Read does not take. https://www.zoho.com/crm/developer/docs/api/v8/get-records.html
 """
 
-import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import batched
 from typing import Any
 
+from crm_export import strict_json
 from crm_export.errors import PagingBroken, ZohoError, ZohoPaginationLimit, ZohoUnavailable
+from crm_export.zoho import scopes
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.fields import MAX_FIELDS, SINGLE_RECORD_TYPES, get_fields
 
@@ -81,7 +82,7 @@ class RecordPages:
             read = int(cursor.get("read", 0)) + len(records)
             if read >= MAX_RECORDS:
                 raise ZohoPaginationLimit(f"Zoho lists {MAX_RECORDS} records of {module}; there are more.")
-            following = {"page_token": _next_token(module, records, info), "read": read}
+            following = {"page_token": _next_token(module, records, info, cursor), "read": read}
         return RecordPage(self._complete(wanted, records), following)
 
     def _page_by_time(self, wanted: _Wanted, cursor: Cursor) -> RecordPage:
@@ -94,6 +95,9 @@ class RecordPages:
         order = {"sort_by": "Modified_Time", "sort_order": "asc"}
         found, info = self._list(wanted, order, cursor, since=cursor["since"])
         times = [_modified(wanted.module, record) for record in found]
+        begun = cursor["since"] and datetime.fromisoformat(cursor["since"])
+        if begun and any(time < begun for time in times):
+            raise PagingBroken(f"Zoho does not filter module {wanted.module} by Modified_Time.")
         edge = set(cursor.get("edge", ()))
         records = [record for record in found if record["id"] not in edge]
         following = (
@@ -129,20 +133,24 @@ class RecordPages:
         self, version: str, module: str, params: dict[str, str], headers: dict[str, str] | None = None
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         path = f"/crm/{version}/{module}"
-        response = self._client.request("GET", path, params=params, headers=headers or {})
+        needed = (scopes.of_module(module),)
+        response = self._client.request("GET", path, params=params, headers=headers or {}, scopes=needed)
         if response.status in {_NO_CONTENT, _NOT_MODIFIED}:
             return [], {}
         body = _parse(response.body) if response.status == _OK else None
         data, info = (body.get("data"), body.get("info")) if isinstance(body, dict) else (None, None)
         if not (isinstance(data, list) and all(_is_record(record) for record in data)):
             raise ZohoUnavailable(f"Zoho answered GET {path} with HTTP {response.status} but no records.")
-        return data, info if isinstance(info, dict) else {}
+        info = info if isinstance(info, dict) else {}
+        if len(data) >= PER_PAGE and not isinstance(info.get("more_records"), bool):
+            raise ZohoUnavailable(f"Zoho answered GET {path} with a full page, but not if there is more.")
+        return data, info
 
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_float=str, parse_int=str)
-    except (ValueError, RecursionError):
+        return strict_json.loads_exact(body)
+    except ValueError:
         return None
 
 
@@ -150,10 +158,12 @@ def _is_record(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("id"), str) and bool(value["id"])
 
 
-def _next_token(module: str, records: list[dict[str, Any]], info: dict[str, Any]) -> str:
+def _next_token(module: str, records: list[dict[str, Any]], info: dict[str, Any], cursor: Cursor) -> str:
     token = info.get("next_page_token")
     if not (records and isinstance(token, str) and token):
         raise PagingBroken(f"Zoho says module {module} has more records, but not how to go on.")
+    if token == cursor.get("page_token"):
+        raise PagingBroken(f"Zoho says module {module} has more records, but the paging leads nowhere.")
     return token
 
 
@@ -175,7 +185,7 @@ def _following(
         kept = cursor.get("edge", []) if begun is not None and times[0] >= since else []
         return {"since": since.isoformat(timespec="seconds"), "edge": [*kept, *recent]}
     edge = list(dict.fromkeys([*cursor.get("edge", []), *recent]))
-    return {"since": cursor["since"], "edge": edge, "page_token": _next_token(module, found, info)}
+    return {"since": cursor["since"], "edge": edge, "page_token": _next_token(module, found, info, cursor)}
 
 
 def _modified(module: str, record: dict[str, Any]) -> datetime:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crm_export import strict_json
-from crm_export.errors import ZohoError, ZohoFieldRefused, ZohoThrottled
+from crm_export.errors import ZohoError, ZohoFieldRefused, ZohoQueryRefused, ZohoThrottled
 from crm_export.zoho import scopes as scope_names
 from crm_export.zoho.error_codes import kind_without_code, meaning_of
 
@@ -83,6 +83,9 @@ def error_from(
         retry_after=retry_after,
         remedy=remedy,
     )
+    if isinstance(found, ZohoQueryRefused):
+        found.json_path = str(details["json_path"]) if details.get("json_path") else None
+        found.api_name = str(details["api_name"]) if details.get("api_name") else None
     if isinstance(found, ZohoFieldRefused):
         found.field = _field(details, error.get("message"))
     return found

@@ -1,0 +1,115 @@
+"""Paging through the records API, by a Zoho that does not keep its word."""
+
+import json
+
+import pytest
+
+from crm_export.errors import PagingBroken, ZohoPaginationLimit, ZohoUnavailable
+from crm_export.zoho import record_pages
+from crm_export.zoho.record_pages import BY_ID, BY_MODIFIED_TIME, RecordPages
+from crm_export.zoho.transport import Answer
+
+
+class FakeZoho:
+    """Answers each request with the next of `pages`: (records, info), or a status without a body."""
+
+    def __init__(self, *pages):
+        self.pages = list(pages)
+        self.asked = []
+        self.metadata = {}
+
+    def request(self, method, path, *, params, headers, scopes):
+        self.asked.append((params, headers))
+        page = self.pages.pop(0)
+        if isinstance(page, int):
+            return Answer(page, {}, b"")
+        return Answer(200, {}, json.dumps({"data": page[0], "info": page[1]}).encode())
+
+
+def record(number, second=None):
+    time = {"Modified_Time": f"2026-01-01T00:00:{second:02d}+05:30"} if second is not None else {}
+    return {"id": str(number), **time}
+
+
+def more(token="t"):
+    return {"more_records": True, "next_page_token": token}
+
+
+LAST = {"more_records": False}
+
+
+def page(zoho, cursor):
+    return RecordPages(zoho).page("v6", "Notes", {}, ["Note_Title"], cursor)
+
+
+def test_the_next_page_begins_a_second_before_the_last_time_and_leaves_out_what_was_read():
+    zoho = FakeZoho(
+        ([record(1, 1), record(2, 5)], more()), ([record(2, 5), record(3, 5), record(4, 9)], LAST)
+    )
+    first = page(zoho, BY_MODIFIED_TIME)
+    assert first.next == {"since": "2026-01-01T00:00:04+05:30", "edge": ["2"]}
+    second = page(zoho, first.next)
+    assert [item["id"] for item in second.records] == ["3", "4"]
+    assert second.next is None
+    assert zoho.asked[1][1] == {"If-Modified-Since": "2026-01-01T00:00:04+05:30"}
+    assert "page_token" not in zoho.asked[1][0]
+
+
+def test_records_of_one_second_are_paged_by_token():
+    flood = [record(number, 5) for number in range(3)]
+    zoho = FakeZoho((flood, more("a")), (flood, more("b")), ([record(9, 5)], LAST))
+    first = page(zoho, BY_MODIFIED_TIME)
+    again = page(zoho, first.next)
+    assert again.records == []
+    assert again.next["page_token"] == "b"
+    assert [item["id"] for item in page(zoho, again.next).records] == ["9"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "cursor"),
+    [
+        (([record(1, 1), record(2, 5)], more()), {"since": "2026-01-01T00:00:04+05:30", "edge": []}),
+        (([record(1, 5), record(2, 1)], more()), BY_MODIFIED_TIME),
+        (([record(1), record(2)], more()), BY_MODIFIED_TIME),
+        (([record(1)], LAST), BY_MODIFIED_TIME),
+        (([record(1)], {"more_records": True}), BY_ID),
+        (([record(1)], more("")), BY_ID),
+        (([record(1)], more("t")), {"page_token": "t", "read": 1}),
+        (([], more()), BY_ID),
+        (([record(1, 5)], more("t")), {"since": "2026-01-01T00:00:05+05:30", "edge": [], "page_token": "t"}),
+    ],
+    ids=[
+        "filter ignored", "order ignored", "no times", "no time on the last page", "no token", "empty token",
+        "the same token", "no records", "the same token within a second",
+    ],
+)  # fmt: skip
+def test_a_paging_that_leads_nowhere_is_told(answer, cursor):
+    with pytest.raises(PagingBroken):
+        page(FakeZoho(answer), cursor)
+
+
+@pytest.mark.parametrize("info", [None, {}, {"more_records": None}, {"more_records": "true"}])
+def test_a_full_page_that_does_not_tell_whether_there_is_more_is_asked_again(info):
+    with pytest.raises(ZohoUnavailable):
+        page(FakeZoho(([record(number) for number in range(200)], info)), BY_ID)
+
+
+def test_beyond_the_limit_of_page_tokens_is_told(monkeypatch):
+    monkeypatch.setattr(record_pages, "MAX_RECORDS", 3)
+    assert page(FakeZoho(([record(1), record(2), record(3)], LAST)), BY_ID).next is None
+    with pytest.raises(ZohoPaginationLimit):
+        page(FakeZoho(([record(1), record(2), record(3)], more())), BY_ID)
+
+
+def test_fields_beyond_fifty_come_by_the_ids_and_who_is_deleted_meanwhile_is_left_out():
+    names = [f"F{number}" for number in range(60)]
+    zoho = FakeZoho(([record(1), record(2)], LAST), ([{"id": "2", "F55": 1.10}], LAST))
+    found = RecordPages(zoho).page("v6", "Notes", {}, names, BY_ID)
+    assert found.records == [{"id": "2", "F55": "1.1"}]
+    assert zoho.asked[1][0]["ids"] == "1,2"
+    assert zoho.asked[1][0]["fields"] == ",".join(names[50:])
+
+
+def test_nothing_is_no_page_more():
+    for status in (204, 304):
+        assert page(FakeZoho(status), BY_ID) == record_pages.RecordPage([], None)
