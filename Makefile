@@ -3,11 +3,13 @@ PYTHON ?= python3.13
 VENV := .venv
 BIN := $(VENV)/bin
 SAM := .venv-sam/bin/sam
+AUDIT := .venv-audit/bin
 RECORDS ?= 450000
+SEEDS ?= 10000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export SAM_CLI_TELEMETRY = 0
 
-.PHONY: help demo local docs test check format lint types template build pins clean
+.PHONY: help demo local docs test simulate check format lint types template build audit advisories pins clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,7 +27,10 @@ docs: $(VENV)/.dev ## the HTTP API's documentation as a page, until Ctrl-C
 test: $(VENV)/.dev ## all tests
 	@$(BIN)/python -m pytest
 
-check: format lint types template build test ## the whole gate
+simulate: $(VENV)/.dev ## the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
+	@$(BIN)/python -m simulation --seeds $(SEEDS)
+
+check: format lint types template build audit test ## the whole gate
 
 format: $(VENV)/.dev ## is the code formatted?
 	@$(BIN)/ruff format --check .
@@ -34,7 +39,7 @@ lint: $(VENV)/.dev ## ruff
 	@$(BIN)/ruff check .
 
 types: $(VENV)/.dev ## mypy, strict
-	@$(BIN)/mypy layers/crm_export/crm_export functions local cli
+	@$(BIN)/mypy layers/crm_export/crm_export functions local cli simulation
 
 template: .venv-sam/.sam ## is template.yaml valid? (cfn-lint included)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
@@ -42,17 +47,26 @@ template: .venv-sam/.sam ## is template.yaml valid? (cfn-lint included)
 build: .venv-sam/.sam ## build the Lambda packages (arm64) into .aws-sam/
 	@$(SAM) build
 
+audit: .venv-audit/.audit ## bandit over the code, checkov over template.yaml
+	@$(AUDIT)/bandit --quiet --configfile pyproject.toml --recursive layers/crm_export functions local cli
+	@$(AUDIT)/checkov --config-file .checkov.yaml
+
+advisories: .venv-audit/.audit ## pip-audit: known weaknesses of what we pin (asks the advisory database, so not in check)
+	@for pins in layers/dependencies/requirements.txt requirements/*.txt; do \
+	  echo "$$pins"; $(AUDIT)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$pins || exit 1; \
+	done
+
 pins: $(VENV)/.dev ## compile all requirements anew, with hashes
 	@for spec in "requirements/dev requirements/dev" "requirements/local requirements/local -c requirements/dev.txt" \
 	    "layers/dependencies/requirements layers/dependencies/requirements -c requirements/dev.txt" \
-	    "requirements/sam requirements/sam"; do \
+	    "requirements/sam requirements/sam" "requirements/audit requirements/audit"; do \
 	  set -- $$spec; in=$$1.in; out=$$2.txt; shift 2; \
 	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.13 \
 	    --no-emit-index-url --custom-compile-command "make pins" $$in -o $$out $$@ || exit 1; \
 	done
 
 clean: ## remove everything made here
-	rm -rf .venv .venv-sam .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-sam .venv-audit .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
@@ -73,4 +87,11 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/.local
 	@test -x .venv-sam/bin/python || $(PYTHON) -m venv .venv-sam
 	@echo "Installing the SAM CLI into .venv-sam (once, about a minute) ..."
 	@.venv-sam/bin/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
+	@touch $@
+
+.venv-audit/.audit: requirements/audit.txt
+	@command -v $(PYTHON) >/dev/null || { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	@echo "Installing bandit, checkov and pip-audit into .venv-audit (once, about a minute) ..."
+	@.venv-audit/bin/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
 	@touch $@

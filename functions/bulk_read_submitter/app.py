@@ -111,7 +111,7 @@ def _submit(export_id: str, part: int) -> None:
         bulk_read=wiring.bulk_read(settings),
         records=wiring.records(settings),
         callback_url=lambda export, number: callback_url(
-            wiring.secret(settings.callback_secret_id).encode(), export, number
+            wiring.callback_keys(settings.callback_secret_id).current(), export, number
         ),
         clock=wiring.utc_now,
     )

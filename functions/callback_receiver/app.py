@@ -8,7 +8,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from crm_export import wiring
 from crm_export.config import CallbackReceiverSettings
 from crm_export.exports.receive import receive_callback
-from crm_export.exports.signature import verify
 from crm_export.http.answers import make_app, success
 from crm_export.http.body import body_bytes
 from crm_export.observability import observed
@@ -20,7 +19,7 @@ app = make_app()
 def post_callback(export_id: str, part: str, signature: str) -> Response[str]:
     """The signature is checked before anything is parsed."""
     settings = wiring.settings_of(CallbackReceiverSettings)
-    number = verify(wiring.secret(settings.callback_secret_id).encode(), export_id, part, signature)
+    number = wiring.callback_keys(settings.callback_secret_id).verify(export_id, part, signature)
     receive_callback(
         wiring.export_store(settings.exports_table),
         wiring.part_queue(settings.download_queue_url),

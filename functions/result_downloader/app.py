@@ -1,5 +1,6 @@
 """Streams the results of finished jobs into S3 (the download queue)."""
 
+from datetime import timedelta
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -20,7 +21,9 @@ def _advance(export_id: str, part: int) -> None:
         bulk_read=wiring.bulk_read(settings),
         records=wiring.records(settings),
         results=wiring.results(settings.results_bucket),
+        budget=wiring.download_budget(settings.exports_table, settings.downloads_per_minute),
         clock=wiring.utc_now,
+        job_deadline=timedelta(minutes=settings.job_deadline_minutes),
     )
     advance_part(services, export_id, part)
 

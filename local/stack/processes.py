@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
+import subprocess  # nosec B404 # the local stack is processes
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ class Child:
         if environment is None:
             environment = clean_environment({"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"})
         with log.open("ab") as output:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # nosec B603 # our own modules, no shell
                 [sys.executable, "-P", str(_CHILD), module, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=output,

@@ -168,7 +168,7 @@ class Builder:
         self.columns.append(PoolColumn(field, 0, [None], [""], [None]))
 
     def _rng(self, api_name: str) -> random.Random:
-        return random.Random(f"{self._where}/{api_name}")  # noqa: S311 - test data, not secrets
+        return random.Random(f"{self._where}/{api_name}")  # noqa: S311 # nosec B311 # test data, not secrets
 
 
 class Target:

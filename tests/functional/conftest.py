@@ -23,6 +23,7 @@ from local.stack.processes import REPOSITORY, Child
 from local.stack.template import load_template
 from local.zoho.server import Simulator, SimulatorConfig, start_simulator
 from tests.support.http import http_event
+from tests.support.recorder import Recorder
 
 API_URL = "https://api.example.com"
 FOLDERS = {
@@ -62,6 +63,7 @@ class World:
     aws: LocalAws
     zoho: Simulator
     monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder
     account: str = field(default_factory=lambda: f"acct-{uuid.uuid4().hex[:8]}")
     owner: str = "user-1"
     exports: set[str] = field(default_factory=set)
@@ -86,7 +88,8 @@ class World:
             patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
             forget_containers()
             handler = importlib.import_module(f"functions.{FOLDERS[function]}.app").lambda_handler
-            return json.loads(json.dumps(handler(event, Context())))
+            with self.recorder.acting(function, self.deployment.functions[function].environment):
+                return json.loads(json.dumps(handler(event, Context())))
 
     def http(self, function: str, method: str, path: str, **event: Any) -> tuple[int, dict[str, Any]]:
         """Send an HTTP request to a function as the account's caller; return status and body."""
@@ -188,6 +191,7 @@ def deployed(zoho_server: Simulator, tmp_path_factory: pytest.TempPathFactory) -
             "ZohoClientSecret": zoho_server.config.client_secret,
             "TrustedZohoOrigins": zoho_server.url,
             "CallbackBaseUrl": API_URL,
+            "DownloadsPerMinute": "1000",
         }
         yield deploy(load_template(REPOSITORY / "template.yaml", ours, {}), aws, API_URL), aws
     finally:
@@ -195,7 +199,9 @@ def deployed(zoho_server: Simulator, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def world(zoho_server: Simulator, deployed: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(
+    zoho_server: Simulator, deployed: Any, monkeypatch: pytest.MonkeyPatch, recorder: Recorder
+) -> Iterator[World]:
     deployment, aws = deployed
     zoho_server.journal.clear()
     zoho_server.simulation.faults.clear()
@@ -203,7 +209,7 @@ def world(zoho_server: Simulator, deployed: Any, monkeypatch: pytest.MonkeyPatch
     zoho_server.config.patch(
         {"callback_mode": "never", "added_seconds": 0.0, "queued_seconds": 0.0, "in_progress_seconds": 0.0}
     )
-    world = World(deployment, aws, zoho_server, monkeypatch)
+    world = World(deployment, aws, zoho_server, monkeypatch, recorder)
     world.store_connection()
     yield world
     zoho_server.config.patch({name: value for name, value in settings.items() if name != "refresh_tokens"})

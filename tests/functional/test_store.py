@@ -8,14 +8,19 @@ import pytest
 from crm_export.exports.model import Export, ExportState, Part, PartState
 from crm_export.exports.store import DynamoExportStore
 from crm_export.zoho.bulk_read import Job
+from simulation.dynamodb import DynamoDb, TableData
 
 T0, T1, T2, T9 = (f"2026-11-22T13:00:0{second}.000Z" for second in (0, 1, 2, 9))
 FAILURE = {"code": "X", "message": "x", "remedy": ""}
 STORED = {"records": 1, "bytes": 9, "crc32": "00000001", "header": ["Id"], "key": "k"}
 
 
-@pytest.fixture
-def store(world):
+@pytest.fixture(params=["moto", "simulation"])
+def store(request):
+    """The store over moto's DynamoDB, and over the one of the simulation: both keep the same contract."""
+    if request.param == "simulation":
+        return DynamoExportStore(DynamoDb(TableData(lambda: 0.0)), "exports")
+    world = request.getfixturevalue("world")
     return DynamoExportStore(world.aws.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
 
 
@@ -98,6 +103,19 @@ def test_one_of_two_gets_the_lease_and_the_other_when_it_is_over(store, export):
     assert (part_of(store, export).lease_owner, part_of(store, export).attempts) == ("b", 0)
 
 
+def test_a_death_is_counted_once_however_often_the_lease_is_asked_for(store, export):
+    part = part_of(store, export)
+    assert store.claim(part, "a", T0, T1)
+    held = part_of(store, export)
+    assert store.claim(held, "b", T2, T2)
+    assert store.claim(held, "b", T2, T9)  # asked again as the answer was lost
+    assert part_of(store, export).crashes == 1
+    store.release(part, "b", T9)
+    assert not store.claim(held, "c", T9, T9)  # read before: nobody has died
+    assert store.claim(part_of(store, export), "c", T9, T9)
+    assert part_of(store, export).crashes == 1
+
+
 def test_a_failed_attempt_is_a_pause_for_all(store, export):
     part = part_of(store, export)
     assert store.claim(part, "a", T0, T2)
@@ -111,9 +129,17 @@ def test_a_failed_attempt_is_a_pause_for_all(store, export):
 def test_a_transition_begins_anew(store, export):
     part = part_of(store, export)
     store.claim(part, "a", T0, T2)
-    store.release(part, "a", T1, not_before=T2)
+    store.release(part, "a", T1, not_before=T2, strike=True)
     part = submitted(store, export)
-    assert (part.attempts, part.not_before, part.lease_owner) == (0, None, None)
+    assert (part.attempts, part.strikes, part.not_before, part.lease_owner) == (0, 0, None, None)
+
+
+def test_only_strikes_count_as_such(store, export):
+    part = part_of(store, export)
+    for strike in (True, False, True):
+        assert store.claim(part_of(store, export), "a", T2, T9)
+        store.release(part, "a", T2, not_before=T2, strike=strike)
+    assert (part_of(store, export).attempts, part_of(store, export).strikes) == (3, 2)
 
 
 def test_submitting_twice_keeps_the_first_job(store, export):

@@ -81,8 +81,8 @@ def test_a_handler_imports_only_libraries_and_the_package(template, function):
     tree = ast.parse((template.folders[function] / "app.py").read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    ours = {"crm_export", "aws_lambda_powertools"}
-    assert {name.partition(".")[0] for name in names} <= ours | sys.stdlib_module_names
+    libraries = {"crm_export", "aws_lambda_powertools"} | sys.stdlib_module_names
+    assert {name.partition(".")[0] for name in names} <= libraries
 
 
 @pytest.mark.parametrize("function", SETTINGS)
@@ -104,8 +104,21 @@ def test_no_statement_allows_everything(resources, function):
     for statement in statements(resources, function):
         actions = set(as_list(statement["Action"]))
         assert not any("*" in action for action in actions), statement
+        if statement["Effect"] == "Deny":
+            continue
         if not actions <= WITHOUT_RESOURCE:
             assert "*" not in as_list(statement["Resource"]), statement
+
+
+def test_who_polls_a_queue_can_reach_no_other(resources):
+    """SAM gives a queue's function AWS's managed policy, which allows every queue of the account."""
+    for mapping in mappings(resources):
+        function, queue = mapping["FunctionName"]["Ref"], mapping["EventSourceArn"]
+        (denied,) = [item for item in statements(resources, function) if item["Effect"] == "Deny"]
+        assert denied["NotResource"] == queue
+        assert set(denied["Action"]) == {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
+    others = set(SETTINGS) - {mapping["FunctionName"]["Ref"] for mapping in mappings(resources)}
+    assert all(item["Effect"] == "Allow" for name in others for item in statements(resources, name))
 
 
 def test_every_statement_says_in_a_comment_what_it_is_for():
@@ -113,7 +126,7 @@ def test_every_statement_says_in_a_comment_what_it_is_for():
     lines = [line for line in text.splitlines() if re.match(r" {12,}- Sid: ", line)]
     assert len(lines) > 15
     uncommented = [line for line in lines if " # " not in line]
-    obvious = {"ReadParts", "FailOverdueExports", "QueueQuietParts", "QueueNextPart", "QueueDownload"}
+    obvious = {"QueueQuietParts", "QueueNextPart", "QueueDownload"}
     assert {line.partition("Sid: ")[2] for line in uncommented} <= obvious
 
 

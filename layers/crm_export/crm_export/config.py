@@ -90,6 +90,8 @@ class CallbackReceiverSettings(Settings):
 class ResultDownloaderSettings(ZohoSettings):
     """Of functions/result_downloader."""
 
+    downloads_per_minute: int
+    job_deadline_minutes: int
     submit_queue_url: str
     download_queue_url: str
     results_bucket: str

@@ -292,10 +292,10 @@ class CorruptZip(ResultError):
 
 
 class UnsupportedZip(ResultError):
-    """The ZIP is encrypted, holds no or several entries, or uses another compression."""
+    """The ZIP is encrypted, holds no or several entries, or uses another compression; or a byte is wrong."""
 
     code = "RESULT_UNSUPPORTED"
-    max_attempts = 1
+    max_attempts = 3
 
 
 class CountMismatch(ResultError):
@@ -332,6 +332,20 @@ class DeadlineExceeded(ExportError):
 
     code = "DEADLINE_EXCEEDED"
     remedy = "Start a new export; raise ExportDeadlineHours if the module is that large."
+
+
+class DownloadsSpent(ExportError):
+    """The account has begun as many downloads as Zoho allows in a minute."""
+
+    code = "DOWNLOADS_SPENT"
+    max_attempts = None
+
+
+class JobOverdue(ExportError):
+    """Zoho did not finish a Bulk Read job, nor those made in its place."""
+
+    code = "JOB_OVERDUE"
+    remedy = "Look at Zoho's status page, then start a new export; ask Zoho's support if it hangs again."
 
 
 class PartBusy(ExportError):

@@ -33,6 +33,12 @@ def count_bytes(name: str, value: float) -> None:
     metrics().add_metric(name=name, unit=MetricUnit.Bytes, value=value)
 
 
+def gauge(name: str, value: float) -> None:
+    """Set a metric that is a level; of several values in one invocation the last one counts."""
+    metrics().metric_set.pop(name, None)
+    metrics().add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
 def observed(handler: Handler) -> Handler:
     """Give a handler its deadline and its log lines their request id; write its metrics out at the end."""
 

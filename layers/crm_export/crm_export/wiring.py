@@ -13,8 +13,9 @@ from crm_export.config import Settings, ZohoSettings
 
 if TYPE_CHECKING:
     from crm_export.connections.model import Connection, ConnectionStore
-    from crm_export.exports.ports import ExportStore
+    from crm_export.exports.ports import DownloadBudget, ExportStore
     from crm_export.exports.queues import SqsPartQueue
+    from crm_export.exports.signature import KeyRing
     from crm_export.results.store import S3Results
     from crm_export.zoho.bulk_read import BulkRead
     from crm_export.zoho.client import TokenSource, ZohoClient
@@ -61,6 +62,15 @@ def secret(secret_id: str) -> str:
 
 
 @cache
+def callback_keys(secret_id: str) -> "KeyRing":
+    """The keys of callback URLs, current and previous."""
+    from crm_export.connections.secrets_manager import read_rotated_secret  # noqa: PLC0415
+    from crm_export.exports.signature import KeyRing  # noqa: PLC0415
+
+    return KeyRing(lambda: read_rotated_secret(aws("secretsmanager"), secret_id))
+
+
+@cache
 def export_store(table: str) -> "ExportStore":
     """The state of exports."""
     from crm_export.exports.store import DynamoExportStore  # noqa: PLC0415
@@ -74,6 +84,14 @@ def part_queue(url: str) -> "SqsPartQueue":
     from crm_export.exports.queues import SqsPartQueue  # noqa: PLC0415
 
     return SqsPartQueue(aws("sqs"), url)
+
+
+@cache
+def download_budget(table: str, per_minute: int) -> "DownloadBudget":
+    """The downloads an account may begin."""
+    from crm_export.exports.budget import DynamoDownloadBudget  # noqa: PLC0415
+
+    return DynamoDownloadBudget(aws("dynamodb"), table, per_minute)
 
 
 @cache

@@ -75,7 +75,7 @@ class TokenBroker:
                 return self._refresh_as(owner)
             if now >= give_up_at:
                 raise ZohoUnavailable("Another request is refreshing the access token and takes too long.")
-            time.sleep(random.uniform(*_POLL_SECONDS))  # noqa: S311
+            time.sleep(random.uniform(*_POLL_SECONDS))  # noqa: S311 # nosec B311 # spreads the load
 
     def discard(self, token: str) -> None:
         """See TokenSource."""

@@ -45,6 +45,22 @@ def read_secret(client: Any, secret_id: str) -> str:
         return str(client.get_secret_value(SecretId=secret_id)["SecretString"])
 
 
+def read_rotated_secret(client: Any, secret_id: str) -> tuple[str, str | None]:
+    """The string of a secret, and the one it had before its last change, or None. Raises as read_secret.
+
+    https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html
+    """
+    current = read_secret(client, secret_id)
+    try:
+        with store_errors():
+            previous = client.get_secret_value(SecretId=secret_id, VersionStage="AWSPREVIOUS")
+    except ClientError as error:
+        if error_code(error) != "ResourceNotFoundException":
+            raise
+        return current, None  # it was never changed
+    return current, previous.get("SecretString")
+
+
 def list_names(client: Any, prefix: str) -> list[str]:
     """The names of all secrets that begin with the prefix. Raises StoreUnavailable."""
     with store_errors():

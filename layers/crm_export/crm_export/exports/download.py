@@ -3,16 +3,18 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
-from crm_export.errors import PagingBroken, ZohoNotFound
+from crm_export.errors import DownloadsSpent, JobOverdue, PagingBroken, ZohoNotFound
 from crm_export.exports.complete import complete_export
-from crm_export.exports.failing import restart_export, settling
+from crm_export.exports.failing import is_last_attempt, restart_export, settling
 from crm_export.exports.lease import LEASE_SECONDS, busy, claim_part, keep_lease, while_leased
 from crm_export.exports.model import Export, ExportState, Part, PartState
 from crm_export.exports.ports import (
     BulkReadApi,
     Clock,
+    DownloadBudget,
     ExportStore,
     PartQueue,
     RecordsApi,
@@ -22,6 +24,7 @@ from crm_export.exports.ports import (
 from crm_export.exports.read_records import ReadServices, read_part
 from crm_export.observability import count, count_bytes, logger
 from crm_export.zoho.bulk_read import COMPLETED, FAILURE, Job
+from crm_export.zoho.job_match import is_job_for
 from crm_export.zoho.versions import has_page_token
 
 _MAX_JOBS = 3
@@ -38,7 +41,9 @@ class DownloadServices:
     bulk_read: Callable[[str, str], BulkReadApi]
     records: Callable[[str, str], RecordsApi]
     results: ResultStore
+    budget: DownloadBudget
     clock: Clock
+    job_deadline: timedelta
 
 
 def advance_part(services: DownloadServices, export_id: str, part_number: int) -> None:
@@ -98,7 +103,7 @@ def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
         job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
     except ZohoNotFound:
         job = None
-    if job is None or job.module not in (None, export.module):
+    if job is None or not _is_ours(job, export, part):
         logger.warning(
             "callback names another job", export_id=export.export_id, part=part.part, job_id=job_id
         )
@@ -106,6 +111,12 @@ def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
         return False
     services.store.mark_submitted(part, job_id, at(services.clock))
     return True
+
+
+def _is_ours(job: Job, export: Export, part: Part) -> bool:
+    """Whether it is the job that was to be made for the part: a callback may name any."""
+    query, page = export.job_query, export.page_of(part.part)
+    return is_job_for(job, export.module, query, page, not_before=export.requested_at)
 
 
 def _read_part(services: DownloadServices, export: Export, part: Part, owner: str) -> bool:
@@ -127,7 +138,8 @@ def _check_job(services: DownloadServices, export: Export, part: Part) -> bool:
     try:
         job = services.bulk_read(export.account_id, export.owner).get_job(export.api_version, job_id)
     except ZohoNotFound as error:
-        if not _is_last_attempt(error, part) or len(part.failed_job_ids) + 1 >= _MAX_JOBS:
+        # Zoho may know a moment later what it did not know now; after that it is gone.
+        if not is_last_attempt(error, part) or len(part.failed_job_ids) + 1 >= _MAX_JOBS:
             raise
         return _make_another_job(services, part, "job is gone")
     if job.state == FAILURE:
@@ -135,11 +147,24 @@ def _check_job(services: DownloadServices, export: Export, part: Part) -> bool:
             job.raise_failure()
         return _make_another_job(services, part, "job failed")
     if job.state != COMPLETED:
-        return False
+        return _give_up_overdue(services, part, job)
     if job.more_records:
         _check_paging(export, part, job)
     store.mark_ready(part, job, at(services.clock))
     return True
+
+
+def _give_up_overdue(services: DownloadServices, part: Part, job: Job) -> bool:
+    """A job that Zoho does not finish is made anew; should it end after all, nobody asks for it any more."""
+    overdue = at(services.clock, seconds=-services.job_deadline.total_seconds())
+    if part.submitted_at is None or part.submitted_at > overdue:
+        return False
+    if len(part.failed_job_ids) + 1 >= _MAX_JOBS:
+        raise JobOverdue(
+            f"Zoho has not finished job {job.job_id} ({job.state}) since {part.submitted_at}, nor "
+            f"{len(part.failed_job_ids)} before it; allowed are {services.job_deadline} for each."
+        )
+    return _make_another_job(services, part, "job is overdue")
 
 
 def _make_another_job(services: DownloadServices, part: Part, why: str) -> bool:
@@ -148,11 +173,6 @@ def _make_another_job(services: DownloadServices, part: Part, why: str) -> bool:
     services.store.mark_pending_again(part, at(services.clock), pause_ends)
     services.submit_queue.send(part.export_id, part.part, delay=_RESUBMIT_DELAY)
     return True
-
-
-def _is_last_attempt(error: ZohoNotFound, part: Part) -> bool:
-    """Zoho may know a moment later what it did not know now; after that it is gone."""
-    return error.max_attempts is not None and part.attempts + 1 >= error.max_attempts
 
 
 def _check_paging(export: Export, part: Part, job: Job) -> None:
@@ -167,6 +187,12 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
     """READY → STORED. The next part goes first, so that Zoho prepares it meanwhile."""
     if part.more_records:
         services.submit_queue.send(export.export_id, part.part + 1)
+    wait = services.budget.take(export.account_id, services.clock())
+    if wait:
+        count("DownloadsPostponed")
+        raise DownloadsSpent(
+            f"All downloads that account {export.account_id} has now are begun.", retry_after=wait
+        )
     key = export.part_key(part.part)
     bulk_read = services.bulk_read(export.account_id, export.owner)
     try:
@@ -178,7 +204,7 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
                 expected_records=int(part.expected_records or 0),
             )
     except ZohoNotFound as error:
-        if not _is_last_attempt(error, part):
+        if not is_last_attempt(error, part):
             raise
         # Kept for a day only. The parts after it go on from its job: all are asked for again.
         first = restart_export(services.store, services.clock, export, error)

@@ -48,13 +48,20 @@ def settling(store: ExportStore, clock: Clock, export: Export, part: Part, owner
         yield
     except Exception as raised:
         error = raised if isinstance(raised, ExportError) else StepFailed(_describe(part, raised))
-        if error.max_attempts is not None and part.attempts + 1 >= error.max_attempts:
+        if is_last_attempt(error, part):
             fail_export(store, clock, export, part.part, error)
         else:
             error.retry_after = retry_delay(error, part.attempts + 1)
             # A second less: the message that comes back after the pause must not come too early.
-            store.release(part, owner, at(clock), not_before=at(clock, seconds=error.retry_after - 1))
+            pause_ends = at(clock, seconds=error.retry_after - 1)
+            counts = error.max_attempts is not None
+            store.release(part, owner, at(clock), not_before=pause_ends, strike=counts)
         raise
+
+
+def is_last_attempt(error: ExportError, part: Part) -> bool:
+    """Whether a step that failed so is not to be tried again. Only failures that count are counted."""
+    return error.max_attempts is not None and part.strikes + 1 >= error.max_attempts
 
 
 def _describe(part: Part, raised: Exception) -> str:

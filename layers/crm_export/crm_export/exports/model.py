@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+LARGEST_PART = 99_999  # five digits in keys
 _EXPORT_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{16}")
 
 
@@ -74,6 +75,13 @@ class Export:
         return self.result_format if self.file_type == "csv" else self.file_type
 
     @property
+    def job_query(self) -> dict[str, Any]:
+        """What its jobs are asked for: the query, with the fields that metadata named where nobody did."""
+        query = {key: value for key, value in self.query.items() if key != "fields"}
+        fields = self.query.get("fields") if self.fields is None else self.fields
+        return {**query, "fields": fields} if fields else query
+
+    @property
     def folder(self) -> str:
         """Prefix of the export's objects in S3."""
         return f"exports/account_id={self.account_id}/module={self.module}/export_id={self.export_id}"
@@ -104,6 +112,7 @@ class Part:
     page_token: str | None = None  # how Zoho (v7 and later) finds this part; earlier: by page
     cursor: dict[str, Any] | None = None  # how it is found through the records API (zoho.record_pages)
     attempts: int = 0  # failed ones, since the part came to its state
+    strikes: int = 0  # those of them that count towards `errors.max_attempts`: no throttling, no outages
     crashes: int = 0  # of those who held the lease and never gave it back, likewise
     not_before: str | None = None  # after a failed attempt
     lease_owner: str | None = None
@@ -111,6 +120,7 @@ class Part:
     failed_job_ids: frozenset[str] = frozenset()  # jobs that Zoho ended in FAILURE
     hinted_job_id: str | None = None  # from a callback that came before the answer of "create job"
     job_id: str | None = None
+    submitted_at: str | None = None
     expected_records: int | None = None
     more_records: bool = False
     next_page_token: str | None = None

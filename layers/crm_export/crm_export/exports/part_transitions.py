@@ -12,7 +12,10 @@ from crm_export.exports.model import Part, PartState
 from crm_export.zoho.bulk_read import Job
 
 # What a transition sets and removes beside the state, before the names of what else it removes.
-_ANEW = "updated_at = :now, attempts = :zero, crashes = :zero REMOVE not_before, lease_owner, lease_until,"
+_ANEW = (
+    "updated_at = :now, attempts = :zero, strikes = :zero, crashes = :zero "
+    "REMOVE not_before, lease_owner, lease_until,"
+)
 
 
 class PartTransitions:
@@ -24,15 +27,18 @@ class PartTransitions:
 
     def claim(self, part: Part, owner: str, now: str, until: str) -> bool:
         """See ExportStore."""
-        crashed = ", crashes = crashes + :one" if part.lease_owner else ""
+        # Only who read the dead worker's lease takes it over, and sets the count: added to, it would count
+        # one death twice when boto3 asks again.
+        dead = part.lease_owner if part.lease_owner != owner else None
+        crashed = ", crashes = :crashes" if dead else ""
+        free = "lease_owner = :dead AND lease_until < :now" if dead else "attribute_not_exists(lease_owner)"
         return self._table.update(
             item_key(part.export_id, part.part),
             f"SET lease_owner = :owner, lease_until = :until, updated_at = :now{crashed} REMOVE not_before",
-            "#state = :state AND "
-            "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner) AND "
+            f"#state = :state AND (({free}) OR lease_owner = :owner) AND "
             "(attribute_not_exists(not_before) OR not_before <= :now)",
             {":owner": owner, ":until": until, ":now": now, ":state": part.state}
-            | ({":one": 1} if part.lease_owner else {}),
+            | ({":dead": dead, ":crashes": part.crashes + 1} if dead else {}),
         )
 
     def renew(self, part: Part, owner: str, until: str) -> bool:
@@ -44,9 +50,13 @@ class PartTransitions:
             {":until": until, ":state": part.state, ":owner": owner},
         )
 
-    def release(self, part: Part, owner: str, now: str, *, not_before: str | None = None) -> None:
+    def release(
+        self, part: Part, owner: str, now: str, *, not_before: str | None = None, strike: bool = False
+    ) -> None:
         """See ExportStore."""
         failed = ", attempts = attempts + :one, not_before = :not_before" if not_before else ""
+        if failed and strike:  # of a part written before there were strikes, all attempts were
+            failed += ", strikes = if_not_exists(strikes, attempts) + :one"
         self._table.update(
             item_key(part.export_id, part.part),
             f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until",
@@ -78,7 +88,8 @@ class PartTransitions:
         """PENDING → SUBMITTED."""
         return self._table.update(
             item_key(part.export_id, part.part),
-            f"SET #state = :SUBMITTED, job_id = :job, {_ANEW} hinted_job_id",
+            "SET #state = :SUBMITTED, job_id = :job, submitted_at = if_not_exists(submitted_at, :now), "
+            f"{_ANEW} hinted_job_id",
             "#state = :PENDING OR (#state = :SUBMITTED AND job_id = :job)",
             {
                 ":zero": 0,
@@ -119,8 +130,8 @@ class PartTransitions:
         """SUBMITTED → PENDING, without the job that failed and after a pause."""
         return self._table.update(
             item_key(part.export_id, part.part),
-            "SET #state = :PENDING, updated_at = :now, attempts = :zero, crashes = :zero, "
-            "not_before = :not_before REMOVE lease_owner, lease_until, job_id, hinted_job_id "
+            "SET #state = :PENDING, updated_at = :now, attempts = :zero, strikes = :zero, crashes = :zero, "
+            "not_before = :not_before REMOVE lease_owner, lease_until, job_id, submitted_at, hinted_job_id "
             "ADD failed_job_ids :jobs",
             "#state = :SUBMITTED AND job_id = :job",
             {

@@ -44,8 +44,10 @@ class ExportStore(Protocol):
         """Hold a lease for longer; False when it is another's by now."""
         ...
 
-    def release(self, part: Part, owner: str, now: str, *, not_before: str | None = None) -> None:
-        """End a lease without a transition; with not_before, after a failed attempt."""
+    def release(
+        self, part: Part, owner: str, now: str, *, not_before: str | None = None, strike: bool = False
+    ) -> None:
+        """End a lease without a transition; with not_before, after a failed attempt, perhaps a strike."""
         ...
 
     def forget_hint(self, part: Part, now: str) -> None:
@@ -123,6 +125,14 @@ class BulkReadApi(Protocol):
     def create_job(self, version: str, request: JobRequest) -> str: ...
     def get_job(self, version: str, job_id: str) -> Job: ...
     def open_result(self, version: str, job_id: str) -> AbstractContextManager[Iterator[bytes]]: ...
+
+
+class DownloadBudget(Protocol):
+    """How many downloads of results an account may begin."""
+
+    def take(self, account_id: str, now: datetime) -> int:
+        """Take one: 0, or the seconds after which to ask again."""
+        ...
 
 
 class RecordsApi(Protocol):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crm_export.errors import ExportError
+from crm_export.exports.model import LARGEST_PART, is_export_id
 from crm_export.observability import logger
 
 _FIRST_DELAY = 15
@@ -46,7 +47,13 @@ def consume(event: dict[str, Any], queue: SqsPartQueue, handle: Callable[[str, i
     """
     failures = []
     for record in event["Records"]:
-        message = json.loads(record["body"])
+        message = _read(record["body"])
+        if message is None:
+            # Not ours: the dead-letter queue, and its alarm, are where somebody sees it.
+            logger.error("not a message of this stack", message_id=record["messageId"])
+            queue.postpone(record["receiptHandle"], _FIRST_DELAY)
+            failures.append({"itemIdentifier": record["messageId"]})
+            continue
         try:
             handle(message["export_id"], message["part"])
         except ExportError as error:
@@ -58,3 +65,16 @@ def consume(event: dict[str, Any], queue: SqsPartQueue, handle: Callable[[str, i
             queue.postpone(record["receiptHandle"], delay)
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
+
+
+def _read(body: str) -> dict[str, Any] | None:
+    """{"export_id", "part"}, or None for what is no such message."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict) or not is_export_id(message.get("export_id")):
+        return None
+    part = message.get("part")
+    usable = isinstance(part, int) and not isinstance(part, bool) and 1 <= part <= LARGEST_PART
+    return {"export_id": message["export_id"], "part": part} if usable else None

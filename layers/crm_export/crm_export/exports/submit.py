@@ -154,11 +154,9 @@ def _create_job(services: SubmitServices, export: Export, part: Part) -> str:
 
 
 def _ask_for_job(services: SubmitServices, export: Export, part: Part) -> str:
-    query = {key: value for key, value in export.query.items() if key != "fields"}
-    fields = export.query.get("fields") if export.fields is None else export.fields
     request = JobRequest(
         module=export.module,
-        query={**query, "fields": fields} if fields else query,
+        query=export.job_query,
         file_type=export.file_type,
         page=export.page_of(part.part),
         page_token=part.page_token,

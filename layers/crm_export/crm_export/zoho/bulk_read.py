@@ -6,7 +6,7 @@ https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/overview.html
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from crm_export.errors import ZohoError, ZohoJobFailed, ZohoNotFound, ZohoRequestMalformed, ZohoUnavailable
@@ -42,7 +42,7 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as Zoho tells of it. `count` and what follows are known once it is COMPLETED."""
+    """A job as Zoho tells of it. `count` and what follows to the query are known once it is COMPLETED."""
 
     job_id: str
     state: str
@@ -53,6 +53,8 @@ class Job:
     next_page_token: str | None = None
     failure_code: str | None = None
     failure_message: str | None = None
+    query: dict[str, Any] = field(default_factory=dict, compare=False)
+    created_time: str | None = field(default=None, compare=False)
 
     def raise_failure(self) -> None:
         """Raise ZohoJobFailed with what Zoho said."""
@@ -157,8 +159,9 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
     """A job from one member of `data`. A COMPLETED one must tell its count."""
     state, result = datum.get("state"), datum.get("result")
     result = result if isinstance(result, dict) else {}
-    query = datum.get("query") if isinstance(datum.get("query"), dict) else {}
-    module = query.get("module") if query else None
+    query, created = datum.get("query"), datum.get("created_time")
+    query = query if isinstance(query, dict) else {}
+    module = query.get("module")
     error = result.get("error_message")
     error = error if isinstance(error, dict) else {}
     count = _number(result.get("count"))
@@ -174,6 +177,8 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
         next_page_token=_page_token(result.get("next_page_token")),
         failure_code=clean_text(error["code"], 100) if "code" in error else None,
         failure_message=clean_text(error["message"]) if "message" in error else None,
+        query=query,
+        created_time=created if isinstance(created, str) else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Calls of Zoho's CRM API in the name of one connection."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import requests
 
 from crm_export import deadline
-from crm_export.errors import TokenInvalidated, ZohoError, ZohoTokenRejected
+from crm_export.errors import TokenInvalidated, ZohoError, ZohoThrottled, ZohoTokenRejected
+from crm_export.observability import count, gauge
 from crm_export.zoho.responses import error_from
 from crm_export.zoho.retry import pause_before_retry
 from crm_export.zoho.transport import TIMEOUT, Answer, chunks, exchange, read, send
@@ -118,7 +119,8 @@ class ZohoClient:
     ) -> Answer:
         answer = exchange(self._session, method, self._api_domain + path, auth=auth, **kwargs)
         if answer.status >= _BAD_REQUEST:
-            raise error_from(answer.status, answer.body, answer.headers, f"{method} {path}", scopes)
+            raise _refusal(answer, f"{method} {path}", scopes)
+        _note_credits(answer.headers)
         return answer
 
     def _open(
@@ -129,7 +131,21 @@ class ZohoClient:
             return response
         with response:
             try:
-                body = read(response).body
-            except ZohoError:
-                body = b""  # the status alone says what it is
-            raise error_from(response.status_code, body, response.headers, f"GET {path}", scopes)
+                answer = read(response)
+            except ZohoError:  # the status alone says what it is
+                answer = Answer(response.status_code, response.headers, b"")
+            raise _refusal(answer, f"GET {path}", scopes)
+
+
+def _refusal(answer: Answer, what: str, scopes: tuple[str, ...]) -> ZohoError:
+    error = error_from(answer.status, answer.body, answer.headers, what, scopes)
+    if isinstance(error, ZohoThrottled):
+        count("ZohoThrottled")
+    return error
+
+
+def _note_credits(headers: Mapping[str, str]) -> None:
+    """Zoho tells the API credits left of its rolling 24 hours once half of them are used."""
+    left = headers.get("X-API-CREDITS-REMAINING", "")
+    if left.isascii() and left.isdigit():
+        gauge("ZohoCreditsRemaining", int(left[:12]))

@@ -22,9 +22,9 @@ def pause_before_retry(error: ZohoError, method: str, attempt: int, remaining: f
     if isinstance(error, ZohoThrottled):
         if error.retry_after is None or error.retry_after > _LONGEST_WAIT:
             return None
-        pause = error.retry_after + random.uniform(0, _FIRST_PAUSE)  # noqa: S311
+        pause = error.retry_after + random.uniform(0, _FIRST_PAUSE)  # noqa: S311 # nosec B311 # spreads the load
     elif isinstance(error, ZohoUnavailable):
-        pause = random.uniform(0, _FIRST_PAUSE * 2**attempt)  # noqa: S311
+        pause = random.uniform(0, _FIRST_PAUSE * 2**attempt)  # noqa: S311 # nosec B311 # spreads the load
     else:
         return None
     return pause if remaining - pause > _TIME_FOR_A_CALL else None

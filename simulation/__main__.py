@@ -1,0 +1,80 @@
+"""`python -m simulation [--seeds 10000] [--first 1] [--jobs 2]`, or `--seed N [--trace]` for one alone."""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+from simulation.faults import KINDS
+from simulation.world import Outcome, run
+
+_CHUNK = 100
+
+
+def _run_chunk(seeds: range) -> list[Outcome]:
+    return [run(seed) for seed in seeds]
+
+
+def _outcomes(first: int, count: int, jobs: int) -> Iterator[Outcome]:
+    chunks = [
+        range(start, min(start + _CHUNK, first + count)) for start in range(first, first + count, _CHUNK)
+    ]
+    if jobs == 1:
+        for chunk in chunks:
+            yield from map(run, chunk)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        for outcomes in pool.map(_run_chunk, chunks):
+            yield from outcomes
+
+
+def report(outcomes: list[Outcome], seconds: float) -> str:
+    """What a batch of seeds came to, for people."""
+    injected, states = Counter[str](), Counter[str]()
+    for outcome in outcomes:
+        injected.update(outcome.injected)
+        states.update(outcome.states)
+    hours = sum(outcome.virtual_seconds for outcome in outcomes) / 3600
+    lines = [f"  {injected[kind]:>9,}  {kind}" for kind in KINDS]
+    ended = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
+    broken = [outcome for outcome in outcomes if outcome.broken]
+    return "\n".join([
+        f"{sum(injected.values()):,} faults injected:",
+        *lines,
+        f"{sum(states.values()):,} exports: {ended}",
+        f"{sum(o.left_uploads for o in outcomes):,} multipart uploads left by dead functions "
+        f"(S3's lifecycle rule); {sum(o.dead_letters for o in outcomes):,} messages in dead-letter queues",
+        f"{len(outcomes):,} seeds, {hours:,.0f} virtual hours, {seconds:.1f} s: "
+        f"{len(outcomes) / seconds:.0f} seeds/s",
+        f"{len(broken):,} violations",
+        *(f"  seed {outcome.seed}: {'; '.join(outcome.broken)}" for outcome in broken[:20]),
+    ])  # fmt: skip
+
+
+def main() -> int:
+    """Run seeds, tell what came of them; 1 if anything does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many")
+    parser.add_argument("--first", type=int, default=1, help="the first of them")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--seed", type=int, help="this one alone")
+    parser.add_argument("--trace", action="store_true", help="with --seed: every call")
+    given = parser.parse_args()
+    began = time.monotonic()
+    if given.seed is not None:
+        outcomes = [run(given.seed, print if given.trace else None)]
+        print(f"trace {outcomes[0].digest}")
+    else:
+        outcomes = list(_outcomes(given.first, given.seeds, given.jobs))
+    print(report(outcomes, time.monotonic() - began))
+    broken = [outcome for outcome in outcomes if outcome.broken]
+    if broken:
+        print(f"Replay the first with: python -m simulation --seed {broken[0].seed} --trace", file=sys.stderr)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

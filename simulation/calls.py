@@ -1,0 +1,117 @@
+"""Every call of a function goes through here: it takes time, may kill the function, and boto3 repeats it."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, NoReturn
+
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+
+from simulation.faults import Faults
+from simulation.scheduler import LambdaKilled, Scheduler, Task, current
+
+_URL = "https://aws.example"
+_STALLS = (3.0, 20.0, 70.0, 100.0, 400.0)
+
+
+class Calls:
+    """The way from a function to the world."""
+
+    def __init__(self, rng: Random, scheduler: Scheduler, faults: Faults) -> None:
+        self._rng = rng
+        self._scheduler = scheduler
+        self.faults = faults
+        self.trace: Callable[[str], None] = lambda line: None
+        self.verbose = False
+
+    def sleep(self, seconds: float) -> None:
+        """time.sleep of a function."""
+        task = current.get()
+        assert task is not None
+        self._pass(task, seconds)
+
+    def make[T](self, what: str, effect: Callable[[], T], *, seconds: float) -> T:
+        """One call: `effect` happens at one moment, or never."""
+        task = current.get()
+        assert task is not None
+        if task.dead:
+            raise LambdaKilled
+        task.calls += 1
+        self._pass(task, self._time(seconds))
+        if task.kill_at == (task.calls, False):
+            self._kill(task, "function killed before a call", what)
+        try:
+            answer = effect()
+        except Exception as error:
+            self.trace(f"{task.name} {what} -> {type(error).__name__}: {error}")
+            raise
+        self.trace(f"{task.name} {what}{f' -> {_brief(answer)}' if self.verbose else ''}")
+        if task.kill_at == (task.calls, True):
+            self._kill(task, "function killed after a call", what)
+        self._pass(task, self._time(seconds / 3))
+        return answer
+
+    def aws[T](
+        self, what: str, effect: Callable[[bool], T], *, seconds: float, twice: str, lost: str, refused: str
+    ) -> T:
+        """One call by boto3, which repeats it. effect(again) is told whether it may have happened before."""
+        if self.faults.happens(refused):
+            self.make(what, lambda: _refuse(what), seconds=seconds * 20)
+        if self.faults.happens(twice):
+            self._ignoring(what, lambda: effect(False), seconds)
+            return self.make(f"{what} again", lambda: effect(True), seconds=seconds)
+        if self.faults.happens(lost):
+            self._ignoring(what, lambda: effect(False), seconds)
+            self.make(f"{what} again", lambda: _no_answer(what), seconds=10.0)
+        return self.make(what, lambda: effect(False), seconds=seconds)
+
+    def _time(self, seconds: float) -> float:
+        stalled = self._rng.choice(_STALLS) if self.faults.happens("function stalled") else 0.0
+        return stalled + seconds * self._rng.uniform(0.5, 2.0)
+
+    def _ignoring(self, what: str, effect: Callable[[], Any], seconds: float) -> None:
+        try:
+            self.make(f"{what} (answer lost)", effect, seconds=seconds)
+        except ClientError:
+            return  # the refusal is lost, too
+
+    def _pass(self, task: Task, seconds: float) -> None:
+        if task.dead:
+            raise LambdaKilled
+        left = task.ends_at - self._scheduler.now
+        self._scheduler.wait(max(min(seconds, left), 0.0))
+        if seconds >= left:
+            self._kill(task, "function killed at its time limit", "")
+
+    def _kill(self, task: Task, kind: str, what: str) -> None:
+        task.dead = True
+        self.faults.note(kind)
+        self.trace(f"{task.name} {kind} {what}")
+        raise LambdaKilled
+
+
+def refusal(code: str, operation: str, **more: Any) -> ClientError:
+    """The ClientError of an AWS service that says no."""
+    status = 400 if code not in {"SlowDown", "InternalError"} else 503
+    response: dict[str, Any] = {
+        "Error": {"Code": code, "Message": code},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    told: Any = {**response, **more}
+    return ClientError(told, operation)
+
+
+def _refuse(what: str) -> NoReturn:
+    if what.startswith("dynamodb"):
+        raise refusal("ThrottlingException", what)
+    if what.startswith("s3"):
+        raise refusal("SlowDown", what)
+    raise EndpointConnectionError(endpoint_url=_URL)
+
+
+def _no_answer(what: str) -> NoReturn:
+    raise ReadTimeoutError(endpoint_url=_URL)
+
+
+def _brief(answer: Any) -> str:
+    text = repr(answer)
+    return text if len(text) <= 300 else f"{text[:300]}…"

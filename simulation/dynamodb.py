@@ -1,0 +1,236 @@
+"""A boto3 client of DynamoDB with one table in memory: what exports/store.py and token_cache.py call.
+
+tests/functional/test_store.py holds it and moto's to the same contract.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from simulation.calls import Calls, refusal
+from simulation.expressions import BadExpression, Item, holds, names_in, updated
+
+_SORT_KEYS = {None: "sk", "open": "requested_at", "by-account": "requested_at"}
+_INDEX_LAG = 2.0
+_TAKES = 0.01
+_FAULTS = {
+    "twice": "table write repeated, its answer lost",
+    "lost": "table write done, its answer lost for good",
+    "refused": "table throttled",
+}
+
+type Key = tuple[str, str]
+
+
+class ConditionFailed(ClientError):
+    """`client.exceptions.ConditionalCheckFailedException`."""
+
+    def __init__(self) -> None:
+        response = refusal("ConditionalCheckFailedException", "UpdateItem").response
+        super().__init__(response, "UpdateItem")
+
+
+class _Exceptions:
+    ConditionalCheckFailedException = ConditionFailed
+
+
+class TableData:
+    """The items, and who wants to hear of a change."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.items: dict[Key, Item] = {}
+        self.changed: Callable[[Key, Item | None, Item], None] = lambda key, old, new: None
+        self._now = now
+        self._before: dict[Key, tuple[float, Item | None]] = {}  # since when an item is another
+
+    def write(self, items: dict[Key, Item]) -> None:
+        """Write items at one moment."""
+        olds = {key: self.items.get(key) for key in items}
+        for key, item in items.items():
+            self._before[key] = (self._now(), olds[key])
+            self.items[key] = {
+                # Over the wire, an enum's member is its text.
+                name: {"S": str(value["S"])} if "S" in value else value
+                for name, value in item.items()
+            }
+        for key in items:
+            self.changed(key, olds[key], self.items[key])
+
+    def seen_by_index(self) -> Iterator[tuple[Key, Item]]:
+        """The items as an index that lags behind shows them."""
+        for key, item in self.items.items():
+            since, before = self._before[key]
+            shown = before if since > self._now() - _INDEX_LAG else item
+            if shown is not None:
+                yield key, shown
+
+
+class DynamoDb:
+    """The client. `calls` decides when and whether a call happens; without, it does at once."""
+
+    exceptions = _Exceptions
+
+    def __init__(self, table: TableData, calls: Calls | None = None) -> None:
+        self._table = table
+        self._calls = calls
+        self._done: set[object] = set()
+
+    def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> Item:
+        """See boto3."""
+        assert ConsistentRead
+
+        def read() -> Item:
+            item = self._table.items.get(_key(Key))
+            return {"Item": dict(item)} if item else {}
+
+        return self._read(f"dynamodb get {_shown(Key)}", read)
+
+    def update_item(self, **request: Any) -> Item:
+        """See boto3."""
+
+        def write(again: bool) -> Item:
+            new = self._updated(request)
+            if new is None:
+                raise ConditionFailed
+            self._table.write({_key(request["Key"]): new})
+            return {}
+
+        what = f"dynamodb update {_shown(request['Key'])} {request['UpdateExpression'][:60]}"
+        return self._write(what, write)
+
+    def put_item(self, **request: Any) -> Item:
+        """See boto3."""
+
+        def write(again: bool) -> Item:
+            key = _key(request["Item"])
+            _all_used(request, request.get("ConditionExpression", ""))
+            if not self._allowed(request, self._table.items.get(key, {})):
+                raise ConditionFailed
+            self._table.write({key: request["Item"]})
+            return {}
+
+        return self._write(f"dynamodb put {_shown(request['Item'])}", write)
+
+    def transact_write_items(self, *, TransactItems: list[Any]) -> Item:
+        """See boto3, which gives each call a token: done twice, it is done once."""
+        token = object()
+
+        def write(again: bool) -> Item:
+            if token in self._done:
+                return {}
+            news = [self._transacted(*action) for member in TransactItems for action in member.items()]
+            if None in news:
+                reasons = [{"Code": "None" if new else "ConditionalCheckFailed"} for new in news]
+                raise refusal(
+                    "TransactionCanceledException", "TransactWriteItems", CancellationReasons=reasons
+                )
+            self._done.add(token)
+            self._table.write({key: item for new in news if new for key, item in [new]})
+            return {}
+
+        return self._write(f"dynamodb transact {len(TransactItems)} writes", write)
+
+    def query(self, **request: Any) -> Item:
+        """See boto3. One page, as long as Limit allows."""
+        index = request.get("IndexName")
+        return self._read(
+            f"dynamodb query {index or request['ExpressionAttributeValues']}", lambda: self._found(request)
+        )
+
+    def get_paginator(self, operation: str) -> "_Paginator":
+        """See boto3."""
+        assert operation == "query"
+        return _Paginator(self)
+
+    def _found(self, request: Item) -> Item:
+        index = request.get("IndexName")
+        names, values = request.get("ExpressionAttributeNames", {}), request["ExpressionAttributeValues"]
+        _all_used(request, request["KeyConditionExpression"])
+        lagging = index and self._calls and self._calls.faults.happens("index behind the table")
+        source = self._table.seen_by_index() if lagging else self._table.items.items()
+        sort_key = _SORT_KEYS[index]
+        found = [
+            (item[sort_key]["S"], key, dict(item))
+            for key, item in source
+            if sort_key in item and holds(request["KeyConditionExpression"], item, names, values)
+        ]
+        found.sort(key=lambda row: row[:2], reverse=not request.get("ScanIndexForward", True))
+        if start := request.get("ExclusiveStartKey"):
+            last = (start[sort_key]["S"], _key(start))
+            backwards = not request.get("ScanIndexForward", True)
+            found = [row for row in found if (row[:2] < last if backwards else row[:2] > last)]
+        limit = request.get("Limit", len(found))
+        answer: Item = {"Items": [item for _, _, item in found[:limit]]}
+        if limit and len(found) >= limit and "Limit" in request:
+            answer["LastEvaluatedKey"] = {"pk": {"S": found[limit - 1][1][0]}}
+        return answer
+
+    def _transacted(self, kind: str, request: Item) -> tuple[Key, Item] | None:
+        if kind == "Update":
+            new = self._updated(request)
+            return (_key(request["Key"]), new) if new else None
+        if kind == "ConditionCheck":
+            item = self._table.items.get(_key(request["Key"]))
+            return (_key(request["Key"]), item or {}) if self._allowed(request, item or {}) else None
+        if kind != "Put":
+            raise BadExpression(kind)
+        key = _key(request["Item"])
+        return (key, request["Item"]) if self._allowed(request, self._table.items.get(key, {})) else None
+
+    def _updated(self, request: Item) -> Item | None:
+        """The item after the update, or None where the condition does not hold."""
+        item = self._table.items.get(_key(request["Key"]), {})
+        _all_used(request, request["UpdateExpression"], request.get("ConditionExpression", ""))
+        if not self._allowed(request, item):
+            return None
+        names, values = (
+            request.get("ExpressionAttributeNames", {}),
+            request.get("ExpressionAttributeValues", {}),
+        )
+        return updated(request["UpdateExpression"], item or dict(request["Key"]), names, values)
+
+    def _allowed(self, request: Item, item: Item) -> bool:
+        names, values = (
+            request.get("ExpressionAttributeNames", {}),
+            request.get("ExpressionAttributeValues", {}),
+        )
+        return holds(request.get("ConditionExpression"), item, names, values)
+
+    def _read(self, what: str, read: Callable[[], Item]) -> Item:
+        if self._calls is None:
+            return read()
+        refused = "table unreachable"
+        return self._calls.aws(
+            what, lambda again: read(), seconds=_TAKES, twice=refused, lost=refused, refused=refused
+        )
+
+    def _write(self, what: str, write: Callable[[bool], Item]) -> Item:
+        if self._calls is None:
+            return write(False)
+        return self._calls.aws(what, write, seconds=_TAKES, **_FAULTS)
+
+
+class _Paginator:
+    def __init__(self, client: DynamoDb) -> None:
+        self._client = client
+
+    def paginate(self, **request: Any) -> Iterator[Item]:
+        """All in one page."""
+        yield self._client.query(**request)
+
+
+def _key(key: Item) -> Key:
+    return key["pk"]["S"], key["sk"]["S"]
+
+
+def _shown(key: Item) -> str:
+    return "/".join(_key(key))
+
+
+def _all_used(request: Item, *expressions: str) -> None:
+    """DynamoDB refuses names and values that no expression uses, and uses of those not given."""
+    used = names_in(" ".join(expressions))
+    given = {*request.get("ExpressionAttributeNames", {}), *request.get("ExpressionAttributeValues", {})}
+    if used != given:
+        raise BadExpression(f"{expressions}: used and given differ in {sorted(used ^ given)}")

@@ -1,0 +1,130 @@
+"""Which faults a seed injects, how often, and until when; what was injected, by kind and by part."""
+
+from collections import Counter, defaultdict
+from random import Random
+
+from simulation.scheduler import Scheduler, current
+
+# What may go wrong, by where. An export must survive each of them, unless there are too many on one part.
+KINDS = (
+    # a Lambda
+    "function killed before a call",
+    "function killed after a call",
+    "function killed at its time limit",  # never drawn: follows from others
+    "function stalled",
+    "function's clock wrong",
+    "tick missing",
+    "tick twice",
+    # DynamoDB
+    "table write repeated, its answer lost",
+    "table write done, its answer lost for good",
+    "table throttled",
+    "table unreachable",
+    "index behind the table",
+    # SQS
+    "message sent twice, its answer lost",
+    "message sent, its answer lost for good",
+    "message not sent",
+    "message delivered twice",
+    "message late",
+    # S3
+    "object written twice, its answer lost",
+    "object written, its answer lost for good",
+    "S3 refuses",
+    "abort refused",
+    # the callback
+    "callback never",
+    "callback early",
+    "callback thrice",
+    "callback late",
+    "callback names another job",
+    "callback forged",
+    "callback is no job",
+    # Zoho
+    "Zoho 429",
+    "Zoho 429 with Retry-After",
+    "Zoho 500",
+    "Zoho's gateway answers HTML",
+    "Zoho rejects the token",
+    "Zoho gives no tokens",
+    "Zoho times out",
+    "Zoho times out after it did it",
+    "job not found",
+    "job without a count",
+    "job ends in FAILURE",
+    "job takes hours",
+    "job never ends",
+    "more records but no way on",
+    "result breaks off",
+    "result truncated",
+    "result with a byte changed",
+    "result with a wrong CRC",
+    "result with a wrong count",
+    "result of another job",
+    "result not found",
+    "result expired",  # of runs in which Zoho keeps results, or page tokens, for minutes
+    "page token expired",
+    # the client of our API
+    "POST sent again",
+)
+_RATES = (0.01, 0.03, 0.1, 0.3)
+# Few of these are many: they end exports, or would take the other faults' chances.
+_RARE = {
+    "function stalled": 0.02,
+    "table write repeated, its answer lost": 0.2,
+    "table write done, its answer lost for good": 0.1,
+    "table throttled": 0.1,
+    "table unreachable": 0.05,
+    "function's clock wrong": 0.1,
+    "job takes hours": 0.1,
+    "job never ends": 0.02,
+    "more records but no way on": 0.02,
+    "callback forged": 0.3,
+}
+# Drawn once for a part, or less often still.
+_SELDOM_ASKED, _LEAST_RATE = ("callback", "job ", "more records", "tick", "POST"), 0.15
+_HOURS = (0.5, 2.0, 8.0)
+
+
+class Faults:
+    """Draws faults. Only a few kinds are on in one run, so that each has its chance to show."""
+
+    def __init__(self, rng: Random, scheduler: Scheduler) -> None:
+        self._rng = rng
+        self._scheduler = scheduler
+        share = rng.choice((0.0, 0.1, 0.3, 0.6))
+        rate = rng.choice(_RATES)
+        self._rates = {
+            kind: min(
+                max(rate, _LEAST_RATE * kind.startswith(_SELDOM_ASKED)) * rng.choice((0.5, 1.0, 3.0)),
+                _RARE.get(kind, 0.5),
+            )
+            for kind in KINDS
+            if rng.random() < share
+        }
+        self.calm_from = rng.choice(_HOURS) * 3600 if self._rates else 0.0
+        self.injected: Counter[str] = Counter()
+        self.of_part: defaultdict[tuple[str, int] | None, Counter[str]] = defaultdict(Counter)
+
+    def happens(self, kind: str, target: tuple[str, int] | None = None) -> bool:
+        """Whether this fault comes now; it is then noted, for the part it hits."""
+        if not self.planned(kind):
+            return False
+        self.note(kind, target)
+        return True
+
+    def planned(self, kind: str) -> bool:
+        """The same, but whoever asks notes it when it has come."""
+        rate = self._rates.get(kind, 0.0)
+        assert kind in KINDS, kind
+        return rate > 0 and self._scheduler.now < self.calm_from and self._rng.random() < rate
+
+    def note(self, kind: str, target: tuple[str, int] | None = None) -> None:
+        """Count a fault."""
+        task = current.get()
+        self.injected[kind] += 1
+        self.of_part[target or (task.target if task else None)][kind] += 1
+
+    def against(self, part: tuple[str, int], kinds: tuple[str, ...]) -> int:
+        """How many faults of kinds with these beginnings hit a part."""
+        return sum(count for kind, count in self.of_part[part].items() if kind.startswith(kinds))

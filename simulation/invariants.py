@@ -1,0 +1,294 @@
+"""What must hold after every write, and what must hold at rest. `broken` says what does not."""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from datetime import datetime
+
+from crm_export.exports.items import read_export, read_part
+from crm_export.exports.model import RECORDS, Export, ExportState, Part, PartState
+from crm_export.zoho.versions import has_page_token
+from simulation.dynamodb import Key, TableData
+from simulation.expressions import Item
+from simulation.faults import Faults
+from simulation.s3 import Bucket
+from simulation.scheduler import EPOCH, Scheduler
+from simulation.zoho import HEADER, Job, Zoho
+
+_ONWARDS = {
+    "PENDING": {"PENDING", "SUBMITTED", "STORED", "FAILED"},  # STORED: read through the records API
+    "SUBMITTED": {"SUBMITTED", "PENDING", "READY", "FAILED"},
+    "READY": {"READY", "STORED", "FAILED"},
+    "STORED": {"STORED"},
+    "FAILED": {"FAILED"},
+    "RUNNING": {"RUNNING", "COMPLETED", "FAILED"},
+    "COMPLETED": {"COMPLETED"},
+}
+
+
+class Invariants:
+    """Watches table and bucket."""
+
+    def __init__(
+        self, scheduler: Scheduler, faults: Faults, table: TableData, bucket: Bucket, zoho: Zoho
+    ) -> None:
+        self._scheduler = scheduler
+        self._faults = faults
+        self._table = table
+        self._bucket = bucket
+        self._zoho = zoho
+        self.broken: list[str] = []
+        self.ended_at: dict[str, float] = {}
+        table.changed = self._table_changed
+        bucket.changed = self._bucket_changed
+
+    def violated(self, what: str) -> None:
+        """Note it and stop the run."""
+        self.broken.append(what)
+        self._scheduler.stopped = True
+
+    def _hold(self, holds: bool, what: str) -> bool:
+        if not holds:
+            self.violated(what)
+        return holds
+
+    # --- after every write ---
+
+    def _table_changed(self, key: Key, old: Item | None, new: Item) -> None:
+        kind, _, export_id = key[0].partition("#")
+        if kind != "EXPORT":
+            return
+        before, state = (old or new)["state"]["S"], new["state"]["S"]
+        self._hold(state in _ONWARDS[before], f"{key} went from {before} to {state}")
+        if key[1] != "META":
+            if state == "STORED" and before != "STORED":
+                self._stored(read_part(new))
+                self._is_new(read_part(new))
+            return
+        self._hold((state == "RUNNING") == ("open" in new), f"{key} is {state} and in the wrong index")
+        if state != "RUNNING" and before == "RUNNING":
+            self.ended_at[export_id] = self._scheduler.now
+        if state == "COMPLETED" and before == "RUNNING":
+            export = read_export(new)
+            if self._hold(export.manifest_key in self._bucket.objects, f"{export_id} COMPLETED, no manifest"):
+                self._manifest(export)
+        if state == "FAILED" and before == "RUNNING":
+            self._failed(read_export(new))
+
+    def _bucket_changed(self, key: str) -> None:
+        export_id = key.partition("export_id=")[2].partition("/")[0]
+        item = self._table.items.get((f"EXPORT#{export_id}", "META"))
+        if not self._hold(item is not None, f"{key} belongs to no export"):
+            return
+        export = read_export(item or {})
+        if key == export.manifest_key:
+            self._manifest(export)
+            return
+        for part in self.parts(export_id):
+            if part.key == key and part.state is PartState.STORED:
+                self._stored(part)  # written again: it must be what it was
+
+    def parts(self, export_id: str, *, current: bool = True) -> list[Part]:
+        """The parts of an export's last generation, or of all, in order."""
+        found = [
+            item
+            for (pk, sk), item in self._table.items.items()
+            if pk == f"EXPORT#{export_id}" and sk != "META"
+        ]
+        parts = sorted((read_part(item) for item in found), key=lambda part: part.part)
+        first = read_export(self._table.items[f"EXPORT#{export_id}", "META"]).first_part if current else 1
+        return [part for part in parts if part.part >= first]
+
+    def exports(self) -> list[Export]:
+        """All exports."""
+        return [read_export(item) for (_, sk), item in self._table.items.items() if sk == "META"]
+
+    def _stored(self, part: Part) -> None:
+        """Count, CRC and bytes are Zoho's, and the job was made for just this."""
+        what = f"part {part.part} of {part.export_id}"
+        if part.job_id is None:
+            self._read(part, what)
+            return
+        job = self._zoho.jobs.get(str(part.job_id))
+        if job is None:
+            self.violated(f"{what} is STORED of job {part.job_id}, which Zoho does not know")
+            return
+        content = self._bucket.objects.get(str(part.key))
+        gone = content is None and part not in self.parts(part.export_id)  # of an earlier generation
+        plain = gzip.decompress(content) if content and str(part.key).endswith(".gz") else content
+        self._hold(gone or plain == job.csv, f"{what}: its object is not what job {job.job_id} read")
+        self._hold(
+            part.records == len(job.rows), f"{what}: {part.records} records, Zoho read {len(job.rows)}"
+        )
+        self._hold(
+            gone or part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes"
+        )
+        self._hold(part.crc32 == f"{zlib.crc32(job.csv):08x}", f"{what}: its CRC is not Zoho's")
+        self._hold(part.header == list(HEADER), f"{what}: its header is {part.header}")
+        self._is_the_same(job, part, what)
+
+    def _read(self, part: Part, what: str) -> None:
+        """A part of the records API: what lies there is what was stored of it."""
+        content = self._bucket.objects.get(str(part.key))
+        if content is None and part not in self.parts(part.export_id):
+            return  # of an earlier generation
+        rows = self._rows(str(part.key))
+        plain = gzip.decompress(content) if content and str(part.key).endswith(".gz") else content or b""
+        self._hold(part.records == len(rows), f"{what}: {part.records} records, its object has {len(rows)}")
+        self._hold(part.crc32 == f"{zlib.crc32(plain):08x}", f"{what}: its object has another CRC")
+        self._hold(part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes")
+
+    def _is_the_same(self, job: Job, part: Part, what: str) -> None:
+        """Another part's job may be taken where it reads the very same: what came since the POST, no more."""
+        export = read_export(self._table.items[f"EXPORT#{part.export_id}", "META"])
+        wanted = {name: value for name, value in export.query.items() if name in {"fields", "criteria"}}
+        since = (datetime.fromisoformat(export.requested_at) - EPOCH).total_seconds() - 1000
+        same = job.part == (part.export_id, part.part) or (
+            job.module == export.module
+            and job.query.keys() == wanted.keys()  # v2 writes criteria in words of its own
+            and job.query.get("fields") == wanted.get("fields")
+            and part.page_token is None
+            and job.page == export.page_of(part.part)
+            and job.made_at >= since
+        )
+        self._hold(same, f"{what} is STORED of a job of {job.part}")
+
+    def _manifest(self, export: Export) -> None:
+        """The manifest tells of every record Zoho had, once, and of what lies in S3."""
+        what, parts = f"manifest of {export.export_id}", self.parts(export.export_id)
+        sealed = export.state is ExportState.COMPLETED or (
+            export.state is ExportState.RUNNING and export.completed_at is not None
+        )
+        self._hold(sealed, f"{what} is there and the export is {export.state}")
+        if not self._hold(
+            all(part.state is PartState.STORED for part in parts),
+            f"{what} is there before all parts are stored",
+        ):
+            return
+        manifest = json.loads(self._bucket.objects[export.manifest_key])
+        rows = [row for part in manifest["parts"] for row in self._rows(part["key"])]
+        self._hold(manifest["records"] == len(rows), f"{what} tells of {manifest['records']} records")
+        if export.source == RECORDS:
+            self._all_read(export, parts, rows, what)
+            return
+        jobs = [self._zoho.jobs[str(part.job_id)] for part in parts]
+        snapshot = jobs[0].snapshot
+        complete = sorted(rows) == sorted(snapshot.rows)
+        mixed = has_page_token(export.api_version) and any(job.snapshot is not snapshot for job in jobs)
+        self._hold(not mixed, f"{what}: its parts are of several snapshots")
+        self._hold(complete, f"{what}: {len(rows)} records, the query has {len(snapshot.rows)}, or others")
+        self._hold(jobs[0].module == export.module, f"{what}: job of {jobs[0].module}")
+
+    def _all_read(self, export: Export, parts: list[Part], rows: list[tuple[str, ...]], what: str) -> None:
+        """Every record that was there all the time, once; none that never was; each as it once was."""
+        records, header = self._zoho.records, parts[0].header or []
+        ids = [row[0] for row in rows]
+        began = (datetime.fromisoformat(export.requested_at) - EPOCH).total_seconds() - 1000
+        needed = {
+            record_id
+            for record_id, created in records.created_at.items()
+            if created <= max(began, 0.0) and record_id not in records.deleted_at
+        }
+        self._hold(len(ids) == len(set(ids)), f"{what}: a record is there twice")
+        self._hold(needed <= set(ids), f"{what}: {sorted(needed - set(ids))} are not there")
+        if "Note_Title" in header:
+            known = all((row[0], row[header.index("Note_Title")]) in records.versions for row in rows)
+            self._hold(known, f"{what}: a record is as it never was")
+        else:
+            self._hold(not needed, f"{what}: its header is {header}")
+
+    def _is_new(self, part: Part) -> None:
+        """Two parts never share an object."""
+        keys = [other.key for other in self.parts(part.export_id, current=False) if other.key]
+        self._hold(len(keys) == len(set(keys)), f"part {part.part} of {part.export_id}: its key is another's")
+
+    def _rows(self, key: str) -> list[tuple[str, ...]]:
+        return [tuple(row) for row in list(csv.reader(io.StringIO(self._object(key), newline="")))[1:]]
+
+    def _object(self, key: str) -> str:
+        content = self._bucket.objects.get(key, b"")
+        return (gzip.decompress(content) if key.endswith(".gz") else content).decode()
+
+    def _failed(self, export: Export) -> None:
+        failure = export.failure or {}
+        told = all(failure.get(name) for name in ("code", "message", "remedy"))
+        self._hold(told, f"{export.export_id} FAILED and tells {failure}")
+        self._hold(
+            export.manifest_key not in self._bucket.objects, f"{export.export_id} FAILED, with a manifest"
+        )
+        parts = self.parts(export.export_id, current=False)
+        excused = any(self._excuse(failure["code"], part) for part in parts) or self._expired(export, parts)
+        self._hold(excused, f"{export.export_id} FAILED with {failure}, and the faults do not excuse it")
+
+    def _expired(self, export: Export, parts: list[Part]) -> bool:
+        """Whether what Zoho kept of it was gone again and again: an export begins anew twice."""
+        code = (export.failure or {})["code"]
+        gone = ("page token expired", "result expired", "result not found")
+        count = sum(self._faults.against((part.export_id, part.part), gone) for part in parts)
+        return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and export.generation == 3 and count >= 3
+
+    def _excuse(self, code: str, part: Part) -> bool:
+        """Whether a part met so many faults that its export may end so. Fewer must be survived."""
+        target = (part.export_id, part.part)
+        jobs = self._zoho.jobs_of[target]
+
+        def faults(*kinds: str) -> int:
+            return self._faults.against(target, kinds)
+
+        results = faults("result ", "S3 ", "object ", "abort ", "table ", "message ", "job not found")
+        failed = sum(job.fails for job in jobs) + len(
+            part.failed_job_ids
+        )  # one of them may be another part's
+        died = ("function ", "function's clock", "table write done", "table throttled")
+        excuses = {
+            "ZOHO_JOB_FAILED": failed + faults("job not found", "job never ends") >= 3,
+            "WORKER_DIED": faults(*died) >= 3,
+            "ZOHO_NOT_FOUND": faults("job not found", "result not found") >= 1 and results >= 3,
+            "PAGING_BROKEN": faults("more records but no way on") >= 1,
+            "DEADLINE_EXCEEDED": faults("job never ends") >= 1,
+            "JOB_OVERDUE": faults("job never ends") >= 1 and len(part.failed_job_ids) >= 2,
+            "RESULT_UNSUPPORTED": results >= 3,
+        }
+        return excuses.get(code, code in _OF_RESULTS and results >= 8)
+
+    # --- at rest ---
+
+    def at_rest(self) -> None:
+        """All exports have ended, and nothing is left behind."""
+        for export in self.exports():
+            if self._hold(export.state is not ExportState.RUNNING, f"{export.export_id} never ended"):
+                self._bounded(export)
+        for number, upload in self._bucket.uploads.items():
+            self._hold(upload.excused or upload.task.dead, f"{number} of {upload.key} was left behind")
+
+    def _bounded(self, export: Export) -> None:
+        """Neither more jobs nor more downloads than the faults explain; no later than they do."""
+        for part in self.parts(export.export_id):
+            target = (part.export_id, part.part)
+            jobs, excuses = self._zoho.jobs_of[target], sum(self._faults.of_part[target].values())
+            shared = sum(self._faults.of_part[None].values()) if part.part == 1 else 0
+            allowed = 1 + excuses + shared
+            self._hold(len(jobs) <= allowed, f"{target}: {len(jobs)} jobs, {excuses} faults")
+            downloads = sum(job.downloads for job in jobs)
+            self._hold(downloads <= allowed, f"{target}: {downloads} downloads, {excuses} faults")
+        deadline = (datetime.fromisoformat(export.deadline_at) - EPOCH).total_seconds()
+        latest = max(deadline, self._faults.calm_from) + 900
+        ended = self.ended_at[export.export_id]
+        self._hold(ended <= latest, f"{export.export_id} ended {ended - latest:.0f} s too late")
+
+    def no_secret_in(self, secrets: set[str], logs: list[str], queues: list[str]) -> None:
+        """Secrets are nowhere but in the token's own item."""
+        items = [repr(item) for (pk, _), item in self._table.items.items() if not pk.startswith("TOKEN#")]
+        objects = [self._object(key) for key in self._bucket.objects]
+        for place, texts in {"table": items, "S3": objects, "logs": logs, "queues": queues}.items():
+            everything = "\n".join(texts)
+            for secret in secrets:
+                self._hold(secret not in everything, f"a secret is in the {place}: {secret[:6]}…")
+
+
+_OF_RESULTS = {
+    "INTERNAL_ERROR", "STORAGE_REFUSED", "RESULT_INVALID", "RESULT_TRUNCATED", "RESULT_CORRUPT",
+    "RECORD_COUNT_MISMATCH",
+}  # fmt: skip

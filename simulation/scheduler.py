@@ -1,0 +1,147 @@
+"""The virtual clock, and the one baton: of all tasks only one runs at a time, until the call it waits in.
+
+A task runs in a thread of its own, so that the code under test needs no change; which task goes on is
+decided by the times of the events alone, so the same seed gives the same run.
+"""
+
+import heapq
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from threading import Lock, Thread
+
+EPOCH = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
+
+
+class LambdaKilled(BaseException):
+    """The invocation is dead. No `except Exception` catches it; none of its calls has effects any more."""
+
+
+class Stopped(BaseException):
+    """The run is over: an invariant does not hold."""
+
+
+class _Worker:
+    """A thread that runs one task after the other."""
+
+    def __init__(self) -> None:
+        self.go = Lock()
+        self.go.acquire()
+        self.work: Callable[[], None] = lambda: None
+        Thread(target=self._loop, daemon=True).start()
+
+    def _loop(self) -> None:
+        while True:
+            self.go.acquire()
+            self.work()
+
+
+_idle: list[_Worker] = []
+
+
+class Task:
+    """One invocation of a function, or a client's request. Its clock may go wrong by `skew` seconds."""
+
+    def __init__(self, name: str, target: tuple[str, int] | None, *, ends_at: float, skew: float) -> None:
+        self.name = name
+        self.target = target
+        self.ends_at = ends_at
+        self.skew = skew
+        self.calls = 0
+        self.kill_at: tuple[int, bool] | None = None  # the call, and whether it takes effect first
+        self.dead = False
+        self.rejected = False  # its token was: once only, twice would mean a dead grant
+        self.worker: _Worker | None = None
+
+
+current: ContextVar[Task | None] = ContextVar("current", default=None)
+
+
+class Scheduler:
+    """Events in the order of their times; ties in the order they were made."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._main = Lock()
+        self._main.acquire()
+        self.stopped = False
+        self.waiting: set[Task] = set()
+
+    def at(self, time: float, action: Callable[[], None]) -> None:
+        """Do something then, or now if that is over."""
+        self._count += 1
+        heapq.heappush(self._events, (max(time, self.now), self._count, action))
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something after so many seconds."""
+        self.at(self.now + seconds, action)
+
+    def run(self, until: float) -> None:
+        """Take events until there are none, or the time is over, or the run is stopped."""
+        while self._events and not self.stopped and self._events[0][0] <= until:
+            time, _, action = heapq.heappop(self._events)
+            self.now = time
+            action()
+        for task in sorted(self.waiting, key=lambda task: task.name) if self.stopped else ():
+            self._resume(task)
+
+    def start(self, task: Task, body: Callable[[], None]) -> None:
+        """Run a task until it waits for the first time. `body` raises but LambdaKilled and Stopped."""
+        worker = task.worker = _idle.pop() if _idle else _Worker()
+
+        def work() -> None:
+            token = current.set(task)
+            try:
+                body()
+            except (LambdaKilled, Stopped):
+                pass
+            except BaseException as error:  # a fault of the simulation itself
+                self.failure = error
+                self.stopped = True
+            finally:
+                current.reset(token)
+                _idle.append(worker)
+                self._main.release()
+
+        worker.work = work
+        self._resume(task)
+
+    failure: BaseException | None = None
+
+    def _resume(self, task: Task) -> None:
+        assert task.worker is not None
+        task.worker.go.release()
+        self._main.acquire()
+
+    def wait(self, seconds: float) -> None:
+        """Let virtual time pass in the running task; others run meanwhile."""
+        task, time = current.get(), self.now + seconds
+        assert task is not None
+        assert task.worker is not None
+        if self.stopped:
+            raise Stopped
+        if not self._events or self._events[0][0] > time:
+            self.now = time  # nobody else has anything to do until then
+            return
+        self.waiting.add(task)
+        self.at(time, lambda: self._resume(task))
+        self._main.release()
+        task.worker.go.acquire()
+        self.waiting.discard(task)
+        if self.stopped:
+            raise Stopped
+
+    def monotonic(self) -> float:
+        """What time.monotonic says."""
+        return self.now
+
+    def utc_now(self) -> datetime:
+        """What the running task believes the time is."""
+        task = current.get()
+        return EPOCH + timedelta(seconds=self.now + (task.skew if task else 0.0))
+
+    def epoch(self) -> float:
+        """What time.time says to the running task."""
+        return self.utc_now().timestamp()

@@ -1,0 +1,139 @@
+"""Zoho's limits as a budget, jobs that hang, and messages that are none."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from crm_export.exports.budget import DynamoDownloadBudget
+from local.stack.pollers import build_event
+from tests.functional.test_bulk_read import assert_complete, finish, small_jobs  # noqa: F401 (a fixture)
+
+UNKNOWN = "20260101T000000Z-0123456789abcdef"
+NOW = datetime(2026, 11, 22, 13, 0, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def budget(world):
+    table = world.deployment.outputs["ExportsTableName"]
+    return DynamoDownloadBudget(world.aws.client("dynamodb"), table, 3)
+
+
+def test_no_more_downloads_are_given_than_allowed_in_any_minute(world, budget):
+    begun = []
+    for second in range(0, 180, 7):
+        now = NOW + timedelta(seconds=second)
+        if budget.take(world.account, now) == 0:
+            begun.append(second)
+    assert begun[:3] == [0, 7, 14]
+    assert all(len([then for then in begun if second - 60 < then <= second]) <= 3 for second in range(180))
+    assert len(begun) == 9
+
+
+def test_who_must_wait_is_told_how_long_and_accounts_are_apart(world, budget):
+    assert [budget.take(world.account, NOW) for _ in range(3)] == [0, 0, 0]
+    wait = budget.take(world.account, NOW + timedelta(seconds=20))
+    assert wait == 40
+    assert budget.take(f"{world.account}-2", NOW) == 0
+    assert budget.take(world.account, NOW + timedelta(seconds=20 + wait)) == 0
+
+
+def test_of_two_that_ask_at_once_one_sees_what_the_other_took(world, budget):
+    real = world.aws.client("dynamodb")
+
+    class Racing:
+        """Another takes one between our reading and our writing, once."""
+
+        exceptions = real.exceptions
+        raced = False
+
+        def get_item(self, **kwargs):
+            item = real.get_item(**kwargs)
+            if not self.raced:
+                self.raced = True
+                assert budget.take(world.account, NOW) == 0
+            return item
+
+        put_item = staticmethod(real.put_item)
+
+    table = world.deployment.outputs["ExportsTableName"]
+    assert DynamoDownloadBudget(Racing(), table, 1).take(world.account, NOW) == 60
+
+
+def test_a_part_beyond_the_budget_waits_in_its_queue_and_zoho_is_not_asked(small_jobs):  # noqa: F811
+    world = small_jobs
+    downloader = world.deployment.functions["ResultDownloader"].environment
+    downloader["DOWNLOADS_PER_MINUTE"] = "1"
+    try:
+        export_id = world.start()
+        for _ in range(3):
+            world.invoke("ExportReconciler", {})
+            world.pump("DownloadQueue")
+            world.pump("SubmitQueue")
+        states = [part["state"] for part in world.export(export_id)["parts"]]
+        assert states[:2] == ["STORED", "READY"]
+        assert len(world.zoho.journal.requests("/result$", "GET")) == 1
+    finally:
+        downloader["DOWNLOADS_PER_MINUTE"] = "10"
+    assert_complete(world, finish(world, export_id), 250)
+
+
+def hours_ago(hours):
+    moment = datetime.now(UTC) - timedelta(hours=hours)
+    return {"S": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+
+
+def test_a_job_that_hangs_is_made_again(small_jobs):  # noqa: F811
+    world = small_jobs
+    world.zoho.config.patch({"in_progress_seconds": 1e6})
+    export_id = world.start()
+    hung = world.export(export_id)["parts"][0]["job_id"]
+    world.invoke("ExportReconciler", {})
+    world.pump("DownloadQueue")
+    assert world.export(export_id)["parts"][0]["job_id"] == hung
+    world.set_item(export_id, "PART#00001", submitted_at=hours_ago(3.1))
+    world.zoho.config.patch({"in_progress_seconds": 0.0})
+    world.zoho.fault(method="GET", path=f"/read/{hung}$", status=200, body=json.dumps(
+        {"data": [{"id": hung, "state": "IN PROGRESS"}]}
+    ))  # fmt: skip
+    export = finish(world, export_id)
+    assert_complete(world, export, 250)
+    assert export["parts"][0]["job_id"] != hung
+
+
+def test_jobs_that_always_hang_fail_the_export_with_the_reason(small_jobs):  # noqa: F811
+    world = small_jobs
+    world.zoho.config.patch({"in_progress_seconds": 1e6})
+    export_id = world.start()
+    for _ in range(8):
+        if world.export(export_id)["state"] == "FAILED":
+            break
+        world.let_time_pass(export_id)
+        world.set_item(export_id, "PART#00001", submitted_at=hours_ago(3.1))
+        world.invoke("ExportReconciler", {})
+        world.pump("DownloadQueue")
+        world.pump("SubmitQueue")
+    export = world.export(export_id)
+    assert (export["state"], export["failure"]["code"]) == ("FAILED", "JOB_OVERDUE")
+    assert "IN PROGRESS" in export["failure"]["message"]
+    assert len(world.callback_urls()) == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "no json", "[]", "{}", '{"export_id": "../x", "part": 1}', "[" * 100_000]
+    + [
+        json.dumps({"export_id": "20260101T000000Z-0123456789abcdef", "part": p})
+        for p in (0, -1, "1", True, 1e9)
+    ],
+)
+def test_a_message_that_is_none_goes_back_and_the_others_are_handled(small_jobs, body):  # noqa: F811
+    world = small_jobs
+    client, url = world.aws.client("sqs"), world.deployment.queues["SubmitQueue"]
+    client.send_message(QueueUrl=url, MessageBody=body or " ")
+    message = client.receive_message(QueueUrl=url, AttributeNames=["All"])["Messages"][0]
+    message["Body"] = body
+    event = build_event([message], "arn:aws:sqs:us-east-1:123456789012:SubmitQueue", "us-east-1")
+    failed = world.invoke("BulkReadSubmitter", event)["batchItemFailures"]
+    assert failed == [{"itemIdentifier": message["MessageId"]}]
+    client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])

@@ -1,0 +1,66 @@
+"""The whole pipeline under seeded faults, on a virtual clock. More seeds: `make simulate SEEDS=10000`."""
+
+import subprocess
+import sys
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from local.stack.processes import REPOSITORY
+from local.stack.template import load_template
+from simulation.faults import KINDS
+from simulation.functions import DOWNLOADS_PER_MINUTE, JOB_DEADLINE, QUIET_SECONDS, TIMEOUTS
+from simulation.queues import MAX_RECEIVES
+from simulation.world import DEADLINE_HOURS, QUEUES, TICK_SECONDS, run
+
+SEEDS = 300
+
+
+@pytest.mark.parametrize("first", range(1, SEEDS + 1, 50))
+def test_nothing_is_lost_whatever_fails(first):
+    for seed in range(first, first + 50):
+        outcome = run(seed)
+        assert not outcome.broken, f"python -m simulation --seed {seed} --trace: {outcome.broken}"
+
+
+def test_the_same_seed_gives_the_same_run():
+    assert [run(seed) for seed in range(1, 21)] == [run(seed) for seed in range(1, 21)]
+
+
+def test_a_seed_gives_the_same_run_in_another_process():
+    command = [sys.executable, "-m", "simulation", "--seed", "7"]
+    told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout.splitlines()[0] == f"trace {run(7).digest}"
+
+
+def test_every_kind_of_fault_is_injected():
+    injected = sum((run(seed).injected for seed in range(1, 251)), Counter())
+    assert [kind for kind in KINDS if not injected[kind]] == []
+
+
+def test_functions_and_queues_are_those_of_the_template():
+    template = load_template(REPOSITORY / "template.yaml", {}, {}).cloudformation
+    parameters = template["Parameters"]
+    resources = {name: item.get("Properties", {}) for name, item in template["Resources"].items()}
+    names = {
+        "start": "BulkReadSubmitter",
+        "submitter": "BulkReadSubmitter",
+        "callback": "CallbackReceiver",
+        "downloader": "ResultDownloader",
+        "reconciler": "ExportReconciler",
+    }
+    assert {ours: resources[name]["Timeout"] for ours, name in names.items()} == TIMEOUTS
+    for ours, name in (("submit", "SubmitQueue"), ("download", "DownloadQueue")):
+        arn = {"Fn::GetAtt": [name, "Arn"]}
+        (mapping,) = (item for item in resources.values() if item.get("EventSourceArn") == arn)
+        assert QUEUES[ours].visibility == resources[name]["VisibilityTimeout"]
+        assert QUEUES[ours].concurrency == mapping["ScalingConfig"]["MaximumConcurrency"]
+        assert (mapping["BatchSize"], mapping["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
+        assert resources[name]["RedrivePolicy"]["maxReceiveCount"] == MAX_RECEIVES
+    assert parameters["DownloadsPerMinute"]["Default"] == DOWNLOADS_PER_MINUTE
+    assert timedelta(minutes=parameters["JobDeadlineMinutes"]["Default"]) == JOB_DEADLINE
+    assert parameters["PartQuietSeconds"]["Default"] == QUIET_SECONDS
+    assert parameters["ExportDeadlineHours"]["Default"] == DEADLINE_HOURS
+    schedules = [item["ScheduleExpression"] for item in resources.values() if "ScheduleExpression" in item]
+    assert schedules == [f"rate({TICK_SECONDS // 60} minutes)"]

@@ -1,0 +1,179 @@
+"""Keeps every AWS call a function makes in this process, as what IAM is asked for it.
+
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.model import OperationModel
+
+from local.stack.aws import ACCOUNT_ID, REGION
+from tests.support.policies import Request, queue_arn, table_arn
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to IAM, by a function, with the environment variables it had then."""
+
+    function: str
+    environment: tuple[tuple[str, str], ...]
+    request: Request
+
+
+class Recorder:
+    """Hears of the calls of every boto3 client made after `listen`."""
+
+    def __init__(self) -> None:
+        self.calls: set[Call] = set()
+        self._actor: tuple[str, tuple[tuple[str, str], ...]] | None = None
+
+    def listen(self) -> None:
+        """Join botocore's own handlers, which every session has: no client can be made without."""
+        BUILTIN_HANDLERS.append(("before-parameter-build", self._hear))
+
+    def stop(self) -> None:
+        """Leave them."""
+        BUILTIN_HANDLERS.remove(("before-parameter-build", self._hear))
+
+    @contextmanager
+    def acting(self, function: str, environment: Mapping[str, str]) -> Iterator[None]:
+        """What is called from here on, by whichever thread, is this function's."""
+        assert self._actor is None, f"{self._actor} within {function}"
+        self._actor = (function, tuple(sorted(environment.items())))
+        try:
+            yield
+        finally:
+            self._actor = None
+
+    def _hear(self, *, model: OperationModel, params: dict[str, Any], **_: Any) -> None:
+        if self._actor is not None:  # else it is a test's own call
+            for request in requests_of(model.service_model.service_name, model.name, params):
+                self.calls.add(Call(*self._actor, request))
+
+
+def requests_of(service: str, operation: str, params: Mapping[str, Any]) -> list[Request]:
+    """What IAM is asked for a call. A call that is not known here is an error: it cannot be judged."""
+    assert (service, operation) in _REQUESTS, f"say in {__name__} what {service} {operation} asks of IAM"
+    return _REQUESTS[service, operation](params)
+
+
+type Ask = Callable[[Mapping[str, Any]], list[Request]]
+
+
+def _leading(*keys: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return (("dynamodb:LeadingKeys", keys),)
+
+
+def _item(action: str, member: str = "Key") -> Ask:
+    def ask(params: Mapping[str, Any]) -> list[Request]:
+        # The partition key of our one table; its indexes are only queried.
+        key = _text(params[member]["pk"])
+        return [Request(f"dynamodb:{action}", table_arn(params["TableName"]), _leading(key))]
+
+    return ask
+
+
+def _text(value: Any) -> str:
+    """A string attribute, of a client (typed) or of a table resource (plain)."""
+    return str(value["S"]) if isinstance(value, dict) else str(value)
+
+
+def _query(params: Mapping[str, Any]) -> list[Request]:
+    match = re.match(r"\s*[#\w]+\s*=\s*(:\w+)", params["KeyConditionExpression"])
+    assert match, params["KeyConditionExpression"]
+    key = _text(params["ExpressionAttributeValues"][match[1]])
+    index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
+    return [Request("dynamodb:Query", table_arn(params["TableName"]) + index, _leading(key))]
+
+
+_MEMBERS = {
+    "Put": _item("PutItem", "Item"),
+    "Update": _item("UpdateItem"),
+    "Delete": _item("DeleteItem"),
+    "ConditionCheck": _item("ConditionCheckItem"),
+    "Get": _item("GetItem"),
+}
+
+
+def _transaction(params: Mapping[str, Any]) -> list[Request]:
+    """A transaction is allowed by what allows its members."""
+    return [
+        request
+        for member in params["TransactItems"]
+        for kind, part in member.items()
+        for request in _MEMBERS[kind](part)
+    ]
+
+
+def _object(action: str) -> Ask:
+    return lambda params: [Request(f"s3:{action}", f"arn:aws:s3:::{params['Bucket']}/{params['Key']}")]
+
+
+def _bucket(action: str) -> Ask:
+    def ask(params: Mapping[str, Any]) -> list[Request]:
+        context = (("s3:prefix", (params["Prefix"],)),) if "Prefix" in params else ()
+        return [Request(f"s3:{action}", f"arn:aws:s3:::{params['Bucket']}", context)]
+
+    return ask
+
+
+def _delete_objects(params: Mapping[str, Any]) -> list[Request]:
+    keys = [item["Key"] for item in params["Delete"]["Objects"]]
+    return [Request("s3:DeleteObject", f"arn:aws:s3:::{params['Bucket']}/{key}") for key in keys]
+
+
+def _copy(params: Mapping[str, Any]) -> list[Request]:
+    source = params["CopySource"]
+    return [*_object("GetObject")(source), *_object("PutObject")(params)]
+
+
+def _secret(action: str) -> Ask:
+    def ask(params: Mapping[str, Any]) -> list[Request]:
+        name = params["SecretId"]
+        # AWS adds a dash and six random characters to a secret's name.
+        whole = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:{name}-a1B2c3"
+        return [Request(f"secretsmanager:{action}", name if name.startswith("arn:") else whole)]
+
+    return ask
+
+
+def _queue(action: str) -> Ask:
+    return lambda params: [Request(f"sqs:{action}", queue_arn(params["QueueUrl"]))]
+
+
+_REQUESTS: dict[tuple[str, str], Ask] = {
+    **{
+        ("dynamodb", action): _item(action, "Item" if action == "PutItem" else "Key")
+        for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")
+    },
+    ("dynamodb", "Query"): _query,
+    ("dynamodb", "TransactWriteItems"): _transaction,
+    ("dynamodb", "TransactGetItems"): _transaction,
+    ("s3", "GetObject"): _object("GetObject"),
+    ("s3", "HeadObject"): _object("GetObject"),
+    ("s3", "PutObject"): _object("PutObject"),
+    ("s3", "CreateMultipartUpload"): _object("PutObject"),
+    ("s3", "UploadPart"): _object("PutObject"),
+    ("s3", "CompleteMultipartUpload"): _object("PutObject"),
+    ("s3", "AbortMultipartUpload"): _object("AbortMultipartUpload"),
+    ("s3", "ListParts"): _object("ListMultipartUploadParts"),
+    ("s3", "DeleteObject"): _object("DeleteObject"),
+    ("s3", "DeleteObjects"): _delete_objects,
+    ("s3", "CopyObject"): _copy,
+    ("s3", "ListObjectsV2"): _bucket("ListBucket"),
+    ("s3", "ListMultipartUploads"): _bucket("ListBucketMultipartUploads"),
+    ("secretsmanager", "GetSecretValue"): _secret("GetSecretValue"),
+    ("secretsmanager", "PutSecretValue"): _secret("PutSecretValue"),
+    ("secretsmanager", "DescribeSecret"): _secret("DescribeSecret"),
+    ("secretsmanager", "ListSecrets"): lambda _: [Request("secretsmanager:ListSecrets", "*")],
+    ("sqs", "SendMessage"): _queue("SendMessage"),
+    ("sqs", "SendMessageBatch"): _queue("SendMessage"),
+    ("sqs", "DeleteMessage"): _queue("DeleteMessage"),
+    ("sqs", "ChangeMessageVisibility"): _queue("ChangeMessageVisibility"),
+    ("sqs", "ChangeMessageVisibilityBatch"): _queue("ChangeMessageVisibility"),
+}
