@@ -70,22 +70,22 @@ def let_time_pass(stack: RunningStack, export_id: str, over: str, **seen: str) -
             )
 
 
-def ended(stack: RunningStack, export_id: str, seconds: float = 60) -> dict[str, Any]:
-    """Return an export when it has ended; pauses after errors are cut short on the way.
+def ended(stack: RunningStack, *exports: str, seconds: float = 60) -> list[dict[str, Any]]:
+    """Return exports when all have ended; pauses after errors are cut short on the way.
 
     The table is looked at, as asking the API would keep a busy machine busy.
     """
-    key = {"pk": {"S": f"EXPORT#{export_id}"}, "sk": {"S": "META"}}
     table = stack.aws.client("dynamodb")
 
-    def look() -> bool:
+    def running(export_id: str) -> bool:
+        key = {"pk": {"S": f"EXPORT#{export_id}"}, "sk": {"S": "META"}}
         item = table.get_item(TableName=stack.state.exports_table, Key=key, ConsistentRead=True)["Item"]
         if item["state"]["S"] == "RUNNING":
             let_time_pass(stack, export_id, "not_before")
-        return item["state"]["S"] != "RUNNING"
+        return item["state"]["S"] == "RUNNING"
 
-    until("end of the export", look, seconds, every=0.3)
-    return stack.export(export_id)
+    until("end of the exports", lambda: not sum(map(running, exports)), seconds, every=0.3)
+    return [stack.export(export_id) for export_id in exports]
 
 
 def assert_whole(stack: RunningStack, export: Mapping[str, Any], module: str, records: int) -> None:
@@ -126,6 +126,11 @@ def processes(stack: RunningStack, function: str) -> list[int]:
             if Path(f"/proc/{pid}/cwd").resolve(strict=True) == folder:
                 found.append(pid)
     return found
+
+
+def function_log(stack: RunningStack, function: str) -> str:
+    """Return what all environments of a function have written so far."""
+    return (Path(stack.state.logs) / f"{function}.log").read_text()
 
 
 def kill(stack: RunningStack, function: str, state: str, *exports: str) -> None:

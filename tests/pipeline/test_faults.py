@@ -23,6 +23,7 @@ from tests.pipeline.faults import (
     assert_whole,
     configured,
     ended,
+    function_log,
     kill,
     let_time_pass,
     open_uploads,
@@ -45,10 +46,6 @@ def aws(session_stack: RunningStack) -> Iterator[AwsProxy]:
         yield proxy
 
 
-def log(stack: RunningStack, function: str) -> str:
-    return (Path(stack.state.logs) / f"{function}.log").read_text()
-
-
 def test_a_downloader_killed_in_mid_upload_is_followed_twice_and_then_the_export_fails(
     stack: RunningStack, aws: AwsProxy
 ) -> None:
@@ -65,10 +62,10 @@ def test_a_downloader_killed_in_mid_upload_is_followed_twice_and_then_the_export
             kill(stack, "ResultDownloader", "READY", twice, thrice)
     with upload(thrice) as other:
         assert other.met.wait(40)
-        whole = ended(stack, twice)
+        (whole,) = ended(stack, twice)
         kill(stack, "ResultDownloader", "READY", thrice)
     assert_whole(stack, whole, "Contacts", 16_200)
-    failed = ended(stack, thrice)
+    (failed,) = ended(stack, thrice)
     assert_failed(stack, failed, "WORKER_DIED")
     assert "died 3 times on part" in failed["failure"]["message"]
     # Those of the dead, and no others.
@@ -89,7 +86,7 @@ def test_a_submitter_killed_within_a_request_leaves_an_export_that_ends(stack: R
         assert answer.result().status_code == 500
     newest = stack.call("GET", f"{BULK_READ}/exports?limit=1").json()["data"][0]
     assert newest["export_id"] == export_id
-    assert_whole(stack, ended(stack, export_id), "Deals", 120)
+    assert_whole(stack, *ended(stack, export_id), "Deals", 120)
     assert [made["id"] for made in stack.jobs(export_id)] == [job["id"]]
 
 
@@ -101,7 +98,7 @@ def test_a_submitter_killed_on_a_message_makes_another_job_when_no_callback_come
     export_id = stack.start()
     lost = until("second job", lambda: stack.jobs(export_id, 2))[0]["id"]
     kill(stack, "BulkReadSubmitter", "PENDING", export_id)
-    assert_whole(stack, ended(stack, export_id), "Contacts", 450)
+    assert_whole(stack, *ended(stack, export_id), "Contacts", 450)
     first, second = [job["id"] for job in stack.jobs(export_id, 2)]
     assert first == lost
     assert parts(stack, export_id)[1]["job_id"]["S"] == second
@@ -110,13 +107,13 @@ def test_a_submitter_killed_on_a_message_makes_another_job_when_no_callback_come
 def test_a_function_that_times_out_in_mid_upload_is_followed(stack: RunningStack, aws: AwsProxy) -> None:
     """S3 takes a part for longer than the function has time; what is left of it is for tidying up."""
     stack.zoho("PATCH", "config", ONE_PART)
-    seen = log(stack, "ResultDownloader").count("Task timed out")
+    seen = function_log(stack, "ResultDownloader").count("Task timed out")
     with configured(stack, "ResultDownloader", timeout=14), aws.rule(UPLOAD_PART, "hold") as upload:
         export_id = stack.start()
         assert upload.met.wait(40)
-        until("timeout", lambda: log(stack, "ResultDownloader").count("Task timed out") > seen)
+        until("timeout", lambda: function_log(stack, "ResultDownloader").count("Task timed out") > seen)
     let_time_pass(stack, export_id, "lease_until", state="READY")
-    assert_whole(stack, ended(stack, export_id), "Contacts", 16_000)
+    assert_whole(stack, *ended(stack, export_id), "Contacts", 16_000)
     assert parts(stack, export_id)[0]["crashes"]["N"] == "0"
     assert len(open_uploads(stack, export_id)) == 1
 
@@ -130,7 +127,7 @@ def test_a_downloader_needs_no_disk_at_all(stack: RunningStack, aws: AwsProxy) -
         limited = processes(stack, "ResultDownloader")
         for pid in limited:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
-    assert_whole(stack, ended(stack, export_id), "Contacts", 16_000)
+    assert_whole(stack, *ended(stack, export_id), "Contacts", 16_000)
     assert "lease_owner" not in parts(stack, export_id)[0]
     assert open_uploads(stack, export_id) == []
 
@@ -164,14 +161,16 @@ def test_an_aws_that_stands_still_for_a_while_loses_nothing(stack: RunningStack,
                 time.sleep(5)  # a call of DynamoDB or SQS is given up after 4
         assert answer.result().status_code == 202
     small = answer.result().json()["data"]["export_id"]
-    assert_whole(stack, ended(stack, small), "Deals", 120)
-    assert_whole(stack, ended(stack, large), "Contacts", 16_200)
+    for export, module, records in zip(
+        ended(stack, small, large), ("Deals", "Contacts"), (120, 16_200), strict=True
+    ):
+        assert_whole(stack, export, module, records)
     assert open_uploads(stack, large) == []
 
 
 def test_an_s3_that_fails_is_asked_again_and_no_upload_stays_open(stack: RunningStack, aws: AwsProxy) -> None:
     """As often as a call is tried, four times, or once; each in an export of its own."""
-    stack.zoho("PATCH", "config", {**ONE_PART, "in_progress_seconds": 2})
+    stack.zoho("PATCH", "config", {**ONE_PART, "in_progress_seconds": 1})
     kinds = [
         (UPLOAD_PART, "refuse", 4),
         (UPLOAD_PART, "cut", 4),
@@ -186,8 +185,8 @@ def test_an_s3_that_fails_is_asked_again_and_no_upload_stays_open(stack: Running
                 aws.rule(pattern.replace(" .*", f" .*export_id(=|%3D){export_id}/.*"), action, times)
             )
             started.append((export_id, rule))
+        for export in ended(stack, *(export_id for export_id, _ in started)):
+            assert_whole(stack, export, "Contacts", 16_000)
         for export_id, rule in started:
-            assert rule.met.wait(40)
-            assert_whole(stack, ended(stack, export_id), "Contacts", 16_000)
             assert rule.used == rule.times, rule
             assert open_uploads(stack, export_id) == [], rule

@@ -23,9 +23,9 @@ def test_a_result_cut_off_at_any_place_is_downloaded_again(stack: RunningStack) 
     ]
     stack.zoho("POST", "faults", rules)
     exports = [stack.start("deals") for _ in offsets]
-    for export_id in exports:
-        assert_whole(stack, ended(stack, export_id), "Deals", 120)
-        assert open_uploads(stack, export_id) == []
+    for export in ended(stack, *exports):
+        assert_whole(stack, export, "Deals", 120)
+        assert open_uploads(stack, export["export_id"]) == []
     assert [rule["used"] for rule in stack.zoho("GET", "faults")["faults"]] == [1] * len(offsets)
     assert sum(len(downloads(stack, export_id)) for export_id in exports) == 2 * len(offsets)
 
@@ -42,9 +42,9 @@ def test_an_answer_of_create_job_that_is_cut_makes_no_second_copy(stack: Running
         ],
     )
     exports = [stack.start("deals") for _ in sizes]
-    for export_id in exports:
-        assert_whole(stack, ended(stack, export_id), "Deals", 120)
-        assert len(stack.jobs(export_id)) == 1
+    for export in ended(stack, *exports):
+        assert_whole(stack, export, "Deals", 120)
+        assert len(stack.jobs(export["export_id"])) == 1
     assert [rule["used"] for rule in stack.zoho("GET", "faults")["faults"]] == [1] * len(sizes)
 
 
@@ -92,7 +92,7 @@ def test_an_export_whose_results_are_gone_begins_anew_and_mixes_no_snapshots(sta
     until("third job", lambda: len(stack.jobs(export_id)) == 3)
     until("end of all jobs", lambda: {job["state"] for job in stack.jobs(export_id)} == {"COMPLETED"})
     assert stack.zoho("DELETE", "results")["expired"] >= 3
-    export = ended(stack, export_id)
+    (export,) = ended(stack, export_id)
     assert_whole(stack, export, "Contacts", 450)
     manifest = stack.manifest(export)
     assert (manifest["generation"], [part["part"] for part in manifest["parts"]]) == (2, [4, 5, 6])
@@ -104,6 +104,6 @@ def test_an_export_whose_page_tokens_are_gone_begins_anew(stack: RunningStack) -
     export_id = stack.start()
     until("pause", lambda: waiting(stack, export_id))
     assert stack.zoho("DELETE", "page_tokens")["expired"] >= 1
-    export = ended(stack, export_id)
+    (export,) = ended(stack, export_id)
     assert_whole(stack, export, "Contacts", 450)
     assert stack.manifest(export)["generation"] == 2
