@@ -1,4 +1,4 @@
-"""The control API of a running stack: Lambda's Invoke, as boto3 speaks it, tokens, and reports.
+"""The control API of a running stack: tokens, reports, and Lambda's Invoke and configuration for boto3.
 
 Its URL carries a secret that only the state file holds: a web page open in a browser can reach loopback too.
 """
@@ -23,11 +23,11 @@ class Control:
         """Start listening on a free loopback port."""
         self._lambdas, self._issuer = lambdas, issuer
         secret = secrets.token_urlsafe(24)
+        function = f"/{secret}/2015-03-31/functions/<name>"
         self._routes = Map(
             [
-                Rule(
-                    f"/{secret}/2015-03-31/functions/<name>/invocations", endpoint="invoke", methods=["POST"]
-                ),
+                Rule(f"{function}/invocations", endpoint="invoke", methods=["POST"]),
+                Rule(f"{function}/configuration", endpoint="configuration", methods=["GET", "PUT"]),
                 Rule(f"/{secret}/token", endpoint="token", methods=["POST"]),
                 Rule(f"/{secret}/reports", endpoint="reports", methods=["GET"]),
             ]
@@ -44,6 +44,8 @@ class Control:
         try:
             if endpoint == "invoke":
                 return self._invoke(values["name"], request)
+            if endpoint == "configuration":
+                return self._configuration(values["name"], request)
             return self._token(request) if endpoint == "token" else self._reports()
         except (LocalStackError, ValueError, TypeError, KeyError) as error:
             return _json({"Message": str(error)}, 400)
@@ -58,6 +60,27 @@ class Control:
         if outcome.failed:
             headers["X-Amz-Function-Error"] = "Unhandled"
         return Response(outcome.payload, 200, headers, content_type="application/json")
+
+    def _configuration(self, name: str, request: Request) -> Response:
+        """Get or UpdateFunctionConfiguration, as far as Timeout and Environment go.
+
+        https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html
+        """
+        changes = json.loads(request.get_data() or b"{}")
+        if unknown := changes.keys() - {"Timeout", "Environment"}:
+            raise ValueError(
+                f"{', '.join(sorted(unknown))} cannot be changed here; Timeout and Environment can"
+            )
+        variables = changes.get("Environment", {}).get("Variables")
+        function = self._lambdas.configure(name, changes.get("Timeout"), variables)
+        return _json(
+            {
+                "FunctionName": function.name,
+                "FunctionArn": function.arn,
+                "Timeout": function.timeout,
+                "Environment": {"Variables": function.environment},
+            }
+        )
 
     def _token(self, request: Request) -> Response:
         order = json.loads(request.get_data())

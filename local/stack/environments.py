@@ -25,7 +25,8 @@ class Environment:
 
     def __init__(self, function: Function, aws: LocalAws, log: Path) -> None:
         """Prepare; the process starts with the first invocation."""
-        self._function, self._aws, self._log = function, aws, log
+        self.function = function
+        self._aws, self._log = aws, log
         self._api = RuntimeApi(function)
         self._child: Child | None = None
         self.alive = True
@@ -43,7 +44,7 @@ class Environment:
         self._write(f"START RequestId: {invocation.request_id} Version: $LATEST")
         started = time.perf_counter()
         self._api.hand_over(invocation)
-        signal = self._wait(self._function.timeout, Answered, Exited)
+        signal = self._wait(self.function.timeout, Answered, Exited)
         duration_ms = (time.perf_counter() - started) * 1000
         if not isinstance(signal, Answered):
             return self._lost(invocation, signal, duration_ms, init_ms)
@@ -62,13 +63,13 @@ class Environment:
 
     def _start(self) -> None:
         stream = f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{secrets.token_hex(16)}"
-        variables = lambda_variables(self._function, stream, self._api.address, self._aws.region)
+        variables = lambda_variables(self.function, stream, self._api.address, self._aws.region)
         child = Child(
             "awslambdaric",
-            [self._function.handler],
+            [self.function.handler],
             log=self._log,
-            environment=clean_environment({**variables, "AWS_ENDPOINT_URL": self._aws.url}),
-            folder=self._function.folder,
+            environment=clean_environment({"AWS_ENDPOINT_URL": self._aws.url, **variables}),
+            folder=self.function.folder,
         )
         self._child = child
 
@@ -103,7 +104,7 @@ class Environment:
             payload = error_payload("Runtime.ExitError", f"RequestId: {invocation.request_id} Error: {what}")
             self._write(f"RequestId: {invocation.request_id} Error: {what}\nRuntime.ExitError")
         else:
-            limit = _INIT_SECONDS if not duration_ms else self._function.timeout
+            limit = _INIT_SECONDS if not duration_ms else self.function.timeout
             what = f"Task timed out after {limit:.2f} seconds"
             payload = error_payload("Sandbox.Timedout", f"RequestId: {invocation.request_id} Error: {what}")
             self._write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ} {invocation.request_id} {what}")
@@ -116,10 +117,10 @@ class Environment:
         self, invocation: Invocation, payload: bytes, duration_ms: float, init_ms: float | None, status: str
     ) -> Outcome:
         report = Report(
-            function=self._function.logical_id,
+            function=self.function.logical_id,
             request_id=invocation.request_id,
             duration_ms=duration_ms,
-            memory_mb=self._function.memory_mb,
+            memory_mb=self.function.memory_mb,
             max_memory_mb=peak_memory_mb(self._child.pid) if self._child else None,
             init_ms=init_ms,
             status=status,
@@ -153,7 +154,7 @@ def peak_memory_mb(pid: int) -> int | None:
 class Pool:
     """The environments of one function: reused when idle, added up to a limit when calls overlap."""
 
-    def __init__(self, function: Function, limit: int, make: Callable[[], Environment]) -> None:
+    def __init__(self, function: Function, limit: int, make: Callable[[Function], Environment]) -> None:
         """Prepare a pool of at most `limit` environments."""
         self.function = function
         self._limit, self._make = limit, make
@@ -169,6 +170,16 @@ class Pool:
             return environment.invoke(Invocation(event))
         finally:
             self._give_back(environment)
+
+    def replace(self, function: Function) -> None:
+        """Run this from now on. What is under way ends in its old environment, which is not used again."""
+        with self._changed:
+            self.function = function
+            idle, self._idle = self._idle, []
+            self._all = [environment for environment in self._all if environment not in idle]
+            self._changed.notify_all()
+        for environment in idle:
+            environment.kill()
 
     def close(self) -> None:
         """End all environments, with what they are at, and start no more."""
@@ -190,12 +201,14 @@ class Pool:
                     return environment
                 self._all.remove(environment)
                 environment.kill()
-            environment = self._make()
+            environment = self._make(self.function)
             self._all.append(environment)
             return environment
 
     def _give_back(self, environment: Environment) -> None:
         with self._changed:
+            if environment.function is not self.function:
+                environment.kill()
             if environment.alive:
                 self._idle.append(environment)
             elif environment in self._all:

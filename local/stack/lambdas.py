@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -26,13 +27,12 @@ class Lambdas:
         self._pools: dict[str, Pool] = {}
         self._logs = logs
         for function in functions:
-            make = self._maker(function, aws)
-            pool = Pool(function, limits.get(function.logical_id, 1), make)
+            pool = Pool(function, limits.get(function.logical_id, 1), self._maker(function.logical_id, aws))
             self._pools |= dict.fromkeys((function.logical_id, function.name, function.arn), pool)
 
-    def _maker(self, function: Function, aws: LocalAws) -> Callable[[], Environment]:
-        log = self.log_file(function.logical_id)
-        return lambda: Environment(function, aws, log)
+    def _maker(self, logical_id: str, aws: LocalAws) -> Callable[[Function], Environment]:
+        log = self.log_file(logical_id)
+        return lambda function: Environment(function, aws, log)
 
     def log_file(self, logical_id: str) -> Path:
         """Return the file all environments of a function write to."""
@@ -41,6 +41,18 @@ class Lambdas:
     def function(self, name: str) -> Function:
         """Return the function of that logical id, name or ARN; LocalStackError when there is none."""
         return self._pool(name).function
+
+    def configure(self, name: str, timeout: float | None, environment: Mapping[str, str] | None) -> Function:
+        """Run a function with another timeout or other variables from now on; returns what it is then."""
+        pool = self._pool(name)
+        function = replace(
+            pool.function,
+            timeout=pool.function.timeout if timeout is None else timeout,
+            environment=pool.function.environment if environment is None else dict(environment),
+        )
+        if function != pool.function:
+            pool.replace(function)
+        return function
 
     def invoke(self, name: str, event: bytes) -> Outcome:
         """Invoke a function and wait for its end."""

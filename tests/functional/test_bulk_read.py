@@ -438,9 +438,13 @@ def test_a_worker_that_dies_is_followed_when_its_lease_is_over_and_not_for_ever(
     world.set_item(export_id, "PART#00001", **over)
     assert_complete(world, finish(world, export_id), 250)
     export_id = world.start()
-    world.set_item(export_id, "PART#00001", crashes={"N": "3"}, **over)
+    world.set_item(export_id, "PART#00001", crashes={"N": "1"}, **over)
+    assert_complete(world, finish(world, export_id), 250)
+    export_id = world.start()
+    world.set_item(export_id, "PART#00001", crashes={"N": "2"}, **over)
     export = finish(world, export_id)
     assert (export["state"], export["failure"]["code"]) == ("FAILED", "WORKER_DIED")
+    assert "died 3 times" in export["failure"]["message"]
 
 
 def test_paging_that_leads_nowhere_fails_the_export(small_jobs):

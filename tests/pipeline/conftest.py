@@ -138,7 +138,8 @@ def running_stack(folder: Path, *arguments: str) -> Iterator[RunningStack]:
 def session_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """The stack all tests share."""
     folder = tmp_path_factory.mktemp("stack")
-    with running_stack(folder, "--tick", "1", "--parameter", "PartQuietSeconds=5") as stack:
+    parameters = ["--parameter", "PartQuietSeconds=5", "--parameter", "DownloadsPerMinute=1000"]
+    with running_stack(folder, "--tick", "1", *parameters) as stack:
         stack.zoho("PATCH", "config", ZOHO)
         stack.defaults = stack.zoho("GET", "config")
         yield stack

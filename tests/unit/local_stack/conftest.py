@@ -150,7 +150,7 @@ def make_pool(log: Path) -> Iterator[Callable[..., Pool]]:
 
     def make(function: Function, limit: int = 1) -> Pool:
         aws = LocalAws("http://127.0.0.1:9")
-        pools.append(Pool(function, limit, lambda: Environment(function, aws, log)))
+        pools.append(Pool(function, limit, lambda current: Environment(current, aws, log)))
         return pools[-1]
 
     yield make

@@ -154,6 +154,27 @@ def test_overlapping_calls_get_environments_up_to_the_limit(make_pool: MakePool,
     assert len({answer["pid"] for answer in answers}) == 2
 
 
+def test_another_configuration_is_for_the_next_call_and_lets_the_last_one_end(
+    make_pool: MakePool, worker: Function
+) -> None:
+    pool = make_pool(worker, limit=2)
+    _, before = invoke(pool)
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(invoke, pool, do="sleep", seconds=0.5)
+        time.sleep(0.2)
+        pool.replace(
+            replace(worker, timeout=3, environment={"COLOUR": "red", "AWS_ENDPOINT_URL": "http://x"})
+        )
+        _, after = invoke(pool)
+        assert not running.result()[0].failed
+    assert running.result()[1]["pid"] == before["pid"] != after["pid"]
+    assert after["environment"]["COLOUR"] == "red"
+    assert after["environment"]["AWS_ENDPOINT_URL"] == "http://x"
+    assert 2000 < after["left_ms"] <= 3000
+    assert gone(before["pid"])
+    assert invoke(pool)[1]["pid"] == after["pid"]
+
+
 def test_closing_ends_a_process_mid_invocation(make_pool: MakePool, worker: Function) -> None:
     pool = make_pool(worker)
     _, before = invoke(pool)

@@ -20,9 +20,11 @@ def claim_part(
 
     Raises WorkerDied, and fails the export, when those before died on it.
     """
-    if part.crashes >= _MAX_CRASHES:
+    # The last one is counted when its lease is taken over, which is not to happen any more.
+    deaths = part.crashes + (part.lease_until is not None and part.lease_until < at(clock))
+    if deaths >= _MAX_CRASHES:
         error = WorkerDied(
-            f"The function died {part.crashes} times on part {part.part} ({part.state}) of export "
+            f"The function died {deaths} times on part {part.part} ({part.state}) of export "
             f"{export.export_id}: it timed out or ran out of memory."
         )
         fail_export(store, clock, export, part.part, error)

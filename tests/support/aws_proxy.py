@@ -1,0 +1,143 @@
+"""A proxy between functions and AWS that breaks what it is told to, and lets all else pass."""
+
+import contextlib
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+# hold: keep the request back until it is let go, then as if nothing had been. refuse: HTTP 500, nothing is
+# done. cut: the connection closes before anything is done. lose: it is done, and the connection closes
+# after the first bytes of the answer.
+Action = Literal["hold", "refuse", "cut", "lose"]
+UPLOAD_PART = r"PUT .*[?&]partNumber="
+_HOPS = {"host", "connection", "expect", "transfer-encoding", "content-length"}
+
+
+@dataclass
+class Rule:
+    """Acts on `times` requests (0: all) whose "METHOD /path?query target" matches; `met` once it has."""
+
+    pattern: str
+    action: Action
+    times: int = 1
+    used: int = 0
+    met: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+
+class AwsProxy:
+    """Listens on a loopback port of its own, until closed."""
+
+    def __init__(self, aws_url: str) -> None:
+        """Start passing requests on to `aws_url`."""
+        self.target = urlsplit(aws_url).netloc
+        self._rules: list[Rule] = []
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), self)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        """Let go of all requests, and stop."""
+        self.forget()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @contextmanager
+    def rule(self, pattern: str, action: Action, times: int = 1) -> Iterator[Rule]:
+        """Break requests so until the end of the context, or so many times."""
+        rule = Rule(pattern, action, times)
+        with self._lock:
+            self._rules.append(rule)
+        try:
+            yield rule
+        finally:
+            self.forget(rule)
+
+    def forget(self, *rules: Rule) -> None:
+        """Drop these rules, or all, and let go of what they hold."""
+        with self._lock:
+            gone = list(rules or self._rules)
+            self._rules = [rule for rule in self._rules if rule not in gone]
+        for rule in gone:
+            rule.released.set()
+
+    def acting(self, request: str) -> Rule | None:
+        """Return the first rule that acts on this request. Counts."""
+        with self._lock:
+            for rule in self._rules:
+                if (not rule.times or rule.used < rule.times) and re.search(rule.pattern, request):
+                    rule.used += 1
+                    rule.met.set()
+                    return rule
+        return None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], proxy: AwsProxy) -> None:
+        super().__init__(address, _Handler)
+        self.proxy = proxy
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was killed is no event worth a traceback."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 18
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        rule = self.server.proxy.acting(f"{self.command} {self.path} {self.headers.get('X-Amz-Target', '')}")
+        action = rule.action if rule else None
+        if rule and action == "hold":
+            rule.released.wait(120)
+        if action == "refuse":
+            self._answer(500, [], b"")
+        elif action == "cut":
+            self._hang_up()
+        else:
+            status, headers, answer = self._pass_on(body)
+            if action == "lose":
+                self.wfile.write(b"HTTP/1.1 200")
+                self.wfile.flush()
+                self._hang_up()
+            else:
+                self._answer(status, headers, answer)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _serve  # noqa: N815
+
+    def _pass_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOPS}
+        with closing(HTTPConnection(self.server.proxy.target, timeout=120)) as connection:
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            if name.lower() not in _HOPS:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
