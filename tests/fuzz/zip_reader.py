@@ -1,7 +1,7 @@
 """Feeds the ZIP reader what atheris makes of ZIPs of every flavour; `make fuzz` runs it.
 
-The first byte of an input is the size of the chunks. An input that fails is written to the current
-directory: keep it in tests/unit/results/test_hostile_zips.py.
+The first byte of an input is the size of the chunks. An input that fails is written to
+.local/fuzz/: keep it in tests/unit/results/test_hostile_zips.py.
 """
 
 import sys

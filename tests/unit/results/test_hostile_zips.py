@@ -165,12 +165,12 @@ def test_a_descriptor_within_the_data_never_cuts_it(fake_end, size):
 
 def test_data_that_looks_like_descriptors_everywhere_takes_linear_time():
     data, position = bytearray(), 0
-    while len(data) < 1_000_000:
+    while len(data) < 3_000_000:
         position = len(data)
         data += struct.pack("<LLL", 1, position, position) + b"PK\x01\x02"
     began = time.process_time()
     with pytest.raises(ResultError):
-        list(unzip(cut(hand_made(bytes(data), method=0)[:-40], 262_144))[1])
+        list(unzip([hand_made(bytes(data), method=0)[:-40]])[1])
     assert time.process_time() - began < 5
 
 
