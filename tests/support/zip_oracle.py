@@ -28,12 +28,14 @@ def read(data: bytes, size: int) -> bytes | None:
     return content
 
 
-def zipfile_entries(data: bytes) -> list[bytes] | None:
-    """What zipfile finds in each entry; None where it refuses the file, or one entry."""
+def zipfile_entries(data: bytes) -> list[bytes | None] | None:
+    """What zipfile finds in each entry; [None] for a wrong CRC, None where it refuses the file otherwise."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return [archive.read(info) for info in archive.infolist()]
-    except Exception:  # zipfile raises BadZipFile, and whatever comes from the fields it does not check
+    except zipfile.BadZipFile as error:
+        return [None] if "CRC" in str(error) else None
+    except Exception:  # whatever comes from the fields that zipfile does not check
         return None
 
 
