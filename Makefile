@@ -6,10 +6,11 @@ SAM := .venv-sam/bin/sam
 AUDIT := .venv-audit/bin
 RECORDS ?= 450000
 SEEDS ?= 10000
+SECONDS ?= 60
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export SAM_CLI_TELEMETRY = 0
 
-.PHONY: help demo local docs test simulate check format lint types template build audit advisories pins clean
+.PHONY: help demo local docs test simulate check format lint types template build audit advisories fuzz pins clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -56,17 +57,23 @@ advisories: .venv-audit/.audit ## pip-audit: known weaknesses of what we pin (as
 	  echo "$$pins"; $(AUDIT)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$pins || exit 1; \
 	done
 
+fuzz: .venv-fuzz/.fuzz ## feed the ZIP reader what atheris makes of ZIPs (SECONDS=60; Linux on x86-64)
+	@mkdir -p .local/fuzz
+	@PYTHONPATH=.:layers/crm_export .venv-fuzz/bin/python tests/fuzz/zip_reader.py .local/fuzz/corpus \
+	  -artifact_prefix=.local/fuzz/ -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=512 -verbosity=0 -print_final_stats=1
+
 pins: $(VENV)/.dev ## compile all requirements anew, with hashes
 	@for spec in "requirements/dev requirements/dev" "requirements/local requirements/local -c requirements/dev.txt" \
 	    "layers/dependencies/requirements layers/dependencies/requirements -c requirements/dev.txt" \
-	    "requirements/sam requirements/sam" "requirements/audit requirements/audit"; do \
+	    "requirements/sam requirements/sam" "requirements/audit requirements/audit" \
+	    "requirements/fuzz requirements/fuzz -c requirements/dev.txt"; do \
 	  set -- $$spec; in=$$1.in; out=$$2.txt; shift 2; \
 	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.13 \
 	    --no-emit-index-url --custom-compile-command "make pins" $$in -o $$out $$@ || exit 1; \
 	done
 
 clean: ## remove everything made here
-	rm -rf .venv .venv-sam .venv-audit .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-sam .venv-audit .venv-fuzz .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
@@ -94,4 +101,11 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/.local
 	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
 	@echo "Installing bandit, checkov and pip-audit into .venv-audit (once, about a minute) ..."
 	@.venv-audit/bin/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
+	@touch $@
+
+.venv-fuzz/.fuzz: requirements/fuzz.txt
+	@command -v $(PYTHON) >/dev/null || { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
+	@test -x .venv-fuzz/bin/python || $(PYTHON) -m venv .venv-fuzz
+	@echo "Installing atheris into .venv-fuzz (once) ..."
+	@.venv-fuzz/bin/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
 	@touch $@

@@ -302,6 +302,13 @@ class UnsupportedZip(ResultError):
     max_attempts = 3
 
 
+class ResultTooLarge(ResultError):
+    """The file is larger than its records can be: it is no result of Zoho's."""
+
+    code = "RESULT_TOO_LARGE"
+    max_attempts = 1
+
+
 class CountMismatch(ResultError):
     """The file does not hold the number of records Zoho counted."""
 

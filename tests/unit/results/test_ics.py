@@ -48,6 +48,19 @@ def test_counts_as_one_who_unfolds_first(lines, size):
         assert count(data, size) == (expected, [])
 
 
+@given(st.lists(st.sampled_from([*b"\r\n\t BEGIN:VEVENT\0\xff"]), max_size=60).map(bytes), st.integers(1, 9))
+def test_any_bytes_are_counted_the_same_in_any_chunks_or_refused(data, size):
+    for between in (b"", b"\nBEGIN:VEVENT\n"):
+        whole = between + data + (b"\nEND:VEVENT" if between else b"")
+        try:
+            found = count(whole, len(whole) or 1)
+        except CorruptZip:
+            with pytest.raises(CorruptZip):
+                count(whole, size)
+        else:
+            assert count(whole, size) == found == (naive(whole), [])
+
+
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 @pytest.mark.parametrize(
     ("data", "events"),

@@ -84,6 +84,26 @@ def test_lines_end_as_rfc_4180_and_zohos_own_do():
     )
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "=cmd|' /C calc'!A0", "\0", "'=1"])
+def test_what_a_spreadsheet_would_run_is_left_as_it_is(text):
+    """The file holds what Zoho holds; a spreadsheet has to be told that all its columns are text."""
+    assert written([{"id": "1", "F": text}], ["F"])[1] == ["1", text]
+
+
+@pytest.mark.parametrize("depth", [300, 5_000])
+def test_a_value_is_written_whole_or_its_depth_is_told(depth):
+    value = None
+    for _ in range(depth):
+        value = [{"a": value}]
+    try:
+        cell = written([{"id": "1", "F": value}], ["F"])[1][1]
+    except ResultError as error:
+        assert "Field F" in error.message
+        assert depth > 300
+    else:
+        assert cell == '[{"a":' * depth + "null" + "}]" * depth
+
+
 def test_without_records_the_header_is_there():
     assert written([], ["A"]) == [["Id", "A"]]
 

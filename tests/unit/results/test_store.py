@@ -123,7 +123,7 @@ def test_a_source_that_fails_aborts_the_upload(s3):
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        S3Results(s3, BUCKET).store(chunks(), KEY, file_type="csv", expected_records=1)
+        S3Results(s3, BUCKET).store(chunks(), KEY, file_type="csv", expected_records=400_000)
     assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
     assert not uploads(s3)
 

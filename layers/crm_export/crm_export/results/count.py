@@ -7,6 +7,8 @@ from crm_export.errors import CorruptZip
 
 _LONGEST_HEADER = 1024 * 1024
 _BLANK_LINE = re.compile(rb"\n(?=\n)")
+# Behind a BOM and blank lines, up to the first newline outside quotes; possessive, so in linear time.
+_FIRST_LINE = re.compile(rb'(?:\xef\xbb\xbf)?[\r\n]*+((?:[^"\n]++|"[^"]*+")++)\n')
 
 
 class CsvCounter:
@@ -22,7 +24,7 @@ class CsvCounter:
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes."""
         if self._header is None:
-            self._read_header(chunk)
+            self._header_bytes += chunk
         pieces = chunk.split(b'"')
         # Every other piece lies outside quotes; a quote stays as the mark that a line is not blank.
         outside = b'"'.join(pieces[self._quoted :: 2])
@@ -32,6 +34,13 @@ class CsvCounter:
         seen = self._last + outside.replace(b"\r", b"")
         self._lines += seen.count(b"\n", 1) - len(_BLANK_LINE.findall(seen))
         self._last = seen[-1:]
+        if self._header is None:
+            self._read_header()
+
+    @property
+    def records(self) -> int:
+        """How many records have ended so far."""
+        return max(self._lines - 1, 0)
 
     def finish(self) -> tuple[int, list[str]]:
         """Number of records, and the names of the header. Raises CorruptZip for an unterminated quote."""
@@ -39,21 +48,20 @@ class CsvCounter:
             raise CorruptZip("The CSV ends within a quoted field.")
         lines = self._lines + (self._last != b"\n")
         if self._header is None:
-            self._header = _names(self._header_bytes) if self._header_bytes else []
+            self._header = _names(self._header_bytes)
         return max(lines - 1, 0), self._header
 
-    def _read_header(self, chunk: bytes) -> None:
-        self._header_bytes += chunk
-        end = self._header_bytes.find(b"\n")
-        if end >= 0:
-            self._header = _names(self._header_bytes[:end])
-            self._header_bytes.clear()
+    def _read_header(self) -> None:
+        line = _FIRST_LINE.match(self._header_bytes) if self._lines else None
+        if line:
+            self._header = _names(line[1])
+            self._header_bytes = bytearray()
         elif len(self._header_bytes) > _LONGEST_HEADER:
             raise CorruptZip("The CSV has no header line within its first MiB.")
 
 
 def _names(line: bytes | bytearray) -> list[str]:
     try:
-        return next(csv.reader([line.decode("utf-8-sig").rstrip("\r\n")]), [])
+        return next(csv.reader([line.decode("utf-8-sig").strip("\r\n")]), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorruptZip(f"The header of the CSV cannot be read: {error}.") from error

@@ -8,10 +8,10 @@ _LONGEST = 32  # what is kept of a line: a longer one is neither of these
 
 
 class IcsCounter:
-    """Feed it the bytes; then `finish`, as CsvCounter."""
+    """Feed it the bytes; then `finish`, as CsvCounter. records: how many events have begun so far."""
 
     def __init__(self) -> None:
-        self._events = 0
+        self.records = 0
         self._open = False
         self._rest = b""  # of a line whose end has not come
         self._line = b" "  # unfolded so far; the first line goes on with none
@@ -29,8 +29,8 @@ class IcsCounter:
         self._take(self._rest)
         self._judge()
         if self._open:
-            raise CorruptZip(f"The calendar ends within its event {self._events}.")
-        return self._events, []
+            raise CorruptZip(f"The calendar ends within its event {self.records}.")
+        return self.records, []
 
     def _take(self, line: bytes) -> None:
         line = line.removesuffix(b"\r")
@@ -44,10 +44,10 @@ class IcsCounter:
         line = self._line.lower()
         if line == _BEGIN:
             if self._open:
-                raise CorruptZip(f"The calendar's event {self._events} does not end before the next begins.")
+                raise CorruptZip(f"The calendar's event {self.records} does not end before the next begins.")
             self._open = True
-            self._events += 1
+            self.records += 1
         elif line == _END:
             if not self._open:
-                raise CorruptZip(f"The calendar ends an event it did not begin, after {self._events}.")
+                raise CorruptZip(f"The calendar ends an event it did not begin, after {self.records}.")
             self._open = False

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from crm_export.errors import RecordWithoutId
+from crm_export.errors import RecordWithoutId, ResultError
 from crm_export.strict_json import NumberText
 
 
@@ -22,7 +22,8 @@ def columns(fields: list[str]) -> list[str]:
 def csv_chunks(pages: Iterable[list[dict[str, Any]]], fields: list[str]) -> Iterator[bytes]:
     """The CSV of records, header first and then a chunk per page: RFC 4180, UTF-8.
 
-    A field that a record lacks is an empty cell. Raises RecordWithoutId, and what `pages` raises.
+    A field that a record lacks is an empty cell. Raises ResultError, RecordWithoutId among them, and what
+    `pages` raises.
     """
     names = columns(fields)
     yield _lines([names])
@@ -68,7 +69,10 @@ def _cell(name: str, value: Any) -> str:
         ]
         if all(isinstance(text, str) for text in texts):
             return ",".join(texts)
-    return _json(value)
+    try:
+        return _json(value)
+    except RecursionError:
+        raise ResultError(f"Field {name} of a record of Zoho's is nested too deep to be written.") from None
 
 
 def _json(value: Any) -> str:

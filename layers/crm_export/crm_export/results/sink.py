@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from isal import isal_zlib
 
-_PART_BYTES = 5 * 1024 * 1024  # S3's least; 10,000 of them are 50 GB
+_PART_BYTES = 5 * 1024 * 1024  # S3's least
+LARGEST_OBJECT = 10_000 * _PART_BYTES  # S3's most parts
 
 
 def _base64_crc32(crc32: int) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from isal import isal_zlib
 
-from crm_export.errors import CountMismatch, StorageRefused
+from crm_export.errors import CountMismatch, ResultTooLarge, StorageRefused
 from crm_export.results.count import CsvCounter
 from crm_export.results.gzip import GzipWriter, deflating
 from crm_export.results.ics import IcsCounter
 from crm_export.results.read import read_ids
 from crm_export.results.rows import csv_chunks
-from crm_export.results.sink import ObjectWriter
+from crm_export.results.sink import LARGEST_OBJECT, ObjectWriter
 from crm_export.results.unzip import unzip
 
 CONTENT_TYPES = {
@@ -22,6 +22,10 @@ CONTENT_TYPES = {
     "csv.gz": "application/gzip",  # and no Content-Encoding: docs/decisions.md
     "ics": "text/calendar; charset=utf-8",
 }
+# No record of Zoho's comes near: 500 fields, of which a few are texts of 50,000 characters. How far a ZIP
+# inflates is no measure: records with few of their fields filled do so several hundredfold.
+_LARGEST_RECORD = 4 * 1024 * 1024
+_LARGEST_REST = 16 * 1024 * 1024  # header, what surrounds a calendar's events, the record that is being read
 # Gives a file's content; hands it on as raw deflate data, too, if it is told where to.
 _Content = Callable[[Callable[[bytes], None] | None], Iterator[bytes]]
 
@@ -39,7 +43,8 @@ class S3Results:
         """Stream a result ZIP into an object; return {"records", "bytes", "crc32", "header"}.
 
         file_type is the object's: csv, csv.gz or ics. The object appears only if CRC, sizes and the
-        number of records are right; crc32 is Zoho's, of the file before any gzip, in 8 hex digits, and
+        number of records are right, and is not written on when it has grown beyond what they can be (final:
+        ResultTooLarge); crc32 is Zoho's, of the file before any gzip, in 8 hex digits, and
         bytes the object's size. Raises ResultError, and what `chunks` raises.
         """
         return self._store(lambda deflated: unzip(chunks, deflated)[1], key, file_type, expected_records)
@@ -68,6 +73,8 @@ class S3Results:
         ):
             gzip = GzipWriter(writer.write) if file_type == "csv.gz" else None
             for chunk in content(gzip.write if gzip else None):
+                if expected is not None:
+                    _check_growth(size + len(chunk), counter.records, expected)
                 counter.feed(chunk)
                 crc32 = isal_zlib.crc32(chunk, crc32)
                 size += len(chunk)
@@ -114,6 +121,17 @@ class S3Results:
         except ClientError as error:
             if error.response["Error"]["Code"] != "PreconditionFailed":
                 raise
+
+
+def _check_growth(size: int, records: int, expected: int) -> None:
+    """Stop a result that is a bomb, before it costs time and S3 more than its records can have cost."""
+    if records > expected:
+        raise CountMismatch(f"The result holds {records} records and more; Zoho counted {expected}.")
+    largest = min(_LARGEST_REST + records * _LARGEST_RECORD, LARGEST_OBJECT)
+    if size > largest:
+        raise ResultTooLarge(
+            f"The result has inflated to {size} bytes with {records} records in them; allowed are {largest}."
+        )
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from crm_export.results.zip_format import (
 )
 
 _OUTPUT_BYTES = 256 * 1024  # of one chunk given on, however much the input inflates
-_LONGEST_TAIL = 256 * 1024  # descriptor, one central header, end records and comment
+_LONGEST_TAIL = 257 * 1024  # descriptor, central header, end records: four fields of 64 KiB, and a bit
+_IDLE_BYTES = 1024 * 1024  # of compressed data that may come before it holds something
 _READ_AHEAD = 16  # more than an inflater can have taken of what follows its data
 
 
@@ -109,6 +110,11 @@ def _inflate(source: _Input, entry: Entry, deflated: Callable[[bytes], object] |
     while not inflater.eof:
         data = inflater.unconsumed_tail
         if not data:
+            if entry.compressed_size > 2 * entry.size + _IDLE_BYTES:
+                raise CorruptZip(
+                    f"The result's compressed data goes on without holding anything: {entry.compressed_size} "
+                    f"bytes of it hold {entry.size}."
+                )
             data = source.some()
             entry.compressed_size += len(data)
             if not data:

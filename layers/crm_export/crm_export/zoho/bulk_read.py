@@ -20,7 +20,7 @@ from crm_export.errors import (
 )
 from crm_export.zoho import scopes
 from crm_export.zoho.error_codes import MEANINGS, meaning_of
-from crm_export.zoho.responses import clean_text, error_from, error_object, parse_json
+from crm_export.zoho.responses import clean_text, error_from, error_object, parse_json, usable_page_token
 from crm_export.zoho.versions import BULK_READ, BulkReadFormat
 
 if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
@@ -28,9 +28,9 @@ if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LARGEST_ID = 10**19
-_LONGEST_PAGE_TOKEN = 8192
 _BAD_REQUEST = 400
 _MORE = {"true": True, "false": False}
+_LARGEST_NUMBER = 10**9  # of pages and records: more than a job can have, and no more than the table can hold
 COMPLETED = "COMPLETED"
 FAILURE = "FAILURE"
 # A result is prepared before it is sent; between two bytes there may be a pause.
@@ -197,7 +197,7 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
         page=_number(result.get("page")),
         count=count or 0,
         more_records=more is True,
-        next_page_token=_page_token(result.get("next_page_token")),
+        next_page_token=usable_page_token(result.get("next_page_token")),
         failure_code=clean_text(error["code"], 100) if "code" in error else None,
         failure_message=clean_text(error["message"]) if "message" in error else None,
         query=query,
@@ -205,16 +205,11 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
     )
 
 
-def _page_token(value: Any) -> str | None:
-    """A token that can be kept; one that cannot is none."""
-    usable = isinstance(value, str) and value.isascii() and 1 <= len(value) <= _LONGEST_PAGE_TOKEN
-    return str(value) if usable else None
-
-
 def _number(value: Any) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:  # noqa: PLR2004
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    usable = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_NUMBER
+    return value if usable else None
 
 
 def _first_datum(body: bytes, what: str) -> dict[str, Any]:

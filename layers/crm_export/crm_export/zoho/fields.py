@@ -10,7 +10,7 @@ from crm_export.errors import InvalidRequest, ZohoPermissionDenied, ZohoUnavaila
 from crm_export.zoho import scopes
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.kept import kept
-from crm_export.zoho.responses import parse_json
+from crm_export.zoho.responses import is_name, parse_json
 
 MAX_FIELDS = 50  # of one records request, v3 and later
 _NO_CONTENT = 204
@@ -70,7 +70,7 @@ def _parse(body: bytes, path: str) -> list[Field]:
     return [
         Field(item["api_name"], str(item.get("data_type")), _lookup_module(item))
         for item in fields
-        if isinstance(item, dict) and isinstance(item.get("api_name"), str)
+        if isinstance(item, dict) and is_name(item.get("api_name"))
     ]
 
 
@@ -79,4 +79,4 @@ def _lookup_module(item: dict[str, Any]) -> str | None:
     lookup = item.get("lookup")
     module = lookup.get("module") if isinstance(lookup, dict) else None
     name = module.get("api_name") if isinstance(module, dict) else module
-    return name if isinstance(name, str) and name else None
+    return name if is_name(name) else None

@@ -8,7 +8,7 @@ from typing import Any
 from crm_export.errors import ZohoUnavailable
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.kept import kept
-from crm_export.zoho.responses import parse_json
+from crm_export.zoho.responses import is_name, parse_json
 
 
 def get_modules(client: ZohoClient, version: str) -> list[str]:
@@ -21,6 +21,6 @@ def get_modules(client: ZohoClient, version: str) -> list[str]:
         if not isinstance(modules, list):
             raise ZohoUnavailable(f"Zoho answered GET {path} without modules.")
         names = (item.get("api_name") for item in modules if isinstance(item, dict))
-        return [name for name in names if isinstance(name, str)]
+        return [str(name) for name in names if is_name(name)]
 
     return kept(client, version, "modules", read)

@@ -3,8 +3,9 @@
 For modules that Bulk Read does not take. https://www.zoho.com/crm/developer/docs/api/v8/get-records.html
 """
 
+import re
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from itertools import batched
 from typing import Any
 
@@ -13,6 +14,7 @@ from crm_export.errors import PagingBroken, ZohoError, ZohoPaginationLimit, Zoho
 from crm_export.zoho import scopes
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.fields import MAX_FIELDS, SINGLE_RECORD_TYPES, get_fields
+from crm_export.zoho.responses import is_name, usable_page_token
 
 PER_PAGE = 200
 MAX_RECORDS = 100_000  # that page tokens reach
@@ -21,6 +23,7 @@ BY_ID: "Cursor" = {}
 BY_MODIFIED_TIME: "Cursor" = {"since": None}
 _MAX_IDS = 100  # of one request for records by id
 _OK, _NO_CONTENT, _NOT_MODIFIED = 200, 204, 304
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # it is asked for by a list with commas, and kept in checkpoints
 
 Cursor = dict[str, Any]
 
@@ -61,7 +64,8 @@ class RecordPages:
             fields = get_fields(self._client, version, module)
         except ZohoError:
             records, _ = self._get("v2", module, {"per_page": "1"})
-            return [name for name in (records or [{}])[0] if not name.startswith("$") and name != "id"], []
+            names = (name for name in (records or [{}])[0] if is_name(name))
+            return [name for name in names if not name.startswith("$") and name != "id"], []
         single = [field.api_name for field in fields if field.data_type in SINGLE_RECORD_TYPES]
         return [field.api_name for field in fields if field.api_name not in {*single, "id"}], single
 
@@ -155,12 +159,13 @@ def _parse(body: bytes) -> Any:
 
 
 def _is_record(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("id"), str) and bool(value["id"])
+    found = value.get("id") if isinstance(value, dict) else None
+    return isinstance(found, str) and _ID.fullmatch(found) is not None
 
 
 def _next_token(module: str, records: list[dict[str, Any]], info: dict[str, Any], cursor: Cursor) -> str:
-    token = info.get("next_page_token")
-    if not (records and isinstance(token, str) and token):
+    token = usable_page_token(info.get("next_page_token"))
+    if not records or token is None:
         raise PagingBroken(f"Zoho says module {module} has more records, but not how to go on.")
     if token == cursor.get("page_token"):
         raise PagingBroken(f"Zoho says module {module} has more records, but the paging leads nowhere.")
@@ -193,6 +198,7 @@ def _modified(module: str, record: dict[str, Any]) -> datetime:
         moment = datetime.fromisoformat(str(record.get("Modified_Time")))
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
+    # The years at the calendar's ends leave no room for another offset, or a second less.
+    if moment is None or moment.tzinfo is None or moment.year in {MINYEAR, MAXYEAR}:
         raise PagingBroken(f"Records of module {module} do not tell their Modified_Time with its offset.")
     return moment

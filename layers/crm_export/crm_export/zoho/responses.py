@@ -16,6 +16,7 @@ from crm_export.zoho import scopes as scope_names
 from crm_export.zoho.error_codes import kind_without_code, meaning_of
 
 _LONGEST_SAID, _LONGEST_FACTS = 1500, 500
+_LONGEST_PAGE_TOKEN = 8192
 _THROTTLED_SECONDS = 60
 _LONGEST_RETRY_AFTER = 5  # digits: more than a day is no throttling
 # Zoho's messages may quote the callback URL, which is signed.
@@ -28,6 +29,17 @@ def parse_json(body: bytes) -> Any:
         return strict_json.loads(body)
     except ValueError:
         return None
+
+
+def usable_page_token(value: Any) -> str | None:
+    """A page token that can be kept and sent back; one that cannot is none."""
+    usable = isinstance(value, str) and value.isascii() and 1 <= len(value) <= _LONGEST_PAGE_TOKEN
+    return str(value) if usable else None
+
+
+def is_name(value: Any) -> bool:
+    """Whether a value can be the API name of a module or field: what UTF-8 cannot write is none."""
+    return isinstance(value, str) and bool(value) and value.isprintable()
 
 
 def clean_text(value: Any, longest: int = 2000) -> str:
