@@ -351,11 +351,14 @@ def test_a_callback_replayed_with_another_parts_job_is_not_believed(quiet_at_onc
     world.callback(world.callback_urls()[-1], body)
     drain(world, "DownloadQueue")
     assert world.export(export_id)["parts"][1]["job_id"] is None
-    # The right one is taken, and no further job made.
     world.callback(world.callback_urls()[-1], json.dumps({"job_id": second, "state": "COMPLETED"}))
     drain(world, "DownloadQueue")
     export = world.export(export_id)
-    assert [part["job_id"] for part in export["parts"]] == [job, second]
+    if version == "v8":  # behind a page token Zoho does not tell whose snapshot a job reads: another is made
+        assert export["parts"][1]["job_id"] is None
+        export = finish(world, export_id)
+    else:  # the right one is taken, and no further job made
+        assert [part["job_id"] for part in export["parts"]] == [job, second]
     assert (export["state"], export["records"]) == ("COMPLETED", 150)
 
 
