@@ -39,8 +39,10 @@ def quiet_at_once(world):
 
 
 def finish(world, export_id):
-    for _ in range(4):
+    for _ in range(5):
+        world.let_time_pass(export_id)
         world.invoke("ExportReconciler", {})
+        world.pump("SubmitQueue")
         world.pump("DownloadQueue")
     return world.export(export_id)
 
