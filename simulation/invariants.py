@@ -88,7 +88,7 @@ class Invariants:
             return
         for part in self.parts(export_id):
             if part.key == key and part.state is PartState.STORED:
-                self._stored(part, again=True)
+                self._stored(part)
 
     def parts(self, export_id: str, *, current: bool = True) -> list[Part]:
         """The parts of an export's last generation, or of all, in order."""
@@ -105,10 +105,10 @@ class Invariants:
         """All exports."""
         return [read_export(item) for (_, sk), item in self._table.items.items() if sk == "META"]
 
-    def _stored(self, part: Part, *, again: bool = False) -> None:
+    def _stored(self, part: Part) -> None:
         """Count, CRC and bytes are Zoho's, and the job was made for just this.
 
-        A worker that was followed may write the object again: the same content, if not gzipped the same way.
+        A worker that was followed may write the object again: the same content.
         """
         what = f"part {part.part} of {part.export_id}"
         if part.job_id is None:
@@ -126,7 +126,7 @@ class Invariants:
             part.records == len(job.rows), f"{what}: {part.records} records, Zoho read {len(job.rows)}"
         )
         self._hold(
-            gone or part.bytes == len(content or b"") or (again and str(part.key).endswith(".gz")),
+            gone or part.bytes == len(content or b""),
             f"{what}: its object has not {part.bytes} bytes",
         )
         self._hold(part.crc32 == f"{zlib.crc32(job.csv):08x}", f"{what}: its CRC is not Zoho's")

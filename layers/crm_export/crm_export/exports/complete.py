@@ -29,7 +29,7 @@ def complete_export(store: ExportStore, results: ResultStore, clock: Clock, expo
     sealed = store.get(export.export_id)
     if sealed is None:
         return
-    if sealed.generation > 1 or sealed.source == RECORDS:
+    if sealed.generation > 1 or sealed.source == RECORDS or sealed.file_format == "csv.gz":
         # Objects of earlier generations and of attempts that died: who lists the folder shall not read them.
         results.delete_others(sealed.folder, {str(part.key) for part in parts})
     results.put_manifest(export.manifest_key, manifest(sealed, parts))

@@ -9,7 +9,7 @@ from functools import partial
 from crm_export.errors import DownloadsSpent, JobOverdue, PagingBroken, ZohoNotFound
 from crm_export.exports.complete import complete_export
 from crm_export.exports.failing import is_last_attempt, restart_export, settling
-from crm_export.exports.lease import LEASE_SECONDS, busy, claim_part, keep_lease, while_leased
+from crm_export.exports.lease import LEASE_SECONDS, attempt_number, busy, claim_part, keep_lease, while_leased
 from crm_export.exports.model import Export, ExportState, Part, PartState
 from crm_export.exports.ports import (
     BulkReadApi,
@@ -193,7 +193,8 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
         raise DownloadsSpent(
             f"All downloads that account {export.account_id} has now are begun.", retry_after=wait
         )
-    key = export.part_key(part.part)
+    # Zoho may zip the same records another way each time. CSV stays the same, gzip does not.
+    key = export.part_key(part.part, attempt_number(part) if export.file_format == "csv.gz" else 1)
     bulk_read = services.bulk_read(export.account_id, export.owner)
     try:
         with bulk_read.open_result(export.api_version, str(part.job_id)) as chunks:

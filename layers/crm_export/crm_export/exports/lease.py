@@ -32,6 +32,14 @@ def claim_part(
     return store.claim(part, owner, at(clock), at(clock, seconds=seconds))
 
 
+def attempt_number(part: Part) -> int:
+    """Which attempt at its step a claim of the part, as it was read before, begins: 1 is the first.
+
+    No two have the same number: not even one that was given up for dead and is not.
+    """
+    return part.attempts + part.crashes + (part.lease_owner is not None) + 1
+
+
 def busy(store: ExportStore, clock: Clock, part: Part) -> PartBusy | None:
     """Why a part could not be claimed, if it is worth coming back: another looks at it just now."""
     seen = store.get_part(part.export_id, part.part)

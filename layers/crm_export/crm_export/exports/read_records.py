@@ -19,6 +19,7 @@ from crm_export.errors import (
     ZohoQueryRefused,
 )
 from crm_export.exports.failing import restart_export
+from crm_export.exports.lease import attempt_number
 from crm_export.exports.model import RECORDS, Export, Part
 from crm_export.exports.ports import Clock, ExportStore, PartQueue, RecordsApi, ResultStore, at
 from crm_export.observability import count, count_bytes, logger
@@ -118,8 +119,7 @@ def read_part(
     """PENDING → STORED: the records from the part's checkpoint on, as one object."""
     reading = _Reading(services, export, part, keep_lease)
     # What is read may differ from what an attempt before this one read: each has an object of its own.
-    attempt = part.attempts + part.crashes + (part.lease_owner is not None) + 1
-    key = export.part_key(part.part, attempt)
+    key = export.part_key(part.part, attempt_number(part))
     try:
         stored = services.results.store_records(
             reading.pages(), key, fields=export.fields or [], file_type=export.file_format
