@@ -33,7 +33,9 @@ def _errors() -> Iterator[None]:
             f"Secrets Manager refuses {error.operation_name}: {error_code(error)} {message}"
         ) from error
     except BotoCoreError as error:  # such as no region, no credentials
-        raise CliError(f"AWS cannot be used: {error}") from error
+        raise CliError(
+            f"AWS cannot be used: {error} Set AWS_PROFILE, or AWS_DEFAULT_REGION and credentials."
+        ) from error
 
 
 class SecretsManagerAdmin:

@@ -8,8 +8,8 @@ from crm_export.connections.model import require_identity
 from crm_export.errors import CallerNotIdentified
 
 _EPILOG = """\
-stores: `secretsmanager` uses AWS credentials and region as the AWS CLI does (AWS_PROFILE, AWS_REGION, ...);
-`mongo` reads its URI, which names the database, from an environment variable.
+stores: `secretsmanager` uses AWS credentials and region as the AWS CLI does (AWS_PROFILE, AWS_DEFAULT_REGION,
+...); `mongo` reads its URI, which names the database, from an environment variable.
 exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no such connection, 4 the store does not answer.
 """
 

@@ -52,12 +52,12 @@ def log_folder(state_file: Path) -> Path:
 def ready_message(state: State, path: Path, seconds: float) -> str:
     """Return what `up` prints when the stack can be used."""
     option = "" if path == Path(".local/stack.json") else f" --state-file {path}"
-    token = f"TOKEN=$(python -c \"import json; print(json.load(open('{path}'))['token'])\")"
+    read = f"import json; print(json.load(open('{path}'))['token'])"
     return f"""
 The stack is up, after {seconds:.1f} s.
 
   API      {state.api_url}
-  AWS      {state.aws_endpoint_url}   (export AWS_ENDPOINT_URL=…, any credentials, region {state.region})
+  AWS      {state.aws_endpoint_url}   (AWS_ENDPOINT_URL; AWS_DEFAULT_REGION={state.region}, any credentials)
   Zoho     {state.zoho_url}
   Results  s3://{state.results_bucket}
   State    {path}
@@ -65,10 +65,11 @@ The stack is up, after {seconds:.1f} s.
 
 Try
 
-  {token}
-  curl -s -H "Authorization: Bearer $TOKEN" '{state.api_url}/v1/e/zoho/export/contacts?page=1&limit=3'
-  curl -s -H "Authorization: Bearer $TOKEN" -X POST {state.api_url}/v1/e/zoho/bulk-read/contacts
-  curl -s -H "Authorization: Bearer $TOKEN" {state.api_url}/v1/e/zoho/bulk-read/exports
+  API={state.api_url}
+  H="Authorization: Bearer $(.venv/bin/python -c "{read}")"
+  curl -s -H "$H" "$API/v1/e/zoho/export/contacts?page=1&limit=3"
+  curl -s -H "$H" -X POST "$API/v1/e/zoho/bulk-read/contacts"
+  curl -s -H "$H" "$API/v1/e/zoho/bulk-read/exports"
 
 A token for any caller: .venv/bin/python -m local token{option} --account A --owner O
 Ctrl-C stops everything."""

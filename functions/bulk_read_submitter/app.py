@@ -39,7 +39,7 @@ def post_export() -> Response[str]:
     services = StartServices(
         store=wiring.export_store(settings.exports_table),
         submit_queue=wiring.part_queue(settings.submit_queue_url),
-        submit=_submit,
+        submit=partial(_submit, caller_waits=True),
         clock=wiring.utc_now,
         api_version=settings.bulk_read_api_version,
         deadline_hours=settings.export_deadline_hours,
@@ -102,7 +102,7 @@ def _settings() -> BulkReadSubmitterSettings:
     return wiring.settings_of(BulkReadSubmitterSettings)
 
 
-def _submit(export_id: str, part: int) -> None:
+def _submit(export_id: str, part: int, *, caller_waits: bool = False) -> None:
     settings = _settings()
     services = SubmitServices(
         store=wiring.export_store(settings.exports_table),
@@ -114,6 +114,7 @@ def _submit(export_id: str, part: int) -> None:
             wiring.callback_keys(settings.callback_secret_id).current(), export, number
         ),
         clock=wiring.utc_now,
+        caller_waits=caller_waits,
     )
     submit_part(services, export_id, part)
 

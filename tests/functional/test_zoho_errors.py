@@ -90,3 +90,13 @@ def test_a_callback_that_names_what_cannot_be_a_job_ends_nothing(world):
     world.pump("DownloadQueue")
     export = world.export(export_id)
     assert (export["state"], export["parts"][0]["job_id"]) == ("RUNNING", None)
+
+
+def test_what_a_caller_is_told_at_once_wakes_nobody_up(world, capsys):
+    """The alarm is on ExportsFailed; a typo in a query is its caller's to mend."""
+    body = json.dumps({"query": {"fields": ["Nothing"]}})
+    status, _ = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/contacts", body=body)
+    assert status == 422
+    lines = capsys.readouterr().out
+    assert '"ExportsRefused"' in lines
+    assert '"ExportsFailed"' not in lines

@@ -255,7 +255,10 @@ def test_no_region(run, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # or it asks there for credentials first
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the region it once saw
     wiring.aws.cache_clear()
-    assert run("list") == (1, "", "error: AWS cannot be used: You must specify a region.\n")
+    code, out, problem = run("list")
+    assert (code, out) == (1, "")
+    assert problem.startswith("error: AWS cannot be used: You must specify a region. ")
+    assert "AWS_DEFAULT_REGION" in problem
 
 
 def test_secrets_manager_out_of_reach(run, monkeypatch):

@@ -13,11 +13,19 @@ _MAX_GENERATIONS = 3
 
 
 def fail_export(
-    store: ExportStore, clock: Clock, export: Export, part: int | None, error: ExportError
+    store: ExportStore,
+    clock: Clock,
+    export: Export,
+    part: int | None,
+    error: ExportError,
+    *,
+    refused: bool = False,
 ) -> None:
-    """End an export in FAILED with the error as its reason."""
+    """End an export in FAILED with the error as its reason. One that was refused, and its caller told so at
+    once, is nothing to be woken up for.
+    """
     if store.fail(export, part, error.as_failure(), at(clock)):
-        count("ExportsFailed")
+        count("ExportsRefused" if refused else "ExportsFailed")
         logger.error(
             "export failed", export_id=export.export_id, part=part, code=error.code, reason=error.message
         )
@@ -40,7 +48,9 @@ def restart_export(store: ExportStore, clock: Clock, export: Export, error: Expo
 
 
 @contextmanager
-def settling(store: ExportStore, clock: Clock, export: Export, part: Part, owner: str) -> Iterator[None]:
+def settling(
+    store: ExportStore, clock: Clock, export: Export, part: Part, owner: str, *, refused: bool = False
+) -> Iterator[None]:
     """Record a failed step before its error goes on: the part is free again after a pause, or, when it
     was the last attempt, the export is FAILED. Any exception is recorded, none is kept.
     """
@@ -49,7 +59,7 @@ def settling(store: ExportStore, clock: Clock, export: Export, part: Part, owner
     except Exception as raised:
         error = raised if isinstance(raised, ExportError) else StepFailed(_describe(part, raised))
         if is_last_attempt(error, part):
-            fail_export(store, clock, export, part.part, error)
+            fail_export(store, clock, export, part.part, error, refused=refused)
         else:
             error.retry_after = retry_delay(error, part.attempts + 1)
             # A second less: the message that comes back after the pause must not come too early.

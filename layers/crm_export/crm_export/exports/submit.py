@@ -43,6 +43,7 @@ class SubmitServices:
     records: Callable[[str, str], RecordsApi]
     callback_url: Callable[[Export, int], str]
     clock: Clock
+    caller_waits: bool = False  # and is told at once what ends the export
 
 
 def submit_part(services: SubmitServices, export_id: str, part_number: int) -> None:
@@ -68,7 +69,7 @@ def submit_part(services: SubmitServices, export_id: str, part_number: int) -> N
     owner = uuid.uuid4().hex
     if not claim_part(store, services.clock, export, part, owner=owner, seconds=_LEASE_SECONDS):
         return
-    with settling(store, services.clock, export, part, owner):
+    with settling(store, services.clock, export, part, owner, refused=services.caller_waits):
         job_id = _submit(services, export, part)
     if job_id is None:
         store.release(part, owner, at(services.clock))

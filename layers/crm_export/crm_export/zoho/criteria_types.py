@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crm_export.errors import QueryRefused
-from crm_export.zoho.criteria import MOMENT_ALLOWED, is_moment, shown
+from crm_export.zoho.criteria import is_moment, shown
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _BIG_INTEGER = re.compile(r"[+-]?[0-9]{1,19}(\.0*)?")
@@ -43,7 +43,15 @@ _BIG_INTEGERS = _Kind(
 _TEXTS = _Kind(
     (*_SAME, "contains", "not_contains", "starts_with", "ends_with"), lambda _: True, "a text or ${EMPTY}"
 )
-_MOMENTS = _Kind((*_SAME, "between", "not_between", *_ORDERED), is_moment, f"{MOMENT_ALLOWED}, or ${{EMPTY}}")
+_IN_TIME = (*_SAME, "between", "not_between", *_ORDERED)
+# What Zoho makes of a date for a datetime, or of one without an offset, is not documented: it judges.
+_DATES = _Kind(_IN_TIME, is_moment, "a date in ISO 8601, as in 2026-02-22, or ${EMPTY}")
+_DATETIMES = _Kind(
+    _IN_TIME,
+    is_moment,
+    "a datetime in ISO 8601 with its offset and without milliseconds, as in 2026-02-22T15:39:26+05:30, or "
+    "${EMPTY}",
+)
 _BOOLEANS = _Kind(
     ("equal",),
     lambda value: isinstance(value, bool) or _text_of(value).lower() in ("true", "false"),
@@ -62,7 +70,8 @@ _KINDS = {
     **dict.fromkeys(
         ("text", "textarea", "email", "phone", "website", "url", "picklist", "multiselectpicklist"), _TEXTS
     ),
-    **dict.fromkeys(("date", "datetime"), _MOMENTS),
+    "date": _DATES,
+    "datetime": _DATETIMES,
     "boolean": _BOOLEANS,
     **dict.fromkeys(("lookup", "ownerlookup", "userlookup"), _LOOKUPS),
 }
