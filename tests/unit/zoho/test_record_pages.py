@@ -101,6 +101,35 @@ def test_beyond_the_limit_of_page_tokens_is_told(monkeypatch):
         page(FakeZoho(([record(1), record(2), record(3)], more())), BY_ID)
 
 
+def test_the_limit_is_of_all_pages_together(monkeypatch):
+    monkeypatch.setattr(record_pages, "MAX_RECORDS", 3)
+    zoho = FakeZoho(([record(1), record(2)], more("a")), ([record(3)], more("b")))
+    with pytest.raises(ZohoPaginationLimit):
+        page(zoho, page(zoho, BY_ID).next)
+
+
+def test_of_a_full_page_none_is_left_out_where_fields_come_by_ids_a_hundred_at_a_time():
+    names = [f"F{number}" for number in range(60)]
+    found = [record(number) for number in range(200)]
+    zoho = FakeZoho((found, LAST), (found[:100], LAST), (found[100:], LAST))
+    records = RecordPages(zoho).page("v6", "Notes", {}, names, BY_ID).records
+    assert [item["id"] for item in records] == [str(number) for number in range(200)]
+    assert [len(params["ids"].split(",")) for params, _ in zoho.asked[1:]] == [100, 100]
+
+
+def test_the_time_is_asked_for_with_the_list_however_many_fields_there_are():
+    names = [*(f"F{number}" for number in range(60)), "Modified_Time"]
+    zoho = FakeZoho(([record(1, 1)], LAST), ([record(1)], LAST))
+    (found,) = RecordPages(zoho).page("v6", "Notes", {}, names, BY_MODIFIED_TIME).records
+    assert found["Modified_Time"] == record(1, 1)["Modified_Time"]
+    asked = [params["fields"].split(",") for params, _ in zoho.asked]
+    assert (asked[0][0], asked[0].count("Modified_Time"), "Modified_Time" in asked[1]) == (
+        "Modified_Time",
+        1,
+        False,
+    )
+
+
 def test_fields_beyond_fifty_come_by_the_ids_and_who_is_deleted_meanwhile_is_left_out():
     names = [f"F{number}" for number in range(60)]
     zoho = FakeZoho(([record(1), record(2)], LAST), ([{"id": "2", "F55": 1.10}], LAST))
