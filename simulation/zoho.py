@@ -154,7 +154,7 @@ class Zoho:
             seconds = self._rng.choice((3600.0, 10000.0))
         elif self._faults.happens("job never ends", part):
             seconds = 1e9
-        number = str(770000000000 + len(self.jobs) * 17)
+        number = str(554023000000000000 + len(self.jobs) * 17)
         rows = snapshot.rows[offset : offset + self.per_page]
         more, token = len(snapshot.rows) > offset + self.per_page, None
         if more and has_page_token(self._version):
@@ -247,7 +247,7 @@ class Zoho:
         if self._faults.happens("result with a wrong count", part):
             rows = (*job.rows, self._row()) if self._rng.random() < 0.5 or not job.rows else job.rows[1:]
             return self._zipped(job.job_id, self.csv_of(rows))
-        others = [other for other in self.jobs.values() if len(other.rows) != len(job.rows)]
+        others = [other for other in self.jobs.values() if other is not job]
         if others and self._faults.happens("result of another job", part):
             return self.zip_of(self._rng.choice(others))
         return good

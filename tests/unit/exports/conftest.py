@@ -43,7 +43,7 @@ class Results:
         self.expected: list[Any] = []
         self.fails: Exception | None = None
 
-    def store(self, chunks, key, *, file_type, expected_records):
+    def store(self, chunks, key, *, file_type, expected_records, entry_name):
         content = b"".join(chunks)
         if self.fails:
             raise self.fails

@@ -6,8 +6,10 @@ import gzip
 import io
 import json
 import random
+import zipfile
 import zlib
 from decimal import Decimal
+from functools import partial
 
 import boto3
 import pytest
@@ -365,3 +367,14 @@ def test_only_parts_of_the_folder_that_are_not_kept_are_deleted(s3):
 def test_a_bucket_that_is_not_there_is_told_when_cleaning_up(s3):
     with pytest.raises(StorageRefused, match="S3 did not clean up x/e1: NoSuchBucket"):
         S3Results(s3, "no-such-bucket").delete_others("x/e1", set())
+
+
+@pytest.mark.parametrize("name", ["554023000000568002.csv", "554023000000568002.ics"])
+def test_the_result_of_another_job_is_not_stored_even_if_it_holds_as_many_records(s3, name):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr(name, "Id\r\n1\r\n")
+    store = partial(S3Results(s3, BUCKET).store, [data.getvalue()], "k", file_type="csv", expected_records=1)
+    with pytest.raises(CorruptZip, match="of 554023000000568002, not of 554023000000568003"):
+        store(entry_name="554023000000568003")
+    assert store(entry_name="554023000000568002")["records"] == 1

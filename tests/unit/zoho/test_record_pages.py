@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from crm_export.errors import PagingBroken, ZohoPaginationLimit, ZohoUnavailable
+from crm_export.errors import PagingBroken, ResultError, ZohoPaginationLimit, ZohoUnavailable
 from crm_export.zoho import record_pages
 from crm_export.zoho.record_pages import BY_ID, BY_MODIFIED_TIME, RecordPages
 from crm_export.zoho.transport import Answer
@@ -75,12 +75,11 @@ def test_records_of_one_second_are_paged_by_token():
         (([record(1)], {"more_records": True}), BY_ID),
         (([record(1)], more("")), BY_ID),
         (([record(1)], more("t")), {"page_token": "t", "read": 1}),
-        (([], more()), BY_ID),
         (([record(1, 5)], more("t")), {"since": "2026-01-01T00:00:05+05:30", "edge": [], "page_token": "t"}),
     ],
     ids=[
         "filter ignored", "order ignored", "no times", "no time on the last page", "no token", "empty token",
-        "the same token", "no records", "the same token within a second",
+        "the same token", "the same token within a second",
     ],
 )  # fmt: skip
 def test_a_paging_that_leads_nowhere_is_told(answer, cursor):
@@ -130,15 +129,34 @@ def test_the_time_is_asked_for_with_the_list_however_many_fields_there_are():
     )
 
 
-def test_fields_beyond_fifty_come_by_the_ids_and_who_is_deleted_meanwhile_is_left_out():
+def test_fields_beyond_fifty_come_by_the_ids_and_none_may_be_missing():
     names = [f"F{number}" for number in range(60)]
-    zoho = FakeZoho(([record(1), record(2)], LAST), ([{"id": "2", "F55": 1.10}], LAST))
+    listed = ([record(1), record(2)], LAST)
+    zoho = FakeZoho(listed, ([{"id": "2", "F55": 1.10}, {"id": "1", "F55": None}], LAST))
     found = RecordPages(zoho).page("v6", "Notes", {}, names, BY_ID)
-    assert found.records == [{"id": "2", "F55": "1.1"}]
+    assert found.records == [{"id": "1", "F55": None}, {"id": "2", "F55": "1.1"}]
     assert zoho.asked[1][0]["ids"] == "1,2"
     assert zoho.asked[1][0]["fields"] == ",".join(names[50:])
+    for answer in (204, ([{"id": "2"}], LAST)):
+        with pytest.raises(ResultError, match="without their fields from F50 on, 1 among"):
+            RecordPages(FakeZoho(listed, answer)).page("v6", "Notes", {}, names, BY_ID)
 
 
-def test_nothing_is_no_page_more():
-    for status in (204, 304):
-        assert page(FakeZoho(status), BY_ID) == record_pages.RecordPage([], None)
+@pytest.mark.parametrize("start", [BY_ID, BY_MODIFIED_TIME])
+def test_a_module_is_empty_when_zoho_says_so_twice(start):
+    assert page(FakeZoho(204, 204), start) == record_pages.RecordPage([], None)
+    assert [item["id"] for item in page(FakeZoho(204, ([record(1, 1)], LAST)), start).records] == ["1"]
+
+
+@pytest.mark.parametrize("nothing", [204, ([], LAST), ([], {}), ([], more())])
+@pytest.mark.parametrize(
+    "cursor", [{"page_token": "t", "read": 200}, {"since": "2026-01-01T00:00:04+05:30", "edge": ["1"]}]
+)
+def test_nothing_is_not_believed_where_zoho_had_more(nothing, cursor):
+    with pytest.raises(ResultError, match="gave none"):
+        page(FakeZoho(nothing), cursor)
+
+
+def test_not_modified_is_no_answer_to_who_did_not_ask():
+    with pytest.raises(ZohoUnavailable):
+        page(FakeZoho(304), BY_ID)

@@ -203,6 +203,7 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
                 key,
                 file_type=export.file_format,
                 expected_records=int(part.expected_records or 0),
+                entry_name=str(part.job_id),
             )
     except ZohoNotFound as error:
         if not is_last_attempt(error, part):

@@ -148,7 +148,13 @@ class ResultStore(Protocol):
     """Where results go: S3. A file_type is csv, csv.gz or ics."""
 
     def store(
-        self, chunks: Iterable[bytes], key: str, *, file_type: str, expected_records: int
+        self,
+        chunks: Iterable[bytes],
+        key: str,
+        *,
+        file_type: str,
+        expected_records: int,
+        entry_name: str | None = None,
     ) -> dict[str, Any]:
         """Unzip, count, verify, store; return records, bytes, crc32, header.
 

@@ -1,6 +1,7 @@
 """Puts results and manifests into the results bucket."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from isal import isal_zlib
 
-from crm_export.errors import CountMismatch, ResultTooLarge, StorageRefused
+from crm_export.errors import CorruptZip, CountMismatch, ResultTooLarge, StorageRefused
 from crm_export.results.count import CsvCounter
 from crm_export.results.gzip import GzipWriter, deflating
 from crm_export.results.ics import IcsCounter
@@ -27,6 +28,7 @@ CONTENT_TYPES = {
 _LARGEST_RECORD = 4 * 1024 * 1024
 _LARGEST_REST = 16 * 1024 * 1024  # header, what surrounds a calendar's events, the record that is being read
 # Gives a file's content; hands it on as raw deflate data, too, if it is told where to.
+_NUMBERED = re.compile(rb"(\d{15,40})\.(?:csv|ics)$")  # Zoho calls the entry by the id of its job
 _Content = Callable[[Callable[[bytes], None] | None], Iterator[bytes]]
 
 
@@ -38,16 +40,31 @@ class S3Results:
         self._bucket = bucket
 
     def store(
-        self, chunks: Iterable[bytes], key: str, *, file_type: str, expected_records: int
+        self,
+        chunks: Iterable[bytes],
+        key: str,
+        *,
+        file_type: str,
+        expected_records: int,
+        entry_name: str | None = None,
     ) -> dict[str, Any]:
         """Stream a result ZIP into an object; return {"records", "bytes", "crc32", "header"}.
 
         file_type is the object's: csv, csv.gz or ics. The object appears only if CRC, sizes and the
         number of records are right, and is not written on when it has grown beyond what they can be (final:
         ResultTooLarge); crc32 is Zoho's, of the file before any gzip, in 8 hex digits, and
-        bytes the object's size. Raises ResultError, and what `chunks` raises.
+        bytes the object's size. An entry whose name is a number must be called entry_name: it is another
+        result otherwise. Raises ResultError, and what `chunks` raises.
         """
-        return self._store(lambda deflated: unzip(chunks, deflated)[1], key, file_type, expected_records)
+
+        def content(deflated: Callable[[bytes], None] | None) -> Iterator[bytes]:
+            entry, inflated = unzip(chunks, deflated)
+            yield from inflated
+            number = _NUMBERED.match(entry.name)
+            if entry_name is not None and number and number[1].decode() != entry_name:
+                raise CorruptZip(f"The result is that of {number[1].decode()}, not of {entry_name}.")
+
+        return self._store(content, key, file_type, expected_records)
 
     def store_records(
         self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_type: str

@@ -76,7 +76,7 @@ def unzip(
 
 
 def _content(source: _Input, entry: Entry, deflated: Callable[[bytes], object] | None) -> Iterator[bytes]:
-    header = _read_header(source)
+    header = _read_header(source, entry)
     if header.method == DEFLATED:
         data = _inflate(source, entry, deflated)
     elif header.has_descriptor:
@@ -92,7 +92,7 @@ def _content(source: _Input, entry: Entry, deflated: Callable[[bytes], object] |
     check_end(_read_tail(source), header, entry)
 
 
-def _read_header(source: _Input) -> Header:
+def _read_header(source: _Input, entry: Entry) -> Header:
     signature = source.exactly(SIGNATURE_BYTES)
     if signature == END:
         raise UnsupportedZip("The result is a ZIP without an entry; one entry is expected.")
@@ -100,7 +100,7 @@ def _read_header(source: _Input) -> Header:
         raise CorruptZip("The result is not a ZIP: it does not begin with PK\\3\\4.")
     fixed = source.exactly(LOCAL_BYTES)
     name_length, extra_length = name_and_extra_lengths(fixed)
-    source.exactly(name_length)
+    entry.name = source.exactly(name_length)
     return parse_header(fixed, source.exactly(extra_length))
 
 

@@ -33,6 +33,7 @@ class Entry:
     crc32: int = 0
     size: int = 0
     compressed_size: int = 0
+    name: bytes = b""
 
 
 @dataclass(frozen=True)

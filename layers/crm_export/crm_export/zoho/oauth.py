@@ -15,6 +15,8 @@ from crm_export.zoho.responses import clean_text, error_object, retry_after_seco
 from crm_export.zoho.transport import Answer, exchange
 
 _THROTTLED_SECONDS = 120
+# A longer Retry-After is asked again meanwhile: one answer shall not stop an account for a day.
+_LONGEST_THROTTLED_SECONDS = 900
 _OK = 200
 _HOUR = 3600.0  # what Zoho documents, and the most that is believed
 _TOKEN = re.compile(r"[!-~]{1,4096}")
@@ -96,7 +98,9 @@ def _token_error(answer: Answer, body: dict[str, Any]) -> ZohoError | TokenInval
             "Zoho gives no more access tokens for this connection for now (too many requests continuously).",
             zoho_code=known,
             http_status=status,
-            retry_after=retry_after_seconds(answer.headers) or _THROTTLED_SECONDS,
+            retry_after=min(
+                retry_after_seconds(answer.headers) or _THROTTLED_SECONDS, _LONGEST_THROTTLED_SECONDS
+            ),
         )
     return ZohoUnavailable(
         f"Zoho's token endpoint answered HTTP {status} ({known or 'no error code'}).",

@@ -10,7 +10,7 @@ from itertools import batched
 from typing import Any
 
 from crm_export import strict_json
-from crm_export.errors import PagingBroken, ZohoError, ZohoPaginationLimit, ZohoUnavailable
+from crm_export.errors import PagingBroken, ResultError, ZohoError, ZohoPaginationLimit, ZohoUnavailable
 from crm_export.zoho import scopes
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.fields import MAX_FIELDS, SINGLE_RECORD_TYPES, get_fields
@@ -80,7 +80,7 @@ class RecordPages:
         if "since" in cursor:
             return self._page_by_time(wanted, cursor)
         order = {"cvid": query["cvid"]} if "cvid" in query else {"sort_by": "id", "sort_order": "asc"}
-        records, info = self._list(wanted, order, cursor)
+        records, info = self._list_some(wanted, order, cursor)
         following: Cursor | None = None
         if info.get("more_records"):
             read = int(cursor.get("read", 0)) + len(records)
@@ -97,7 +97,7 @@ class RecordPages:
         others = [name for name in wanted.fields if name != "Modified_Time"]
         wanted = replace(wanted, fields=["Modified_Time", *others])
         order = {"sort_by": "Modified_Time", "sort_order": "asc"}
-        found, info = self._list(wanted, order, cursor, since=cursor["since"])
+        found, info = self._list_some(wanted, order, cursor, since=cursor["since"])
         times = [_modified(wanted.module, record) for record in found]
         begun = cursor["since"] and datetime.fromisoformat(cursor["since"])
         if begun and any(time < begun for time in times):
@@ -108,6 +108,19 @@ class RecordPages:
             _following(wanted.module, found, times, info, cursor) if info.get("more_records") else None
         )
         return RecordPage(self._complete(wanted, records), following)
+
+    def _list_some(
+        self, wanted: _Wanted, order: dict[str, str], cursor: Cursor, *, since: str | None = None
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """A page that is empty ends the module: so it is asked for twice, or, where Zoho has said that there
+        are more records, not believed.
+        """
+        found, info = self._list(wanted, order, cursor, since=since)
+        if found:
+            return found, info
+        if since or cursor.get("page_token"):
+            raise ResultError(f"Zoho said that module {wanted.module} has more records, and gave none.")
+        return self._list(wanted, order, cursor, since=since)
 
     def _list(
         self, wanted: _Wanted, order: dict[str, str], cursor: Cursor, *, since: str | None = None
@@ -123,14 +136,23 @@ class RecordPages:
         return self._get(wanted.version, wanted.module, params, headers)
 
     def _complete(self, wanted: _Wanted, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The records with the fields beyond the fifty of one request. One deleted meanwhile is left out."""
+        """The records with the fields beyond the fifty of one request.
+
+        Raises ResultError where one is missing: if it was deleted, the page read anew is without it.
+        """
         for names in batched(wanted.fields[MAX_FIELDS:], MAX_FIELDS, strict=False):
             more: dict[str, dict[str, Any]] = {}
             for ids in batched([record["id"] for record in records], _MAX_IDS, strict=False):
                 params = {"ids": ",".join(ids), "fields": ",".join(names), "per_page": str(PER_PAGE)}
                 found, _ = self._get(wanted.version, wanted.module, params)
                 more |= {record["id"]: record for record in found}
-            records = [{**record, **more[record["id"]]} for record in records if record["id"] in more]
+            missing = [record["id"] for record in records if record["id"] not in more]
+            if missing:
+                raise ResultError(
+                    f"Zoho gave {len(missing)} of {len(records)} records of module {wanted.module} without "
+                    f"their fields from {names[0]} on, {missing[0]} among them."
+                )
+            records = [{**record, **more[record["id"]]} for record in records]
         return records
 
     def _get(
@@ -139,7 +161,7 @@ class RecordPages:
         path = f"/crm/{version}/{module}"
         needed = (scopes.of_module(module),)
         response = self._client.request("GET", path, params=params, headers=headers or {}, scopes=needed)
-        if response.status in {_NO_CONTENT, _NOT_MODIFIED}:
+        if response.status == _NO_CONTENT or (response.status == _NOT_MODIFIED and headers):
             return [], {}
         body = _parse(response.body) if response.status == _OK else None
         data, info = (body.get("data"), body.get("info")) if isinstance(body, dict) else (None, None)
