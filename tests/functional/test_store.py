@@ -103,6 +103,13 @@ def test_one_of_two_gets_the_lease_and_the_other_when_it_is_over(store, export):
     assert (part_of(store, export).lease_owner, part_of(store, export).attempts) == ("b", 0)
 
 
+def test_who_read_a_part_before_it_moved_on_cannot_take_it(store, export):
+    pending = part_of(store, export)
+    submitted(store, export)
+    assert not store.claim(pending, "a", T1, T9)
+    assert part_of(store, export).lease_owner is None
+
+
 def test_a_death_is_counted_once_however_often_the_lease_is_asked_for(store, export):
     part = part_of(store, export)
     assert store.claim(part, "a", T0, T1)
