@@ -83,6 +83,22 @@ def test_the_name_of_an_entry_means_nothing(name):
         assert read(of_parts(deflated(CSV), CSV, name=name), size) == CSV
 
 
+@pytest.mark.parametrize("fact", [0, 4, 8], ids=["CRC", "compressed size", "size"])
+@pytest.mark.parametrize("where", ["header", "descriptor", "directory"])
+@pytest.mark.parametrize("method", [0, 8])
+def test_a_single_fact_told_wrongly_at_a_single_place_is_refused(fact, where, method):
+    data = bytearray(hand_made(CSV, method=method, descriptor=where == "descriptor"))
+    begins = {
+        "header": 14,
+        "descriptor": data.find(b"PK\x07\x08") + 4,
+        "directory": data.find(b"PK\x01\x02") + 16,
+    }
+    assert list(unzip([hand_made(CSV, method=method, descriptor=where == "descriptor")])[1])
+    data[begins[where] + fact] ^= 1
+    with pytest.raises(ResultError):
+        list(unzip([bytes(data)])[1])
+
+
 def test_fields_and_comments_may_be_as_long_as_a_zip_can_have_them():
     longest = b"\xfe\xca\xfb\xff" + bytes(65531)
     data = of_parts(
