@@ -83,6 +83,12 @@ def test_the_name_of_an_entry_means_nothing(name):
         assert read(of_parts(deflated(CSV), CSV, name=name), size) == CSV
 
 
+def test_a_zip64_field_may_follow_others():
+    data = deflated(CSV)
+    extra = b"\x02\x00\x03\x00abc" + b"\x01\x00\x10\x00" + struct.pack("<QQ", len(CSV), len(data))
+    assert read(of_parts(data, CSV, extra=extra, sizes=(0xFFFFFFFF, 0xFFFFFFFF)), 4096) == CSV
+
+
 @pytest.mark.parametrize("fact", [0, 4, 8], ids=["CRC", "compressed size", "size"])
 @pytest.mark.parametrize("where", ["header", "descriptor", "directory"])
 @pytest.mark.parametrize("method", [0, 8])
