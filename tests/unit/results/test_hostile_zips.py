@@ -89,6 +89,14 @@ def test_a_zip64_field_may_follow_others():
     assert read(of_parts(data, CSV, extra=extra, sizes=(0xFFFFFFFF, 0xFFFFFFFF)), 4096) == CSV
 
 
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_content_that_looks_like_its_own_end_but_for_the_crc_is_read_to_the_real_one(size):
+    begun = b"Id,Name\r\n1,"
+    looks = struct.pack("<LLL", zlib.crc32(begun) ^ 1, len(begun), len(begun)) + b"PK\x01\x02"
+    content = begun + looks + b"\r\n2,Ann\r\n"
+    assert read(hand_made(content, method=0), size) == content
+
+
 @pytest.mark.parametrize("fact", [0, 4, 8], ids=["CRC", "compressed size", "size"])
 @pytest.mark.parametrize("where", ["header", "descriptor", "directory"])
 @pytest.mark.parametrize("method", [0, 8])
