@@ -103,6 +103,13 @@ def test_one_of_two_gets_the_lease_and_the_other_when_it_is_over(store, export):
     assert (part_of(store, export).lease_owner, part_of(store, export).attempts) == ("b", 0)
 
 
+def test_who_read_a_part_before_it_moved_on_cannot_take_it(store, export):
+    pending = part_of(store, export)
+    submitted(store, export)
+    assert not store.claim(pending, "a", T1, T9)
+    assert part_of(store, export).lease_owner is None
+
+
 def test_a_death_is_counted_once_however_often_the_lease_is_asked_for(store, export):
     part = part_of(store, export)
     assert store.claim(part, "a", T0, T1)
@@ -114,6 +121,15 @@ def test_a_death_is_counted_once_however_often_the_lease_is_asked_for(store, exp
     assert not store.claim(held, "c", T9, T9)  # read before: nobody has died
     assert store.claim(part_of(store, export), "c", T9, T9)
     assert part_of(store, export).crashes == 1
+
+
+def test_a_dead_workers_lease_is_taken_over_by_who_saw_it_and_not_one_that_came_after(store, export):
+    assert store.claim(part_of(store, export), "a", T0, T1)
+    held = part_of(store, export)
+    assert store.claim(held, "b", T2, T2)
+    assert not store.claim(held, "c", T9, T9)  # b is dead, too, by now: that is to be seen first
+    assert store.claim(part_of(store, export), "c", T9, T9)
+    assert part_of(store, export).crashes == 2
 
 
 def test_a_failed_attempt_is_a_pause_for_all(store, export):
@@ -147,7 +163,8 @@ def test_submitting_twice_keeps_the_first_job(store, export):
     assert store.mark_submitted(part, "1", T1)
     assert store.mark_submitted(part, "1", T1)
     assert not store.mark_submitted(part, "2", T2)
-    assert part_of(store, export).job_id == "1"
+    assert store.mark_submitted(part, "1", T9)
+    assert (part_of(store, export).job_id, part_of(store, export).submitted_at) == ("1", T1)
 
 
 def test_ready_makes_the_next_part_once(store, export):
@@ -159,6 +176,55 @@ def test_ready_makes_the_next_part_once(store, export):
     first, second = store.get_parts(export)
     assert (first.state, first.expected_records, first.more_records) == (PartState.READY, 200, True)
     assert (second.state, second.part, second.page_token) == (PartState.PENDING, 2, "t")
+
+
+def test_a_part_of_an_earlier_generation_does_not_overwrite_the_first_of_this_one(store, export):
+    part = submitted(store, export)
+    assert store.restart(export, Part(export.export_id, 2, T2))
+    late = Job("1", "COMPLETED", count=1, more_records=True, next_page_token="of the earlier snapshot")
+    assert not store.mark_ready(part, late, T2)
+    assert part_of(store, export, 2) == Part(export.export_id, 2, T2)
+    assert part_of(store, export).state is PartState.SUBMITTED
+
+
+def test_a_part_that_was_read_does_not_overwrite_the_first_of_a_new_generation(store, export):
+    part = part_of(store, export)
+    assert store.claim(part, "a", T0, T1)
+    assert store.restart(export, Part(export.export_id, 2, T2))
+    facts = {**STORED, "expected_records": 1, "stored_at": T2}
+    assert not store.mark_read(part, "a", facts, {"page_token": "t", "read": 1})
+    assert part_of(store, export, 2) == Part(export.export_id, 2, T2)
+
+
+def test_only_the_job_that_failed_is_given_up(store, export):
+    part = submitted(store, export)
+    assert not store.mark_pending_again(replace(part, job_id="2"), T2, T9)
+    assert part_of(store, export) == part
+    assert store.mark_pending_again(part, T2, T9)
+    assert not store.mark_pending_again(part, T2, T9)
+
+
+def test_a_part_never_goes_back_from_ready_or_stored(store, export):
+    job = Job("1", "COMPLETED", count=1)
+    part = submitted(store, export)
+    assert store.mark_ready(part, job, T2)
+    assert not store.mark_ready(part, job, T9)
+    assert not store.mark_pending_again(part, T2, T9)
+    ready = part_of(store, export)
+    assert ready.state is PartState.READY
+    assert store.mark_stored(ready, STORED, T2)
+    assert not store.mark_ready(part, job, T9)
+    assert not store.mark_pending_again(part, T2, T9)
+    assert not store.mark_submitted(part, "1", T9)
+    assert not store.mark_stored(ready, {**STORED, "records": 2}, T9)
+    assert (part_of(store, export).state, part_of(store, export).records) == (PartState.STORED, 1)
+
+
+def test_a_part_that_was_stored_stays_so_when_its_export_fails(store, export):
+    store.mark_ready(submitted(store, export), Job("1", "COMPLETED", count=1), T2)
+    assert store.mark_stored(part_of(store, export), STORED, T2)
+    assert store.fail(export, 1, FAILURE, T2)
+    assert part_of(store, export).state is PartState.STORED
 
 
 def test_only_a_ready_part_of_that_job_can_be_stored(store, export):
@@ -192,6 +258,14 @@ def test_a_hint_is_kept_only_while_no_job_is_known_and_never_of_a_failed_one(sto
     assert (part.hinted_job_id, part.not_before) == ("2", None)
     store.forget_hint(part, T9)
     assert part_of(store, export).hinted_job_id is None
+
+
+def test_only_the_hint_that_was_looked_at_is_forgotten(store, export):
+    store.note_job(export.export_id, 1, "7")
+    seen = part_of(store, export)
+    store.note_job(export.export_id, 1, "8")
+    store.forget_hint(seen, T9)
+    assert part_of(store, export).hinted_job_id == "8"
 
 
 def test_a_note_for_a_part_that_does_not_exist_makes_none(store, export):

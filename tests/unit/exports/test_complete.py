@@ -49,6 +49,16 @@ def test_the_manifest_tells_of_every_part_and_of_their_sums(two_parts):
     assert [part["key"] for part in manifest["parts"]] == [export.part_key(1), export.part_key(2)]
 
 
+def test_parts_come_in_their_order_however_many_there_are(pipeline):
+    pipeline.create()
+    for number in range(1, 12):
+        pipeline.stored(number, str(number), token=f"t{number}" if number < 11 else None)
+    complete(pipeline)
+    (manifest,) = pipeline.results.manifests.values()
+    assert [part["part"] for part in manifest["parts"]] == list(range(1, 12))
+    assert (manifest["records"], pipeline.export().state) == (55, ExportState.COMPLETED)
+
+
 def test_an_export_that_failed_meanwhile_gets_no_manifest(two_parts):
     seen = two_parts.export()
     two_parts.fail()

@@ -66,6 +66,15 @@ def test_a_message_that_comes_while_another_looks_comes_again(pipeline):
 
 
 @pytest.mark.usefixtures("export")
+def test_a_part_that_rests_after_a_failure_is_left_alone(pipeline):
+    pipeline.submitted()
+    assert pipeline.store.claim(pipeline.part(), "a", pipeline.moment, "2026-11-22T13:01:30.000Z")
+    pipeline.store.release(pipeline.part(), "a", pipeline.moment, not_before="2026-11-22T13:01:00.000Z")
+    pipeline.advance()
+    assert pipeline.zoho.asked == []
+
+
+@pytest.mark.usefixtures("export")
 def test_a_job_that_is_not_done_leaves_the_part_free(pipeline):
     pipeline.submitted()
     pipeline.zoho.jobs["1"] = job("1", state="IN PROGRESS")

@@ -184,7 +184,7 @@ def test_each_attempt_has_an_object_of_its_own(by_time):
     assert by_time.store.claim(by_time.part(), "who dies too", by_time.moment, timestamp(by_time.now))
     by_time.let_pass(1)
     by_time.advance()
-    assert by_time.part().key == by_time.export().part_key(1, 4)
+    assert by_time.part().key == f"{by_time.export().folder}/part-00001-4.csv"
 
 
 def test_a_record_that_changes_while_its_part_is_read_comes_once(by_time):

@@ -83,6 +83,36 @@ def test_the_name_of_an_entry_means_nothing(name):
         assert read(of_parts(deflated(CSV), CSV, name=name), size) == CSV
 
 
+def test_a_zip64_field_may_follow_others():
+    data = deflated(CSV)
+    extra = b"\x02\x00\x03\x00abc" + b"\x01\x00\x10\x00" + struct.pack("<QQ", len(CSV), len(data))
+    assert read(of_parts(data, CSV, extra=extra, sizes=(0xFFFFFFFF, 0xFFFFFFFF)), 4096) == CSV
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_content_that_looks_like_its_own_end_but_for_the_crc_is_read_to_the_real_one(size):
+    begun = b"Id,Name\r\n1,"
+    looks = struct.pack("<LLL", zlib.crc32(begun) ^ 1, len(begun), len(begun)) + b"PK\x01\x02"
+    content = begun + looks + b"\r\n2,Ann\r\n"
+    assert read(hand_made(content, method=0), size) == content
+
+
+@pytest.mark.parametrize("fact", [0, 4, 8], ids=["CRC", "compressed size", "size"])
+@pytest.mark.parametrize("where", ["header", "descriptor", "directory"])
+@pytest.mark.parametrize("method", [0, 8])
+def test_a_single_fact_told_wrongly_at_a_single_place_is_refused(fact, where, method):
+    data = bytearray(hand_made(CSV, method=method, descriptor=where == "descriptor"))
+    begins = {
+        "header": 14,
+        "descriptor": data.find(b"PK\x07\x08") + 4,
+        "directory": data.find(b"PK\x01\x02") + 16,
+    }
+    assert list(unzip([hand_made(CSV, method=method, descriptor=where == "descriptor")])[1])
+    data[begins[where] + fact] ^= 1
+    with pytest.raises(ResultError):
+        list(unzip([bytes(data)])[1])
+
+
 def test_fields_and_comments_may_be_as_long_as_a_zip_can_have_them():
     longest = b"\xfe\xca\xfb\xff" + bytes(65531)
     data = of_parts(

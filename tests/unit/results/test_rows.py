@@ -73,7 +73,7 @@ def test_tags_are_their_names():
 
 
 def test_the_id_comes_first_and_once_and_what_a_record_lacks_is_empty():
-    assert columns(["Last_Name", "id", "Email"]) == ["Id", "Last_Name", "Email"]
+    assert columns(["Last_Name", "id", "Id", "Email"]) == ["Id", "Last_Name", "Email"]
     records = [{"id": 7, "Email": "a@x.com", "Not_Asked_For": 1}, {"id": "8"}]
     assert written(records, ["Last_Name", "id", "Email"])[1:] == [["7", "", "a@x.com"], ["8", "", ""]]
 

@@ -170,7 +170,14 @@ def test_a_failed_job_tells_why():
 
 @pytest.mark.parametrize(
     "datum",
-    [{}, {"state": None}, {"state": "COMPLETED"}, {"state": "COMPLETED", "result": {"count": "many"}}],
+    [
+        {},
+        {"state": None},
+        {"state": "COMPLETED"},
+        {"state": "COMPLETED", "result": {"count": "many", "more_records": False}},
+        {"state": "COMPLETED", "result": {"more_records": False}},
+        {"state": "COMPLETED", "result": {"count": 5}},
+    ],
 )
 def test_an_answer_without_state_or_count_is_not_believed(datum):
     with pytest.raises(ZohoUnavailable):

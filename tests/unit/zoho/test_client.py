@@ -4,7 +4,7 @@ import pytest
 import requests
 import responses
 
-from crm_export import errors
+from crm_export import deadline, errors
 from crm_export.zoho.client import ZohoClient
 
 API = "https://www.zohoapis.eu"
@@ -67,7 +67,7 @@ def test_a_new_token_that_is_rejected_too_invalidates_the_grant(zoho, client, to
     assert tokens.invalidated
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
 def test_other_refusals_are_not_tried_again_here(zoho, client, tokens, status):
     zoho.get(f"{API}/x", body="<html>", status=status)
     with pytest.raises(errors.ZohoError):
@@ -80,6 +80,36 @@ def test_a_redirect_is_not_followed(zoho, client, location):
     zoho.get(f"{API}/x", status=302, headers={"Location": location})
     with pytest.raises(errors.ZohoUnavailable, match="redirect"):
         client.request("GET", "/x")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, errors.ZohoError), (404, errors.ZohoUnavailable), (500, errors.ZohoUnavailable)],
+)
+@pytest.mark.parametrize("content_type", ["text/html", "application/zip", "application/json"])
+def test_a_refusal_is_no_stream_whatever_it_looks_like(zoho, client, status, kind, content_type):
+    zoho.get(f"{API}/x", body=b"<html>", status=status, content_type=content_type)
+    with pytest.raises(kind), client.stream("/x"):
+        pytest.fail("This is no result.")
+
+
+def test_json_is_no_result(zoho, client):
+    zoho.get(f"{API}/x", json={"code": "NOT_YET", "status": "error"}, status=200)
+    with pytest.raises(errors.ZohoError), client.stream("/x"):
+        pytest.fail("This is no result.")
+
+
+def test_a_stream_whose_token_is_rejected_is_asked_for_once_more(zoho, client):
+    zoho.get(f"{API}/x", json=INVALID, status=401)
+    zoho.get(f"{API}/x", body=b"PK", content_type="application/zip")
+    with client.stream("/x") as chunks:
+        assert b"".join(chunks) == b"PK"
+
+
+def test_a_stream_ends_while_there_is_time_to_tidy_up(zoho, client):
+    zoho.get(f"{API}/x", body=b"PK", content_type="application/zip")
+    with deadline.ends_in(9), pytest.raises(errors.ZohoTimeout), client.stream("/x") as chunks:
+        list(chunks)
 
 
 def test_a_stream_that_breaks_off_is_told(zoho, client):

@@ -48,6 +48,11 @@ def test_what_zoho_adds_of_itself_does_not_matter():
     assert fits(told({"api_name": "Amount", "comparator": "between", "value": ["1", "2"]}), LEAF)
 
 
+def test_a_job_may_be_from_a_little_before_by_zohos_clock():
+    assert fits(told(created_time="2026-11-22T12:55:00+00:00"))
+    assert not fits(told(created_time="2026-11-22T12:54:59+00:00"))
+
+
 @pytest.mark.parametrize(
     ("job", "criteria", "changes"),
     [

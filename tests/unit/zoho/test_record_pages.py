@@ -65,9 +65,71 @@ def test_records_of_one_second_are_paged_by_token():
     assert [item["id"] for item in page(zoho, again.next).records] == ["9"]
 
 
+def test_what_was_read_within_the_second_before_the_last_time_is_left_out_too():
+    found = [record(1, 3), record(2, 4), record(3, 5)]
+    assert page(FakeZoho((found, more())), BY_MODIFIED_TIME).next["edge"] == ["2", "3"]
+
+
+def test_what_earlier_pages_of_a_second_held_is_left_out_when_the_time_goes_on():
+    zoho = FakeZoho(
+        ([record(1, 4)], more("x")),
+        ([record(1, 4), record(2, 4)], more("a")),
+        ([record(3, 4)], more("b")),
+        ([record(4, 4), record(5, 5)], more("c")),
+        ([record(number, 4 if number < 5 else 5) for number in (1, 2, 3, 4, 5, 6)], LAST),
+    )
+    cursor, ids = BY_MODIFIED_TIME, []
+    for _ in range(5):
+        found = page(zoho, cursor)
+        cursor = found.next
+        ids.append([item["id"] for item in found.records])
+    assert ids == [["1"], ["2"], ["3"], ["4", "5"], ["6"]]
+    since = [headers.get("If-Modified-Since", "")[17:19] for _, headers in zoho.asked]
+    assert since == ["", "03", "03", "03", "04"]
+    assert [params.get("page_token") for params, _ in zoho.asked] == [None, None, "a", "b", None]
+
+
+def test_the_edge_is_not_kept_longer_than_its_second():
+    cursor = {"since": "2026-01-01T00:00:01+05:30", "edge": ["1", "2"]}
+    assert page(FakeZoho(([record(3, 2), record(4, 9)], more())), cursor).next["edge"] == ["4"]
+
+
+@pytest.mark.parametrize(
+    ("cursor", "query", "order"),
+    [
+        (BY_MODIFIED_TIME, {}, {"sort_by": "Modified_Time", "sort_order": "asc"}),
+        (BY_ID, {}, {"sort_by": "id", "sort_order": "asc"}),
+        (BY_ID, {"cvid": "7"}, {"cvid": "7"}),
+    ],
+)
+def test_the_order_is_asked_for_and_pages_are_followed_by_their_token(cursor, query, order):
+    zoho = FakeZoho(([record(1, 1)], LAST), ([record(1, 1)], LAST))
+    read = RecordPages(zoho).page
+    read("v6", "Notes", query, ["Note_Title"], cursor)
+    read("v6", "Notes", query, ["Note_Title"], {**cursor, "page_token": "t"})
+    (first, _), (second, _) = zoho.asked
+    given = {name: first[name] for name in first if name in {"sort_by", "sort_order", "cvid"}}
+    assert given == order
+    assert (first["page"], "page_token" in first) == ("1", False)
+    assert (second["page_token"], "page" in second) == ("t", False)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_an_answer_without_records_is_no_empty_page(status):
+    with pytest.raises(ZohoUnavailable):
+        page(FakeZoho(status), BY_ID)
+
+
+@pytest.mark.parametrize("records", [[{}], [{"id": "1,2"}], ["x"], None])
+def test_what_is_no_record_is_no_page(records):
+    with pytest.raises(ZohoUnavailable):
+        page(FakeZoho((records, LAST)), BY_ID)
+
+
 @pytest.mark.parametrize(
     ("answer", "cursor"),
     [
+        (([{"id": "1", "Modified_Time": "2026-01-01T00:00:00"}], LAST), BY_MODIFIED_TIME),
         (([record(1, 1), record(2, 5)], more()), {"since": "2026-01-01T00:00:04+05:30", "edge": []}),
         (([record(1, 5), record(2, 1)], more()), BY_MODIFIED_TIME),
         (([record(1), record(2)], more()), BY_MODIFIED_TIME),
@@ -78,8 +140,9 @@ def test_records_of_one_second_are_paged_by_token():
         (([record(1, 5)], more("t")), {"since": "2026-01-01T00:00:05+05:30", "edge": [], "page_token": "t"}),
     ],
     ids=[
-        "filter ignored", "order ignored", "no times", "no time on the last page", "no token", "empty token",
-        "the same token", "the same token within a second",
+        "no offset", "filter ignored", "order ignored", "no times",
+        "no time on the last page", "no token", "empty token", "the same token",
+        "the same token within a second",
     ],
 )  # fmt: skip
 def test_a_paging_that_leads_nowhere_is_told(answer, cursor):
