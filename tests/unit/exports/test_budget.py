@@ -14,5 +14,5 @@ def test_who_could_not_note_a_download_has_none():
     def another_was_faster(**request):
         raise ConditionFailed
 
-    client.put_item = another_was_faster  # type: ignore[method-assign]
+    client.put_item = another_was_faster
     assert DynamoDownloadBudget(client, "exports", 3).take("acct-1", NOW) > 0
