@@ -6,6 +6,7 @@ import pytest
 
 from crm_export.exports.complete import all_parts_stored, complete_export
 from crm_export.exports.model import RECORDS, ExportState, PartState
+from crm_export.exports.status import summary
 
 
 @pytest.fixture
@@ -103,3 +104,16 @@ def test_objects_of_attempts_that_died_are_gone_and_the_one_that_counts_is_kept(
     complete(pipeline)
     (manifest,) = pipeline.results.manifests.values()
     assert list(pipeline.results.objects) == [export.part_key(1, 2)] == [manifest["parts"][0]["key"]]
+
+
+def test_only_a_completed_export_names_its_manifest(two_parts):
+    export = two_parts.export()
+    assert two_parts.store.seal(export, two_parts.moment, 8)
+    assert summary(two_parts.export())["manifest_key"] is None
+    complete(two_parts)
+    assert summary(two_parts.export())["manifest_key"] == export.manifest_key
+
+
+def test_a_failed_export_names_no_manifest(two_parts):
+    two_parts.fail()
+    assert summary(two_parts.export())["manifest_key"] is None

@@ -150,3 +150,12 @@ def test_a_header_without_end_is_an_error_before_it_fills_the_memory():
 def test_a_header_that_is_not_utf_8_is_an_error():
     with pytest.raises(CorruptZip, match="header"):
         count(b"Id,\xff\xfe\n1,2\n", 100)
+
+
+def test_the_header_is_no_record_while_it_is_counted():
+    counter, seen = CsvCounter(), []
+    for chunk in (b"Id,", b"Name\r\n", b'1,"A\r\n', b'B"\r\n2,', b"C"):
+        counter.feed(chunk)
+        seen.append(counter.records)
+    assert seen == [0, 0, 0, 1, 1]
+    assert counter.finish()[0] == 2
