@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -365,3 +366,8 @@ def test_only_parts_of_the_folder_that_are_not_kept_are_deleted(s3):
 def test_a_bucket_that_is_not_there_is_told_when_cleaning_up(s3):
     with pytest.raises(StorageRefused, match="S3 did not clean up x/e1: NoSuchBucket"):
         S3Results(s3, "no-such-bucket").delete_others("x/e1", set())
+
+
+def test_a_manifest_that_cannot_be_written_is_told(s3):
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        S3Results(s3, "no-such-bucket").put_manifest("x/e1/manifest.json", {})
