@@ -13,6 +13,7 @@ from functools import partial
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -378,3 +379,8 @@ def test_the_result_of_another_job_is_not_stored_even_if_it_holds_as_many_record
     with pytest.raises(CorruptZip, match="of 554023000000568002, not of 554023000000568003"):
         store(entry_name="554023000000568003")
     assert store(entry_name="554023000000568002")["records"] == 1
+
+
+def test_a_manifest_that_cannot_be_written_is_told(s3):
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        S3Results(s3, "no-such-bucket").put_manifest("x/e1/manifest.json", {})
