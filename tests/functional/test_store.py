@@ -196,6 +196,16 @@ def test_a_part_that_was_read_does_not_overwrite_the_first_of_a_new_generation(s
     assert part_of(store, export, 2) == Part(export.export_id, 2, T2)
 
 
+def test_a_part_is_not_stored_any_more_once_its_export_failed(store, export):
+    part = part_of(store, export)
+    assert store.claim(part, "a", T0, T9)
+    assert store.fail(export, 1, FAILURE, T1)
+    facts = {**STORED, "expected_records": 1, "stored_at": T2}
+    assert not store.mark_read(part, "a", facts, {"page_token": "t", "read": 1})
+    assert part_of(store, export).state is PartState.FAILED
+    assert store.get_part(export.export_id, 2) is None
+
+
 def test_only_the_job_that_failed_is_given_up(store, export):
     part = submitted(store, export)
     assert not store.mark_pending_again(replace(part, job_id="2"), T2, T9)

@@ -97,6 +97,14 @@ def test_content_that_looks_like_its_own_end_but_for_the_crc_is_read_to_the_real
     assert read(hand_made(content, method=0), size) == content
 
 
+@pytest.mark.parametrize("method", [0, 8])
+def test_a_directory_that_does_not_begin_as_one_is_refused(method):
+    data = bytearray(hand_made(CSV, method=method, descriptor=False))
+    data[data.find(b"PK\x01\x02") + 2] ^= 2
+    with pytest.raises(CorruptZip, match="no directory"):
+        list(unzip([bytes(data)])[1])
+
+
 @pytest.mark.parametrize("fact", [0, 4, 8], ids=["CRC", "compressed size", "size"])
 @pytest.mark.parametrize("where", ["header", "descriptor", "directory"])
 @pytest.mark.parametrize("method", [0, 8])
