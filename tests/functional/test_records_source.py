@@ -174,3 +174,15 @@ def test_criteria_for_a_module_without_bulk_read_keep_zohos_word(world):
     world.zoho.config.patch({"bulk_unsupported": []})
     assert (status, answer["zoho_code"]) == (422, "MODULE_NOT_SUPPORTED")
     assert "query.criteria" in answer["message"]
+
+
+def test_what_is_not_settled_yet_is_not_read(world):
+    """ "all" names the fields for Bulk Read first; then Zoho is busy before the records API is settled."""
+    world.zoho.config.patch({"bulk_unsupported": ["Contacts"], "records": {"Contacts": 30}})
+    world.zoho.fault(method="GET", path="^/crm/v6/Contacts$", status=429, times=1)
+    export = finish(world, world.start(query={"fields": "all"}))
+    world.zoho.config.patch({"bulk_unsupported": []})
+    assert (export["state"], export["source"], export["records"]) == ("COMPLETED", "records", 30), export
+    manifest, _ = files(world, export["export_id"])
+    assert manifest["api_version"] == "v6"
+    assert not world.zoho.journal.requests("^/crm/v8/Contacts$", "GET")

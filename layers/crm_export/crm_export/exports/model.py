@@ -67,7 +67,7 @@ class Export:
     @property
     def is_readable(self) -> bool:
         """Whether its parts are read through the records API, and all is settled for that."""
-        return self.source == RECORDS and self.fields is not None
+        return self.source == RECORDS and self.read_order is not None
 
     @property
     def file_format(self) -> str:

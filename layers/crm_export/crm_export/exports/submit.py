@@ -97,7 +97,7 @@ def _submit(services: SubmitServices, export: Export, part: Part) -> str | None:
     try:
         return _create_job(services, export, part)
     except ZohoModuleNotSupported as error:
-        if part.part > 1:
+        if part.part != export.first_part:
             raise
         _read_instead(services, export, error)
     except ZohoPageTokenExpired as error:
