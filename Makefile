@@ -40,7 +40,7 @@ lint: $(VENV)/.dev ## ruff
 	@$(BIN)/ruff check .
 
 types: $(VENV)/.dev ## mypy, strict
-	@$(BIN)/mypy layers/crm_export/crm_export functions local cli simulation
+	@$(BIN)/mypy layers/crm_export/crm_export functions local zoho_simulator cli simulation
 
 template: .venv-sam/.sam ## is template.yaml valid? (cfn-lint included)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
@@ -49,7 +49,7 @@ build: .venv-sam/.sam ## build the Lambda packages (arm64) into .aws-sam/
 	@$(SAM) build
 
 audit: .venv-audit/.audit ## bandit over the code, checkov over template.yaml
-	@$(AUDIT)/bandit --quiet --configfile pyproject.toml --recursive layers/crm_export functions local cli
+	@$(AUDIT)/bandit --quiet --configfile pyproject.toml --recursive layers/crm_export functions local zoho_simulator cli
 	@$(AUDIT)/checkov --config-file .checkov.yaml
 
 advisories: .venv-audit/.audit ## pip-audit: known weaknesses of what we pin (asks the advisory database, so not in check)

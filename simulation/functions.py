@@ -9,25 +9,24 @@ from random import Random
 from typing import Any
 
 from crm_export import deadline
+from crm_export.aws.download_budget import DynamoDownloadBudget
+from crm_export.aws.export_table import DynamoExportStore
+from crm_export.aws.part_queue import SqsPartQueue, consume
+from crm_export.aws.results_bucket import S3Results
+from crm_export.aws.token_cache import DynamoTokenCache
 from crm_export.connections.broker import TokenBroker
 from crm_export.connections.secrets_manager import SecretsManagerConnections
-from crm_export.connections.token_cache import DynamoTokenCache
-from crm_export.exports.budget import DynamoDownloadBudget
+from crm_export.exports.callbacks import callback_url, receive_callback, verify
 from crm_export.exports.download import DownloadServices, advance_part
 from crm_export.exports.model import Export
-from crm_export.exports.query import ExportRequest
-from crm_export.exports.queues import SqsPartQueue, consume
-from crm_export.exports.receive import receive_callback
 from crm_export.exports.reconcile import ReconcileServices, reconcile
-from crm_export.exports.signature import callback_url, verify
+from crm_export.exports.request import ExportRequest
 from crm_export.exports.start import StartServices, start_export
-from crm_export.exports.store import DynamoExportStore
 from crm_export.exports.submit import SubmitServices, submit_part
-from crm_export.results.store import S3Results
 from crm_export.zoho.bulk_read import BulkRead
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.oauth import AccessToken, ZohoClientCredentials, refresh_access_token
-from crm_export.zoho.record_pages import RecordPages
+from crm_export.zoho.records import RecordPages
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb
 from simulation.queues import Sqs

@@ -7,9 +7,9 @@ import json
 import zlib
 from datetime import datetime
 
-from crm_export.exports.items import read_export, read_part
+from crm_export.aws.export_table import read_export, read_part
 from crm_export.exports.model import RECORDS, Export, ExportState, Part, PartState
-from crm_export.zoho.versions import has_page_token
+from crm_export.zoho.catalog import has_page_token
 from simulation.dynamodb import Key, TableData
 from simulation.expressions import Item
 from simulation.faults import Faults

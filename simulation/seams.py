@@ -18,10 +18,10 @@ from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
-from crm_export import observability
-from crm_export.exports import read_records
-from crm_export.results import sink
-from crm_export.zoho import record_pages
+from crm_export import telemetry
+from crm_export.aws import object_writer as sink
+from crm_export.exports import records as read_records
+from crm_export.zoho import records as record_pages
 from simulation.calls import Calls
 from simulation.scheduler import Scheduler
 
@@ -98,9 +98,9 @@ def seams(
         (sink, "_PART_BYTES", sink._PART_BYTES, s3_part_bytes),  # S3's least is too much here
         (record_pages, "PER_PAGE", record_pages.PER_PAGE, page_records),
         (read_records, "_PART_RECORDS", read_records._PART_RECORDS, page_records * 2),
-        (observability, "metrics", observability.metrics, lambda: uncounted),
+        (telemetry, "metrics", telemetry.metrics, lambda: uncounted),
     ]
-    powertools = observability.logger
+    powertools = telemetry.logger
     handlers, level = list(powertools._logger.handlers), powertools.log_level
     propagate = powertools._logger.propagate
     for module, name, _, new in places:

@@ -9,8 +9,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from crm_export.exports.query import ExportRequest
-from crm_export.exports.signature import sign
+from crm_export.exports.callbacks import sign
+from crm_export.exports.request import ExportRequest
 from simulation import functions as names
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb, TableData

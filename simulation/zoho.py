@@ -13,7 +13,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from crm_export.zoho.versions import has_page_token
+from crm_export.zoho.catalog import has_page_token
 from simulation.faults import Faults
 from simulation.scheduler import EPOCH, Scheduler, current
 from simulation.zoho_records import ZohoRecords

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from crm_export.exports.signature import verify
+from crm_export.exports.callbacks import verify
 from simulation.calls import Calls
 from simulation.zoho import Job, Zoho
 from simulation.zoho_records import MODULE

@@ -8,20 +8,18 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from crm_export import wiring
-from crm_export.config import BulkReadSubmitterSettings
+from crm_export.api.requests import Caller, caller_of, integer, json_object
+from crm_export.api.responses import make_app, success
+from crm_export.aws.part_queue import consume
 from crm_export.errors import ExportNotFound
+from crm_export.exports.callbacks import callback_url
 from crm_export.exports.model import Export
-from crm_export.exports.query import parse_request
-from crm_export.exports.queues import consume
-from crm_export.exports.signature import callback_url
+from crm_export.exports.request import parse_request
 from crm_export.exports.start import StartServices, start_export
-from crm_export.exports.status import describe_export, list_exports, summary
 from crm_export.exports.submit import SubmitServices, submit_part
-from crm_export.http.answers import make_app, success
-from crm_export.http.body import json_object
-from crm_export.http.identity import Caller, caller_of
-from crm_export.http.params import integer
-from crm_export.observability import observed
+from crm_export.exports.view import describe_export, list_exports, summary
+from crm_export.settings import BulkReadSubmitterSettings
+from crm_export.telemetry import observed
 from crm_export.zoho.metadata import Metadata
 
 app = make_app()
@@ -59,7 +57,7 @@ def _once(
     key = app.current_event.headers.get("idempotency-key")
     if key is None:
         return start()
-    from crm_export.http.idempotency import once  # noqa: PLC0415 (few need it)
+    from crm_export.aws.idempotency import once  # noqa: PLC0415 (few need it)
 
     export_id = once(
         wiring.aws("dynamodb"),

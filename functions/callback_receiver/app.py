@@ -6,11 +6,11 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from crm_export import wiring
-from crm_export.config import CallbackReceiverSettings
-from crm_export.exports.receive import receive_callback
-from crm_export.http.answers import make_app, success
-from crm_export.http.body import body_bytes
-from crm_export.observability import observed
+from crm_export.api.requests import body_bytes
+from crm_export.api.responses import make_app, success
+from crm_export.exports.callbacks import receive_callback
+from crm_export.settings import CallbackReceiverSettings
+from crm_export.telemetry import observed
 
 app = make_app()
 

@@ -6,12 +6,11 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from crm_export import wiring
-from crm_export.config import ExportHandlerSettings
+from crm_export.api.requests import caller_of, parse_page_request
+from crm_export.api.responses import make_app, success
 from crm_export.errors import TypeNotSupported
-from crm_export.http.answers import make_app, success
-from crm_export.http.identity import caller_of
-from crm_export.http.page_request import parse_page_request
-from crm_export.observability import observed
+from crm_export.settings import ExportHandlerSettings
+from crm_export.telemetry import observed
 from crm_export.zoho.records import MODULES, get_records
 
 app = make_app()

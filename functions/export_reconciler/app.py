@@ -5,9 +5,9 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from crm_export import wiring
-from crm_export.config import ExportReconcilerSettings
 from crm_export.exports.reconcile import ReconcileServices, reconcile
-from crm_export.observability import observed
+from crm_export.settings import ExportReconcilerSettings
+from crm_export.telemetry import observed
 
 
 @observed

@@ -6,10 +6,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from crm_export import wiring
-from crm_export.config import ResultDownloaderSettings
+from crm_export.aws.part_queue import consume
 from crm_export.exports.download import DownloadServices, advance_part
-from crm_export.exports.queues import consume
-from crm_export.observability import observed
+from crm_export.settings import ResultDownloaderSettings
+from crm_export.telemetry import observed
 
 
 def _advance(export_id: str, part: int) -> None:

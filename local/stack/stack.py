@@ -85,7 +85,7 @@ class Stack:
         zoho_url, zoho = options.zoho_url, None
         if zoho_url is None:
             records = [] if options.records is None else ["--records", str(options.records)]
-            zoho = Child("local.zoho", ["--port", "0", *records], log=options.logs / "zoho.log")
+            zoho = Child("zoho_simulator", ["--port", "0", *records], log=options.logs / "zoho.log")
             undo.callback(zoho.stop)
 
         # Imported while the other processes start: the SAM translator takes as long as they do.

@@ -12,7 +12,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from crm_export import errors
-from crm_export.http.answers import error_answer
+from crm_export.api.responses import error_answer
 from local.stack.processes import REPOSITORY
 from local.stack.template import load_template
 

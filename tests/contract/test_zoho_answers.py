@@ -9,7 +9,7 @@ import pytest
 import requests
 from jsonschema import Draft202012Validator, FormatChecker
 
-from local.zoho.server import Simulator, SimulatorConfig, start_simulator
+from zoho_simulator.server import Simulator, SimulatorConfig, start_simulator
 
 SCHEMA = json.loads((Path(__file__).parent / "zoho_bulk_read_v8.json").read_text())
 CREDENTIALS = {

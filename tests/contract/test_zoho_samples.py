@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from local.zoho.config import VERSIONS
-from local.zoho.server import SimulatorConfig, start_simulator
+from zoho_simulator.config import VERSIONS
+from zoho_simulator.server import SimulatorConfig, start_simulator
 
 NAMED = VERSIONS[1:]  # the versions in which module and field are objects
 VIEW = "5725767000000087501"

@@ -21,9 +21,9 @@ from local.stack.functions import lambda_variables
 from local.stack.pollers import build_event
 from local.stack.processes import REPOSITORY, Child
 from local.stack.template import load_template
-from local.zoho.server import Simulator, SimulatorConfig, start_simulator
 from tests.support.http import http_event
 from tests.support.recorder import Recorder
+from zoho_simulator.server import Simulator, SimulatorConfig, start_simulator
 
 API_URL = "https://api.example.com"
 FOLDERS = {

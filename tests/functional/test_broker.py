@@ -10,9 +10,9 @@ from collections import Counter
 import boto3
 import pytest
 
+from crm_export.aws.token_cache import DynamoTokenCache
 from crm_export.connections.broker import TokenBroker, cache_key
 from crm_export.connections.model import Connection
-from crm_export.connections.token_cache import DynamoTokenCache
 from crm_export.errors import ZohoThrottled, ZohoUnavailable
 from crm_export.zoho.oauth import AccessToken, ZohoClientCredentials, refresh_access_token
 from crm_export.zoho.transport import make_session

@@ -9,8 +9,8 @@ import zlib
 
 import pytest
 
-from crm_export.config import ResultDownloaderSettings
 from crm_export.errors import ConfigurationError
+from crm_export.settings import ResultDownloaderSettings
 from tests.support.http import http_event
 
 

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from crm_export import deadline
+from crm_export.aws.idempotency import once
 from crm_export.errors import RequestInProgress
-from crm_export.http.idempotency import once
 
 
 def post(world, key, export_type="contacts", **body):

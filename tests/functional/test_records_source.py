@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from crm_export.exports import read_records
+from crm_export.exports import records as read_records
 from tests.functional.test_bulk_read import finish, rows_of
 
 

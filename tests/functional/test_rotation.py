@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from crm_export.connections.secrets_manager import read_rotated_secret
-from crm_export.exports.signature import KeyRing
+from crm_export.exports.callbacks import KeyRing
 
 
 def secret_of(world):

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from crm_export.aws.export_table import DynamoExportStore
 from crm_export.exports.model import Export, ExportState, Part, PartState
-from crm_export.exports.store import DynamoExportStore
 from crm_export.zoho.bulk_read import Job
 from simulation.dynamodb import DynamoDb, TableData
 

@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from crm_export.exports import complete, download, failing, reconcile
-from crm_export.exports.items import Table
+from crm_export.aws.export_table import DynamoExportStore, PartTransitions, Table
+from crm_export.aws.object_writer import ObjectWriter
+from crm_export.aws.results_bucket import S3Results
+from crm_export.exports import attempt, complete, download, reconcile
 from crm_export.exports.model import PartState
-from crm_export.exports.part_transitions import PartTransitions
-from crm_export.exports.store import DynamoExportStore
 from crm_export.results import unzip
-from crm_export.results.sink import ObjectWriter
-from crm_export.results.store import S3Results
 from crm_export.zoho import client
 from simulation import functions
 from simulation.world import run
@@ -83,12 +81,12 @@ def without_signatures(patch):
 
 
 def with_throttling_that_uses_up_attempts(patch):
-    right = failing.is_last_attempt
+    right = attempt.is_last_attempt
 
     def is_last_attempt(error, part):
         return right(error, replace(part, strikes=part.attempts))
 
-    patch.setattr(failing, "is_last_attempt", is_last_attempt)
+    patch.setattr(attempt, "is_last_attempt", is_last_attempt)
     patch.setattr(download, "is_last_attempt", is_last_attempt)
 
 

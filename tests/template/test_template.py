@@ -8,17 +8,17 @@ from dataclasses import fields
 
 import pytest
 
-from crm_export import config
-from crm_export.results.store import CONTENT_TYPES
+from crm_export import settings
+from crm_export.aws.results_bucket import CONTENT_TYPES
 from local.stack.processes import REPOSITORY
 from local.stack.template import load_template
 
 SETTINGS = {
-    "ExportHandler": config.ExportHandlerSettings,
-    "BulkReadSubmitter": config.BulkReadSubmitterSettings,
-    "CallbackReceiver": config.CallbackReceiverSettings,
-    "ResultDownloader": config.ResultDownloaderSettings,
-    "ExportReconciler": config.ExportReconcilerSettings,
+    "ExportHandler": settings.ExportHandlerSettings,
+    "BulkReadSubmitter": settings.BulkReadSubmitterSettings,
+    "CallbackReceiver": settings.CallbackReceiverSettings,
+    "ResultDownloader": settings.ResultDownloaderSettings,
+    "ExportReconciler": settings.ExportReconcilerSettings,
 }
 # ListSecrets knows no resources; AWS's managed policies and X-Ray are not ours.
 WITHOUT_RESOURCE = {"secretsmanager:ListSecrets"}

@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from crm_export.config import Settings, ZohoSettings
+from crm_export.settings import Settings, ZohoSettings
 
 if TYPE_CHECKING:
+    from crm_export.aws.part_queue import SqsPartQueue
+    from crm_export.aws.results_bucket import S3Results
     from crm_export.connections.model import Connection, ConnectionStore
-    from crm_export.exports.ports import DownloadBudget, ExportStore
-    from crm_export.exports.queues import SqsPartQueue
-    from crm_export.exports.signature import KeyRing
-    from crm_export.results.store import S3Results
+    from crm_export.exports.callbacks import KeyRing
+    from crm_export.exports.pipeline import DownloadBudget, ExportStore
     from crm_export.zoho.bulk_read import BulkRead
     from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.oauth import AccessToken
-    from crm_export.zoho.record_pages import RecordPages
+    from crm_export.zoho.records import RecordPages
 
 
 @cache
@@ -65,7 +65,7 @@ def secret(secret_id: str) -> str:
 def callback_keys(secret_id: str) -> "KeyRing":
     """The keys of callback URLs, current and previous."""
     from crm_export.connections.secrets_manager import read_rotated_secret  # noqa: PLC0415
-    from crm_export.exports.signature import KeyRing  # noqa: PLC0415
+    from crm_export.exports.callbacks import KeyRing  # noqa: PLC0415
 
     return KeyRing(lambda: read_rotated_secret(aws("secretsmanager"), secret_id))
 
@@ -73,7 +73,7 @@ def callback_keys(secret_id: str) -> "KeyRing":
 @cache
 def export_store(table: str) -> "ExportStore":
     """The state of exports."""
-    from crm_export.exports.store import DynamoExportStore  # noqa: PLC0415
+    from crm_export.aws.export_table import DynamoExportStore  # noqa: PLC0415
 
     return DynamoExportStore(aws("dynamodb"), table)
 
@@ -81,7 +81,7 @@ def export_store(table: str) -> "ExportStore":
 @cache
 def part_queue(url: str) -> "SqsPartQueue":
     """The submit or the download queue."""
-    from crm_export.exports.queues import SqsPartQueue  # noqa: PLC0415
+    from crm_export.aws.part_queue import SqsPartQueue  # noqa: PLC0415
 
     return SqsPartQueue(aws("sqs"), url)
 
@@ -89,7 +89,7 @@ def part_queue(url: str) -> "SqsPartQueue":
 @cache
 def download_budget(table: str, per_minute: int) -> "DownloadBudget":
     """The downloads an account may begin."""
-    from crm_export.exports.budget import DynamoDownloadBudget  # noqa: PLC0415
+    from crm_export.aws.download_budget import DynamoDownloadBudget  # noqa: PLC0415
 
     return DynamoDownloadBudget(aws("dynamodb"), table, per_minute)
 
@@ -97,7 +97,7 @@ def download_budget(table: str, per_minute: int) -> "DownloadBudget":
 @cache
 def results(bucket: str) -> "S3Results":
     """The results bucket."""
-    from crm_export.results.store import S3Results  # noqa: PLC0415
+    from crm_export.aws.results_bucket import S3Results  # noqa: PLC0415
 
     return S3Results(aws("s3"), bucket)
 
@@ -147,8 +147,8 @@ def _zoho_session() -> Any:
 @cache
 def _client_of(settings: ZohoSettings, connection: "Connection") -> "ZohoClient":
     """One per connection as stored: its token is kept for as long as the stored grant is the same."""
+    from crm_export.aws.token_cache import DynamoTokenCache  # noqa: PLC0415
     from crm_export.connections.broker import FreshTokens, TokenBroker  # noqa: PLC0415
-    from crm_export.connections.token_cache import DynamoTokenCache  # noqa: PLC0415
     from crm_export.zoho.client import ZohoClient  # noqa: PLC0415
     from crm_export.zoho.oauth import refresh_access_token  # noqa: PLC0415
 
@@ -190,6 +190,6 @@ def bulk_read(settings: ZohoSettings) -> Callable[[str, str], "BulkRead"]:
 
 def records(settings: ZohoSettings) -> Callable[[str, str], "RecordPages"]:
     """The records API in the name of a connection."""
-    from crm_export.zoho.record_pages import RecordPages  # noqa: PLC0415
+    from crm_export.zoho.records import RecordPages  # noqa: PLC0415
 
     return lambda account_id, owner: RecordPages(zoho_client(settings, account_id, owner))

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from crm_export.aws.export_table import DynamoExportStore
 from crm_export.errors import ZohoNotFound
 from crm_export.exports.download import DownloadServices, advance_part
 from crm_export.exports.model import Export, Part, timestamp
 from crm_export.exports.reconcile import ReconcileServices, reconcile
-from crm_export.exports.store import DynamoExportStore
 from crm_export.exports.submit import SubmitServices, submit_part
 from crm_export.zoho.bulk_read import COMPLETED, Job
 from simulation.dynamodb import DynamoDb, TableData

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from crm_export.exports.budget import DynamoDownloadBudget
+from crm_export.aws.download_budget import DynamoDownloadBudget
 from simulation.dynamodb import ConditionFailed, DynamoDb, TableData
 
 NOW = datetime(2026, 11, 22, 13, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 
 from crm_export.exports.complete import all_parts_stored, complete_export
 from crm_export.exports.model import RECORDS, ExportState, PartState
-from crm_export.exports.status import summary
+from crm_export.exports.view import summary
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from crm_export.errors import (
     ZohoPermissionDenied,
     ZohoQueryRefused,
 )
-from crm_export.exports.lease import LEASE_SECONDS
+from crm_export.exports.attempt import LEASE_SECONDS
 from crm_export.exports.model import ExportState, PartState, timestamp
 from crm_export.zoho.bulk_read import FAILURE
 from tests.unit.exports.conftest import job

@@ -5,13 +5,13 @@ import json
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from crm_export.api.requests import json_object
+from crm_export.aws.export_table import typed
 from crm_export.errors import InvalidRequest, QueryRefused, TypeNotSupported
-from crm_export.exports.items import typed
-from crm_export.exports.query import ALL_FIELDS, parse_request
-from crm_export.exports.receive import receive_callback
-from crm_export.http.body import json_object
+from crm_export.exports.callbacks import receive_callback
+from crm_export.exports.request import ALL_FIELDS, parse_request
 from crm_export.zoho.bulk_read import JobRequest, job_body
-from crm_export.zoho.versions import BULK_READ
+from crm_export.zoho.catalog import BULK_READ_FORMATS
 
 _SCALARS = st.one_of(
     st.none(),
@@ -96,7 +96,7 @@ def test_any_body_is_a_query_or_refused(export_type, text):
         return
     # It can be kept, and what is sent to Zoho is what was read, once each: of keys that come twice the last.
     typed({"query": found.query})
-    for version in BULK_READ:
+    for version in BULK_READ_FORMATS:
         job = JobRequest(found.module, found.query, found.file_type, found.page, None, "https://us.test/cb")
         sent = json.dumps(job_body(version, job), allow_nan=False)
         assert json.loads(sent)["query"]["page"] == found.page

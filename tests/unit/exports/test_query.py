@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_export.errors import QueryRefused, TypeNotSupported
-from crm_export.exports.query import ExportRequest, parse_request, resolve_module
+from crm_export.exports.request import ExportRequest, parse_request, resolve_module
 from crm_export.zoho.bulk_read import JobRequest, job_body
-from crm_export.zoho.versions import BULK_READ
+from crm_export.zoho.catalog import BULK_READ_FORMATS
 
 
 class Metadata:
@@ -376,7 +376,7 @@ TYPES = {
 }
 
 
-@pytest.mark.parametrize("version", BULK_READ)
+@pytest.mark.parametrize("version", BULK_READ_FORMATS)
 @pytest.mark.parametrize("types", [{}, TYPES], ids=["no metadata", "types known"])
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_sample_of_zohos_in_either_spelling_is_sent_as_the_version_wants_it(sample, types, version):
@@ -516,7 +516,7 @@ def said(criterion):
 @given(query=GOOD_QUERIES)
 def test_what_zoho_takes_becomes_a_job_that_says_the_same_in_every_version(query):
     request = parse({"query": query})
-    for version in BULK_READ:
+    for version in BULK_READ_FORMATS:
         sent = wire(version, request)["query"]
         assert sent["page"] == query.get("page", 1)
         assert sent.get("fields", []) == query.get("fields", [])
@@ -543,7 +543,7 @@ def test_any_json_is_refused_in_our_words_or_becomes_a_job_in_every_version(
         request = parse(body, export_type, modules=modules, types=types)
     except (QueryRefused, TypeNotSupported):
         return
-    for version in BULK_READ:
+    for version in BULK_READ_FORMATS:
         sent = json.loads(json.dumps(wire(version, request), allow_nan=False))
         module = sent["query"]["module"]
         assert (module if version == "v2" else module["api_name"]) == request.module

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from crm_export.aws.part_queue import SqsPartQueue, consume
 from crm_export.errors import QueryRefused, ZohoThrottled, ZohoUnavailable
-from crm_export.exports.queues import SqsPartQueue, consume
-from crm_export.exports.receive import receive_callback
+from crm_export.exports.callbacks import receive_callback
 
 EXPORT_ID = "20261122T130000Z-0123456789abcdef"
 BODY = json.dumps({"export_id": EXPORT_ID, "part": 7})

@@ -14,11 +14,11 @@ from crm_export.errors import (
     ZohoQueryRefused,
     ZohoUnavailable,
 )
-from crm_export.exports import read_records
-from crm_export.exports.lease import LEASE_SECONDS
+from crm_export.exports import records as read_records
+from crm_export.exports.attempt import LEASE_SECONDS
 from crm_export.exports.model import RECORDS, ExportState, PartState, timestamp
-from crm_export.exports.read_records import check_readable
-from crm_export.zoho.record_pages import BY_ID, BY_MODIFIED_TIME, RecordPage
+from crm_export.exports.records import check_readable
+from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, RecordPage
 
 
 def page(*ids, then=None, time="2026-11-22T10:00:00+00:00"):

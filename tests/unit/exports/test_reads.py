@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
-from crm_export.exports.items import Table
+from crm_export.aws.export_table import DynamoExportStore, Table
 from crm_export.exports.model import Part
-from crm_export.exports.store import DynamoExportStore
 from tests.unit.exports.conftest import EXPORT_ID
 
 

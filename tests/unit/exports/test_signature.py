@@ -3,7 +3,7 @@
 import pytest
 
 from crm_export.errors import ConfigurationError, InvalidSignature, StoreUnavailable
-from crm_export.exports.signature import KeyRing, sign, verify
+from crm_export.exports.callbacks import KeyRing, sign, verify
 
 EXPORT = "20260101T000000Z-0123456789abcdef"
 OTHER = "20260101T000000Z-fedcba9876543210"

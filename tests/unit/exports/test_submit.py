@@ -12,11 +12,11 @@ from crm_export.errors import (
     ZohoQueryRefused,
     ZohoUnavailable,
 )
-from crm_export.exports.failing import restart_export
+from crm_export.exports.attempt import restart_export
 from crm_export.exports.model import RECORDS, ExportState, PartState, timestamp
-from crm_export.exports.query import ExportRequest
+from crm_export.exports.request import ExportRequest
 from crm_export.exports.start import StartServices, start_export
-from crm_export.zoho.record_pages import RecordPage
+from crm_export.zoho.records import RecordPage
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from crm_export.aws import results_bucket as store_module
+from crm_export.aws.results_bucket import S3Results
 from crm_export.errors import CorruptZip, CountMismatch, ResultTooLarge
-from crm_export.results import store as store_module
-from crm_export.results.store import S3Results
 from tests.support.zips import hand_made
 
 MIB = 1024 * 1024
@@ -119,7 +119,7 @@ def test_refusing_a_bomb_takes_little_memory():
         import zlib
         from pathlib import Path
         from crm_export.errors import ResultTooLarge
-        from crm_export.results import store as store_module
+        from crm_export.aws import results_bucket as store_module
         from tests.support.zips import hand_made
         from tests.unit.results.test_bombs import S3, store
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crm_export.errors import CorruptZip
-from crm_export.results.count import CsvCounter
+from crm_export.results.counters import CsvCounter
 from tests.support.zips import cut
 
 _CELLS = st.text(alphabet='a,"\n\r é😀', max_size=6)

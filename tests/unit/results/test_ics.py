@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crm_export.errors import CorruptZip
-from crm_export.results.ics import IcsCounter
+from crm_export.results.counters import IcsCounter
 from tests.support.zips import cut
 
 _LINES = st.sampled_from(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_export.errors import RecordWithoutId, ResultError
-from crm_export.results.rows import columns, csv_chunks
+from crm_export.results.records_csv import columns, csv_chunks
 
 _TEXTS = st.text(
     alphabet=st.one_of(st.sampled_from('",\r\n\0;é😀 '), st.characters(codec="utf-8")), max_size=9

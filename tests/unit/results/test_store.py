@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from crm_export.aws.object_writer import ObjectWriter
+from crm_export.aws.results_bucket import S3Results
 from crm_export.errors import (
     CorruptZip,
     CountMismatch,
@@ -26,8 +28,6 @@ from crm_export.errors import (
     StorageRefused,
     TruncatedZip,
 )
-from crm_export.results.sink import ObjectWriter
-from crm_export.results.store import S3Results
 from tests.support.zips import FLAVOURS, cut, deflated_data, hand_made, zip_of
 
 BUCKET, KEY = "results", "exports/part-00001.csv"

@@ -4,9 +4,9 @@ import pytest
 
 from crm_export.errors import ZohoJobFailed, ZohoPermissionDenied, ZohoQueryRefused, ZohoUnavailable
 from crm_export.zoho.bulk_read import Job, JobRequest, callback_job_id, job_body, parse_job
-from crm_export.zoho.versions import BULK_READ, has_page_token
+from crm_export.zoho.catalog import BULK_READ_FORMATS, has_page_token
 
-OBJECTS = [version for version in BULK_READ if version != "v2"]
+OBJECTS = [version for version in BULK_READ_FORMATS if version != "v2"]
 CALLBACK = {"url": "https://x/cb", "method": "post"}
 
 
@@ -59,7 +59,7 @@ def test_in_v2_they_are_strings():
     assert second["group_operator"] == "or"
 
 
-@pytest.mark.parametrize("version", BULK_READ)
+@pytest.mark.parametrize("version", BULK_READ_FORMATS)
 def test_a_criterions_type_is_said_from_v7_on(version):
     assert ("type" in criteria_of(version, single("Email", type="value"))) == (version in ("v7", "v8"))
 
@@ -75,10 +75,10 @@ def test_a_page_token_stands_for_the_whole_query():
 
 
 def test_page_tokens_are_known_from_v7_on():
-    assert [version for version in BULK_READ if has_page_token(version)] == ["v7", "v8"]
+    assert [version for version in BULK_READ_FORMATS if has_page_token(version)] == ["v7", "v8"]
 
 
-@pytest.mark.parametrize("version", BULK_READ)
+@pytest.mark.parametrize("version", BULK_READ_FORMATS)
 def test_the_file_type_is_said_where_it_is_not_csv(version):
     assert job_body(version, request(file_type="ics"))["file_type"] == "ics"
     assert "file_type" not in job_body(version, request())

@@ -3,8 +3,7 @@
 import pytest
 
 from crm_export.errors import QueryRefused
-from crm_export.zoho.criteria import COMPARATORS, check_criteria
-from crm_export.zoho.criteria_types import check_types
+from crm_export.zoho.criteria import COMPARATORS, check_criteria, check_types
 
 SAME = {"equal", "not_equal", "in", "not_in"}
 ORDERED = {"less_than", "less_equal", "greater_than", "greater_equal"}

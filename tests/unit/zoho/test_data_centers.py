@@ -3,7 +3,7 @@
 import pytest
 
 from crm_export.errors import UntrustedOrigin
-from crm_export.zoho.data_centers import trusted_accounts_server, trusted_api_domain
+from crm_export.zoho.catalog import trusted_accounts_server, trusted_api_domain
 
 # From Zoho's multi-dc page and its SDK
 CENTERS = {

@@ -8,17 +8,15 @@ import responses
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from crm_export.aws.export_table import typed
 from crm_export.errors import ExportError, ZohoUnavailable
-from crm_export.exports.items import typed
-from crm_export.results.rows import csv_chunks
+from crm_export.results.records_csv import csv_chunks
 from crm_export.zoho.bulk_read import BulkRead, JobRequest, callback_job_id, parse_job
 from crm_export.zoho.client import ZohoClient
-from crm_export.zoho.fields import get_fields
-from crm_export.zoho.modules import get_modules
+from crm_export.zoho.metadata import get_fields, get_modules
 from crm_export.zoho.oauth import ZohoClientCredentials, refresh_access_token
-from crm_export.zoho.record_pages import BY_ID, BY_MODIFIED_TIME, RecordPages
-from crm_export.zoho.records import PageRequest, get_records
-from crm_export.zoho.responses import error_from
+from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, PageRequest, RecordPages, get_records
+from crm_export.zoho.refusals import error_from
 from crm_export.zoho.transport import Answer
 
 _KEYS = st.sampled_from(

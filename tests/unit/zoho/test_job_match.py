@@ -2,8 +2,7 @@
 
 import pytest
 
-from crm_export.zoho.bulk_read import JobRequest, parse_job
-from crm_export.zoho.job_match import is_job_for
+from crm_export.zoho.bulk_read import JobRequest, is_job_for, parse_job
 
 SINCE = "2026-11-22T13:00:00.000Z"
 LEAF = {"field": {"api_name": "Amount"}, "comparator": "between", "value": [1, "2"]}

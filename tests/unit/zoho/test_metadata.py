@@ -7,7 +7,7 @@ import requests
 import responses
 
 from crm_export import errors
-from crm_export.zoho import kept
+from crm_export.zoho import metadata as kept
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.metadata import Metadata
 

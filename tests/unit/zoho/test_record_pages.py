@@ -5,8 +5,8 @@ import json
 import pytest
 
 from crm_export.errors import PagingBroken, ResultError, ZohoPaginationLimit, ZohoUnavailable
-from crm_export.zoho import record_pages
-from crm_export.zoho.record_pages import BY_ID, BY_MODIFIED_TIME, RecordPages
+from crm_export.zoho import records as record_pages
+from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, RecordPages
 from crm_export.zoho.transport import Answer
 
 

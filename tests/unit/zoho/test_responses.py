@@ -5,9 +5,8 @@ import json
 import pytest
 
 from crm_export import errors
-from crm_export.http.answers import error_answer
-from crm_export.zoho.error_codes import MEANINGS
-from crm_export.zoho.responses import error_from
+from crm_export.api.responses import error_answer
+from crm_export.zoho.refusals import MEANINGS, error_from
 
 # Zoho's documentation of Bulk Read and of records: HTTP status, code; then what we make of it.
 DOCUMENTED = [

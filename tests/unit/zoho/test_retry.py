@@ -13,7 +13,7 @@ from crm_export.errors import (
     ZohoTokenRejected,
     ZohoUnavailable,
 )
-from crm_export.zoho.retry import pause_before_retry
+from crm_export.zoho.client import pause_before_retry
 
 
 @pytest.mark.parametrize("kind", [ZohoUnavailable, ZohoTimeout])

@@ -9,11 +9,10 @@ import responses
 
 from crm_export import errors
 from crm_export.zoho.bulk_read import BulkRead, JobRequest
+from crm_export.zoho.catalog import module_scope
 from crm_export.zoho.client import ZohoClient
-from crm_export.zoho.fields import get_fields
-from crm_export.zoho.record_pages import BY_ID, RecordPages
-from crm_export.zoho.records import PageRequest, get_records
-from crm_export.zoho.scopes import of_module
+from crm_export.zoho.metadata import get_fields
+from crm_export.zoho.records import BY_ID, PageRequest, RecordPages, get_records
 
 API = "https://www.zohoapis.eu"
 MISMATCH = {"code": "OAUTH_SCOPE_MISMATCH", "message": "Unauthorized", "status": "error", "details": {}}
@@ -52,7 +51,7 @@ def job_of(module):
     ],
 )
 def test_a_module_has_its_own_scope_or_that_of_custom_modules(module, scope):
-    assert of_module(module) == f"ZohoCRM.modules.{scope}.READ"
+    assert module_scope(module) == f"ZohoCRM.modules.{scope}.READ"
 
 
 CALLS = [

@@ -12,8 +12,8 @@ import uuid
 from collections.abc import Callable
 
 from crm_export import deadline
+from crm_export.aws.token_cache import SharedToken, TokenCache
 from crm_export.connections.model import Connection, ConnectionStore
-from crm_export.connections.token_cache import SharedToken, TokenCache
 from crm_export.errors import (
     ExportError,
     TokenInvalidated,
@@ -21,7 +21,7 @@ from crm_export.errors import (
     ZohoThrottled,
     ZohoUnavailable,
 )
-from crm_export.observability import count
+from crm_export.telemetry import count
 from crm_export.zoho.oauth import AccessToken
 
 # A token is not used in its last minute: it might expire on its way.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from crm_export.errors import CallerNotIdentified, ConnectionMalformed
-from crm_export.zoho.data_centers import trusted_accounts_server, trusted_api_domain
+from crm_export.zoho.catalog import trusted_accounts_server, trusted_api_domain
 
 # Identities become parts of S3 keys and secret names: nothing that could leave its place in one.
 _IDENTITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}")

@@ -3,8 +3,8 @@
 from typing import Any
 
 from crm_export.exports.model import RECORDS, Export, Part, PartState
-from crm_export.exports.ports import Clock, ExportStore, ResultStore, at
-from crm_export.observability import count, logger
+from crm_export.exports.pipeline import Clock, ExportStore, ResultStore, at
+from crm_export.telemetry import count, logger
 
 
 def all_parts_stored(export: Export, parts: list[Part]) -> bool:

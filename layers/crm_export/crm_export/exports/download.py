@@ -7,11 +7,20 @@ from datetime import timedelta
 from functools import partial
 
 from crm_export.errors import DownloadsSpent, JobOverdue, PagingBroken, ZohoNotFound
+from crm_export.exports.attempt import (
+    LEASE_SECONDS,
+    attempt_number,
+    busy,
+    claim_part,
+    is_last_attempt,
+    keep_lease,
+    restart_export,
+    settling,
+    while_leased,
+)
 from crm_export.exports.complete import complete_export
-from crm_export.exports.failing import is_last_attempt, restart_export, settling
-from crm_export.exports.lease import LEASE_SECONDS, attempt_number, busy, claim_part, keep_lease, while_leased
 from crm_export.exports.model import Export, ExportState, Part, PartState
-from crm_export.exports.ports import (
+from crm_export.exports.pipeline import (
     BulkReadApi,
     Clock,
     DownloadBudget,
@@ -21,12 +30,11 @@ from crm_export.exports.ports import (
     ResultStore,
     at,
 )
-from crm_export.exports.read_records import ReadServices, read_part
+from crm_export.exports.records import ReadServices, read_part
 from crm_export.exports.submit import job_request
-from crm_export.observability import count, count_bytes, logger
-from crm_export.zoho.bulk_read import COMPLETED, FAILURE, Job
-from crm_export.zoho.job_match import is_job_for
-from crm_export.zoho.versions import has_page_token
+from crm_export.telemetry import count, count_bytes, logger
+from crm_export.zoho.bulk_read import COMPLETED, FAILURE, Job, is_job_for
+from crm_export.zoho.catalog import has_page_token
 
 _MAX_JOBS = 3
 _RESUBMIT_DELAY = 30

@@ -37,6 +37,20 @@ class PartState(StrEnum):
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A part's object in S3. `records` is counted in the file, `bytes` is the size of the object.
+
+    crc32: of the file before gzip, as 8 hex digits. header: the names of the CSV's columns; empty for ICS.
+    """
+
+    key: str
+    records: int
+    bytes: int
+    crc32: str
+    header: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Export:
     """What a user asks for: one module, one query. Times are ISO 8601 in UTC."""
 

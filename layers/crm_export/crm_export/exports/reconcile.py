@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from crm_export.errors import DeadlineExceeded
+from crm_export.exports.attempt import fail_export
 from crm_export.exports.complete import all_parts_stored
-from crm_export.exports.failing import fail_export
 from crm_export.exports.model import Export, ExportState, Part, PartState
-from crm_export.exports.ports import Clock, ExportStore, PartQueue, at
-from crm_export.observability import count, logger
+from crm_export.exports.pipeline import Clock, ExportStore, PartQueue, at
+from crm_export.telemetry import count, logger
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from crm_export.aws.part_queue import retry_delay
 from crm_export.errors import ExportError
 from crm_export.exports.model import BULK_READ, RECORDS, Export, Part, new_export_id, timestamp
-from crm_export.exports.ports import Clock, ExportStore, PartQueue
-from crm_export.exports.query import ExportRequest
-from crm_export.exports.queues import retry_delay
-from crm_export.exports.read_records import NO_BULK_READ, check_readable
-from crm_export.observability import count, logger
+from crm_export.exports.pipeline import Clock, ExportStore, PartQueue
+from crm_export.exports.records import NO_BULK_READ, check_readable
+from crm_export.exports.request import ExportRequest
+from crm_export.telemetry import count, logger
 
 
 @dataclass(frozen=True)

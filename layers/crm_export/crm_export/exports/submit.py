@@ -18,12 +18,11 @@ from crm_export.errors import (
     ZohoQueryRefused,
     ZohoRequestMalformed,
 )
-from crm_export.exports.failing import restart_export, settling
-from crm_export.exports.lease import claim_part
+from crm_export.exports.attempt import claim_part, restart_export, settling
 from crm_export.exports.model import RECORDS, Export, ExportState, Part, PartState
-from crm_export.exports.ports import BulkReadApi, Clock, ExportStore, PartQueue, RecordsApi, at
-from crm_export.exports.read_records import check_readable, settle_reading
-from crm_export.observability import count, logger
+from crm_export.exports.pipeline import BulkReadApi, Clock, ExportStore, PartQueue, RecordsApi, at
+from crm_export.exports.records import check_readable, settle_reading
+from crm_export.telemetry import count, logger
 from crm_export.zoho.bulk_read import JobRequest
 
 _LEASE_SECONDS = 60  # more than the function's timeout

@@ -2,6 +2,10 @@
 
 https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/overview.html
 """
+# Is a job that a callback named the one we would have made? Called by exports/download before it is taken.
+#
+# In doubt it is not: another job costs 50 credits, a wrong one somebody else's records.
+#
 
 import re
 from collections.abc import Iterator
@@ -18,13 +22,21 @@ from crm_export.errors import (
     ZohoRequestMalformed,
     ZohoUnavailable,
 )
-from crm_export.zoho import scopes
-from crm_export.zoho.error_codes import MEANINGS, meaning_of
-from crm_export.zoho.responses import clean_text, error_from, error_object, parse_json, usable_page_token
-from crm_export.zoho.versions import BULK_READ, BulkReadFormat
+from crm_export.zoho import catalog
+from crm_export.zoho.catalog import BULK_READ_FORMATS, BulkReadFormat
+from crm_export.zoho.refusals import (
+    MEANINGS,
+    clean_text,
+    error_from,
+    error_object,
+    meaning_of,
+    parse_json,
+    usable_page_token,
+)
 
 if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
     from crm_export.zoho.client import ZohoClient
+from datetime import datetime, timedelta
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LARGEST_ID = 10**19
@@ -36,7 +48,7 @@ FAILURE = "FAILURE"
 # A result is prepared before it is sent; between two bytes there may be a pause.
 _RESULT_TIMEOUT = (3.05, 60.0)
 # What a job is of is not known here.
-_JOB_SCOPES = (scopes.BULK_READ,)
+_JOB_SCOPES = (catalog.BULK_READ_SCOPE,)
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ def job_body(version: str, request: JobRequest) -> dict[str, Any]:
         # The token stands for the whole query; Zoho's own sample sends it alone.
         body["query"] = {"page_token": request.page_token}
     else:
-        written = BULK_READ[version]
+        written = BULK_READ_FORMATS[version]
         module = {"api_name": request.module} if written.objects else request.module
         query = {"module": module, **request.query, "page": request.page}
         if "criteria" in query:
@@ -125,7 +137,7 @@ class BulkRead:
     def create_job(self, version: str, request: JobRequest) -> str:
         """Create a job; return its id."""
         path = f"/crm/bulk/{version}/read"
-        needed = (scopes.BULK_READ, scopes.of_module(request.module))
+        needed = (catalog.BULK_READ_SCOPE, catalog.module_scope(request.module))
         response = self._client.request("POST", path, json=job_body(version, request), scopes=needed)
         if error_object(response.body).get("status") == "error":
             raise error_from(response.status, response.body, response.headers, f"POST {path}", needed)
@@ -218,3 +230,52 @@ def _first_datum(body: bytes, what: str) -> dict[str, Any]:
     if not (isinstance(data, list) and data and isinstance(data[0], dict)):
         raise ZohoUnavailable(f"Zoho answered {what} without data.")
     return data[0]
+
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
+
+def is_job_for(job: Job, request: JobRequest, *, not_before: str) -> bool:
+    """Whether Zoho says of the job that it reads what the request asks for, and was made since (ISO 8601).
+
+    Of what follows a page token nobody can tell which snapshot it is of, unless Zoho tells the token.
+    """
+    told, query = job.query, request.query
+    if request.page_token:
+        return told.get("page_token") == request.page_token
+    return (
+        job.module == request.module
+        and (told.get("page") or job.page) == request.page
+        and (told.get("fields") or None) == (query.get("fields") or None)
+        and told.get("cvid") == query.get("cvid")
+        and _comparable(told.get("criteria")) == _comparable(query.get("criteria"))
+        and _created_since(job.created_time, not_before)
+    )
+
+
+def _comparable(criteria: Any) -> Any:
+    """Criteria without what Zoho adds: ids of fields, and v7's own criterion of converted leads."""
+    if not isinstance(criteria, dict):
+        return None
+    if isinstance(criteria.get("group"), list):
+        group = [one for one in map(_comparable, criteria["group"]) if one is not None]
+        return group[0] if len(group) == 1 else (str(criteria.get("group_operator")).lower(), group)
+    field = criteria.get("field", criteria)
+    name = field.get("api_name") if isinstance(field, dict) else None
+    if name == "$converted" and isinstance(field, dict) and "id" in field and field["id"] is None:
+        return None
+    return name, criteria.get("comparator"), _plain(criteria.get("value"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _created_since(created_time: str | None, not_before: str) -> bool:
+    try:
+        made, moment = datetime.fromisoformat(created_time or ""), datetime.fromisoformat(not_before)
+    except ValueError:
+        return False
+    return made.tzinfo is not None and made >= moment - _CLOCKS_DIFFER

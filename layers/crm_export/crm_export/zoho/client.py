@@ -1,5 +1,7 @@
 """Calls of Zoho's CRM API in the name of one connection."""
+# Whether a failed call of Zoho is made again within the invocation, and when.
 
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,10 +11,9 @@ from typing import Any, Protocol
 import requests
 
 from crm_export import deadline
-from crm_export.errors import TokenInvalidated, ZohoError, ZohoThrottled, ZohoTokenRejected
-from crm_export.observability import count, gauge
-from crm_export.zoho.responses import error_from
-from crm_export.zoho.retry import pause_before_retry
+from crm_export.errors import TokenInvalidated, ZohoError, ZohoThrottled, ZohoTokenRejected, ZohoUnavailable
+from crm_export.telemetry import count, gauge
+from crm_export.zoho.refusals import error_from
 from crm_export.zoho.transport import TIMEOUT, Answer, chunks, exchange, read, send
 
 _BAD_REQUEST = 400
@@ -149,3 +150,29 @@ def _note_credits(headers: Mapping[str, str]) -> None:
     left = headers.get("X-API-CREDITS-REMAINING", "")
     if left.isascii() and left.isdigit():
         gauge("ZohoCreditsRemaining", int(left[:12]))
+
+
+_RETRIES = 2
+_FIRST_PAUSE = 0.4
+_LONGEST_WAIT = 3.0  # for a Retry-After; longer ones are the caller's to wait
+_TIME_FOR_A_CALL = 5.0
+
+
+def pause_before_retry(error: ZohoError, method: str, attempt: int, remaining: float) -> float | None:
+    """Seconds to wait before attempt + 1 (the first is 1), or None to give up.
+
+    Only a GET is made again, as only it changes nothing when Zoho did take it; only where Zoho failed or
+    named a short Retry-After; and only while time is left for a whole call. The pause has full jitter.
+    """
+    if method != "GET" or attempt > _RETRIES:
+        return None
+    pause: float
+    if isinstance(error, ZohoThrottled):
+        if error.retry_after is None or error.retry_after > _LONGEST_WAIT:
+            return None
+        pause = error.retry_after + random.uniform(0, _FIRST_PAUSE)  # noqa: S311 # nosec B311 # spreads the load
+    elif isinstance(error, ZohoUnavailable):
+        pause = random.uniform(0, _FIRST_PAUSE * 2**attempt)  # noqa: S311 # nosec B311 # spreads the load
+    else:
+        return None
+    return pause if remaining - pause > _TIME_FOR_A_CALL else None

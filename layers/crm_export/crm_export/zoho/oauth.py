@@ -11,7 +11,7 @@ from typing import Any
 import requests
 
 from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoError, ZohoThrottled, ZohoUnavailable
-from crm_export.zoho.responses import clean_text, error_object, retry_after_seconds
+from crm_export.zoho.refusals import clean_text, error_object, retry_after_seconds
 from crm_export.zoho.transport import Answer, exchange
 
 _THROTTLED_SECONDS = 120

@@ -1,0 +1,1 @@
+"""HTTP: the requests API Gateway passes on, and our responses."""

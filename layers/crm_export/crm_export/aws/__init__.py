@@ -1,0 +1,1 @@
+"""Adapters to AWS: DynamoDB, SQS and S3."""

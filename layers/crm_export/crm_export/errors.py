@@ -1,0 +1,385 @@
+"""Every error this project raises on purpose. `crm_export.api.responses` maps them to HTTP.
+
+    ExportError
+    ├── ConfigurationError
+    ├── CallerNotIdentified · InvalidRequest · TypeNotSupported · QueryRefused
+    ├── IdempotencyConflict · RequestInProgress · ExportNotFound · InvalidSignature
+    ├── ConnectionNotFound · ConnectionMalformed · UntrustedOrigin · TokenInvalidated
+    ├── StoreUnavailable
+    │   └── StoreTimeout
+    ├── PagingBroken · JobOverdue · DeadlineExceeded · WorkerDied · StepFailed
+    ├── PartBusy · DownloadsSpent
+    ├── ResultError
+    │   ├── TruncatedZip · CorruptZip · UnsupportedZip · ResultTooLarge
+    │   └── CountMismatch · RecordWithoutId · StorageRefused
+    └── ZohoError
+        ├── ZohoTokenRejected · ZohoPermissionDenied · ZohoClientRejected
+        ├── ZohoRequestMalformed · ZohoNotFound · ZohoThrottled · ZohoJobFailed
+        ├── ZohoUnavailable
+        │   └── ZohoTimeout
+        └── ZohoQueryRefused
+            ├── ZohoFieldRefused · ZohoModuleNotSupported
+            └── ZohoPageRangeExceeded · ZohoPaginationLimit · ZohoPageTokenExpired
+
+A message says what failed (with its value), why, and what is allowed. It never contains a token, a secret
+or a record.
+"""
+
+from typing import ClassVar
+
+_LONGEST_MESSAGE = 2500  # characters: a failure is part of a DynamoDB item
+_INHERIT = -1
+
+
+class ExportError(Exception):
+    """Base of all errors we raise on purpose.
+
+    code: stable and upper-case, for programs. max_attempts: how many times an export tries a step that fails
+    with this error; 1: never again, None: until the export's deadline. remedy: what the user can do.
+    retry_after: seconds to wait before the next attempt, if known.
+    """
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    max_attempts: ClassVar[int | None] = 1
+    remedy: str = ""
+
+    def __init_subclass__(
+        cls, *, code: str | None = None, remedy: str | None = None, max_attempts: int | None = _INHERIT
+    ) -> None:
+        super().__init_subclass__()
+        cls.code = cls.code if code is None else code
+        cls.remedy = cls.remedy if remedy is None else remedy
+        cls.max_attempts = cls.max_attempts if max_attempts == _INHERIT else max_attempts
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:
+        """True if a later attempt may succeed."""
+        return self.max_attempts != 1
+
+    def as_failure(self) -> dict[str, str]:
+        """The `failure` of an export: {"code", "message", "remedy"}."""
+        return {"code": self.code, "message": self.message[:_LONGEST_MESSAGE], "remedy": self.remedy}
+
+
+# --- Requests to our API ----------------------------------------------------------------------
+
+
+class ConfigurationError(
+    ExportError, code="CONFIGURATION", remedy="Correct the stack's parameters and deploy again."
+):
+    """An environment variable, secret or parameter of the stack is missing or invalid."""
+
+
+class CallerNotIdentified(ExportError, code="CALLER_NOT_IDENTIFIED"):
+    """The JWT has no usable account or owner claim."""
+
+
+class InvalidRequest(ExportError, code="INVALID_REQUEST"):
+    """A parameter, header or body of the request is invalid."""
+
+
+class TypeNotSupported(ExportError, code="TYPE_NOT_SUPPORTED"):
+    """The {type} in the path names no module that can be exported."""
+
+
+class QueryRefused(
+    ExportError,
+    code="QUERY_REFUSED",
+    remedy="Change the query as the message says and start a new export.",
+):
+    """The query of an export cannot work, so it is not sent to Zoho."""
+
+
+class IdempotencyConflict(ExportError, code="IDEMPOTENCY_CONFLICT"):
+    """The Idempotency-Key was used for a different request."""
+
+
+class RequestInProgress(ExportError, code="REQUEST_IN_PROGRESS"):
+    """A request with the same Idempotency-Key is still running."""
+
+
+class ExportNotFound(ExportError, code="EXPORT_NOT_FOUND"):
+    """The export does not exist or belongs to another account."""
+
+
+class InvalidSignature(ExportError, code="INVALID_SIGNATURE"):
+    """The signature of a callback URL does not match its export and part."""
+
+
+# --- Connections and their stores -------------------------------------------------------------
+
+
+class ConnectionNotFound(
+    ExportError,
+    code="CONNECTION_NOT_FOUND",
+    remedy="Connect the account to Zoho and store its refresh token.",
+):
+    """No OAuth grant is stored for this account and owner."""
+
+
+class ConnectionMalformed(
+    ExportError,
+    code="CONNECTION_MALFORMED",
+    remedy="Store the connection again with token.refresh_token and token.api_domain.",
+):
+    """The stored document is not a connection."""
+
+
+class UntrustedOrigin(
+    ExportError,
+    code="UNTRUSTED_ORIGIN",
+    remedy="Correct the connection, or add the origin to the parameter TrustedZohoOrigins.",
+):
+    """A connection names a host that is neither Zoho's nor in TrustedZohoOrigins."""
+
+
+class TokenInvalidated(ExportError, code="TOKEN_INVALIDATED", remedy="Connect the account to Zoho again."):
+    """Zoho no longer accepts the refresh token."""
+
+
+class StoreUnavailable(ExportError, code="STORE_UNAVAILABLE", max_attempts=None):
+    """The store of connections failed or could not be reached."""
+
+
+class StoreTimeout(StoreUnavailable, code="STORE_TIMEOUT"):
+    """The store of connections did not respond in time."""
+
+
+# --- Steps of an export -----------------------------------------------------------------------
+
+
+class PagingBroken(
+    ExportError,
+    code="PAGING_BROKEN",
+    remedy="Start a new export; ask Zoho's support if it fails again.",
+):
+    """Zoho reports more records but gives no usable way to read them."""
+
+
+class JobOverdue(
+    ExportError,
+    code="JOB_OVERDUE",
+    remedy="Look at Zoho's status page, then start a new export; ask Zoho's support if it hangs again.",
+):
+    """Zoho finished neither the Bulk Read job nor its replacements in time."""
+
+
+class DeadlineExceeded(
+    ExportError,
+    code="DEADLINE_EXCEEDED",
+    remedy="Start a new export; raise ExportDeadlineHours if the module is that large.",
+):
+    """The export was still running at its deadline."""
+
+
+class WorkerDied(
+    ExportError,
+    code="WORKER_DIED",
+    remedy="Look at the function's log for a timeout or its memory, then start a new export.",
+):
+    """The Lambda died (timeout or out of memory) three times on one part."""
+
+
+class StepFailed(
+    ExportError,
+    code="INTERNAL_ERROR",
+    max_attempts=8,
+    remedy="Look at the function's log for the export's id; then start a new export.",
+):
+    """A step raised an exception we did not foresee."""
+
+
+class PartBusy(ExportError, code="PART_BUSY", max_attempts=None):
+    """Another worker holds the lease on the part."""
+
+
+class DownloadsSpent(ExportError, code="DOWNLOADS_SPENT", max_attempts=None):
+    """The account has used the downloads that Zoho allows per minute."""
+
+
+# --- Results and where they are stored --------------------------------------------------------
+
+
+class ResultError(
+    ExportError,
+    code="RESULT_INVALID",
+    max_attempts=8,
+    remedy="Start a new export; ask Zoho's support if it fails again.",
+):
+    """A result is invalid; the part downloads it again."""
+
+
+class TruncatedZip(ResultError, code="RESULT_TRUNCATED"):
+    """The ZIP is truncated."""
+
+
+class CorruptZip(ResultError, code="RESULT_CORRUPT"):
+    """The ZIP's CRC, size or structure does not match its content."""
+
+
+class UnsupportedZip(ResultError, code="RESULT_UNSUPPORTED", max_attempts=3):
+    """The ZIP is encrypted, has no entry or several, or uses an unknown compression; or it is corrupted."""
+
+
+class ResultTooLarge(ResultError, code="RESULT_TOO_LARGE", max_attempts=1):
+    """The file is larger than its number of records can explain."""
+
+
+class CountMismatch(ResultError, code="RECORD_COUNT_MISMATCH"):
+    """The file does not contain the number of records that Zoho counted."""
+
+
+class RecordWithoutId(ResultError, code="RECORD_WITHOUT_ID"):
+    """A record from the records API has no usable id."""
+
+
+class StorageRefused(
+    ResultError,
+    code="STORAGE_REFUSED",
+    remedy="Look at the results bucket and the function's permissions, then start a new export.",
+):
+    """S3 refused to write, read or delete an object."""
+
+
+# --- Zoho's refusals and failures; `crm_export.zoho.refusals` chooses the class ---------------
+
+
+class ZohoError(ExportError, code="ZOHO_ERROR", remedy="Look the Zoho code up in Zoho's API documentation."):
+    """Zoho refused a request or failed.
+
+    zoho_code, http_status and request_id are Zoho's own, or None. A `remedy` given here replaces the class's.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        zoho_code: str | None = None,
+        http_status: int | None = None,
+        request_id: str | None = None,
+        retry_after: int | None = None,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.remedy = remedy or self.remedy
+        self.zoho_code = zoho_code
+        self.http_status = http_status
+        self.request_id = request_id
+
+
+class ZohoTokenRejected(ZohoError, code="ZOHO_TOKEN_REJECTED"):
+    """401 INVALID_TOKEN: the access token is no longer valid."""
+
+
+class ZohoPermissionDenied(
+    ZohoError,
+    code="ZOHO_PERMISSION_DENIED",
+    remedy="Give the Zoho user the permission; where the message names scopes, connect again with them.",
+):
+    """The Zoho user or the scopes of the grant do not allow the request."""
+
+
+class ZohoClientRejected(
+    ZohoError,
+    code="ZOHO_CLIENT_REJECTED",
+    remedy="Correct ZohoClientId and ZohoClientSecret and deploy again.",
+):
+    """Zoho does not accept this deployment's client id or secret."""
+
+
+class ZohoRequestMalformed(
+    ZohoError,
+    code="ZOHO_REQUEST_MALFORMED",
+    remedy="Report the message: this software writes a request that Zoho does not accept.",
+):
+    """Zoho cannot read our request. The caller cannot fix this; the deployment or our code is wrong."""
+
+
+class ZohoNotFound(
+    ZohoError,
+    code="ZOHO_NOT_FOUND",
+    max_attempts=3,
+    remedy="A result is kept for one day; start a new export.",
+):
+    """The job or its result does not exist, or no longer exists."""
+
+
+class ZohoThrottled(
+    ZohoError, code="ZOHO_THROTTLED", max_attempts=None, remedy="Wait, then start a new export."
+):
+    """429, or too many token requests: retry after `retry_after` seconds."""
+
+
+class ZohoJobFailed(
+    ZohoError,
+    code="ZOHO_JOB_FAILED",
+    remedy="Start a new export; ask Zoho's support if it fails again.",
+):
+    """The Bulk Read job ended in FAILURE."""
+
+
+class ZohoUnavailable(
+    ZohoError,
+    code="ZOHO_UNAVAILABLE",
+    max_attempts=None,
+    remedy="Look at Zoho's status page, then start a new export.",
+):
+    """Zoho could not be reached, returned 5xx, or returned something that its API would not."""
+
+
+class ZohoTimeout(ZohoUnavailable, code="ZOHO_TIMEOUT"):
+    """Zoho did not respond in time."""
+
+
+class ZohoQueryRefused(
+    ZohoError,
+    code="ZOHO_QUERY_REFUSED",
+    remedy="Change the query as Zoho's message says and start a new export.",
+):
+    """Zoho refuses the content of the request. json_path and api_name are from Zoho's details, or None."""
+
+    json_path: str | None = None
+    api_name: str | None = None
+
+
+class ZohoFieldRefused(ZohoQueryRefused):
+    """Zoho refuses one of `query.fields`; `field` is its name, or None if Zoho does not name it."""
+
+    field: str | None = None
+
+
+class ZohoModuleNotSupported(
+    ZohoQueryRefused,
+    code="ZOHO_MODULE_NOT_SUPPORTED",
+    remedy="Check the module's API name and the Zoho user's permission for it.",
+):
+    """Bulk Read does not support the module; an export reads it through the records API if possible."""
+
+
+class ZohoPageRangeExceeded(
+    ZohoQueryRefused,
+    code="ZOHO_PAGE_RANGE_EXCEEDED",
+    remedy="Split the export by criteria, or deploy with BulkReadApiVersion v7 or later, then start again.",
+):
+    """The module has more records than Zoho's numbered pages reach."""
+
+
+class ZohoPaginationLimit(
+    ZohoQueryRefused,
+    code="ZOHO_PAGINATION_LIMIT",
+    remedy="Read fewer records at once: export a smaller custom view, or read pages with modified_since.",
+):
+    """The query has more records than page tokens of the records API reach (100,000)."""
+
+
+class ZohoPageTokenExpired(
+    ZohoQueryRefused,
+    code="ZOHO_PAGE_TOKEN_EXPIRED",
+    remedy="Begin with the first page; a large export finishes sooner when it is split by criteria.",
+):
+    """The page token is older than 24 hours."""

@@ -1,1 +1,0 @@
-"""What API Gateway's requests and our answers look like."""

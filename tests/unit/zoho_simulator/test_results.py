@@ -1,0 +1,175 @@
+"""The result file: every ZIP layout opens with zipfile, the CSV is what was asked for."""
+
+import csv
+import io
+import itertools
+import struct
+import zipfile
+
+import pytest
+
+from zoho_simulator.config import SimulatorConfig
+from zoho_simulator.data import load_module
+from zoho_simulator.results import Layout, archive_length, csv_chunks, measure, zip_stream
+
+LAYOUTS = [
+    Layout(method, sizes, zip64)
+    for method, sizes, zip64 in itertools.product(
+        ("deflate", "store"), ("descriptor", "descriptor_no_signature", "header"), (False, True)
+    )
+]
+ROWS = range(9000)
+
+
+def contacts_csv(config=None, rows=ROWS):
+    module = load_module(1, "Contacts")
+    columns = module.exportable()
+    return csv_chunks(config or SimulatorConfig(), [c.field.api_name for c in columns], columns, rows)
+
+
+def name_of(layout):
+    return f"{layout.method}-{layout.sizes}-{'zip64' if layout.zip64 else 'zip32'}"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=name_of)
+def test_zipfile_opens_every_layout(layout):
+    plain = b"".join(contacts_csv())
+    archive = b"".join(zip_stream(layout, "7.csv", contacts_csv))
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        assert opened.namelist() == ["7.csv"]
+        assert opened.testzip() is None
+        assert opened.read("7.csv") == plain
+    assert archive_length(layout, "7.csv", measure(layout, contacts_csv())) == len(archive)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=name_of)
+def test_local_header_tells_sizes_only_when_they_are_known(layout):
+    archive = b"".join(zip_stream(layout, "7.csv", contacts_csv))
+    _, version, flags, _, _, _, crc, packed, size, name, extra = struct.unpack("<LHHHHHLLLHH", archive[:30])
+    known = layout.sizes == "header"
+    assert bool(flags & 8) is not known
+    assert bool(crc) is known
+    assert version == (45 if layout.zip64 else 20)
+    assert extra == (20 if layout.zip64 else 0)
+    expected = 0xFFFFFFFF if layout.zip64 else len(b"".join(contacts_csv())) if known else 0
+    assert size == expected
+    assert (packed > 0) is (known or layout.zip64)
+    assert archive[30 : 30 + name] == b"7.csv"
+
+
+def test_descriptor_signature_is_there_or_not():
+    rows = range(3)
+    marked = b"".join(zip_stream(Layout(), "7.csv", lambda: contacts_csv(rows=rows)))
+    plain = b"".join(
+        zip_stream(Layout(sizes="descriptor_no_signature"), "7.csv", lambda: contacts_csv(rows=rows))
+    )
+    assert (marked.count(b"PK\x07\x08"), plain.count(b"PK\x07\x08")) == (1, 0)
+    assert len(marked) == len(plain) + 4
+
+
+def test_corrupt_checksum_is_noticed():
+    archive = b"".join(zip_stream(Layout(corrupt_crc=True), "7.csv", contacts_csv))
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened, pytest.raises(zipfile.BadZipFile):
+        opened.read("7.csv")
+
+
+def test_stream_is_lazy():
+    taken = []
+
+    def content():
+        for n in range(100):
+            taken.append(n)
+            yield b"x" * 1000
+
+    stream = zip_stream(Layout(method="store"), "7.csv", content)
+    next(stream)
+    next(stream)
+    assert taken == [0]
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\n"])
+@pytest.mark.parametrize("quoting", ["minimal", "all"])
+def test_csv_reads_back_as_it_was_meant(newline, quoting):
+    config = SimulatorConfig(csv_newline=newline, csv_quoting=quoting)
+    text = b"".join(contacts_csv(config)).decode()
+    header, *rows = csv.reader(io.StringIO(text, newline=""))
+    assert len(rows) == len(ROWS)
+    assert {len(row) for row in rows} == {len(header)}
+    assert text.endswith(newline)
+    assert text.startswith('"' if quoting == "all" else "id,")
+    record = load_module(1, "Contacts").record(4711)
+    row = dict(zip(header, rows[4711], strict=True))
+    assert row["id"] == record["id"]
+    assert row["Description"] == (record["Description"] or "")
+    assert row["Owner"] == record["Owner"]["id"]
+    assert row["Email_Opt_Out"] == str(record["Email_Opt_Out"]).lower()
+    assert row["Modified_Time"] == record["Modified_Time"]
+
+
+def test_cells_hold_what_breaks_naive_readers():
+    text = b"".join(contacts_csv()).decode()
+    cells = {cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row}
+    for awkward in (",", '"', "\n", "\r\n", "💶", "山", "п"):
+        assert any(awkward in cell for cell in cells), awkward
+    assert {"", "true", "false"} <= cells
+
+
+def test_records_do_not_depend_on_how_they_are_read():
+    module = load_module(1, "Contacts")
+    for column in module.exportable():
+        block = list(column.cells(range(4090, 4200)))
+        assert list(column.cells(list(range(4090, 4200)))) == block
+    assert load_module(2, "Contacts").record(5) != module.record(5)
+
+
+def test_default_answer_is_chunked_and_named(client):
+    answer = client.get(client.export()["result"]["download_url"])
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    assert answer.headers["Content-Type"] == "application/zip"
+    assert answer.headers["Content-Disposition"].endswith('.zip"')
+
+
+@pytest.mark.parametrize("sizes", ["descriptor", "header"])
+def test_content_length_is_exact(start, sizes):
+    client = start(
+        result_content_length=True,
+        zip_sizes=sizes,
+        result_content_type="application/x-download",
+        result_filename_style="extended",
+    )
+    detail = client.export()
+    answer = client.get(detail["result"]["download_url"])
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+    assert answer.headers["Content-Type"] == "application/x-download"
+    assert answer.headers["Content-Disposition"].endswith(f"filename*=UTF-8''{detail['id']}.zip")
+    assert len(client.rows(detail)) == 251
+
+
+def test_fields_keep_their_order_and_id_its_configured_place(start):
+    wanted = ["Owner.last_name", "Account_Name", "Account_Name.Account_Name", "Email"]
+    first, last = start(), start(id_position="last", id_header="id")
+    assert first.rows(first.export(fields=wanted))[0] == ["Id", *wanted]
+    assert last.rows(last.export(fields=wanted))[0] == [*wanted, "id"]
+    assert last.rows(last.export())[0][-1] == "id"
+    assert first.rows(first.export(fields=["Email", "id"]))[0] == ["Email", "Id"]
+
+
+def test_all_fields_leave_out_what_cannot_be_exported(client):
+    header = client.rows(client.export())[0]
+    assert header[0] == "Id"
+    assert not {"Mailing_Address", "Contract", "Events_Attended"} & set(header)
+
+
+def test_more_than_the_field_limit_gives_all_fields(start):
+    client = start(bulk_fields_limit=2)
+    assert client.rows(client.export(fields=["Email", "Phone"]))[0] == ["Id", "Email", "Phone"]
+    assert len(client.rows(client.export(fields=["Email", "Phone", "Title"]))[0]) > 20
+
+
+def test_multiselect_delimiter_and_byte_order_mark(start):
+    client = start(multiselect_delimiter=";", csv_bom=True)
+    detail = client.export(fields=["Interests"])
+    assert any(";" in row[1] for row in client.rows(detail)[1:])
+    archive = client.get(detail["result"]["download_url"]).content
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        assert opened.read(f"{detail['id']}.csv").startswith(b"\xef\xbb\xbfId,")
