@@ -1,1 +1,1 @@
-"""Zoho CRM data into AWS: the logic of all functions. Entry points are functions/*/app.py."""
+"""Exports Zoho CRM data to AWS: the logic of all functions. Entry points are functions/*/app.py."""

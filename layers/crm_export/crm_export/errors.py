@@ -8,7 +8,7 @@
     ├── StoreUnavailable
     │   └── StoreTimeout
     ├── PagingBroken · JobOverdue · DeadlineExceeded · WorkerDied · StepFailed
-    ├── PartBusy · DownloadsSpent
+    ├── StepPostponed · PartBusy · DownloadsSpent
     ├── ResultError
     │   ├── TruncatedZip · CorruptZip · UnsupportedZip · ResultTooLarge
     │   └── CountMismatch · RecordWithoutId · StorageRefused
@@ -27,7 +27,6 @@ or a record.
 
 from typing import ClassVar
 
-_LONGEST_MESSAGE = 2500  # characters: a failure is part of a DynamoDB item
 _INHERIT = -1
 
 
@@ -60,10 +59,6 @@ class ExportError(Exception):
     def retryable(self) -> bool:
         """True if a later attempt may succeed."""
         return self.max_attempts != 1
-
-    def as_failure(self) -> dict[str, str]:
-        """The `failure` of an export: {"code", "message", "remedy"}."""
-        return {"code": self.code, "message": self.message[:_LONGEST_MESSAGE], "remedy": self.remedy}
 
 
 # --- Requests to our API ----------------------------------------------------------------------
@@ -192,6 +187,10 @@ class StepFailed(
     remedy="Look at the function's log for the export's id; then start a new export.",
 ):
     """A step raised an exception we did not foresee."""
+
+
+class StepPostponed(ExportError, code="STEP_POSTPONED", max_attempts=None):
+    """A step failed and is attempted again after `retry_after` seconds; the cause is the step's own error."""
 
 
 class PartBusy(ExportError, code="PART_BUSY", max_attempts=None):

@@ -1,6 +1,7 @@
 """What a caller may ask for. Read by functions/bulk_read_submitter for POST /v1/e/zoho/bulk-read/{type}."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -52,6 +53,16 @@ class ExportRequest:
     query: dict[str, Any]
     file_type: str
     page: int = 1
+
+
+@dataclass(frozen=True)
+class StartRequest:
+    """POST /v1/e/zoho/bulk-read/{type}, not checked yet. read_body() raises InvalidRequest."""
+
+    export_type: str
+    read_body: Callable[[], dict[str, Any]]
+    base_url: str
+    idempotency_key: str | None
 
 
 class Metadata(Protocol):
