@@ -31,9 +31,9 @@ def whole_number(value: Any, digits: int) -> int | None:
     return int(value) if usable else None
 
 
-def _loads(text: str | bytes, **parsers: Callable[[str], Any]) -> Any:
+def _loads(text: str | bytes, parse_float: Callable[[str], Any], parse_int: Callable[[str], Any]) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant, **parsers)
+        return json.loads(text, parse_float=parse_float, parse_int=parse_int, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 

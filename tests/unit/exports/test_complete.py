@@ -18,12 +18,12 @@ def two_parts(pipeline):
 
 
 def complete(pipeline, export=None):
-    complete_export(pipeline.store, pipeline.results, pipeline.clock, export or pipeline.export())
+    complete_export(pipeline.pipeline, export or pipeline.export())
 
 
 def test_parts_are_all_there_only_from_first_to_last_without_a_gap(two_parts):
     export = two_parts.export()
-    first, last = two_parts.store.get_parts(export)
+    first, last = two_parts.table.get_parts(export)
     middle = replace(first, part=2)
     assert all_parts_stored(export, [first, last])
     assert all_parts_stored(export, [first, middle, replace(last, part=3)])
@@ -42,7 +42,7 @@ def test_the_manifest_tells_of_every_part_and_of_their_sums(two_parts):
     export, (manifest,) = two_parts.export(), two_parts.results.manifests.values()
     assert (export.state, export.records) == (ExportState.COMPLETED, 8)
     assert (manifest["records"], manifest["bytes"]) == (8, 80)
-    assert manifest["completed_at"] == export.completed_at == two_parts.moment
+    assert manifest["completed_at"] == export.completed_at == two_parts.now
     facts = [
         [part[name] for name in ("part", "job_id", "records", "bytes", "crc32")] for part in manifest["parts"]
     ]
@@ -70,7 +70,7 @@ def test_an_export_that_failed_meanwhile_gets_no_manifest(two_parts):
 
 def test_an_export_that_began_anew_meanwhile_gets_no_manifest(two_parts):
     seen = two_parts.export()
-    two_parts.begin_anew(3)
+    two_parts.restart(3)
     complete(two_parts, seen)
     assert two_parts.results.manifests == {}
     assert two_parts.export().state is ExportState.RUNNING
@@ -89,7 +89,7 @@ def test_an_export_is_not_completed_without_its_manifest(two_parts):
 def test_objects_of_an_earlier_generation_are_gone_before_the_manifest_is_there(pipeline):
     pipeline.create()
     pipeline.stored(1, "1", token="t")
-    pipeline.begin_anew(3)
+    pipeline.restart(3)
     pipeline.stored(3, "3")
     complete(pipeline)
     export, (manifest,) = pipeline.export(), pipeline.results.manifests.values()
@@ -108,7 +108,7 @@ def test_objects_of_attempts_that_died_are_gone_and_the_one_that_counts_is_kept(
 
 def test_only_a_completed_export_names_its_manifest(two_parts):
     export = two_parts.export()
-    assert two_parts.store.seal(export, two_parts.moment, 8)
+    assert two_parts.table.seal(export, two_parts.now, 8)
     assert summary(two_parts.export())["manifest_key"] is None
     complete(two_parts)
     assert summary(two_parts.export())["manifest_key"] == export.manifest_key

@@ -1,5 +1,7 @@
 """What a part's next step is, what it asks of Zoho and the queues, and what it leaves alone."""
 
+from datetime import datetime
+
 import pytest
 
 from crm_export.errors import (
@@ -13,7 +15,7 @@ from crm_export.errors import (
     ZohoQueryRefused,
 )
 from crm_export.exports.attempt import LEASE_SECONDS
-from crm_export.exports.model import ExportState, PartState, timestamp
+from crm_export.exports.model import ExportState, PartState
 from crm_export.zoho.bulk_read import FAILURE
 from tests.unit.exports.conftest import job
 
@@ -43,7 +45,7 @@ def test_a_part_of_what_has_ended_is_not_asked_for(pipeline, end):
     if end == "failed":
         pipeline.fail()
     else:
-        pipeline.begin_anew(2)
+        pipeline.restart(2)
     pipeline.advance()
     assert (pipeline.zoho.asked, pipeline.results.objects) == ([], {})
 
@@ -58,7 +60,9 @@ def test_a_part_without_a_job_waits_for_one(pipeline):
 @pytest.mark.usefixtures("export")
 def test_a_message_that_comes_while_another_looks_comes_again(pipeline):
     pipeline.submitted()
-    pipeline.store.claim(pipeline.part(), "another", pipeline.moment, "2026-11-22T13:00:30.000Z")
+    pipeline.table.claim(
+        pipeline.part(), "another", pipeline.now, datetime.fromisoformat("2026-11-22T13:00:30.000Z")
+    )
     with pytest.raises(PartBusy) as busy:
         pipeline.advance()
     assert busy.value.retry_after == 35
@@ -68,8 +72,12 @@ def test_a_message_that_comes_while_another_looks_comes_again(pipeline):
 @pytest.mark.usefixtures("export")
 def test_a_part_that_rests_after_a_failure_is_left_alone(pipeline):
     pipeline.submitted()
-    assert pipeline.store.claim(pipeline.part(), "a", pipeline.moment, "2026-11-22T13:01:30.000Z")
-    pipeline.store.release(pipeline.part(), "a", pipeline.moment, not_before="2026-11-22T13:01:00.000Z")
+    assert pipeline.table.claim(
+        pipeline.part(), "a", pipeline.now, datetime.fromisoformat("2026-11-22T13:01:30.000Z")
+    )
+    pipeline.table.release(
+        pipeline.part(), "a", pipeline.now, not_before=datetime.fromisoformat("2026-11-22T13:01:00.000Z")
+    )
     pipeline.advance()
     assert pipeline.zoho.asked == []
 
@@ -88,7 +96,7 @@ def test_a_job_that_is_not_done_leaves_the_part_free(pipeline):
 @pytest.mark.usefixtures("export")
 @pytest.mark.parametrize("found", [job("7"), ZohoNotFound("unknown")], ids=["another's", "nobody's"])
 def test_a_job_that_is_not_ours_is_forgotten(pipeline, found):
-    pipeline.store.note_job(pipeline.export_id, 1, "7")
+    pipeline.table.note_hint(pipeline.export_id, 1, "7")
     pipeline.zoho.jobs["7"] = found
     pipeline.advance()
     part = pipeline.part()
@@ -99,7 +107,7 @@ def test_a_job_that_is_not_ours_is_forgotten(pipeline, found):
     ("created", "ours"), [("2026-11-22T13:00:01+00:00", True), ("2026-11-22T12:00:00+00:00", False)]
 )
 def test_a_job_from_before_the_export_is_not_its_own(pipeline, export, created, ours):
-    pipeline.store.note_job(pipeline.export_id, 1, "7")
+    pipeline.table.note_hint(pipeline.export_id, 1, "7")
     pipeline.zoho.jobs["7"] = job("7", 1, created_time=created)
     pipeline.advance()
     assert (pipeline.export().state is ExportState.COMPLETED) is ours
@@ -124,7 +132,7 @@ def test_a_failed_job_is_made_anew_after_a_pause_and_the_third_is_the_last(pipel
     pipeline.zoho.jobs["3"] = job("3", state=FAILURE)
     with pytest.raises(ZohoError):
         pipeline.advance()
-    assert pipeline.export().failure["code"] == "ZOHO_JOB_FAILED"
+    assert pipeline.export().failure.code == "ZOHO_JOB_FAILED"
 
 
 @pytest.mark.usefixtures("export")
@@ -248,7 +256,7 @@ def test_the_lease_is_held_for_as_long_as_bytes_come(pipeline):
     pipeline.advance()
     assert began != pipeline.now
     assert seen == [
-        f"2026-11-22T13:{minute:02d}:{second:02d}.000Z"
+        datetime.fromisoformat(f"2026-11-22T13:{minute:02d}:{second:02d}.000Z")
         for minute, second in ((2, 10), (2, 50), (3, 30), (4, 10))
     ]
     assert LEASE_SECONDS == 90
@@ -261,8 +269,8 @@ def test_who_lost_the_lease_stops(pipeline):
     def chunks():
         yield b"x"
         pipeline.let_pass(LEASE_SECONDS + 1)
-        until = timestamp(pipeline.now)
-        assert pipeline.store.claim(pipeline.part(), "another", pipeline.moment, until)
+        until = pipeline.now
+        assert pipeline.table.claim(pipeline.part(), "another", pipeline.now, until)
         yield b"y"
 
     pipeline.zoho.results["1"] = chunks()
@@ -295,7 +303,7 @@ def test_a_step_that_fails_frees_the_part_after_a_pause_and_never_for_ever(pipel
     part = pipeline.part()
     assert (part.attempts, part.strikes, part.lease_owner) == (1, 1, None)
     assert error.value.retry_after == 15
-    assert part.not_before == "2026-11-22T13:00:14.000Z"
+    assert part.not_before == datetime.fromisoformat("2026-11-22T13:00:14.000Z")
     pipeline.let_pass(15)
     for _ in range(6):
         with pytest.raises(ResultError):
@@ -304,7 +312,7 @@ def test_a_step_that_fails_frees_the_part_after_a_pause_and_never_for_ever(pipel
     assert pipeline.export().state is ExportState.RUNNING
     with pytest.raises(ResultError):
         pipeline.advance()
-    assert pipeline.export().failure["code"] == "RESULT_INVALID"
+    assert pipeline.export().failure.code == "RESULT_INVALID"
 
 
 @pytest.mark.usefixtures("export")
@@ -318,7 +326,7 @@ def test_a_step_that_breaks_is_noted_as_one_that_failed_and_goes_on_breaking(pip
         pipeline.let_pass(1000)
         with pytest.raises(ZeroDivisionError):
             pipeline.advance()
-    assert pipeline.export().failure["code"] == "INTERNAL_ERROR"
+    assert pipeline.export().failure.code == "INTERNAL_ERROR"
 
 
 @pytest.mark.usefixtures("export")
@@ -336,4 +344,4 @@ def test_workers_that_die_are_counted_until_the_export_is_given_up(pipeline):
     assert pipeline.part().crashes == 2
     with pytest.raises(Exception, match="died 3 times"):
         pipeline.advance()
-    assert pipeline.export().failure["code"] == "WORKER_DIED"
+    assert pipeline.export().failure.code == "WORKER_DIED"

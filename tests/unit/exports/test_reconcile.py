@@ -1,6 +1,7 @@
 """Which parts are pushed on, by whom they are gone on with, and when an export is given up."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_a_quiet_part_is_queued_for_whoever_can_go_on_with_it(pipeline):
     pipeline.let_pass(300)
     assert pipeline.reconcile() == 1
     assert (pipeline.submit_queue.parts, pipeline.download_queue.parts) == ([1], [])
-    pipeline.store.note_job(pipeline.export_id, 1, "7")
+    pipeline.table.note_hint(pipeline.export_id, 1, "7")
     assert pipeline.reconcile() == 1
     assert (pipeline.submit_queue.parts, pipeline.download_queue.parts) == ([1], [1])
 
@@ -42,11 +43,13 @@ def test_every_part_that_is_quiet_is_queued_and_no_other(pipeline):
 @pytest.mark.usefixtures("export")
 def test_a_part_that_is_held_or_rests_is_not_quiet(pipeline):
     pipeline.submitted()
-    until = "2026-11-22T13:20:00.000Z"
-    pipeline.store.claim(pipeline.part(), "a", pipeline.moment, until)
+    until = datetime.fromisoformat("2026-11-22T13:20:00.000Z")
+    pipeline.table.claim(pipeline.part(), "a", pipeline.now, until)
     pipeline.let_pass(600)
     assert pipeline.reconcile() == 0
-    pipeline.store.release(pipeline.part(), "a", "2026-11-22T13:00:00.000Z", not_before=until)
+    pipeline.table.release(
+        pipeline.part(), "a", datetime.fromisoformat("2026-11-22T13:00:00.000Z"), not_before=until
+    )
     assert pipeline.reconcile() == 0
     pipeline.let_pass(601)
     assert pipeline.reconcile() == 1
@@ -71,24 +74,26 @@ def test_an_export_past_its_deadline_fails_with_the_part_that_was_missing(pipeli
     assert pipeline.export().state is ExportState.RUNNING
     pipeline.let_pass(1)
     pipeline.reconcile()
-    assert pipeline.export().failure["code"] == "DEADLINE_EXCEEDED"
+    assert pipeline.export().failure.code == "DEADLINE_EXCEEDED"
     assert pipeline.part(2).state is PartState.FAILED
-    assert list(pipeline.store.open_export_ids()) == []
+    assert list(pipeline.table.running_export_ids()) == []
 
 
 def test_one_export_that_cannot_be_looked_at_does_not_keep_the_others_waiting(pipeline):
     pipeline.create()
     other = "20261122T130001Z-0123456789abcdef"
-    later = replace(pipeline.export(), export_id=other, requested_at="2026-11-22T13:00:01.000Z")
-    pipeline.store.create(later, replace(pipeline.part(), export_id=other))
-    right = pipeline.store.get_parts
+    later = replace(
+        pipeline.export(), export_id=other, requested_at=datetime.fromisoformat("2026-11-22T13:00:01.000Z")
+    )
+    pipeline.table.create(later, replace(pipeline.part(), export_id=other))
+    right = pipeline.table.get_parts
 
     def get_parts(export):
         if export.export_id == pipeline.export_id:
             raise OSError
         return right(export)
 
-    pipeline.store.get_parts = get_parts
+    pipeline.table.get_parts = get_parts
     pipeline.let_pass(300)
     with pytest.raises(ExceptionGroup):
         pipeline.reconcile()

@@ -1,5 +1,7 @@
 """Which job is made of a part, when none is, and who goes on with the part then."""
 
+from datetime import datetime
+
 import pytest
 
 from crm_export import deadline
@@ -13,7 +15,7 @@ from crm_export.errors import (
     ZohoUnavailable,
 )
 from crm_export.exports.attempt import restart_export
-from crm_export.exports.model import RECORDS, ExportState, PartState, timestamp
+from crm_export.exports.model import RECORDS, ExportState, PartState
 from crm_export.exports.request import ExportRequest
 from crm_export.exports.start import StartServices, start_export
 from crm_export.zoho.records import RecordPage
@@ -53,7 +55,7 @@ def test_a_part_is_asked_for_by_its_page_or_by_its_token(pipeline):
 def test_an_export_that_began_anew_begins_with_the_page_it_began_with(pipeline):
     pipeline.create(page=4)
     pipeline.stored(token="t")
-    pipeline.begin_anew(3)
+    pipeline.restart(3)
     pipeline.submit(3)
     (request,) = pipeline.zoho.created
     assert (request.page, request.page_token) == (4, None)
@@ -65,14 +67,14 @@ def test_no_job_is_made_for_what_has_ended(pipeline, end):
     if end == "failed":
         pipeline.fail()
     else:
-        pipeline.begin_anew(2)
+        pipeline.restart(2)
     pipeline.submit()
     assert pipeline.zoho.created == []
 
 
 @pytest.mark.usefixtures("export")
 def test_no_second_job_is_made_where_a_callback_named_one(pipeline):
-    pipeline.store.note_job(pipeline.export_id, 1, "7")
+    pipeline.table.note_hint(pipeline.export_id, 1, "7")
     pipeline.submit()
     assert (pipeline.zoho.created, pipeline.download_queue.parts) == ([], [1])
 
@@ -85,7 +87,9 @@ def test_no_job_is_made_where_records_are_read(pipeline):
 
 @pytest.mark.usefixtures("export")
 def test_no_job_is_made_while_another_makes_it(pipeline):
-    pipeline.store.claim(pipeline.part(), "another", pipeline.moment, "2026-11-22T13:01:00.000Z")
+    pipeline.table.claim(
+        pipeline.part(), "another", pipeline.now, datetime.fromisoformat("2026-11-22T13:01:00.000Z")
+    )
     pipeline.submit()
     assert pipeline.zoho.created == []
 
@@ -104,7 +108,7 @@ def test_zoho_that_is_down_leaves_the_part_for_later(pipeline):
         pipeline.submit()
     part = pipeline.part()
     assert (part.state, part.attempts, part.strikes) == (PartState.PENDING, 1, 0)
-    assert part.not_before == timestamp(pipeline.now.replace(second=14))
+    assert part.not_before == pipeline.now.replace(second=14)
     pipeline.submit()
     assert len(pipeline.zoho.created) == 1
     pipeline.let_pass(15)
@@ -130,10 +134,10 @@ def test_an_expired_token_begins_the_export_anew_with_its_new_first_part(pipelin
 @pytest.mark.usefixtures("export")
 def test_an_export_begins_anew_twice_and_no_more(pipeline):
     error = ZohoPageTokenExpired("expired")
-    first = [restart_export(pipeline.store, pipeline.clock, pipeline.export(), error) for _ in range(2)]
+    first = [restart_export(pipeline.pipeline, pipeline.export(), error) for _ in range(2)]
     assert first == [2, 3]
     with pytest.raises(ZohoPageTokenExpired):
-        restart_export(pipeline.store, pipeline.clock, pipeline.export(), error)
+        restart_export(pipeline.pipeline, pipeline.export(), error)
     assert pipeline.export().generation == 3
 
 
@@ -142,7 +146,7 @@ def test_the_new_first_part_follows_the_last_there_was(pipeline):
     pipeline.stored(1, "1", token="t")
     pipeline.stored(2, "2", token="u")
     error = ZohoPageTokenExpired("expired")
-    assert restart_export(pipeline.store, pipeline.clock, pipeline.export(), error) == 4
+    assert restart_export(pipeline.pipeline, pipeline.export(), error) == 4
     assert pipeline.part(3).page_token == "u"
     assert pipeline.part(4).page_token is None
 
@@ -184,7 +188,7 @@ def test_every_field_that_is_refused_is_dropped_and_told(pipeline):
     pipeline.submit()
     export = pipeline.export()
     assert export.fields == ["B"]
-    assert [dropped["field"] for dropped in export.fields_dropped] == ["A", "C"]
+    assert [dropped.field for dropped in export.fields_dropped] == ["A", "C"]
     assert pipeline.zoho.created[-1].query == {"fields": ["B"]}
 
 
@@ -243,7 +247,7 @@ def test_an_export_is_not_half_from_bulk_read_and_half_from_records(pipeline):
     pipeline.zoho.refusals = [ZohoModuleNotSupported("no")]
     with pytest.raises(ZohoModuleNotSupported):
         pipeline.submit(2)
-    assert pipeline.export().failure["code"] == "ZOHO_MODULE_NOT_SUPPORTED"
+    assert pipeline.export().failure.code == "ZOHO_MODULE_NOT_SUPPORTED"
 
 
 # --- starting ---
@@ -251,7 +255,7 @@ def test_an_export_is_not_half_from_bulk_read_and_half_from_records(pipeline):
 
 def start(pipeline, submit, request=None):
     services = StartServices(
-        store=pipeline.store,
+        store=pipeline.table,
         submit_queue=pipeline.submit_queue,
         submit=submit,
         clock=pipeline.clock,
@@ -287,4 +291,4 @@ def test_what_is_asked_for_is_what_is_written(pipeline):
     request = ExportRequest("Contacts", {"fields": ["A"], "cvid": "1"}, "csv", 3)
     export = start(pipeline, lambda export_id, part: None, request)
     assert (export.query, export.page) == (request.query, 3)
-    assert pipeline.store.get_part(export.export_id, 1).state is PartState.PENDING
+    assert pipeline.table.get_part(export.export_id, 1).state is PartState.PENDING

@@ -14,10 +14,10 @@ from typing import Any
 
 from crm_export import strict_json
 from crm_export.connections.model import require_identity
-from crm_export.errors import InvalidRequest
+from crm_export.errors import InvalidRequest, TypeNotSupported
 from crm_export.exports.model import Caller
 from crm_export.exports.request import StartRequest
-from crm_export.zoho.catalog import records_need_fields
+from crm_export.zoho.catalog import MODULES, records_need_fields
 from crm_export.zoho.metadata import MAX_FIELDS
 from crm_export.zoho.records import PageRequest
 
@@ -100,6 +100,14 @@ def integer(params: Mapping[str, str], name: str, default: int, largest: int = _
     if not 1 <= value <= largest:
         raise InvalidRequest(f"{name} is {raw[:40]!r}; it must be a whole number from 1 to {largest}.")
     return value
+
+
+def page_module(event: dict[str, Any]) -> str:
+    """Return the module of GET /v1/e/zoho/export/{type}. Raises TypeNotSupported."""
+    module = MODULES.get(event["rawPath"].removeprefix("/v1/e/zoho/export/"))
+    if module is None or not module.pages:
+        raise TypeNotSupported("Type is not Selected yet")
+    return module.api_name
 
 
 def parse_page_request(version: str, params: Mapping[str, str]) -> PageRequest:

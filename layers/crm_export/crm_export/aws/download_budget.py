@@ -28,7 +28,7 @@ class DynamoDownloadBudget:
         item_key, moment = key(f"BUDGET#{account_id}", "DOWNLOADS"), now.timestamp()
         for _ in range(_TRIES):
             seen = (self._table.get(item_key) or {}).get("taken", {}).get("S", "[]")
-            taken = [then for then in json.loads(seen) if abs(moment - then) < _WINDOW_SECONDS]
+            taken: list[float] = [then for then in json.loads(seen) if abs(moment - then) < _WINDOW_SECONDS]
             if len(taken) >= self._per_minute:
                 return max(1, math.ceil(min(taken) + _WINDOW_SECONDS - moment))
             item = {

@@ -31,8 +31,7 @@ def attribute(value: Any) -> dict[str, Any]:
         return {"N": str(value)}
     if isinstance(value, datetime):
         return {"S": timestamp(value)}
-    attribute_value: dict[str, Any] = _serialize(value)
-    return attribute_value
+    return dict(_serialize(value))
 
 
 class Table:

@@ -117,12 +117,8 @@ class Attempt:
 
     def _settle(self, raised: Exception) -> None:
         part = self.part
-        known = isinstance(raised, ExportError)
-        error = (
-            raised
-            if known
-            else StepFailed(f"Part {part.part} ({part.state}) failed with {type(raised).__name__}.")
-        )
+        described = f"Part {part.part} ({part.state}) failed with {type(raised).__name__}."
+        error = raised if isinstance(raised, ExportError) else StepFailed(described)
         if self.is_last(error):
             fail_export(self._pipeline, self.export, part.part, error, refused=self._refused)
             return
@@ -135,7 +131,7 @@ class Attempt:
             not_before=self._pipeline.after(delay - 1),
             strike=error.max_attempts is not None,
         )
-        if known:
+        if error is raised:
             raise StepPostponed(error.message, retry_after=delay) from raised
 
 

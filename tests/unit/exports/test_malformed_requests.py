@@ -108,7 +108,7 @@ class Kept:
     def __init__(self):
         self.jobs, self.parts = [], []
 
-    def note_job(self, export_id, part, job_id):
+    def note_hint(self, export_id, part, job_id):
         self.jobs.append(job_id)
 
     def send(self, export_id, part, delay=0):

@@ -1,6 +1,7 @@
 """Parts read through the records API: what is settled first, where each ends, and what comes once."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -16,7 +17,7 @@ from crm_export.errors import (
 )
 from crm_export.exports import records as read_records
 from crm_export.exports.attempt import LEASE_SECONDS
-from crm_export.exports.model import RECORDS, ExportState, PartState, timestamp
+from crm_export.exports.model import RECORDS, ExportState, PartState
 from crm_export.exports.records import check_readable
 from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, RecordPage
 
@@ -88,7 +89,7 @@ def test_a_part_ends_after_its_records_and_the_next_goes_on_from_there(by_time, 
     monkeypatch.setattr(read_records, "_PART_RECORDS", 4)
     by_time.zoho.pages = [page(1, 2, then=since(1)), page(3, 4, then=since(2)), page(5)]
     by_time.advance()
-    first, second = by_time.store.get_parts(by_time.export())
+    first, second = by_time.table.get_parts(by_time.export())
     assert (first.state, first.records, first.expected_records, first.more_records) == (
         PartState.STORED,
         4,
@@ -141,15 +142,16 @@ def test_the_lease_is_held_from_page_to_page_and_who_lost_it_stores_nothing(by_t
 
     def lost():
         by_time.let_pass(LEASE_SECONDS + 1)
-        until = timestamp(by_time.now)
-        assert by_time.store.claim(by_time.part(), "another", by_time.moment, until)
+        until = by_time.now
+        assert by_time.table.claim(by_time.part(), "another", by_time.now, until)
         return page(9)
 
     by_time.zoho.pages = [slow, slow, slow, lost]
     with pytest.raises(PartBusy):
         by_time.advance()
     assert seen == [
-        f"2026-11-22T13:0{minute}:{second}.000Z" for minute, second in ((1, "30"), (2, "10"), (2, "50"))
+        datetime.fromisoformat(f"2026-11-22T13:0{minute}:{second}.000Z")
+        for minute, second in ((1, "30"), (2, "10"), (2, "50"))
     ]
     assert by_time.results.objects == {}
     assert by_time.part().state is PartState.PENDING
@@ -161,7 +163,7 @@ def test_who_is_overtaken_at_the_very_end_hands_nothing_on(by_time):
     def overtaken(*given, **named):
         stored = right(*given, **named)
         by_time.let_pass(LEASE_SECONDS + 1)
-        assert by_time.store.claim(by_time.part(), "another", by_time.moment, timestamp(by_time.now))
+        assert by_time.table.claim(by_time.part(), "another", by_time.now, by_time.now)
         return stored
 
     by_time.results.store_records = overtaken
@@ -179,9 +181,9 @@ def test_each_attempt_has_an_object_of_its_own(by_time):
         by_time.advance()
     by_time.let_pass(1000)
     part = by_time.part()
-    assert by_time.store.claim(part, "who dies", by_time.moment, timestamp(by_time.now))
+    assert by_time.table.claim(part, "who dies", by_time.now, by_time.now)
     by_time.let_pass(1)
-    assert by_time.store.claim(by_time.part(), "who dies too", by_time.moment, timestamp(by_time.now))
+    assert by_time.table.claim(by_time.part(), "who dies too", by_time.now, by_time.now)
     by_time.let_pass(1)
     by_time.advance()
     assert by_time.part().key == f"{by_time.export().folder}/part-00001-4.csv"
@@ -252,12 +254,12 @@ def test_a_paging_by_id_that_leads_nowhere_fails_the_export(by_id):
     by_id.zoho.pages = [PagingBroken("nowhere")]
     with pytest.raises(PagingBroken):
         by_id.advance()
-    assert by_id.export().failure["code"] == "PAGING_BROKEN"
+    assert by_id.export().failure.code == "PAGING_BROKEN"
 
 
 def test_who_reads_for_an_export_that_began_anew_meanwhile_changes_nothing(by_time):
     def restarted():
-        by_time.begin_anew(2)
+        by_time.restart(2)
         raise PagingBroken("not in order")
 
     by_time.zoho.pages = [restarted]
@@ -267,7 +269,7 @@ def test_who_reads_for_an_export_that_began_anew_meanwhile_changes_nothing(by_ti
 
 
 def test_a_part_of_an_earlier_generation_has_none_of_this_ones_before_it(by_time):
-    by_time.begin_anew(2)
+    by_time.restart(2)
     by_time.zoho.pages = [page(1, time=LATE)]
     by_time.advance(2)
     assert by_time.export().records == 1

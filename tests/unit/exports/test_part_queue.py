@@ -56,7 +56,7 @@ def handled(sqs, *bodies, received=1, error=None):
             raise error
 
     answer = consume(event(*bodies, received=received), SqsPartQueue(sqs, "url"), handle)
-    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]], seen
+    return [failure.itemIdentifier for failure in answer["batchItemFailures"]], seen
 
 
 def throttled(seconds=40):
@@ -118,5 +118,5 @@ def test_a_callback_is_noted_before_its_part_is_queued(pipeline):
     pipeline.create()
     noted = []
     pipeline.download_queue.send = lambda export_id, part: noted.append(pipeline.part(part).hinted_job_id)
-    receive_callback(pipeline.store, pipeline.download_queue, EXPORT_ID, 1, b'{"data": [{"id": "7"}]}')
+    receive_callback(pipeline.table, pipeline.download_queue, EXPORT_ID, 1, b'{"data": [{"id": "7"}]}')
     assert noted == ["7"]

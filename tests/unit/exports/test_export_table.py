@@ -32,22 +32,22 @@ class Pages:
 
 def test_the_parts_of_all_pages_are_read_as_they_are_now(pipeline):
     export = pipeline.create()
-    parts = [Part(EXPORT_ID, number, pipeline.moment) for number in (1, 2, 3)]
-    client = Pages([pipeline.store.part_item(part, 1) for part in parts])
+    parts = [Part(EXPORT_ID, number, pipeline.now) for number in (1, 2, 3)]
+    client = Pages([pipeline.table.part_item(part, 1) for part in parts])
     assert DynamoExportStore(client, "exports").get_parts(export) == parts
     assert client.asked[0]["ConsistentRead"] is True
 
 
 def test_a_part_is_read_as_it_is_now(pipeline):
-    part = Part(EXPORT_ID, 1, pipeline.moment)
-    client = Pages([pipeline.store.part_item(part, 1)])
+    part = Part(EXPORT_ID, 1, pipeline.now)
+    client = Pages([pipeline.table.part_item(part, 1)])
     assert DynamoExportStore(client, "exports").get_part(EXPORT_ID, 1) == part
     assert client.asked[0]["ConsistentRead"] is True
 
 
 def test_the_open_exports_of_all_pages_are_found():
     client = Pages([{"pk": {"S": f"EXPORT#{name}"}} for name in "abc"])
-    assert list(DynamoExportStore(client, "exports").open_export_ids()) == ["a", "b", "c"]
+    assert list(DynamoExportStore(client, "exports").running_export_ids()) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_what_is_empty_or_zero_is_kept(pipeline):
 
 def test_of_a_part_written_before_there_were_strikes_all_attempts_were(pipeline):
     pipeline.create()
-    assert pipeline.store.claim(pipeline.part(), "a", pipeline.moment, pipeline.moment)
+    assert pipeline.table.claim(pipeline.part(), "a", pipeline.now, pipeline.now)
     item = pipeline.table.items[f"EXPORT#{EXPORT_ID}", "PART#00001"]
     del item["strikes"]
     item["attempts"] = {"N": "2"}
-    pipeline.store.release(pipeline.part(), "a", pipeline.moment, not_before=pipeline.moment, strike=True)
+    pipeline.table.release(pipeline.part(), "a", pipeline.now, not_before=pipeline.now, strike=True)
     assert (pipeline.part().attempts, pipeline.part().strikes) == (3, 3)
