@@ -6,13 +6,19 @@ An execution environment is a `wiring.Container` whose AWS clients, HTTP session
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from importlib import import_module
 from random import Random
 from typing import Any
 
+from crm_export.aws.results_bucket import ResultsBucket
+from crm_export.exports.pipeline import Pipeline
 from crm_export.system import System
 from crm_export.wiring import Container, running_in
+from crm_export.zoho.client import ZohoClient
+from crm_export.zoho.records import RecordsReader
 from simulation.calls import Calls, refusal
 from simulation.scheduler import Scheduler, Task
 from simulation.zoho_http import API_DOMAIN, Session
@@ -73,18 +79,64 @@ class Context:
         self.get_remaining_time_in_millis = milliseconds
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """What is made small, so that a few records fill many parts and pages."""
+
+    s3_part_bytes: int
+    records_page: int
+
+
+class SmallContainer(Container):
+    """A container with small sizes, whose S3 writer sends parts without a thread."""
+
+    def __init__(self, sizes: Sizes, env: dict[str, str], **given: Any) -> None:
+        super().__init__(env, **given)
+        self._sizes = sizes
+
+    @cached_property
+    def downloader(self) -> Pipeline:
+        """See Container."""
+        pipeline = super().downloader
+        limits = replace(pipeline.limits, records_per_part=2 * self._sizes.records_page)
+        return replace(pipeline, limits=limits)
+
+    def _results(self, bucket: str) -> ResultsBucket:
+        return ResultsBucket(
+            self._aws("s3"), bucket, part_bytes=self._sizes.s3_part_bytes, make_executor=InlineExecutor
+        )
+
+    def _records(self, client: ZohoClient) -> RecordsReader:
+        return RecordsReader(client, page_size=self._sizes.records_page)
+
+
+class InlineExecutor(Executor):
+    """Works at once. An error of the simulated function reaches only the future; a killed task ends at once."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See Executor."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except Exception as error:  # not BaseException: LambdaKilled ends the task
+            future.set_exception(error)
+        return future
+
+
 class Functions:
     """All functions of the stack."""
 
     def __init__(
         self, scheduler: Scheduler, calls: Calls, rng: Random, *,
         aws: dict[str, Any], session: Session, api_version: str, deadline_hours: int, result_format: str,
+        sizes: Sizes,
     ) -> None:  # fmt: skip
         self._scheduler = scheduler
         self._calls = calls
         self._rng = rng
         self._aws = aws
         self._session = session
+        self._sizes = sizes
         self._env = {
             "EXPORTS_TABLE": "exports",
             "SUBMIT_QUEUE_URL": "submit",
@@ -122,7 +174,7 @@ class Functions:
         self, path: str, body: dict[str, Any], done: Done, headers: dict[str, str] | None = None
     ) -> None:
         """Send POST /v1/e/zoho/bulk-read/{type} as the account's caller; done(None) if it did not succeed."""
-        event = http_event("POST", path, json.dumps(body), headers)
+        event = http_event("POST", path, json.dumps(body))
         self._invoke("bulk_read_submitter", None, event, _if_successful(done))
 
     def submitter(self, event: dict[str, Any], done: Done) -> None:
@@ -181,7 +233,9 @@ class Functions:
         return task
 
     def _new_container(self) -> Container:
-        return Container(self._env, aws=self._aws.__getitem__, session=self._session, system=self._system)
+        return SmallContainer(
+            self._sizes, self._env, aws=self._aws.__getitem__, session=self._session, system=self._system
+        )
 
 
 def http_event(method: str, path: str, body: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
@@ -192,7 +246,7 @@ def http_event(method: str, path: str, body: str, headers: dict[str, str] | None
         "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": "",
-        "headers": headers or {},
+        "headers": {},
         "requestContext": {
             "authorizer": {"jwt": {"claims": claims}},
             "domainName": "api.example.com",

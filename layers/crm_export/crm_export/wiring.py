@@ -26,10 +26,12 @@ from crm_export.settings import (
 from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:
+    from crm_export.aws.results_bucket import ResultsBucket
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.callbacks import KeyRing
     from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.oauth import AccessToken
+    from crm_export.zoho.records import RecordsReader
 
 _LINK_SECONDS = 900
 
@@ -125,13 +127,12 @@ class Container:
     def downloader(self) -> Pipeline:
         """The Pipeline of functions/result_downloader."""
         from crm_export.aws.download_budget import DynamoDownloadBudget
-        from crm_export.aws.results_bucket import ResultsBucket
 
         settings = ResultDownloaderSettings.from_env(self._env)
         return Pipeline(
             **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
             zoho=self._zoho(settings),
-            results=ResultsBucket(self._aws("s3"), settings.results_bucket),
+            results=self._results(settings.results_bucket),
             budget=DynamoDownloadBudget(
                 self._aws("dynamodb"), settings.exports_table, settings.downloads_per_minute
             ),
@@ -162,6 +163,11 @@ class Container:
             members["submit_queue"] = SqsPartQueue(self._aws("sqs"), submit_url)
         return members
 
+    def _results(self, bucket: str) -> "ResultsBucket":
+        from crm_export.aws.results_bucket import ResultsBucket
+
+        return ResultsBucket(self._aws("s3"), bucket)
+
     def _read_secret(self, secret_id: str) -> str:
         from crm_export.connections.secrets_manager import read_secret
 
@@ -190,16 +196,20 @@ class Container:
         """
         from crm_export.zoho.bulk_read import BulkRead
         from crm_export.zoho.metadata import known_modules
-        from crm_export.zoho.records import RecordsReader
 
         store = cache(lambda: self._connections(settings))
         client_of = cache(lambda connection: self._client(settings, store(), connection))
 
         def zoho(account_id: str, owner: str) -> Zoho:
             client = client_of(store().get(account_id, owner))
-            return Zoho(BulkRead(client), RecordsReader(client), partial(known_modules, client))
+            return Zoho(BulkRead(client), self._records(client), partial(known_modules, client))
 
         return zoho
+
+    def _records(self, client: "ZohoClient") -> "RecordsReader":
+        from crm_export.zoho.records import RecordsReader
+
+        return RecordsReader(client)
 
     def _connections(self, settings: ZohoSettings) -> "ConnectionStore":
         if settings.token_store == "mongo":  # noqa: S105
