@@ -26,7 +26,7 @@ from crm_export.exports.submit import SubmitServices, submit_part
 from crm_export.zoho.bulk_read import BulkRead
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.oauth import AccessToken, ZohoClientCredentials, refresh_access_token
-from crm_export.zoho.records import RecordPages
+from crm_export.zoho.records import RecordsReader
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb
 from simulation.queues import Sqs
@@ -94,6 +94,7 @@ class Functions:
         self._connections = SecretsManagerConnections(Secrets(calls), "connections", ())
         self._containers: defaultdict[str, list[Container]] = defaultdict(list)
         self._invocations = 0
+        self.page_records = 200
 
     # --- entry points ---
 
@@ -209,8 +210,10 @@ class Functions:
     def _bulk_read(self, container: Container) -> Callable[[str, str], BulkRead]:
         return lambda account_id, owner: BulkRead(self._client(container, account_id, owner))
 
-    def _records(self, container: Container) -> Callable[[str, str], RecordPages]:
-        return lambda account_id, owner: RecordPages(self._client(container, account_id, owner))
+    def _records(self, container: Container) -> Callable[[str, str], RecordsReader]:
+        return lambda account_id, owner: RecordsReader(
+            self._client(container, account_id, owner), page_size=self.page_records
+        )
 
     def _client(self, container: Container, account_id: str, owner: str) -> ZohoClient:
         connection = self._connections.get(account_id, owner)

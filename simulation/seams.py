@@ -21,7 +21,6 @@ from typing import Any
 from crm_export import telemetry
 from crm_export.aws import object_writer as sink
 from crm_export.exports import records as read_records
-from crm_export.zoho import records as record_pages
 from simulation.calls import Calls
 from simulation.scheduler import Scheduler
 
@@ -96,7 +95,6 @@ def seams(
     places = [
         *((module, name, old, replaced[id(old)]) for module, name, old in _places()),
         (sink, "_PART_BYTES", sink._PART_BYTES, s3_part_bytes),  # S3's least is too much here
-        (record_pages, "PER_PAGE", record_pages.PER_PAGE, page_records),
         (read_records, "_PART_RECORDS", read_records._PART_RECORDS, page_records * 2),
         (telemetry, "metrics", telemetry.metrics, lambda: uncounted),
     ]

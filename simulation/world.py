@@ -101,7 +101,7 @@ class World:
             )
         self.scheduler.at(TICK_SECONDS * self.rng.random(), self._tick)
         s3_part_bytes = self.rng.choice(_S3_PART_BYTES)
-        records = self.rng.choice((1, 2, 4))
+        records = self.functions.page_records = self.rng.choice((1, 2, 4))
         with seams(
             self.scheduler, self.calls, self.rng, s3_part_bytes=s3_part_bytes, page_records=records
         ) as log:

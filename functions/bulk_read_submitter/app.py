@@ -20,7 +20,7 @@ from crm_export.exports.submit import SubmitServices, submit_part
 from crm_export.exports.view import describe_export, list_exports, summary
 from crm_export.settings import BulkReadSubmitterSettings
 from crm_export.telemetry import observed
-from crm_export.zoho.metadata import Metadata
+from crm_export.zoho.metadata import known_modules
 
 app = make_app()
 
@@ -33,7 +33,7 @@ def post_export() -> Response[str]:
     client = wiring.zoho_client(settings, caller.account_id, caller.owner)
     export_type = app.current_event.path.removeprefix("/v1/e/zoho/bulk-read/")
     body = json_object(app.current_event.raw_event)
-    request = parse_request(export_type, body, Metadata(client, settings.bulk_read_api_version))
+    request = parse_request(export_type, body, partial(known_modules, client, settings.bulk_read_api_version))
     services = StartServices(
         store=wiring.export_store(settings.exports_table),
         submit_queue=wiring.part_queue(settings.submit_queue_url),

@@ -11,7 +11,8 @@ from crm_export.api.responses import make_app, success
 from crm_export.errors import TypeNotSupported
 from crm_export.settings import ExportHandlerSettings
 from crm_export.telemetry import observed
-from crm_export.zoho.records import MODULES, get_records
+from crm_export.zoho.catalog import MODULES
+from crm_export.zoho.records import RecordsReader
 
 app = make_app()
 
@@ -23,12 +24,13 @@ def export_page() -> Response[str]:
     caller = caller_of(app.current_event.raw_event)
     client = wiring.zoho_client(settings, caller.account_id, caller.owner)
     export_type = app.current_event.path.removeprefix("/v1/e/zoho/export/")
-    if export_type not in MODULES:
+    module = MODULES.get(export_type)
+    if module is None or not module.pages:
         raise TypeNotSupported("Type is not Selected yet")
     version = settings.records_api_version
     wanted = parse_page_request(version, app.current_event.query_string_parameters or {})
-    records = get_records(client, version, MODULES[export_type], wanted)
-    return success("Received Information", records.data, pagination=records.info)
+    page = RecordsReader(client).get_page(version, module.api_name, wanted)
+    return success("Received Information", page.data, pagination=page.info)
 
 
 @observed

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crm_export.zoho.bulk_read import BulkRead
     from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.oauth import AccessToken
-    from crm_export.zoho.records import RecordPages
+    from crm_export.zoho.records import RecordsReader
 
 
 @cache
@@ -188,8 +188,8 @@ def bulk_read(settings: ZohoSettings) -> Callable[[str, str], "BulkRead"]:
     return lambda account_id, owner: BulkRead(zoho_client(settings, account_id, owner))
 
 
-def records(settings: ZohoSettings) -> Callable[[str, str], "RecordPages"]:
+def records(settings: ZohoSettings) -> Callable[[str, str], "RecordsReader"]:
     """The records API in the name of a connection."""
-    from crm_export.zoho.records import RecordPages  # noqa: PLC0415
+    from crm_export.zoho.records import RecordsReader  # noqa: PLC0415
 
-    return lambda account_id, owner: RecordPages(zoho_client(settings, account_id, owner))
+    return lambda account_id, owner: RecordsReader(zoho_client(settings, account_id, owner))

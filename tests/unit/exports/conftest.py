@@ -115,7 +115,7 @@ class Zoho:
             raise self.names
         return self.names
 
-    def page(self, version, module, query, fields, cursor):
+    def read_page(self, version, module, cvid, fields, cursor):
         self.cursors.append(cursor)
         found = self.pages.pop(0)
         if isinstance(found, Exception):

@@ -1,5 +1,7 @@
 """What a part's next step is, what it asks of Zoho and the queues, and what it leaves alone."""
 
+from datetime import datetime
+
 import pytest
 
 from crm_export.errors import (
@@ -100,7 +102,7 @@ def test_a_job_that_is_not_ours_is_forgotten(pipeline, found):
 )
 def test_a_job_from_before_the_export_is_not_its_own(pipeline, export, created, ours):
     pipeline.store.note_job(pipeline.export_id, 1, "7")
-    pipeline.zoho.jobs["7"] = job("7", 1, created_time=created)
+    pipeline.zoho.jobs["7"] = job("7", 1, created_time=datetime.fromisoformat(created))
     pipeline.advance()
     assert (pipeline.export().state is ExportState.COMPLETED) is ours
     assert export.module == "Contacts"

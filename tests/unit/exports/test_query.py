@@ -12,23 +12,19 @@ from crm_export.zoho.bulk_read import JobRequest, job_body
 from crm_export.zoho.catalog import BULK_READ_FORMATS
 
 
-class Metadata:
-    """Knows what it is given; counts how often it is asked."""
+class Modules:
+    """Returns the names it is given; counts the calls."""
 
-    def __init__(self, modules=None, types=None):
-        self.known, self.types, self.asked = modules, types or {}, 0
+    def __init__(self, names=None):
+        self.names, self.calls = names, 0
 
-    def modules(self):
-        self.asked += 1
-        return self.known
-
-    def data_type(self, module, name):
-        self.asked += 1
-        return self.types.get((module, name))
+    def __call__(self):
+        self.calls += 1
+        return self.names
 
 
-def parse(body, export_type="contacts", **known):
-    return parse_request(export_type, body, Metadata(**known))
+def parse(body, export_type="contacts", modules=None):
+    return parse_request(export_type, body, Modules(modules))
 
 
 def wire(version, request):
@@ -58,9 +54,9 @@ def wire(version, request):
     ],
 )
 def test_a_type_of_zohos_own_modules_needs_no_metadata(export_type, module):
-    metadata = Metadata([])
-    assert resolve_module(export_type, metadata) == module
-    assert metadata.asked == 0
+    modules = Modules([])
+    assert resolve_module(export_type, modules) == module
+    assert modules.calls == 0
 
 
 @pytest.mark.parametrize(
@@ -68,20 +64,20 @@ def test_a_type_of_zohos_own_modules_needs_no_metadata(export_type, module):
     [("Projects", "Projects"), ("projects", "Projects"), ("MY_MODULE", "My_Module"), ("Cases_X", "Cases_X")],
 )
 def test_a_custom_module_is_found_whatever_its_case(export_type, module):
-    assert resolve_module(export_type, Metadata(["Projects", "My_Module", "Cases_X"])) == module
+    assert resolve_module(export_type, Modules(["Projects", "My_Module", "Cases_X"])) == module
 
 
 def test_modules_that_differ_in_case_only_are_told_apart():
-    assert resolve_module("projects", Metadata(["Projects", "projects"])) == "projects"
+    assert resolve_module("projects", Modules(["Projects", "projects"])) == "projects"
 
 
 def test_a_module_that_does_not_exist_is_not_exported():
     with pytest.raises(TypeNotSupported, match="Type is not Selected yet"):
-        resolve_module("unicorns", Metadata(["Projects"]))
+        resolve_module("unicorns", Modules(["Projects"]))
 
 
 def test_without_metadata_zoho_judges_what_may_be_an_api_name():
-    assert resolve_module("Project_Details", Metadata(None)) == "Project_Details"
+    assert resolve_module("Project_Details", Modules(None)) == "Project_Details"
 
 
 @pytest.mark.parametrize(
@@ -89,10 +85,10 @@ def test_without_metadata_zoho_judges_what_may_be_an_api_name():
     ["", "my projects", "7", "_contacts", "-contacts", "a/b", "..", "tas\u212as", "é", "x" * 101, "leads\n"],
 )
 def test_what_cannot_be_an_api_name_is_not_asked_for(export_type):
-    metadata = Metadata(None)
+    modules = Modules(None)
     with pytest.raises(TypeNotSupported):
-        resolve_module(export_type, metadata)
-    assert metadata.asked == 0
+        resolve_module(export_type, modules)
+    assert modules.calls == 0
 
 
 # --- the body ---------------------------------------------------------------------------------
@@ -193,18 +189,11 @@ def test_ics_takes_no_fields(fields):
         parse({"file_type": "ics", "query": {"fields": fields}}, "events")
 
 
-def test_types_are_asked_for_only_where_there_are_criteria():
-    metadata = Metadata()
-    parse_request("contacts", {"query": {"fields": ["Email"], "cvid": "1", "page": 2}}, metadata)
-    assert metadata.asked == 0
-
-
-def test_criteria_are_checked_against_the_types_of_the_paths_module():
+def test_modules_are_read_only_for_a_type_that_is_not_zohos_own():
+    modules = Modules()
     criteria = {"api_name": "Amount", "comparator": "contains", "value": "x"}
-    types = {("Deals", "Amount"): "currency"}
-    with pytest.raises(QueryRefused, match="field Amount is of the type currency"):
-        parse({"query": {"criteria": criteria}}, "deals", types=types)
-    assert parse({"query": {"criteria": criteria}}, "leads", types=types).module == "Leads"
+    parse_request("contacts", {"query": {"fields": ["Email"], "criteria": criteria, "page": 2}}, modules)
+    assert modules.calls == 0
 
 
 # --- Zoho's samples ---------------------------------------------------------------------------
@@ -367,23 +356,15 @@ SAMPLES = {
         },
     ),
 }
-TYPES = {
-    ("Contacts", "Last_Name"): "text",
-    ("Leads", "Last_Name"): "text",
-    ("Leads", "Email"): "email",
-    ("Leads", "Modified_Time"): "datetime",
-    ("Project_Details", "Expected_Budget"): "currency",
-}
 
 
 @pytest.mark.parametrize("version", BULK_READ_FORMATS)
-@pytest.mark.parametrize("types", [{}, TYPES], ids=["no metadata", "types known"])
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_a_sample_of_zohos_in_either_spelling_is_sent_as_the_version_wants_it(sample, types, version):
+def test_a_sample_of_zohos_in_either_spelling_is_sent_as_the_version_wants_it(sample, version):
     export_type, in_v2, later, wire_v2, wire_later = SAMPLES[sample]
     wanted = wire_v2 if version == "v2" else wire_later
-    assert wire(version, parse(in_v2, export_type, types=types)) == wanted
-    assert wire(version, parse(later, export_type, types=types)) == wanted
+    assert wire(version, parse(in_v2, export_type)) == wanted
+    assert wire(version, parse(later, export_type)) == wanted
 
 
 def test_the_callback_of_zohos_samples_is_refused_and_ours_is_sent():
@@ -467,9 +448,6 @@ QUERIES = mostly(
 BODIES = st.dictionaries(st.text(max_size=8), ANY, max_size=2) | st.fixed_dictionaries(
     {}, optional={"query": QUERIES, "file_type": st.sampled_from(["csv", "ics"]) | ANY}
 )
-FUZZ_TYPES = {"Email": "email", "Amount": "currency", "Flag": "boolean", "When": "datetime"}
-
-
 GOOD_SINGLE = st.builds(
     field,
     st.sampled_from(["Email", "Owner.last_name", "$converted"]),
@@ -533,14 +511,10 @@ def test_what_zoho_takes_becomes_a_job_that_says_the_same_in_every_version(query
     export_type=st.sampled_from(["contacts", "events", "Projects", "unicorns"]) | st.text(max_size=8),
     body=BODIES,
     modules=st.none() | st.just(["Projects"]),
-    typed=st.booleans(),
 )
-def test_any_json_is_refused_in_our_words_or_becomes_a_job_in_every_version(
-    export_type, body, modules, typed
-):
-    types = {(m, n): kind for m in ("Contacts", "Events") for n, kind in FUZZ_TYPES.items()} if typed else {}
+def test_any_json_is_refused_in_our_words_or_becomes_a_job_in_every_version(export_type, body, modules):
     try:
-        request = parse(body, export_type, modules=modules, types=types)
+        request = parse(body, export_type, modules=modules)
     except (QueryRefused, TypeNotSupported):
         return
     for version in BULK_READ_FORMATS:

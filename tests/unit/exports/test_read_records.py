@@ -1,6 +1,7 @@
 """Parts read through the records API: what is settled first, where each ends, and what comes once."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,7 +19,7 @@ from crm_export.exports import records as read_records
 from crm_export.exports.attempt import LEASE_SECONDS
 from crm_export.exports.model import RECORDS, ExportState, PartState, timestamp
 from crm_export.exports.records import check_readable
-from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, RecordPage
+from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor, RecordPage
 
 
 def page(*ids, then=None, time="2026-11-22T10:00:00+00:00"):
@@ -26,7 +27,7 @@ def page(*ids, then=None, time="2026-11-22T10:00:00+00:00"):
 
 
 def since(second, *edge):
-    return {"since": f"2026-11-22T10:00:{second:02d}+00:00", "edge": list(edge)}
+    return Cursor(by_time=True, since=datetime(2026, 11, 22, 10, 0, second, tzinfo=UTC), edge=edge)
 
 
 LATE = "2026-11-22T12:55:00+00:00"  # within what clocks differ of the export's beginning
@@ -208,9 +209,9 @@ def test_a_record_of_any_earlier_part_that_changes_comes_once(by_time, monkeypat
 
 
 def test_what_a_page_token_lists_is_taken_as_it_is(by_id):
-    by_id.zoho.pages = [page(1, 2, then={"page_token": "t", "read": 2}), page(3, time=None)]
+    by_id.zoho.pages = [page(1, 2, then=Cursor(by_time=False, page_token="t", read=2)), page(3, time=None)]
     by_id.advance()
-    assert by_id.zoho.cursors == [BY_ID, {"page_token": "t", "read": 2}]
+    assert by_id.zoho.cursors == [BY_ID, Cursor(by_time=False, page_token="t", read=2)]
     assert list(by_id.results.objects.values()) == [["1", "2", "3"]]
 
 
@@ -227,7 +228,10 @@ def test_a_part_that_holds_other_than_was_listed_is_not_stored(by_time):
 
 
 def test_an_expired_page_token_begins_the_export_anew(by_id):
-    by_id.zoho.pages = [page(1, then={"page_token": "t", "read": 1}), ZohoPageTokenExpired("expired")]
+    by_id.zoho.pages = [
+        page(1, then=Cursor(by_time=False, page_token="t", read=1)),
+        ZohoPageTokenExpired("expired"),
+    ]
     by_id.advance()
     export = by_id.export()
     assert (export.generation, export.first_part, by_id.download_queue.parts) == (2, 2, [2])

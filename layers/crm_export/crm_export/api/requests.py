@@ -79,7 +79,7 @@ def integer(params: Mapping[str, str], name: str, default: int, largest: int = _
     raw = params.get(name)
     if raw is None:
         return default
-    value = int(raw) if raw.isascii() and raw.isdigit() and len(raw) <= len(str(_LARGEST_INTEGER)) else 0
+    value = strict_json.whole_number(raw, len(str(_LARGEST_INTEGER))) or 0
     if not 1 <= value <= largest:
         raise InvalidRequest(f"{name} is {raw[:40]!r}; it must be a whole number from 1 to {largest}.")
     return value

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from crm_export.exports.model import Export, ExportState, Part, PartState
 from crm_export.zoho.bulk_read import Job
+from crm_export.zoho.records import Cursor
 
 _JSON_FIELDS = {"query", "failure", "fields", "fields_dropped", "header", "cursor"}
 _EXPORT_FIELDS = [field.name for field in fields(Export)]
@@ -66,7 +67,8 @@ def read_export(item: dict[str, Any]) -> Export:
 def read_part(item: dict[str, Any]) -> Part:
     """The part an item PART#00001 holds."""
     values = _untyped(item, _PART_FIELDS)
-    return Part(**{**values, "state": PartState(values["state"])})
+    cursor = Cursor.from_json(values["cursor"]) if "cursor" in values else None
+    return Part(**{**values, "state": PartState(values["state"]), "cursor": cursor})
 
 
 class Table:
@@ -287,9 +289,7 @@ class PartTransitions:
             names={"#bytes": "bytes", "#key": "key"},
         )
 
-    def mark_read(
-        self, part: Part, owner: str, stored: dict[str, Any], cursor: dict[str, Any] | None
-    ) -> bool:
+    def mark_read(self, part: Part, owner: str, stored: dict[str, Any], cursor: Cursor | None) -> bool:
         """See ExportStore."""
         update = self._table.update_request(
             item_key(part.export_id, part.part),
@@ -327,7 +327,8 @@ class PartTransitions:
 
     def part_item(self, part: Part, expires_at: int) -> dict[str, Any]:
         """A part as the item it is written as."""
-        values = {**asdict(part), "expires_at": expires_at}
+        cursor = part.cursor and part.cursor.to_json()
+        values = {**asdict(part), "cursor": cursor, "expires_at": expires_at}
         return {**item_key(part.export_id, part.part), **typed(values)}
 
 

@@ -1,39 +1,10 @@
-"""Where containers share the access tokens of a grant: the exports table."""
+"""TokenCache over the exports table: where containers share the access tokens of a grant."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
+
+from crm_export.connections.broker import SharedToken
 
 _KEPT_SECONDS = 86_400
-
-
-@dataclass(frozen=True)
-class SharedToken:
-    """What containers share of one grant. Times are seconds since the epoch."""
-
-    token: str | None = None
-    usable_until: float = 0.0
-    not_before: float = 0.0
-
-
-class TokenCache(Protocol):
-    """Where containers share access tokens. Every change is one conditional write."""
-
-    def read(self, key: str) -> SharedToken: ...
-    def take_lease(self, key: str, owner: str, now: float, until: float) -> bool:
-        """The right to refresh: nobody else has it, and there is no usable token and no throttling."""
-        ...
-
-    def put(self, key: str, owner: str, token: str, usable_until: float) -> None:
-        """Store a new token and end the lease."""
-        ...
-
-    def give_up(self, key: str, owner: str, not_before: float) -> None:
-        """End the lease without a token; nobody shall ask before `not_before` (0: at once)."""
-        ...
-
-    def discard(self, key: str, token: str) -> None:
-        """Forget this token, but no newer one."""
-        ...
 
 
 class DynamoTokenCache:

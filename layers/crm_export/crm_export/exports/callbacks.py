@@ -14,6 +14,7 @@ from collections.abc import Callable
 from crm_export.errors import ConfigurationError, InvalidRequest, InvalidSignature
 from crm_export.exports.model import Export, is_export_id
 from crm_export.exports.pipeline import ExportStore, PartQueue
+from crm_export.strict_json import whole_number
 from crm_export.telemetry import logger
 from crm_export.zoho.bulk_read import callback_job_id
 
@@ -34,7 +35,7 @@ def verify(keys: tuple[bytes, ...], export_id: str, part: str, signature: str) -
 
     In constant time: every key is tried, whichever fits.
     """
-    number = int(part) if part.isascii() and part.isdigit() and len(part) <= len(str(_LARGEST_PART)) else 0
+    number = whole_number(part, len(str(_LARGEST_PART))) or 0
     given = signature.encode("utf-8", "surrogatepass")
     right = [hmac.compare_digest(sign(key, export_id, number).encode(), given) for key in keys]
     if not (any(right) and number and is_export_id(export_id)):

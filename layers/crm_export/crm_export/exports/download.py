@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from crm_export.errors import DownloadsSpent, JobOverdue, PagingBroken, ZohoNotFound
@@ -124,7 +124,8 @@ def _adopt_job(services: DownloadServices, export: Export, part: Part) -> bool:
 
 def _is_ours(job: Job, export: Export, part: Part) -> bool:
     """Whether it is the job that was to be made for the part: a callback may name any."""
-    return is_job_for(job, job_request(export, part, ""), not_before=export.requested_at)
+    requested_at = datetime.fromisoformat(export.requested_at)
+    return is_job_for(job, job_request(export, part, ""), not_before=requested_at)
 
 
 def _read_part(services: DownloadServices, export: Export, part: Part, owner: str) -> bool:

@@ -5,7 +5,10 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crm_export.zoho.records import Cursor
 
 LARGEST_PART = 99_999  # five digits in keys
 _EXPORT_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{16}")
@@ -124,7 +127,7 @@ class Part:
     updated_at: str
     state: PartState = PartState.PENDING
     page_token: str | None = None  # how Zoho (v7 and later) finds this part; earlier: by page
-    cursor: dict[str, Any] | None = None  # how it is found through the records API (zoho.record_pages)
+    cursor: "Cursor | None" = None  # where it begins in the records API
     attempts: int = 0  # failed ones, since the part came to its state
     strikes: int = 0  # those of them that count towards `errors.max_attempts`: no throttling, no outages
     crashes: int = 0  # of those who held the lease and never gave it back, likewise

@@ -68,9 +68,7 @@ class ExportStore(Protocol):
         ...
 
     def mark_stored(self, part: Part, stored: dict[str, Any], now: str) -> bool: ...
-    def mark_read(
-        self, part: Part, owner: str, stored: dict[str, Any], cursor: dict[str, Any] | None
-    ) -> bool:
+    def mark_read(self, part: Part, owner: str, stored: dict[str, Any], cursor: "Cursor | None") -> bool:
         """PENDING → STORED of a part read through the records API, by who holds its lease. With a cursor
         there are more records: the next part is PENDING, in one transaction.
 
@@ -136,11 +134,11 @@ class DownloadBudget(Protocol):
 
 
 class RecordsApi(Protocol):
-    """The records of a module in the name of one connection (zoho.record_pages)."""
+    """The records API with the tokens of one connection (zoho.records.RecordsReader)."""
 
     def field_names(self, version: str, module: str) -> tuple[list[str], list[str]]: ...
-    def page(
-        self, version: str, module: str, query: dict[str, Any], fields: list[str], cursor: "Cursor"
+    def read_page(
+        self, version: str, module: str, cvid: str | None, fields: list[str], cursor: "Cursor"
     ) -> "RecordPage": ...
 
 

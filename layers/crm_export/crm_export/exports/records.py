@@ -26,7 +26,6 @@ from crm_export.zoho.catalog import version_number
 from crm_export.zoho.metadata import MAX_FIELDS
 from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor
 
-NO_BULK_READ = {"Notes"}  # modules Zoho documents as such; of others Zoho tells when asked
 # Of Zoho's records API: v3 is the first with page tokens, v6 the last that does not cut rich text at 500
 # characters.
 _VERSIONS = ("v3", "v6")
@@ -103,12 +102,12 @@ def _settle_order(api: RecordsApi, export: Export, version: str, fields: list[st
     fields = fields[:MAX_FIELDS]  # enough to see that Zoho gives them: one call
     if "cvid" not in export.query:  # Zoho sorts no custom views
         try:
-            api.page(version, export.module, export.query, fields, BY_MODIFIED_TIME)
+            api.read_page(version, export.module, None, fields, BY_MODIFIED_TIME)
         except (ZohoQueryRefused, PagingBroken):  # records without Modified_Time
             pass
         else:
             return "Modified_Time"
-    api.page(version, export.module, export.query, fields, BY_ID)
+    api.read_page(version, export.module, export.query.get("cvid"), fields, BY_ID)
     return "id"
 
 
@@ -176,13 +175,14 @@ class _Reading:
         export = self._export
         while True:
             fields = export.fields or []
-            page = self._api.page(export.api_version, export.module, export.query, fields, self._cursor)
+            cvid = export.query.get("cvid")
+            page = self._api.read_page(export.api_version, export.module, cvid, fields, self._cursor)
             records = self._first_seen(page.records)
             self.records += len(records)
             self.next = page.next
             self._keep_lease()
             yield records
-            if self.next is None or (self._is_enough() and len(self.next.get("edge", ())) <= _LARGEST_EDGE):
+            if self.next is None or (self._is_enough() and len(self.next.edge) <= _LARGEST_EDGE):
                 return
             self._cursor = self.next
 
@@ -194,7 +194,7 @@ class _Reading:
 
     def _first_seen(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """In the order of Modified_Time, a record changed since the export began may have come before."""
-        if "since" not in self._cursor:
+        if not self._cursor.by_time:
             return records
         began = datetime.fromisoformat(self._export.requested_at) - _CLOCKS_DIFFER
         if self._before is None and any(

@@ -8,9 +8,10 @@ from crm_export.aws.part_queue import retry_delay
 from crm_export.errors import ExportError
 from crm_export.exports.model import BULK_READ, RECORDS, Export, Part, new_export_id, timestamp
 from crm_export.exports.pipeline import Clock, ExportStore, PartQueue
-from crm_export.exports.records import NO_BULK_READ, check_readable
+from crm_export.exports.records import check_readable
 from crm_export.exports.request import ExportRequest
 from crm_export.telemetry import count, logger
+from crm_export.zoho.catalog import has_bulk_read
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def start_export(
     If Zoho cannot take the job now, the export is RUNNING and the submit queue goes on with it. Raises
     the ExportError of a final refusal; the export is then FAILED with it.
     """
-    if request.module in NO_BULK_READ:
+    if not has_bulk_read(request.module):
         check_readable(request.module, request.query, request.page)
     now = services.clock()
     export = Export(
@@ -43,7 +44,7 @@ def start_export(
         account_id=account_id,
         owner=owner,
         module=request.module,
-        source=RECORDS if request.module in NO_BULK_READ else BULK_READ,
+        source=BULK_READ if has_bulk_read(request.module) else RECORDS,
         query=request.query,
         page=request.page,
         file_type=request.file_type,
