@@ -8,10 +8,12 @@ import pytest
 from crm_export.aws.export_table import DynamoExportStore
 from crm_export.exports.model import Export, ExportState, Part, PartState
 from crm_export.zoho.bulk_read import Job
+from crm_export.zoho.records import Cursor
 from simulation.dynamodb import DynamoDb, TableData
 
 T0, T1, T2, T9 = (f"2026-11-22T13:00:0{second}.000Z" for second in (0, 1, 2, 9))
 FAILURE = {"code": "X", "message": "x", "remedy": ""}
+NEXT = Cursor(by_time=False, page_token="t", read=1)
 STORED = {"records": 1, "bytes": 9, "crc32": "00000001", "header": ["Id"], "key": "k"}
 
 
@@ -192,7 +194,7 @@ def test_a_part_that_was_read_does_not_overwrite_the_first_of_a_new_generation(s
     assert store.claim(part, "a", T0, T1)
     assert store.restart(export, Part(export.export_id, 2, T2))
     facts = {**STORED, "expected_records": 1, "stored_at": T2}
-    assert not store.mark_read(part, "a", facts, {"page_token": "t", "read": 1})
+    assert not store.mark_read(part, "a", facts, NEXT)
     assert part_of(store, export, 2) == Part(export.export_id, 2, T2)
 
 
@@ -201,7 +203,7 @@ def test_a_part_is_not_stored_any_more_once_its_export_failed(store, export):
     assert store.claim(part, "a", T0, T9)
     assert store.fail(export, 1, FAILURE, T1)
     facts = {**STORED, "expected_records": 1, "stored_at": T2}
-    assert not store.mark_read(part, "a", facts, {"page_token": "t", "read": 1})
+    assert not store.mark_read(part, "a", facts, NEXT)
     assert part_of(store, export).state is PartState.FAILED
     assert store.get_part(export.export_id, 2) is None
 
@@ -318,8 +320,8 @@ def test_only_who_holds_the_lease_stores_a_part_that_was_read(store, export):
     facts = {**STORED, "expected_records": 1, "stored_at": T2}
     assert store.claim(part, "a", T0, T1)
     assert not store.mark_read(part, "b", facts, None)
-    assert store.mark_read(part, "a", facts, {"page_token": "t", "read": 1})
-    assert not store.mark_read(part, "a", facts, {"page_token": "t", "read": 1})
+    assert store.mark_read(part, "a", facts, NEXT)
+    assert not store.mark_read(part, "a", facts, NEXT)
     first, second = store.get_parts(export)
     assert (first.state, first.records, first.more_records, first.lease_owner) == (
         PartState.STORED,
@@ -327,4 +329,4 @@ def test_only_who_holds_the_lease_stores_a_part_that_was_read(store, export):
         True,
         None,
     )
-    assert (second.state, second.cursor) == (PartState.PENDING, {"page_token": "t", "read": 1})
+    assert (second.state, second.cursor) == (PartState.PENDING, NEXT)

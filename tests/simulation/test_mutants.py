@@ -109,14 +109,13 @@ def without_the_generation(patch):
 
 
 def with_a_token_in_the_log(patch):
-    right = client.ZohoClient._token
+    right = client.ZohoClient._with_token
 
-    def token(self):
-        value = right(self)
-        download.logger.info("calling Zoho", token=value)
-        return value
+    def with_token(self, call):
+        download.logger.info("calling Zoho", token=self._tokens.token())
+        return right(self, call)
 
-    patch.setattr(client.ZohoClient, "_token", token)
+    patch.setattr(client.ZohoClient, "_with_token", with_token)
 
 
 MUTANTS = [

@@ -25,7 +25,7 @@ A message says what failed (with its value), why, and what is allowed. It never 
 or a record.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 _INHERIT = -1
 
@@ -342,14 +342,20 @@ class ZohoQueryRefused(
 ):
     """Zoho refuses the content of the request. json_path and api_name are from Zoho's details, or None."""
 
-    json_path: str | None = None
-    api_name: str | None = None
+    def __init__(
+        self, message: str, *, json_path: str | None = None, api_name: str | None = None, **more: Any
+    ) -> None:
+        super().__init__(message, **more)
+        self.json_path = json_path
+        self.api_name = api_name
 
 
 class ZohoFieldRefused(ZohoQueryRefused):
     """Zoho refuses one of `query.fields`; `field` is its name, or None if Zoho does not name it."""
 
-    field: str | None = None
+    def __init__(self, message: str, *, field: str | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.field = field
 
 
 class ZohoModuleNotSupported(

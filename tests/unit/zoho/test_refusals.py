@@ -1,14 +1,21 @@
-"""An answer of Zoho's becomes an error: by code, then by status, whoever it was that answered."""
+"""A response of Zoho's becomes an error: by code, then by status, whoever responded."""
 
 import json
+import re
 
 import pytest
+import requests
+import responses
 
 from crm_export import errors
 from crm_export.api.responses import error_answer
-from crm_export.zoho.refusals import MEANINGS, error_from
+from crm_export.zoho.bulk_read import BulkRead, JobRequest
+from crm_export.zoho.client import ZohoClient
+from crm_export.zoho.metadata import get_fields, get_modules
+from crm_export.zoho.records import BY_ID, PageRequest, RecordsReader
+from crm_export.zoho.refusals import MEANINGS, classify, error_from
 
-# Zoho's documentation of Bulk Read and of records: HTTP status, code; then what we make of it.
+# From Zoho's documentation of Bulk Read and of records: HTTP status and code; our class and HTTP status.
 DOCUMENTED = [
     (401, "INVALID_TOKEN", errors.ZohoTokenRejected, 502),  # refreshed first; TokenInvalidated if again
     (401, "AUTHENTICATION_FAILURE", errors.ZohoTokenRejected, 502),
@@ -25,6 +32,7 @@ DOCUMENTED = [
     (500, "INTERNAL_ERROR", errors.ZohoUnavailable, 502),
     (400, "INTERNAL_ERROR", errors.ZohoUnavailable, 502),
     (500, "INTERNAL_SERVER_ERROR", errors.ZohoUnavailable, 502),
+    (400, "INTERNAL_SERVER_ERROR", errors.ZohoUnavailable, 502),  # in the SDK's list, without a status
     (400, "CALLBACK_FAILURE", errors.ZohoUnavailable, 502),
     (404, "RESOURCE_NOT_FOUND", errors.ZohoNotFound, 502),
     (400, "RESOURCE_NOT_FOUND", errors.ZohoNotFound, 502),
@@ -87,10 +95,10 @@ DOCUMENTED = [
     (404, "API_NOT_SUPPORTED", errors.ZohoRequestMalformed, 502),
     (400, "INVALID_HOST", errors.ZohoRequestMalformed, 502),
 ]
-# Not documented for our calls: PERMISSION_DENIED is seen all the same, the last one is tomorrow's.
+# Not documented for our calls: PERMISSION_DENIED is seen all the same, and codes that may come.
 OTHERS = [
     (403, "PERMISSION_DENIED", errors.ZohoPermissionDenied, 403),
-    (500, "INVALID_TOKEN", errors.ZohoUnavailable, 502),  # an outage must not cost anybody's grant
+    (500, "INVALID_TOKEN", errors.ZohoUnavailable, 502),  # an outage must not invalidate a grant
     (400, "A_CODE_OF_TOMORROW", errors.ZohoQueryRefused, 422),
     (401, "A_CODE_OF_TOMORROW", errors.ZohoPermissionDenied, 403),
     (404, "A_CODE_OF_TOMORROW", errors.ZohoNotFound, 502),
@@ -107,28 +115,36 @@ def wrapped(code):
     return json.dumps({"data": [{"code": code, "message": "m", "status": "error"}]}).encode()
 
 
-def test_every_documented_code_has_a_meaning_and_no_other():
-    assert set(MEANINGS) == {code for _, code, *_ in DOCUMENTED} | {"PERMISSION_DENIED"}
+def test_meanings_has_documented_codes_only():
+    assert set(MEANINGS) <= {code for _, code, *_ in DOCUMENTED} | {"PERMISSION_DENIED"}
+
+
+@pytest.mark.parametrize("code", MEANINGS)
+def test_meanings_has_no_row_that_repeats_the_treatment_of_an_unknown_code(code):
+    statuses = {status for status, documented, *_ in DOCUMENTED if documented == code} | {500}
+    meaning = MEANINGS[code]
+    kinds = [classify(name, status, {})[0] for status in statuses for name in (code, "A_CODE_OF_TOMORROW")]
+    assert kinds[::2] != kinds[1::2] or (meaning.remedy, meaning.advice) != ("", "")
 
 
 @pytest.mark.parametrize("shape", [flat, wrapped])
-@pytest.mark.parametrize(("status", "code", "kind", "answer"), DOCUMENTED + OTHERS)
-def test_a_code_decides(shape, status, code, kind, answer):
+@pytest.mark.parametrize(("status", "code", "kind", "ours"), DOCUMENTED + OTHERS)
+def test_error_class_and_our_status_follow_from_the_code(shape, status, code, kind, ours):
     error = error_from(status, shape(code), {}, "GET /x")
     assert type(error) is kind
     assert (error.zoho_code, error.http_status) == (code, status)
     assert f"GET /x with HTTP {status} ({code}: m" in error.message
     assert error.as_failure()["remedy"] or kind is errors.ZohoTokenRejected
-    told = error_answer(error, "request-1")
-    assert told.status_code == answer
-    assert json.loads(told.body)["zoho_code"] == code
+    response = error_answer(error, "request-1")
+    assert response.status_code == ours
+    assert json.loads(response.body)["zoho_code"] == code
 
 
-@pytest.mark.parametrize(("status", "code", "kind", "_answer"), DOCUMENTED)
-def test_only_what_time_may_mend_is_tried_again(status, code, kind, _answer):
+@pytest.mark.parametrize(("status", "code", "kind", "_ours"), DOCUMENTED)
+def test_error_is_retryable_only_if_time_may_help(status, code, kind, _ours):
     error = error_from(status, flat(code), {}, "GET /x")
-    mends = (errors.ZohoThrottled, errors.ZohoUnavailable, errors.ZohoNotFound)
-    assert error.retryable is issubclass(kind, mends)
+    transient = (errors.ZohoThrottled, errors.ZohoUnavailable, errors.ZohoNotFound)
+    assert error.retryable is issubclass(kind, transient)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +158,7 @@ def test_only_what_time_may_mend_is_tried_again(status, code, kind, _answer):
         ("REQUEST_BODY_IS_EMPTY", "Report the message"),
     ],
 )
-def test_our_own_fault_is_told_with_its_remedy(code, remedy):
+def test_malformed_request_has_its_remedy_in_the_response(code, remedy):
     error = error_from(400, flat(code), {}, "POST /x")
     assert remedy in error.remedy
     assert json.loads(error_answer(error, "").body)["message"].endswith(error.remedy)
@@ -164,7 +180,7 @@ def refusal(code, message="m", **details):
         ({"api_name": 5}, errors.ZohoQueryRefused),
     ],
 )
-def test_an_expired_value_is_the_page_token_unless_it_is_another(details, kind):
+def test_expired_value_is_the_page_token_unless_the_details_name_another(details, kind):
     assert type(refusal("EXPIRED_VALUE", **details)) is kind
 
 
@@ -190,7 +206,7 @@ NOT_SUPPORTED = (
         ("INVALID_DATA", "m", {"api_name": "Tag", "json_path": "$.query.fields[3]"}, "Tag"),
     ],
 )
-def test_a_refused_field_is_named(code, message, details, field):
+def test_refused_field_is_named(code, message, details, field):
     error = refusal(code, message, **details)
     assert type(error) is errors.ZohoFieldRefused
     assert error.field == field
@@ -204,12 +220,12 @@ def test_a_refused_field_is_named(code, message, details, field):
         ("INVALID_DATA", {"api_name": "fields", "json_path": "$.query.fields"}),
     ],
 )
-def test_what_is_not_about_one_of_the_fields_names_none(code, details):
+def test_refusal_that_is_not_about_a_field_of_the_query_has_no_field(code, details):
     assert type(refusal(code, NOT_AVAILABLE, **details)) is errors.ZohoQueryRefused
 
 
 @pytest.mark.parametrize(
-    ("details", "told"),
+    ("details", "ending"),
     [
         (
             {"api_name": "Amount", "supported": ["equal", "in"]},
@@ -226,11 +242,11 @@ def test_what_is_not_about_one_of_the_fields_names_none(code, details):
         ({}, "(C: m)."),
     ],
 )
-def test_zohos_details_are_told_in_words(details, told):
-    assert refusal("C", **details).message.endswith(told)
+def test_details_become_words(details, ending):
+    assert refusal("C", **details).message.endswith(ending)
 
 
-def test_details_of_any_length_leave_room_for_the_advice():
+def test_long_details_leave_room_for_the_advice():
     body = json.dumps(
         {"code": "OAUTH_SCOPE_MISMATCH", "message": "x" * 9999, "details": {"api_name": "y" * 9999}}
     )
@@ -238,7 +254,7 @@ def test_details_of_any_length_leave_room_for_the_advice():
     assert error.as_failure()["message"].endswith("Add the scope ZohoCRM.bulk.READ to the grant.")
 
 
-def test_a_callback_url_in_zohos_words_loses_its_signature():
+def test_callback_url_in_zohos_message_loses_its_signature():
     url = f"https://x/v1/e/zoho/bulk-read/callback/e/1/{'a' * 64}"
     error = refusal("INVALID_CALLBACK_URL", f"Invalid URL '{url}' for callback.", api_name=url, url=url)
     assert "aaa" not in error.message
@@ -252,19 +268,68 @@ def test_a_callback_url_in_zohos_words_loses_its_signature():
     ("status", "kind"),
     [
         (400, errors.ZohoUnavailable),
-        (401, errors.ZohoUnavailable),  # not Zoho's API: it must not invalidate anybody's grant
+        (401, errors.ZohoUnavailable),  # not Zoho's API: it must not invalidate a grant
         (404, errors.ZohoUnavailable),
         (403, errors.ZohoPermissionDenied),
         (429, errors.ZohoThrottled),
         (502, errors.ZohoUnavailable),
     ],
 )
-def test_without_a_code_the_status_decides(status, body, kind):
+def test_error_without_code_follows_from_the_status(status, body, kind):
     error = error_from(status, body, {}, "GET /x")
     assert type(error) is kind
     assert error.zoho_code is None
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("17", 17), ("soon", 60), ("", 60), ("-1", 60)])
-def test_throttling_says_when_to_come_back(header, seconds):
+def test_throttling_carries_retry_after(header, seconds):
     assert error_from(429, b"", {"Retry-After": header}, "GET /x").retry_after == seconds
+
+
+def test_refused_value_says_what_each_type_takes():
+    error = refusal("FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE", api_name="Created_Time")
+    assert "It is about Created_Time. A value must fit its field's type" in error.message
+    assert "without milliseconds" in error.message
+    assert "Owner.last_name" in error.message
+
+
+# --- scopes -----------------------------------------------------------------------------------
+
+API = "https://www.zohoapis.eu"
+MISMATCH = {"code": "OAUTH_SCOPE_MISMATCH", "message": "Unauthorized", "status": "error", "details": {}}
+CONTACTS = JobRequest("Contacts", {}, "csv", 1, None, "https://x/cb")
+
+
+class Tokens:
+    def token(self):
+        return "token-1"
+
+
+@pytest.mark.parametrize(
+    ("call", "scopes"),
+    [
+        (
+            lambda client: BulkRead(client).create_job("v8", CONTACTS),
+            "scopes ZohoCRM.bulk.READ and ZohoCRM.modules.contacts.READ",
+        ),
+        (lambda client: BulkRead(client).get_job("v8", "1"), "scope ZohoCRM.bulk.READ"),
+        (lambda client: BulkRead(client).open_result("v8", "1").__enter__(), "scope ZohoCRM.bulk.READ"),
+        (
+            lambda client: RecordsReader(client).get_page("v2", "Price_Books", PageRequest()),
+            "scope ZohoCRM.modules.pricebooks.READ",
+        ),
+        (
+            lambda client: RecordsReader(client).read_page("v6", "Notes", None, ["Note_Title"], BY_ID),
+            "scope ZohoCRM.modules.notes.READ",
+        ),
+        (lambda client: get_fields(client, "v8", "Leads"), "scope ZohoCRM.settings.fields.READ"),
+        (lambda client: get_modules(client, "v8"), "scope ZohoCRM.settings.modules.READ"),
+    ],
+)
+def test_each_call_names_the_scopes_it_needs(call, scopes):
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as zoho:
+        for method in (responses.GET, responses.POST):
+            zoho.add(method, re.compile(f"{API}/.*"), json=MISMATCH, status=401)
+        with pytest.raises(errors.ZohoPermissionDenied) as raised:
+            call(ZohoClient(requests.Session(), API, Tokens()))
+    assert f"(OAUTH_SCOPE_MISMATCH: Unauthorized). Add the {scopes} to the grant." in raised.value.message

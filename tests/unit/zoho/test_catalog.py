@@ -1,9 +1,15 @@
-"""Which hosts a token may be sent to, and which it belongs to."""
+"""Facts about Zoho: data centres whose hosts may receive a token, modules, scopes."""
 
 import pytest
 
 from crm_export.errors import UntrustedOrigin
-from crm_export.zoho.catalog import trusted_accounts_server, trusted_api_domain
+from crm_export.zoho.catalog import (
+    MODULES,
+    has_bulk_read,
+    module_scope,
+    trusted_accounts_server,
+    trusted_api_domain,
+)
 
 # From Zoho's multi-dc page and its SDK
 CENTERS = {
@@ -23,7 +29,7 @@ CENTERS = {
 
 
 @pytest.mark.parametrize(("api_domain", "accounts"), CENTERS.items())
-def test_an_api_domain_and_its_accounts_server(api_domain, accounts):
+def test_api_domain_is_trusted_and_has_its_accounts_server(api_domain, accounts):
     assert trusted_api_domain(f"{api_domain}/") == trusted_api_domain(api_domain) == api_domain
     assert trusted_accounts_server(None, api_domain) == accounts
 
@@ -48,7 +54,7 @@ def test_an_api_domain_and_its_accounts_server(api_domain, accounts):
         "",
     ],
 )
-def test_anything_else_is_refused(url):
+def test_other_urls_are_refused(url):
     with pytest.raises(UntrustedOrigin):
         trusted_api_domain(url)
     if url:
@@ -56,7 +62,7 @@ def test_anything_else_is_refused(url):
             trusted_accounts_server(url, "https://www.zohoapis.com")
 
 
-def test_further_origins_can_be_trusted_and_then_serve_both():
+def test_origin_in_trusted_serves_as_api_domain_and_accounts_server():
     trusted = ("http://127.0.0.1:9000",)
     assert trusted_api_domain("http://127.0.0.1:9000", trusted) == "http://127.0.0.1:9000"
     assert trusted_accounts_server(None, "http://127.0.0.1:9000", trusted) == "http://127.0.0.1:9000"
@@ -64,8 +70,34 @@ def test_further_origins_can_be_trusted_and_then_serve_both():
         trusted_api_domain("http://127.0.0.1:9001", trusted)
 
 
-def test_a_stored_accounts_server_is_used():
+def test_stored_accounts_server_is_used():
     assert (
         trusted_accounts_server("https://accounts.zoho.in", "https://www.zohoapis.eu")
         == "https://accounts.zoho.in"
     )
+
+
+@pytest.mark.parametrize(
+    ("module", "scope"),
+    [
+        ("Leads", "leads"),
+        ("Price_Books", "pricebooks"),
+        ("Sales_Orders", "salesorders"),
+        ("Purchase_Orders", "purchaseorders"),
+        ("Notes", "notes"),
+        ("Projects", "custom"),
+        ("leads", "custom"),
+    ],
+)
+def test_module_scope_is_the_modules_own_or_that_of_custom_modules(module, scope):
+    assert module_scope(module) == f"ZohoCRM.modules.{scope}.READ"
+
+
+@pytest.mark.parametrize(("module", "available"), [("Notes", False), ("Contacts", True), ("Projects", True)])
+def test_has_bulk_read_is_false_for_documented_exceptions_only(module, available):
+    assert has_bulk_read(module) is available
+
+
+def test_page_types_are_those_of_the_contract():
+    pages = {name: module.api_name for name, module in MODULES.items() if module.pages}
+    assert pages == {"contacts": "Contacts", "accounts": "Accounts", "deals": "Deals", "notes": "Notes"}
