@@ -16,10 +16,10 @@ from simulation.dynamodb import DynamoDb, TableData
 from simulation.faults import Faults
 from simulation.functions import Functions, SecretsManager, Sizes
 from simulation.invariants import Invariants
+from simulation.output import captured_output
 from simulation.queues import Queue, QueueSettings, Sqs
 from simulation.s3 import S3, Bucket
 from simulation.scheduler import Scheduler
-from simulation.output import captured_output
 from simulation.zoho import Job, Zoho
 from simulation.zoho_http import Session
 from simulation.zoho_records import MODULE

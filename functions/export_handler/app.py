@@ -20,7 +20,9 @@ def get_page() -> Response[str]:
     caller, version = caller_of(event), container.handler_settings.records_api_version
     records = container.handler_zoho(caller.account_id, caller.owner).records
     module = page_module(event)
-    page = records.get_page(version, module, parse_page_request(version, event.get("queryStringParameters") or {}))
+    page = records.get_page(
+        version, module, parse_page_request(version, event.get("queryStringParameters") or {})
+    )
     return success("Received Information", page.data, pagination=page.info)
 
 

@@ -14,6 +14,7 @@ from crm_export.aws.token_cache import DynamoTokenCache
 from crm_export.connections.broker import TokenBroker, cache_key
 from crm_export.connections.model import Connection
 from crm_export.errors import ZohoThrottled, ZohoUnavailable
+from crm_export.system import System
 from crm_export.zoho.oauth import AccessToken, ZohoClientCredentials, refresh_access_token
 from crm_export.zoho.transport import make_session
 
@@ -207,7 +208,9 @@ def test_a_container_that_dies_while_refreshing_blocks_nobody_for_long(world):
     connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
     clock = Clock()
     assert cache.take_lease(cache_key(connection), "died", clock.now, clock.now + 20)
-    broker = TokenBroker(connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, clock)
+    broker = TokenBroker(
+        connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, System(epoch=clock)
+    )
     clock.now += 21
     assert broker.token() == "t"
 
@@ -222,7 +225,9 @@ def test_waiting_for_another_refresh_ends_in_a_clear_error(world, monkeypatch):
         clock.now += 1
 
     monkeypatch.setattr(time, "sleep", sleep)
-    broker = TokenBroker(connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, clock)
+    broker = TokenBroker(
+        connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, System(epoch=clock)
+    )
     with pytest.raises(ZohoUnavailable, match="Another request"):
         broker.token()
     cache.give_up(cache_key(connection), "slow", clock.now + 50)

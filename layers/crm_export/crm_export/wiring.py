@@ -249,6 +249,7 @@ class Container:
             connection.accounts_server,
             ZohoClientCredentials(stored["client_id"], stored["client_secret"]),
             connection.refresh_token,
+            self.system,
         )
 
     @cached_property

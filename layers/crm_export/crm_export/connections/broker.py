@@ -7,9 +7,6 @@ https://www.zoho.com/crm/developer/docs/api/v8/token-validity.html
 """
 
 import hashlib
-import random
-import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,6 +20,7 @@ from crm_export.errors import (
     ZohoThrottled,
     ZohoUnavailable,
 )
+from crm_export.system import MACHINE, System
 from crm_export.telemetry import count
 from crm_export.zoho.oauth import AccessToken
 
@@ -84,13 +82,14 @@ class TokenBroker:
         store: ConnectionStore,
         refresh: Refresh,
         cache: TokenCache,
-        clock: Callable[[], float] = time.time,
+        system: System = MACHINE,
     ) -> None:
         self._connection = connection
         self._store = store
         self._refresh = refresh
         self._cache = cache
-        self._clock = clock
+        self._system = system
+        self._clock = system.epoch
         self._key = cache_key(connection)
         self._in_memory = SharedToken()
 
@@ -99,7 +98,7 @@ class TokenBroker:
         if self._in_memory.token and self._clock() < self._in_memory.usable_until:
             return self._in_memory.token
         give_up_at = self._clock() + min(_LONGEST_WAIT, deadline.remaining() - _SPARE_SECONDS)
-        owner = uuid.uuid4().hex
+        owner = self._system.random_hex(16)
         while True:
             shared, now = self._cache.read(self._key), self._clock()
             if shared.token and now < shared.usable_until:
@@ -111,7 +110,7 @@ class TokenBroker:
                 return self._refresh_as(owner)
             if now >= give_up_at:
                 raise ZohoUnavailable("Another request is refreshing the access token and takes too long.")
-            time.sleep(random.uniform(*_POLL_SECONDS))  # noqa: S311 # nosec B311 # spreads the load
+            self._system.sleep(self._system.uniform(*_POLL_SECONDS))
 
     def discard(self, token: str) -> None:
         """See TokenSource."""

@@ -1,7 +1,5 @@
 """Calls Zoho's CRM API with the access tokens of one connection, and retries where that is safe."""
 
-import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -12,6 +10,7 @@ import requests
 from crm_export import deadline
 from crm_export.errors import TokenInvalidated, ZohoError, ZohoThrottled, ZohoTokenRejected, ZohoUnavailable
 from crm_export.strict_json import whole_number
+from crm_export.system import MACHINE, System
 from crm_export.telemetry import count, gauge
 from crm_export.zoho.refusals import error_from
 from crm_export.zoho.transport import TIMEOUT, ZohoResponse, chunks, exchange, read, send
@@ -41,7 +40,13 @@ class TokenSource(Protocol):
 
 
 def pause_before_retry(
-    error: ZohoError, method: str, attempt: int, remaining: float, first_pause: float = _FIRST_PAUSE
+    error: ZohoError,
+    method: str,
+    attempt: int,
+    remaining: float,
+    *,
+    first_pause: float = _FIRST_PAUSE,
+    uniform: Callable[[float, float], float] = MACHINE.uniform,
 ) -> float | None:
     """Return the seconds to wait before attempt + 1 (the first attempt is 1), or None to give up.
 
@@ -54,9 +59,9 @@ def pause_before_retry(
     if isinstance(error, ZohoThrottled):
         if error.retry_after is None or error.retry_after > _LONGEST_WAIT:
             return None
-        pause = error.retry_after + random.uniform(0, first_pause)  # noqa: S311 # nosec B311 # spreads the load
+        pause = error.retry_after + uniform(0, first_pause)
     elif isinstance(error, ZohoUnavailable):
-        pause = random.uniform(0, first_pause * 2**attempt)  # noqa: S311 # nosec B311 # spreads the load
+        pause = uniform(0, first_pause * 2**attempt)
     else:
         return None
     return pause if remaining - pause > _SECONDS_FOR_A_CALL else None
@@ -73,6 +78,7 @@ class ZohoClient:
         session: requests.Session,
         api_domain: str,
         tokens: TokenSource,
+        system: System = MACHINE,
         *,
         first_pause: float = _FIRST_PAUSE,
     ) -> None:
@@ -80,6 +86,7 @@ class ZohoClient:
         self._api_domain = api_domain
         self._tokens = tokens
         self._first_pause = first_pause
+        self.system = system
         self.metadata: dict[tuple[str, str], Any] = {}
 
     def request(self, method: str, path: str, *, scopes: tuple[str, ...] = (), **kwargs: Any) -> ZohoResponse:
@@ -121,15 +128,21 @@ class ZohoClient:
             try:
                 return self._exchange_once(method, path, scopes, **kwargs)
             except ZohoError as error:
-                remaining = deadline.remaining()
-                pause = pause_before_retry(error, method, attempt, remaining, self._first_pause)
+                pause = pause_before_retry(
+                    error,
+                    method,
+                    attempt,
+                    deadline.remaining(),
+                    first_pause=self._first_pause,
+                    uniform=self.system.uniform,
+                )
                 if pause is None:
                     raise
-            time.sleep(pause)
+            self.system.sleep(pause)
             attempt += 1
 
     def _exchange_once(self, method: str, path: str, scopes: tuple[str, ...], **kwargs: Any) -> ZohoResponse:
-        response = exchange(self._session, method, self._api_domain + path, **kwargs)
+        response = exchange(self._session, method, self._api_domain + path, system=self.system, **kwargs)
         if response.status >= HTTPStatus.BAD_REQUEST:
             raise _refusal(response, f"{method} {path}", scopes)
         _record_credits(response.headers)

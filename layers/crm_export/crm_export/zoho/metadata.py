@@ -4,7 +4,6 @@ https://www.zoho.com/crm/developer/docs/api/v8/modules-api.html
 https://www.zoho.com/crm/developer/docs/api/v8/field-meta.html
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -108,10 +107,11 @@ def known_modules(client: "ZohoClient", version: str) -> list[str] | None:
 
 def _cached[T](client: "ZohoClient", version: str, what: str, read: Callable[[], T]) -> T:
     """Return `read()`'s result, cached for ten minutes. Exceptions are not cached."""
+    now = client.system.monotonic
     until, found = client.metadata.get((version, what), (0.0, None))
-    if until <= time.monotonic():
+    if until <= now():
         found = read()
-        client.metadata[(version, what)] = (time.monotonic() + _CACHE_SECONDS, found)
+        client.metadata[(version, what)] = (now() + _CACHE_SECONDS, found)
     return cast(T, found)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import requests
 
 from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoError, ZohoThrottled, ZohoUnavailable
+from crm_export.system import MACHINE, System
 from crm_export.zoho.refusals import clean_text, error_object, retry_after_seconds
 from crm_export.zoho.transport import ZohoResponse, exchange
 
@@ -40,7 +41,11 @@ class AccessToken:
 
 
 def refresh_access_token(
-    session: requests.Session, accounts_server: str, credentials: ZohoClientCredentials, refresh_token: str
+    session: requests.Session,
+    accounts_server: str,
+    credentials: ZohoClientCredentials,
+    refresh_token: str,
+    system: System = MACHINE,
 ) -> AccessToken:
     """Request a new access token.
 
@@ -51,6 +56,7 @@ def refresh_access_token(
         session,
         "POST",
         f"{accounts_server}/oauth/v2/token",
+        system=system,
         # In the body, not in the query string, where proxies would log the secret.
         data={
             "grant_type": "refresh_token",

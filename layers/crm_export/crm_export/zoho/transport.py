@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ import urllib3
 
 from crm_export import deadline
 from crm_export.errors import ZohoTimeout, ZohoUnavailable
+from crm_export.system import MACHINE, System
 
 # Seconds to connect, and between two reads. A token request and a call together stay below API Gateway's 30.
 TIMEOUT = (3.05, 10.0)
@@ -81,6 +81,7 @@ def exchange(
     *,
     spare_seconds: float = _SECONDS_TO_RESPOND,
     largest_body: int = _LARGEST_BODY,
+    system: System = MACHINE,
     **kwargs: Any,
 ) -> ZohoResponse:
     """Send one request and read its response within 25 seconds and the function's time less `spare_seconds`.
@@ -103,7 +104,7 @@ def exchange(
         except BaseException as error:  # raised again in the thread that waits for it
             outcome.put(error)
 
-    Thread(target=run, daemon=True).start()
+    system.start_thread(run)
     try:
         result = outcome.get(timeout=limit)
     except Empty:
