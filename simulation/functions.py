@@ -12,7 +12,7 @@ from crm_export import deadline
 from crm_export.aws.download_budget import DynamoDownloadBudget
 from crm_export.aws.export_table import DynamoExportStore
 from crm_export.aws.part_queue import SqsPartQueue, consume
-from crm_export.aws.results_bucket import S3Results
+from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.aws.token_cache import DynamoTokenCache
 from crm_export.connections.broker import TokenBroker
 from crm_export.connections.secrets_manager import SecretsManagerConnections
@@ -30,7 +30,6 @@ from crm_export.zoho.records import RecordPages
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb
 from simulation.queues import Sqs
-from simulation.s3 import S3
 from simulation.scheduler import Scheduler, Task
 from simulation.zoho_http import API_DOMAIN, Session
 
@@ -75,7 +74,7 @@ class Functions:
 
     def __init__(
         self, scheduler: Scheduler, calls: Calls, rng: Random, *,
-        dynamodb: DynamoDb, s3: S3, sqs: Sqs, session: Session,
+        dynamodb: DynamoDb, sqs: Sqs, session: Session,
         api_version: str, deadline_hours: int, result_format: str,
     ) -> None:  # fmt: skip
         self._scheduler = scheduler
@@ -88,7 +87,7 @@ class Functions:
         self._result_format = result_format
         self._store = DynamoExportStore(dynamodb, "exports")
         self._budget = DynamoDownloadBudget(dynamodb, "exports", DOWNLOADS_PER_MINUTE)
-        self._results = S3Results(s3, "results")
+        self.results: ResultsBucket  # set by the world
         self._submit_queue = SqsPartQueue(sqs, "submit")
         self._download_queue = SqsPartQueue(sqs, "download")
         self._connections = SecretsManagerConnections(Secrets(calls), "connections", ())
@@ -132,7 +131,7 @@ class Functions:
                 download_queue=self._download_queue,
                 bulk_read=self._bulk_read(container),
                 records=self._records(container),
-                results=self._results,
+                results=self.results,
                 budget=self._budget,
                 job_deadline=JOB_DEADLINE,
                 clock=self._scheduler.utc_now,

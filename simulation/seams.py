@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import cache
 from logging import Formatter, Handler, LogRecord, makeLogRecord
@@ -19,7 +19,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from crm_export import telemetry
-from crm_export.aws import object_writer as sink
 from crm_export.exports import records as read_records
 from crm_export.zoho import records as record_pages
 from simulation.calls import Calls
@@ -36,22 +35,16 @@ class _InlineThread:
         self._target()
 
 
-class _InlineExecutor:
-    """Does it at once. Not `except BaseException`: who dies here dies everywhere."""
+class InlineExecutor(Executor):
+    """Runs work in `submit` itself. A BaseException passes: it ends the whole invocation."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-
-    def submit(self, work: Callable[..., Any], *args: Any) -> Future[Any]:
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         try:
-            future.set_result(work(*args))
+            future.set_result(work(*args, **kwargs))
         except Exception as error:  # as an executor does
             future.set_exception(error)
         return future
-
-    def shutdown(self, *, cancel_futures: bool) -> None:
-        """Nothing is left to do."""
 
 
 class KeptLog(Handler):
@@ -74,14 +67,12 @@ def _places() -> list[tuple[Any, str, Any]]:
         for module_name, module in sorted(sys.modules.items())
         if module_name.startswith("crm_export")
         for name, value in list(vars(module).items())
-        if any(value is replaced for replaced in (time, uuid, random, secrets, Thread, ThreadPoolExecutor))
+        if any(value is replaced for replaced in (time, uuid, random, secrets, Thread))
     ]
 
 
 @contextmanager
-def seams(
-    scheduler: Scheduler, calls: Calls, rng: Random, *, s3_part_bytes: int, page_records: int
-) -> Iterator[KeptLog]:
+def seams(scheduler: Scheduler, calls: Calls, rng: Random, *, page_records: int) -> Iterator[KeptLog]:
     """Within this context the code under test is the seed's."""
     log = KeptLog()
     replaced = {
@@ -90,12 +81,10 @@ def seams(
         id(random): SimpleNamespace(uniform=rng.uniform, random=rng.random),
         id(secrets): SimpleNamespace(token_hex=lambda count: f"{rng.getrandbits(8 * count):0{2 * count}x}"),
         id(Thread): _InlineThread,
-        id(ThreadPoolExecutor): _InlineExecutor,
     }
     uncounted = SimpleNamespace(add_metric=lambda **metric: None)
     places = [
         *((module, name, old, replaced[id(old)]) for module, name, old in _places()),
-        (sink, "_PART_BYTES", sink._PART_BYTES, s3_part_bytes),  # S3's least is too much here
         (record_pages, "PER_PAGE", record_pages.PER_PAGE, page_records),
         (read_records, "_PART_RECORDS", read_records._PART_RECORDS, page_records * 2),
         (telemetry, "metrics", telemetry.metrics, lambda: uncounted),

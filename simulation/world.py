@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.exports.callbacks import sign
 from crm_export.exports.request import ExportRequest
 from simulation import functions as names
@@ -20,7 +21,7 @@ from simulation.invariants import Invariants
 from simulation.queues import Queue, QueueSettings, Sqs
 from simulation.s3 import S3, Bucket
 from simulation.scheduler import Scheduler
-from simulation.seams import seams
+from simulation.seams import InlineExecutor, seams
 from simulation.zoho import Job, Zoho
 from simulation.zoho_http import Session
 from simulation.zoho_records import MODULE
@@ -73,9 +74,10 @@ class World:
             self.zoho, self.calls, self.rng, signing_key=names.SIGNING_KEY,
             refresh_token=names.REFRESH_TOKEN, created=self._job_created,
         )  # fmt: skip
+        self._s3 = S3(self.bucket, self.calls)
         self.functions = Functions(
             self.scheduler, self.calls, self.rng,
-            dynamodb=DynamoDb(self.table, self.calls), s3=S3(self.bucket, self.calls),
+            dynamodb=DynamoDb(self.table, self.calls),
             sqs=Sqs(self.queues, self.calls), session=session,
             api_version=version, deadline_hours=DEADLINE_HOURS,
             result_format=self.rng.choice(("csv", "csv", "csv.gz")),
@@ -102,9 +104,10 @@ class World:
         self.scheduler.at(TICK_SECONDS * self.rng.random(), self._tick)
         s3_part_bytes = self.rng.choice(_S3_PART_BYTES)
         records = self.rng.choice((1, 2, 4))
-        with seams(
-            self.scheduler, self.calls, self.rng, s3_part_bytes=s3_part_bytes, page_records=records
-        ) as log:
+        self.functions.results = ResultsBucket(
+            self._s3, "results", part_bytes=s3_part_bytes, make_executor=InlineExecutor
+        )
+        with seams(self.scheduler, self.calls, self.rng, page_records=records) as log:
             self.scheduler.run(_END)
         if self.scheduler.failure is not None:
             raise RuntimeError(f"seed {self.seed}: the simulation failed") from self.scheduler.failure

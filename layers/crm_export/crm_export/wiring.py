@@ -13,7 +13,7 @@ from crm_export.settings import Settings, ZohoSettings
 
 if TYPE_CHECKING:
     from crm_export.aws.part_queue import SqsPartQueue
-    from crm_export.aws.results_bucket import S3Results
+    from crm_export.aws.results_bucket import ResultsBucket
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.callbacks import KeyRing
     from crm_export.exports.pipeline import DownloadBudget, ExportStore
@@ -95,11 +95,11 @@ def download_budget(table: str, per_minute: int) -> "DownloadBudget":
 
 
 @cache
-def results(bucket: str) -> "S3Results":
+def results(bucket: str) -> "ResultsBucket":
     """The results bucket."""
-    from crm_export.aws.results_bucket import S3Results  # noqa: PLC0415
+    from crm_export.aws.results_bucket import ResultsBucket  # noqa: PLC0415
 
-    return S3Results(aws("s3"), bucket)
+    return ResultsBucket(aws("s3"), bucket)
 
 
 def presigner(bucket: str, seconds: int = 900) -> Callable[[str], str]:

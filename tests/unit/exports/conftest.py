@@ -10,7 +10,7 @@ import pytest
 from crm_export.aws.export_table import DynamoExportStore
 from crm_export.errors import ZohoNotFound
 from crm_export.exports.download import DownloadServices, advance_part
-from crm_export.exports.model import Export, Part, timestamp
+from crm_export.exports.model import Export, Part, Stored, timestamp
 from crm_export.exports.reconcile import ReconcileServices, reconcile
 from crm_export.exports.submit import SubmitServices, submit_part
 from crm_export.zoho.bulk_read import COMPLETED, Job
@@ -43,29 +43,29 @@ class Results:
         self.expected: list[Any] = []
         self.fails: Exception | None = None
 
-    def store(self, chunks, key, *, file_type, expected_records, entry_name):
+    def store_result(self, chunks, key, *, file_format, expected_records, job_id):
         content = b"".join(chunks)
         if self.fails:
             raise self.fails
         self.objects[key] = content
         self.expected.append(expected_records)
-        return {"records": expected_records, "bytes": len(content), "crc32": "0000000a", "header": ["Id"]}
+        return Stored(key, expected_records, len(content), "0000000a", ("Id",))
 
-    def store_records(self, pages, key, *, fields, file_type):
+    def store_records(self, pages, key, *, fields, file_format):
         records = [record["id"] for page in pages for record in page]
         self.objects[key] = records
-        return {"records": len(records), "bytes": 9, "crc32": "0000000b", "header": ["Id"]}
+        return Stored(key, len(records), 9, "0000000b", ("Id",))
 
-    def ids(self, key):
+    def read_ids(self, key):
         yield from self.objects[key]
 
-    def delete_others(self, folder, keep):
+    def delete_other_parts(self, folder, keep):
         gone = [key for key in self.objects if key.startswith(f"{folder}/part-") and key not in keep]
         for key in gone:
             del self.objects[key]
         return len(gone)
 
-    def put_manifest(self, key, manifest):
+    def write_manifest(self, key, manifest):
         self.manifests.setdefault(key, manifest)
 
 

@@ -80,7 +80,7 @@ def test_an_export_is_not_completed_without_its_manifest(two_parts):
     def refuse(key, manifest):
         raise OSError
 
-    two_parts.results.put_manifest = refuse
+    two_parts.results.write_manifest = refuse
     with pytest.raises(OSError):
         complete(two_parts)
     assert two_parts.export().state is ExportState.RUNNING

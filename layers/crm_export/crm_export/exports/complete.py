@@ -31,8 +31,8 @@ def complete_export(store: ExportStore, results: ResultStore, clock: Clock, expo
         return
     if sealed.generation > 1 or sealed.source == RECORDS or sealed.file_format == "csv.gz":
         # Objects of earlier generations and of attempts that died: who lists the folder shall not read them.
-        results.delete_others(sealed.folder, {str(part.key) for part in parts})
-    results.put_manifest(export.manifest_key, manifest(sealed, parts))
+        results.delete_other_parts(sealed.folder, {str(part.key) for part in parts})
+    results.write_manifest(export.manifest_key, manifest(sealed, parts))
     if store.complete(export.export_id):
         count("ExportsCompleted")
         logger.info("export completed", export_id=export.export_id, records=sealed.records)

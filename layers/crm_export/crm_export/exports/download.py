@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -206,12 +206,12 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
     bulk_read = services.bulk_read(export.account_id, export.owner)
     try:
         with bulk_read.open_result(export.api_version, str(part.job_id)) as chunks:
-            stored = services.results.store(
+            stored = services.results.store_result(
                 while_leased(keep_lease(services.store, services.clock, part, owner), chunks),
                 key,
-                file_type=export.file_format,
+                file_format=export.file_format,
                 expected_records=int(part.expected_records or 0),
-                entry_name=str(part.job_id),
+                job_id=str(part.job_id),
             )
     except ZohoNotFound as error:
         if not is_last_attempt(error, part):
@@ -221,8 +221,8 @@ def _store_result(services: DownloadServices, export: Export, part: Part, owner:
         if first is not None:
             services.submit_queue.send(export.export_id, first)
         return True
-    services.store.mark_stored(part, {**stored, "key": key}, at(services.clock))
-    count("RecordsStored", stored["records"])
-    count_bytes("BytesStored", stored["bytes"])
-    logger.info("part stored", export_id=export.export_id, part=part.part, records=stored["records"])
+    services.store.mark_stored(part, asdict(stored), at(services.clock))
+    count("RecordsStored", stored.records)
+    count_bytes("BytesStored", stored.bytes)
+    logger.info("part stored", export_id=export.export_id, part=part.part, records=stored.records)
     return True

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crm_export.exports.model import Export, Part, timestamp
+from crm_export.exports.model import Export, Part, Stored, timestamp
 from crm_export.zoho.bulk_read import Job, JobRequest
 
 if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
@@ -145,38 +145,31 @@ class RecordsApi(Protocol):
 
 
 class ResultStore(Protocol):
-    """Where results go: S3. A file_type is csv, csv.gz or ics."""
+    """The results bucket. A `file_format` is csv, csv.gz or ics."""
 
-    def store(
-        self,
-        chunks: Iterable[bytes],
-        key: str,
-        *,
-        file_type: str,
-        expected_records: int,
-        entry_name: str | None = None,
-    ) -> dict[str, Any]:
-        """Unzip, count, verify, store; return records, bytes, crc32, header.
+    def store_result(
+        self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str
+    ) -> Stored:
+        """Unzip, count, verify and store a result.
 
-        crc32 is that of the file before any gzip. Raises ResultError, and whatever `chunks` raises; then
-        nothing is stored.
+        Raises ResultError, and whatever `chunks` raises; then nothing is stored.
         """
         ...
 
     def store_records(
-        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_type: str
-    ) -> dict[str, Any]:
-        """The same for records of the records API, written as Bulk Read writes them: csv or csv.gz."""
+        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str
+    ) -> Stored:
+        """Store records of the records API, written as Bulk Read writes them: csv or csv.gz."""
         ...
 
-    def ids(self, key: str) -> Iterator[str]:
-        """The Id column of a stored csv or csv.gz, as a stream. Raises ResultError."""
+    def read_ids(self, key: str) -> Iterator[str]:
+        """Yield the Id column of a stored csv or csv.gz. Raises ResultError."""
         ...
 
-    def delete_others(self, folder: str, keep: set[str]) -> int:
-        """Delete the parts in an export's folder whose keys are not in `keep`; return how many."""
+    def delete_other_parts(self, folder: str, keep: set[str]) -> int:
+        """Delete the parts in an export's folder whose keys are not in `keep`; return their number."""
         ...
 
-    def put_manifest(self, key: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest unless it is there."""
+    def write_manifest(self, key: str, manifest: dict[str, Any]) -> None:
+        """Write the manifest unless it exists."""
         ...

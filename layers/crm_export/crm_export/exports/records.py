@@ -5,7 +5,7 @@ records from a checkpoint, so that no time limit of Lambda can cut one.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -121,7 +121,7 @@ def read_part(
     key = export.part_key(part.part, attempt_number(part))
     try:
         stored = services.results.store_records(
-            reading.pages(), key, fields=export.fields or [], file_type=export.file_format
+            reading.pages(), key, fields=export.fields or [], file_format=export.file_format
         )
     except ZohoPageTokenExpired as error:
         _restart(services, export, error)
@@ -134,16 +134,16 @@ def read_part(
         if amended is not None:
             _restart(services, amended, error)
         return
-    if stored["records"] != reading.records:
-        raise CountMismatch(f"The part holds {stored['records']} records; Zoho listed {reading.records}.")
+    if stored.records != reading.records:
+        raise CountMismatch(f"The part holds {stored.records} records; Zoho listed {reading.records}.")
     now = at(services.clock)
-    facts = {**stored, "key": key, "expected_records": reading.records, "stored_at": now}
+    facts = {**asdict(stored), "expected_records": reading.records, "stored_at": now}
     if not services.store.mark_read(part, owner, facts, reading.next):
         logger.warning("part was another's by now", export_id=export.export_id, part=part.part)
         return
-    count("RecordsStored", stored["records"])
-    count_bytes("BytesStored", stored["bytes"])
-    logger.info("part stored", export_id=export.export_id, part=part.part, records=stored["records"])
+    count("RecordsStored", stored.records)
+    count_bytes("BytesStored", stored.bytes)
+    logger.info("part stored", export_id=export.export_id, part=part.part, records=stored.records)
     if reading.next is not None:
         services.download_queue.send(export.export_id, part.part + 1)
 
@@ -204,7 +204,7 @@ class _Reading:
             self._before = set()
             for part in parts:
                 if part.part < self._part.part:
-                    self._before.update(self._services.results.ids(str(part.key)))
+                    self._before.update(self._services.results.read_ids(str(part.key)))
                     self._keep_lease()
         before = self._before or set()
         new = [record for record in records if record["id"] not in before and record["id"] not in self._own]
