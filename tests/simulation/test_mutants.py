@@ -6,7 +6,7 @@ import pytest
 
 from crm_export.aws.export_table import DynamoExportStore, PartTransitions, Table
 from crm_export.aws.object_writer import ObjectWriter
-from crm_export.aws.results_bucket import S3Results
+from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.exports import attempt, complete, download, reconcile
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
@@ -27,9 +27,11 @@ def without_conditions(patch):
 
 
 def without_the_count_check(patch):
-    right = S3Results._store
+    right = ResultsBucket._store
     patch.setattr(
-        S3Results, "_store", lambda self, content, key, kind, expected: right(self, content, key, kind, None)
+        ResultsBucket,
+        "_store",
+        lambda self, pieces, content, key, kind, _: right(self, pieces, content, key, kind, None),
     )
 
 
@@ -91,7 +93,7 @@ def with_throttling_that_uses_up_attempts(patch):
 
 
 def without_the_object(patch):
-    patch.setattr(ObjectWriter, "commit", lambda self, crc32: None)
+    patch.setattr(ObjectWriter, "commit", lambda self, crc32, size: None)
 
 
 def without_aborting_uploads(patch):

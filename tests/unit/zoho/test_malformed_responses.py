@@ -8,7 +8,7 @@ import responses
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from crm_export.aws.export_table import typed
+from crm_export.aws.export_table import encode
 from crm_export.errors import ExportError, ZohoUnavailable
 from crm_export.results.records_csv import csv_chunks
 from crm_export.zoho.bulk_read import BulkRead, JobRequest, callback_job_id, parse_job
@@ -119,7 +119,7 @@ def test_bulk_read_response_gives_a_job_or_an_export_error(body, status):
     assert job_id is None or (job_id.isascii() and "/" not in job_id)
     job = attempt(lambda: api.get_job("v8", "1"))
     if job:
-        typed({"count": job.count, "page": job.page, "token": job.next_page_token})
+        encode({"count": job.count, "page": job.page, "token": job.next_page_token})
         assert job.count < 10**9
         attempt(job.raise_failure)
 
@@ -153,7 +153,7 @@ def test_records_response_gives_a_page_or_an_export_error(body, cursor, more_fie
         if page.next is None:
             break
         stored = json.dumps(page.next.to_json())
-        typed({"cursor": stored})
+        encode({"cursor": stored})
         cursor = Cursor.from_json(json.loads(stored))
         assert cursor == page.next
     found = attempt(lambda: reader.get_page("v8", "Leads", PageRequest(fields=["A"])))

@@ -92,7 +92,7 @@ class DynamoExportTable:
 
     def create(self, export: Export, first: Part) -> None:
         """Write a new export and its first part."""
-        meta = {**item_key(export.export_id), **_encode(vars(export)), "open": attribute(_OPEN)}
+        meta = {**item_key(export.export_id), **encode(vars(export)), "open": attribute(_OPEN)}
         self._table.transact({"Put": {"Item": meta}}, {"Put": {"Item": _part_item(first, export.expires_at)}})
 
     def amend(self, export: Export, **values: Any) -> Export | None:
@@ -354,7 +354,7 @@ def _existing(item: Key, update: str, condition: str, values: Mapping[str, Any])
 
 
 def _part_item(part: Part, expires_at: datetime) -> Item:
-    return {**_part_key(part), **_encode({**vars(part), "expires_at": expires_at})}
+    return {**_part_key(part), **encode({**vars(part), "expires_at": expires_at})}
 
 
 def _put_new(part: Part, expires_at: datetime) -> dict[str, dict[str, Any]]:
@@ -406,7 +406,7 @@ def _plain(name: str, value: Any) -> Any:
     return value
 
 
-def _encode(values: Mapping[str, Any]) -> Item:
+def encode(values: Mapping[str, Any]) -> Item:
     """Return fields as attributes, without those that are None or an empty set."""
     return {
         name: attribute(_plain(name, value))

@@ -3,7 +3,7 @@
 `wiring` builds it from boto3 clients; the simulation and the tests build it from fakes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -179,7 +179,7 @@ class Results(Protocol):
         """Delete the parts in an export's folder whose keys are not in `keep`; return their number."""
         ...
 
-    def write_manifest(self, key: str, manifest: Mapping[str, Any]) -> None:
+    def write_manifest(self, key: str, manifest: dict[str, Any]) -> None:
         """Write the manifest unless it exists."""
         ...
 
