@@ -44,7 +44,7 @@ class SecretsManagerAdmin:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         with _errors():
-            self._client = wiring.aws("secretsmanager")
+            self._client = wiring.boto3_client("secretsmanager")
 
     def put(self, account_id: str, owner: str, token: dict[str, str]) -> bool:
         """See AdminStore."""

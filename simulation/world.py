@@ -16,7 +16,7 @@ from simulation.dynamodb import DynamoDb, TableData
 from simulation.faults import Faults
 from simulation.functions import Functions, SecretsManager, Sizes
 from simulation.invariants import Invariants
-from simulation.output import captured_output
+from simulation.output import kept_output
 from simulation.queues import Queue, QueueSettings, Sqs
 from simulation.s3 import S3, Bucket
 from simulation.scheduler import Scheduler
@@ -106,7 +106,7 @@ class World:
                 self.rng.choice((self.rng.uniform(0, 5), self.rng.uniform(0, 900))), self.zoho.change_records
             )
         self.scheduler.at(TICK_SECONDS * self.rng.random(), self._tick)
-        with captured_output() as log:
+        with kept_output() as output:
             self.scheduler.run(_END)
         if self.scheduler.failure is not None:
             raise RuntimeError(f"seed {self.seed}: the simulation failed") from self.scheduler.failure
@@ -120,7 +120,7 @@ class World:
             }
             secrets |= {sign(names.SIGNING_KEY, *part) for part in self.zoho.jobs_of}
             messages = [message.body for queue in self.queues.values() for message in queue.messages]
-            self.invariants.no_secret_in(secrets, log.lines, messages)
+            self.invariants.no_secret_in(secrets, output.lines, messages)
         return Outcome(
             seed=self.seed,
             broken=self.invariants.broken,

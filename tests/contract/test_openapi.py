@@ -12,7 +12,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from crm_export import errors
-from crm_export.api.responses import error_answer
+from crm_export.api.responses import error_response
 from local.stack.processes import REPOSITORY
 from local.stack.template import load_template
 
@@ -102,7 +102,7 @@ def test_path_parameters_are_those_of_the_path(route: str, operation: dict[str, 
 def test_the_answer_to_every_error_is_documented(kind: type[errors.ExportError]) -> None:
     # The messages of these two statuses are part of the contract.
     message = "TOKEN_INVALIDATED" if kind is errors.TokenInvalidated else "Export is not Found"
-    answer = error_answer(kind(message, retry_after=7), "request-1")
+    answer = error_response(kind(message, retry_after=7), "request-1")
     body = json.loads(answer.body or "")
     fitting = [
         route

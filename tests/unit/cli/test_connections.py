@@ -30,10 +30,10 @@ def aws(monkeypatch):
     for name, value in [("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("REGION", "us-east-1")]:
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    wiring.aws.cache_clear()
+    wiring.boto3_client.cache_clear()
     with mock_aws():
         yield boto3.client("secretsmanager")
-    wiring.aws.cache_clear()
+    wiring.boto3_client.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_no_region(run, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # or it asks there for credentials first
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the region it once saw
-    wiring.aws.cache_clear()
+    wiring.boto3_client.cache_clear()
     code, out, problem = run("list")
     assert (code, out) == (1, "")
     assert problem.startswith("error: AWS cannot be used: You must specify a region. ")
@@ -266,9 +266,9 @@ def test_secrets_manager_out_of_reach(run, monkeypatch):
         monkeypatch.setenv(f"AWS_{name}", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    wiring.aws.cache_clear()
+    wiring.boto3_client.cache_clear()
     code, _, err = run("show", *GRANT)
-    wiring.aws.cache_clear()
+    wiring.boto3_client.cache_clear()
     assert code == 4
     assert err.endswith("Try again later.\n")
 

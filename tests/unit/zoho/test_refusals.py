@@ -8,7 +8,7 @@ import requests
 import responses
 
 from crm_export import errors
-from crm_export.api.responses import error_answer
+from crm_export.api.responses import error_response
 from crm_export.zoho.bulk_read import BulkRead, JobRequest
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.metadata import get_fields, get_modules
@@ -135,7 +135,7 @@ def test_error_class_and_our_status_follow_from_the_code(shape, status, code, ki
     assert (error.zoho_code, error.http_status) == (code, status)
     assert f"GET /x with HTTP {status} ({code}: m" in error.message
     assert error.as_failure()["remedy"] or kind is errors.ZohoTokenRejected
-    response = error_answer(error, "request-1")
+    response = error_response(error, "request-1")
     assert response.status_code == ours
     assert json.loads(response.body)["zoho_code"] == code
 
@@ -161,7 +161,7 @@ def test_error_is_retryable_only_if_time_may_help(status, code, kind, _ours):
 def test_malformed_request_has_its_remedy_in_the_response(code, remedy):
     error = error_from(400, flat(code), {}, "POST /x")
     assert remedy in error.remedy
-    assert json.loads(error_answer(error, "").body)["message"].endswith(error.remedy)
+    assert json.loads(error_response(error, "").body)["message"].endswith(error.remedy)
 
 
 def refusal(code, message="m", **details):
