@@ -8,7 +8,7 @@ _KEPT_SECONDS = 86_400
 
 
 class DynamoTokenCache:
-    """TokenCache over the exports table: item TOKEN#<key>, which expires by itself."""
+    """TokenCache over the exports table: item TOKEN#<key>, which expires after a day."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._client = client
@@ -16,8 +16,8 @@ class DynamoTokenCache:
 
     def read(self, key: str) -> SharedToken:
         """See TokenCache."""
-        answer = self._client.get_item(TableName=self._table, Key=self._key(key), ConsistentRead=True)
-        item = answer.get("Item", {})
+        response = self._client.get_item(TableName=self._table, Key=self._key(key), ConsistentRead=True)
+        item = response.get("Item", {})
         return SharedToken(
             token=item["access_token"]["S"] if "access_token" in item else None,
             usable_until=_number(item, "usable_until"),
