@@ -1,4 +1,4 @@
-"""The operator's command line, `python -m cli`, over the same package as the functions."""
+"""The operator's command line, `python -m cli`; it uses the same package as the functions."""
 
 import sys
 from importlib.util import find_spec

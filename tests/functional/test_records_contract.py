@@ -12,7 +12,7 @@ import pytest
 
 @dataclass
 class Row:
-    """What the document says, a request, and the answer: status, parts of the body, keys it must not have."""
+    """A sentence of the document, a request, and the response: status and parts of the body."""
 
     quote: str
     path: str
@@ -20,7 +20,7 @@ class Row:
     body: dict[str, Any]
     query: dict[str, str] = field(default_factory=dict)
     claims: dict[str, str] | None = None
-    upstream: str | None = None  # what Zoho is asked; "" for nothing
+    upstream: str | None = None  # the request that Zoho receives; "" for none
     records: dict[str, int] = field(default_factory=dict)
 
 
@@ -72,7 +72,7 @@ ROWS = [
     Row("Check if type is one of the supported values", "contacts%2F..", 404, NO_TYPE, upstream=""),
     Row("Check if type is one of the supported values", "contacts/1", 404, NO_TYPE, upstream=""),
     Row(
-        # Zoho answers 204 without a body, not "an empty data array"; the caller sees what is written here.
+        # Zoho responds with 204 and no body, not with "an empty data array"; the caller sees this.
         'Pagination object still included … "data": [], "pagination": {"page": 1, "per_page": 10, …}',
         "deals",
         200,
@@ -87,7 +87,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.quote for row in ROWS])
-def test_as_the_document_says(world, row):
+def test_page_is_as_the_document_says(world, row):
     world.zoho.config.patch({"records": row.records})
     more = {"claims": row.claims} if row.claims else {}
     status, body = world.http(
@@ -95,12 +95,12 @@ def test_as_the_document_says(world, row):
     )
     assert status == row.status, body
     assert body.items() >= row.body.items()
-    asked = [
+    received = [
         request["path"] + "?" + "&".join(f"{name}={value}" for name, value in request["query"].items())
         for request in world.zoho.journal.requests("/crm/")
     ]
     if row.upstream is not None:
-        assert asked == ([row.upstream] if row.upstream else [])
+        assert received == ([row.upstream] if row.upstream else [])
     assert set(body) == (
         {"success", "message", "data", "pagination"}
         if status == 200
@@ -108,7 +108,7 @@ def test_as_the_document_says(world, row):
     )
 
 
-def test_extract_info_object_as_pagination_metadata(world):
+def test_info_becomes_pagination_unchanged(world):
     """ "Rename info to pagination": nothing of it is lost or changed, nor of the records."""
     info = {"page": 1, "per_page": 10, "count": 1, "more_records": True, "sort_by": "id", "sort_order": "asc"}
     record = {
@@ -122,7 +122,7 @@ def test_extract_info_object_as_pagination_metadata(world):
     assert body == {**RECEIVED, "data": [record], "pagination": info}
 
 
-def test_the_documents_own_loop_reads_every_record_once(world):
+def test_loop_of_the_document_reads_every_record_once(world):
     """ "while (hasMore) … page=${page}&limit=100 … hasMore = response.pagination.more_records; page++" """
     world.zoho.config.patch({"records": {"Contacts": 450}})
     seen, page, has_more = [], 1, True
@@ -135,7 +135,7 @@ def test_the_documents_own_loop_reads_every_record_once(world):
     assert len(seen) == len(set(seen)) == 450
 
 
-def test_token_invalidation_during_export(world):
+def test_token_invalidation_marks_all_connections_of_the_account(world):
     """ "Updates all account tokens with token_invalidated: true … error message: TOKEN_INVALIDATED" """
     invalid = {"code": "INVALID_TOKEN", "details": {}, "message": "invalid oauth token", "status": "error"}
     world.zoho.fault(path="/crm/v2/Contacts", status=401, body=invalid)
@@ -149,7 +149,7 @@ def test_token_invalidation_during_export(world):
         assert json.loads(secret["SecretString"])["token_invalidated"] is True
 
 
-def test_fresh_tokens_are_generated_on_demand_where_the_cache_is_off(world):
+def test_cache_off_requests_a_token_for_every_call(world):
     """ "Every API call refreshes access token (2 API calls per request)": AccessTokenCache=off"""
     environment = world.deployment.functions["ExportHandler"].environment
     environment["ACCESS_TOKEN_CACHE"] = "off"
