@@ -151,7 +151,7 @@ def test_without_the_settings_scope_they_are_zohos_to_refuse(world, scopes):
 @pytest.mark.parametrize("status", [429, 500])
 def test_metadata_that_cannot_be_read_just_now_stops_no_export(world, status):
     body = {"code": "X", "message": "later", "status": "error", "details": {}}
-    world.zoho.simulation.faults.add({"path": SETTINGS, "status": status, "body": body, "times": 10})
+    world.zoho.organisation.faults.add({"path": SETTINGS, "status": status, "body": body, "times": 10})
     assert post(world, "deals", {"query": {"criteria": single("Amount", "equal", 5)}})[0] == 202
     assert post(world, "Projects")[0] == 202
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from zoho_simulator.server import Simulator, SimulatorConfig, start_simulator
+from zoho_simulator.http.server import Simulator, SimulatorConfig, start_simulator
 
 FAST = {"added_seconds": 0.0, "queued_seconds": 0.0, "in_progress_seconds": 0.0}
 SMALL = {"Contacts": 250, "Accounts": 40, "Deals": 30, "Leads": 25, "Events": 20, "Notes": 12, "Tasks": 0}
