@@ -1,13 +1,12 @@
 """Builds the columns of one module from a seed, for the declarations in catalog.py."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
 from itertools import cycle
 from typing import Any, NamedTuple
 
-from zoho_simulator.data import pools
 from zoho_simulator.data.columns import Column, ComputedColumn, Field, LookupColumn, Pool, PoolColumn, Rows
 
 ID_BASE = 3_652_397 * 10**12
@@ -43,8 +42,9 @@ class Builder:
     def __init__(
         self, seed: int, module: str, id_base: int, delimiter: str, resolve: Callable[[str], Target]
     ) -> None:
-        self.columns: list[Column] = []
-        self._where = f"{seed}/{module}"
+        self.module = module
+        self.columns: dict[str, Column] = {}
+        self._seed = seed
         self._id_base = id_base
         self._delimiter = delimiter
         self._resolve = resolve
@@ -52,36 +52,27 @@ class Builder:
 
     def id(self) -> None:
         """Add the record id."""
-        base = self._id_base
 
-        def numbers(rows: Rows) -> Sequence[int]:
-            if isinstance(rows, range):
-                return range(rows.start + base, rows.stop + base, rows.step)
-            return [row + base for row in rows]
+        def numbers(rows: Rows) -> list[int]:
+            return [row + self._id_base for row in rows]
 
-        field = field_of("id", "bigint", read_only=True, length=20)
-        self.columns.append(ComputedColumn(field, lambda rows: list(map(str, numbers(rows))), numbers))
+        field = _field("id", "bigint", read_only=True, length=20)
+        self._add(ComputedColumn(field, lambda rows: list(map(str, numbers(rows))), numbers))
 
-    def pool(
-        self, api_name: str, data_type: str, choose: Draw, blank: float = 0.0, **more: Any
-    ) -> PoolColumn:
+    def pool(self, api_name: str, data_type: str, choose: Draw, blank: float = 0.0, **more: Any) -> None:
         """Add a pool of values drawn by `choose`; a share `blank` of them is None."""
         length, delimiter = next(self._primes), self._delimiter
 
         def fill() -> Pool:
             rng = self._rng(api_name)
             values = [None if rng.random() < blank else choose(rng) for _ in range(length)]
-            texts = [cell_text(value, delimiter) for value in values]
-            keys = [compare_key(value, data_type, text) for value, text in zip(values, texts, strict=True)]
+            texts = [_cell_text(value, delimiter) for value in values]
+            keys = [_compare_key(value, data_type, text) for value, text in zip(values, texts, strict=True)]
             return Pool(rng.randrange(length), values, texts, keys)
 
-        column = PoolColumn(field_of(api_name, data_type, **more), fill)
-        self.columns.append(column)
-        return column
+        self._add(PoolColumn(_field(api_name, data_type, **more), fill))
 
-    def lookup(
-        self, api_name: str, module: str, blank: float = 0.0, data_type: str = "lookup", **more: Any
-    ) -> None:
+    def lookup(self, api_name: str, module: str, blank: float, data_type: str, **more: Any) -> None:
         """Add a pool of references to records of another module."""
         to, length = self._resolve(module), next(self._primes)
 
@@ -92,8 +83,7 @@ class Builder:
             texts = ["" if key is None else str(key) for key in keys]
             return Pool(rng.randrange(length), texts, texts, keys, targets)
 
-        field = field_of(api_name, data_type, lookup=module, **more)
-        self.columns.append(LookupColumn(field, fill, to.display))
+        self._add(LookupColumn(_field(api_name, data_type, lookup=module, **more), fill, to.display))
 
     def computed(
         self,
@@ -101,49 +91,47 @@ class Builder:
         data_type: str,
         text_of: Callable[[Rows], list[str]],
         *,
-        may_need_quotes: bool = False,
+        quotes: bool,
         **more: Any,
     ) -> None:
-        """Add a column that is computed from the record number."""
-        field = field_of(api_name, data_type, **more)
-        self.columns.append(ComputedColumn(field, text_of, may_need_quotes=may_need_quotes))
+        """Add a column that is computed from the record number; `quotes`: its cells may need quotes."""
+        self._add(ComputedColumn(_field(api_name, data_type, **more), text_of, may_need_quotes=quotes))
 
     def times(self) -> None:
         """Add Created_Time, which grows with the record number, and Modified_Time, up to 200 days later."""
         n = next(self._primes)
 
         @cache
-        def later() -> list[int]:
+        def delays() -> list[int]:
             rng = self._rng("Modified_Time")
             return [rng.randrange(_PER_DAY * 200) if rng.random() < 0.6 else 0 for _ in range(n)]
 
         def modified(rows: Rows) -> list[int]:
-            steps = later()
+            steps = delays()
             return [row + steps[row % n] for row in rows]
 
-        created, changed = (
-            field_of(name, "datetime", read_only=True) for name in ("Created_Time", "Modified_Time")
-        )
-        self.columns.append(ComputedColumn(created, _moments, _epochs))
-        self.columns.append(
-            ComputedColumn(
-                changed, lambda rows: _moments(modified(rows)), lambda rows: _epochs(modified(rows))
-            )
+        field = _field("Created_Time", "datetime", read_only=True)
+        self._add(ComputedColumn(field, _moments, _epochs))
+        field = _field("Modified_Time", "datetime", read_only=True)
+        self._add(
+            ComputedColumn(field, lambda rows: _moments(modified(rows)), lambda rows: _epochs(modified(rows)))
         )
 
-    def unexportable(self, **data_types: str) -> None:
-        """Add fields that settings/fields lists although Bulk Read refuses them; always empty in JSON."""
-        for api_name, data_type in data_types.items():
-            custom = data_type in {"fileupload", "multiselectlookup"}
-            field = field_of(api_name, data_type, exportable=False, custom=custom)
-            self.columns.append(PoolColumn(field, lambda: Pool(0, [None], [""], [None])))
+    def unexportable(self, api_name: str, data_type: str) -> None:
+        """Add a field that Bulk Read refuses; it is always empty in JSON."""
+        custom = data_type in {"fileupload", "multiselectlookup"}
+        field = _field(api_name, data_type, exportable=False, custom=custom)
+        self._add(PoolColumn(field, lambda: Pool(0, [None], [""], [None])))
+
+    def _add(self, column: Column) -> None:
+        self.columns[column.field.api_name] = column
 
     def _rng(self, api_name: str) -> random.Random:
-        return random.Random(f"{self._where}/{api_name}")  # noqa: S311 # nosec B311 # test data, not secrets
+        seed = f"{self._seed}/{self.module}/{api_name}"
+        return random.Random(seed)  # noqa: S311 # nosec B311 # test data, not secrets
 
 
-def field_of(api_name: str, data_type: str, **more: Any) -> Field:
-    """Return field metadata with the JSON type that Zoho uses for the data type."""
+def _field(api_name: str, data_type: str, **more: Any) -> Field:
     return Field(api_name, data_type, **{"json_type": _JSON_TYPES.get(data_type, "string"), **more})
 
 
@@ -174,8 +162,7 @@ def iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).astimezone(OFFSET).isoformat()
 
 
-def cell_text(value: Any, delimiter: str) -> str:
-    """Return a JSON value as Bulk Read writes it into a cell, before quoting."""
+def _cell_text(value: Any, delimiter: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -185,63 +172,11 @@ def cell_text(value: Any, delimiter: str) -> str:
     return str(value)
 
 
-def compare_key(value: Any, data_type: str, text: str) -> Any:
-    """Return what criteria compare: a number, a day's ordinal, epoch seconds or a casefolded string."""
+def _compare_key(value: Any, data_type: str, text: str) -> Any:
     if value is None:
         return None
     if data_type == "date":
         return date.fromisoformat(text).toordinal()
     if data_type == "datetime":
         return int(datetime.fromisoformat(text).timestamp())
-    if isinstance(value, bool | int | float):
-        return value
-    return text.casefold()
-
-
-def one_of(values: Sequence[Any]) -> Draw:
-    """Return a function that draws one of the values."""
-    return lambda rng: rng.choice(values)
-
-
-def some_of(values: Sequence[Any]) -> Draw:
-    """Return a function that draws one to three of the values."""
-    return lambda rng: rng.sample(values, rng.randint(1, 3))
-
-
-def tags(rng: random.Random) -> list[dict[str, str]]:
-    """Draw tags in the shape of the records API."""
-    chosen = rng.sample(range(len(pools.TAGS)), rng.randint(1, 2))
-    return [
-        {"name": pools.TAGS[n], "id": str(ID_BASE + 9_000_000 + n), "color_code": "#1DB9B4"} for n in chosen
-    ]
-
-
-def text(rng: random.Random) -> str:
-    """Draw one to five phrases, joined by spaces, commas and line breaks."""
-    phrases = rng.sample(pools.PHRASES, rng.randint(1, 5))
-    return "".join(p + rng.choice(pools.JOINTS) for p in phrases).rstrip()
-
-
-def phone(rng: random.Random) -> str:
-    """Draw a telephone number."""
-    return f"+{rng.randint(1, 99)} {rng.randint(100, 999)} {rng.randint(1_000_000, 9_999_999)}"
-
-
-def day(rng: random.Random) -> str:
-    """Draw a date."""
-    return str(date(2018, 1, 1) + timedelta(days=rng.randrange(3000)))
-
-
-def moment(rng: random.Random) -> str:
-    """Draw a date and time with offset."""
-    return f"{day(rng)}T{rng.randrange(24):02d}:{rng.choice(('00', '15', '30', '45'))}:00+05:30"
-
-
-def money(rng: random.Random) -> float:
-    """Draw an amount with cents."""
-    return round(rng.uniform(100, 2_000_000), 2)
-
-
-def company(rng: random.Random) -> str:
-    """Draw the name of a company."""
-    return rng.choice(pools.COMPANIES) + rng.choice(pools.COMPANY_TAILS)
+    return value if isinstance(value, bool | int | float) else text.casefold()

@@ -90,25 +90,18 @@ class PoolColumn(Column):
         return self._fill()
 
     @cached_property
-    def _cells(self) -> list[str]:
-        return _tiled([quote(text) for text in self.pool.texts])
-
-    @cached_property
-    def _texts(self) -> list[str]:
-        return _tiled(self.pool.texts)
-
-    @cached_property
-    def _keys(self) -> list[Any]:
-        return _tiled(self.pool.keys)
+    def _tiles(self) -> tuple[list[str], list[str], list[Any]]:
+        texts = self.pool.texts
+        return _tiled(texts), _tiled([quote(text) for text in texts]), _tiled(self.pool.keys)
 
     def texts(self, rows: Rows) -> Sequence[str]:
-        return self._pick(self._texts, rows)
+        return self._pick(self._tiles[0], rows)
 
     def cells(self, rows: Rows) -> Sequence[str]:
-        return self._pick(self._cells, rows)
+        return self._pick(self._tiles[1], rows)
 
     def keys(self, rows: Rows) -> Sequence[Any]:
-        return self._pick(self._keys, rows)
+        return self._pick(self._tiles[2], rows)
 
     def flags(self, test: Callable[[Any], bool]) -> Callable[[Rows], Sequence[bool]]:
         # The test runs once per entry of the pool, not once per record.
@@ -152,18 +145,18 @@ class LookupColumn(PoolColumn):
         return PoolColumn(field, lambda: self._joined(inner, None))
 
     def _joined(self, inner: Column, onward: Pool | None) -> Pool:
-        targets = self.pool.targets
+        def through[T](value: Callable[[int], T], blank: T) -> list[T]:
+            return [blank if target is None else value(target) for target in self.pool.targets]
+
+        def onward_target(target: int) -> int | None:
+            return onward.targets[(target + onward.offset) % len(onward.targets)] if onward else None
+
         return Pool(
             self.pool.offset,
-            [None if t is None else inner.value(t) for t in targets],
-            ["" if t is None else inner.texts((t,))[0] for t in targets],
-            [None if t is None else inner.keys((t,))[0] for t in targets],
-            [
-                None if t is None else onward.targets[(t + onward.offset) % len(onward.targets)]
-                for t in targets
-            ]
-            if onward
-            else (),
+            through(inner.value, None),
+            through(lambda target: inner.texts((target,))[0], ""),
+            through(lambda target: inner.keys((target,))[0], None),
+            through(onward_target, None),
         )
 
 

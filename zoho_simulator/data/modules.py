@@ -96,13 +96,13 @@ class _Living(Sequence[int]):
 
 def module_id(name: str) -> str:
     """Return the id of a module."""
-    return str(ID_BASE + 2000 + list(MODULES).index(name))
+    return str(ID_BASE + 2000 + MODULES.index(name))
 
 
 def field_id(module: str, api_name: str) -> str:
     """Return the id of a field; it is the same in every run."""
     number = sum(ord(c) * (n + 7) for n, c in enumerate(api_name))
-    return str(ID_BASE + 100_000 * (1 + list(MODULES).index(module)) + number)
+    return str(ID_BASE + 100_000 * (1 + MODULES.index(module)) + number)
 
 
 def current_user() -> dict[str, str]:
@@ -115,8 +115,8 @@ def load_module(seed: int, name: str, delimiter: str = ",") -> Module:
     """Return the module of that name. Raises KeyError for an unknown one."""
     id_base = _id_base(name)
     builder = Builder(seed, name, id_base, delimiter, lambda to: _target(seed, to, delimiter))
-    build(builder, name)
-    return Module(name, seed, delimiter, id_base, {c.field.api_name: c for c in builder.columns})
+    build(builder)
+    return Module(name, seed, delimiter, id_base, builder.columns)
 
 
 def blocks(rows: Rows) -> Iterator[Rows]:
@@ -126,7 +126,7 @@ def blocks(rows: Rows) -> Iterator[Rows]:
 
 
 def _id_base(name: str) -> int:
-    return ID_BASE + (1 + list(MODULES).index(name)) * _RECORDS_MAX
+    return ID_BASE + (1 + MODULES.index(name)) * _RECORDS_MAX
 
 
 def _target(seed: int, name: str, delimiter: str) -> Target:

@@ -3,21 +3,17 @@
 Also the real versions of what an organisation needs from outside: delayed actions and callbacks.
 """
 
-import contextlib
-import heapq
-import itertools
-import socket
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from zoho_simulator.config import Environment, SimulatorConfig
@@ -32,25 +28,12 @@ __all__ = ["Simulator", "SimulatorConfig", "start_simulator"]
 _NO_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
+@dataclass(frozen=True)
 class Simulator:
-    """A running simulator. Use it as a context manager, or call close()."""
+    """A running simulator."""
 
-    def __init__(
-        self, config: SimulatorConfig, host: str, port: int, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._timer = _Timer()
-        self._server = _Server((host, port))
-        self.url = f"http://{host}:{self._server.server_address[1]}"
-        environment = Environment(
-            self._timer.after,
-            lambda url, headers, body: _post(url, headers, body, config.callback_timeout),
-            clock,
-        )
-        self.organisation = self._server.organisation = Organisation(config, environment, url=self.url)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), name="zoho-simulator", daemon=True
-        )
-        self._thread.start()
+    url: str
+    organisation: Organisation
 
     @property
     def config(self) -> SimulatorConfig:
@@ -66,65 +49,46 @@ class Simulator:
         """Add a fault rule, as POST /__sim__/faults does. Raises ValueError for a malformed one."""
         self.organisation.faults.add(rule)
 
-    def close(self) -> None:
-        """Stop serving, close open connections and drop pending callbacks."""
-        self._timer.close()
-        self._server.shutdown()
-        self._server.end_connections()
-        self._server.server_close()
-        self._thread.join()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
+@contextmanager
 def start_simulator(
     config: SimulatorConfig, host: str = "127.0.0.1", port: int = 0, clock: Callable[[], float] = time.time
-) -> Simulator:
-    """Start a simulator that serves from background threads; port 0 takes any free port."""
-    return Simulator(config, host, port, clock)
+) -> Iterator[Simulator]:
+    """Serve from background threads until the context ends; port 0 takes any free port."""
+    timers = _Timers()
+    with _Server((host, port), _Handler) as server:
+        url = f"http://{host}:{server.server_address[1]}"
+        environment = Environment(
+            timers.after, lambda url, headers, body: _post(url, headers, body, config.callback_timeout), clock
+        )
+        server.organisation = Organisation(config, environment, url=url)
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.02,), name="zoho-simulator", daemon=True
+        )
+        thread.start()
+        try:
+            yield Simulator(url, server.organisation)
+        finally:
+            timers.cancel()
+            server.shutdown()
+            thread.join()
 
 
-class _Timer:
-    """Runs actions after real seconds until it is closed: one thread waits, each action has its own."""
+class _Timers:
+    """Runs actions after real seconds, each in a thread of its own, until they are cancelled."""
 
     def __init__(self) -> None:
-        self._wake = threading.Condition()
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="zoho-simulator-timer", daemon=True)
-        self._thread.start()
+        self._pending: list[threading.Timer] = []
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Run `action` once, that many seconds from now."""
-        with self._wake:
-            heapq.heappush(self._due, (time.monotonic() + max(0.0, seconds), next(self._order), action))
-            self._wake.notify()
+        timer = threading.Timer(max(0.0, seconds), action)
+        timer.daemon = True
+        self._pending = [pending for pending in self._pending if pending.is_alive()] + [timer]
+        timer.start()
 
-    def close(self) -> None:
-        """Drop the actions that have not begun."""
-        with self._wake:
-            self._closed = True
-            self._wake.notify()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                if self._closed:
-                    return
-                wait = self._due[0][0] - time.monotonic() if self._due else None
-                if wait is None or wait > 0:
-                    self._wake.wait(wait)
-                    continue
-                action = heapq.heappop(self._due)[2]
-            threading.Thread(target=action, name="zoho-simulator-callback", daemon=True).start()
+    def cancel(self) -> None:
+        for timer in self._pending:
+            timer.cancel()
 
 
 def _post(url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> int:
@@ -144,29 +108,8 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
     organisation: Organisation
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        super().__init__(address, _Handler)
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._lock:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._lock:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print nothing: a client that disconnects needs no traceback."""
-
-    def end_connections(self) -> None:
-        with self._lock:
-            for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -177,7 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _serve(self) -> None:
-        request = Request.of(self.command, self.path, dict(self.headers.items()), self._read_body())
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        request = Request.of(self.command, self.path, dict(self.headers.items()), body)
         try:
             response = respond(self.server.organisation, request)
         except Exception:  # the server must survive a mistake in the simulator, and show it
@@ -191,17 +135,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(response)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
-
-    def _read_body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = b""
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass
-        return body
 
     def _send(self, response: Response) -> None:
         is_cut = response.cut_after is not None
