@@ -9,7 +9,7 @@ import pytest
 import requests
 from jsonschema import Draft202012Validator, FormatChecker
 
-from zoho_simulator.server import Simulator, SimulatorConfig, start_simulator
+from zoho_simulator.http.server import Simulator, SimulatorConfig, start_simulator
 
 SCHEMA = json.loads((Path(__file__).parent / "zoho_bulk_read_v8.json").read_text())
 CREDENTIALS = {
@@ -61,7 +61,6 @@ class Zoho:
 def zoho() -> Iterator[Zoho]:
     now = [1_700_000_000.0]
     config = SimulatorConfig(
-        clock=lambda: now[0],
         records={"Contacts": 250, "Events": 10, "Leads": 5},
         records_per_job=100,
         added_seconds=1,
@@ -70,7 +69,7 @@ def zoho() -> Iterator[Zoho]:
         custom_views={"77": {"module": "Contacts", "criteria": BOYLE}},
         access_token_seconds=10**6,
     )
-    with start_simulator(config) as running:
+    with start_simulator(config, clock=lambda: now[0]) as running:
         client = Zoho(running, now)
         yield client
         client.session.close()
@@ -175,7 +174,7 @@ def test_refusals_outside_the_body_fit_too(zoho: Zoho) -> None:
     first = zoho.create(contacts())
     zoho.now[0] += 3
     token = {"query": {"page_token": zoho.job(first)["result"]["next_page_token"]}}
-    zoho.simulator.simulation.page_tokens.expire_all()
+    zoho.simulator.organisation.page_tokens.expire_all()
     answers = {
         "EXPIRED_VALUE": zoho.send("POST", "", json=token),
         "INVALID_DATA": zoho.send("POST", "", json={"query": {"page_token": "made up"}}),

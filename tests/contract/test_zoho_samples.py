@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from zoho_simulator.config import VERSIONS
-from zoho_simulator.server import SimulatorConfig, start_simulator
+from zoho_simulator.http.server import SimulatorConfig, start_simulator
 
 NAMED = VERSIONS[1:]  # the versions in which module and field are objects
 VIEW = "5725767000000087501"

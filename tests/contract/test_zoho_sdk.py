@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from zoho_simulator.server import Simulator, SimulatorConfig, start_simulator
+from zoho_simulator.http.server import Simulator, SimulatorConfig, start_simulator
 
 ROOT = Path(__file__).parents[2]
 

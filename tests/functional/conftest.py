@@ -23,7 +23,7 @@ from local.stack.processes import REPOSITORY, Child
 from local.stack.template import load_template
 from tests.support.http import http_event
 from tests.support.recorder import Recorder
-from zoho_simulator.server import Simulator, SimulatorConfig, start_simulator
+from zoho_simulator.http.server import Simulator, SimulatorConfig, start_simulator
 
 API_URL = "https://api.example.com"
 FOLDERS = {
@@ -204,7 +204,7 @@ def world(
 ) -> Iterator[World]:
     deployment, aws = deployed
     zoho_server.journal.clear()
-    zoho_server.simulation.faults.clear()
+    zoho_server.organisation.faults.clear()
     settings = zoho_server.config.public()
     zoho_server.config.patch(
         {"callback_mode": "never", "added_seconds": 0.0, "queued_seconds": 0.0, "in_progress_seconds": 0.0}

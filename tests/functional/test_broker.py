@@ -61,7 +61,7 @@ def test_token_is_not_used_in_its_last_minute(world):
 
 def test_cached_token_that_zoho_rejects_costs_one_refresh_and_one_retry(world):
     assert get(world)[0] == 200
-    world.zoho.simulation.tokens.expire_all()
+    world.zoho.organisation.tokens.expire_all()
     world.zoho.journal.clear()
     assert get(world)[0] == 200
     calls = [request["path"] for request in world.zoho.journal.requests()]
@@ -107,7 +107,7 @@ def test_rejected_client_is_our_fault_and_marks_no_grant(world):
 def test_failed_refresh_leaves_the_next_request_free_to_refresh(world):
     world.zoho.fault(method="POST", path="/oauth/v2/token", status=500, body="<html>", times=3)
     assert get(world)[0] == 502
-    world.zoho.simulation.faults.clear()
+    world.zoho.organisation.faults.clear()
     assert get(world)[0] == 200
 
 

@@ -143,7 +143,7 @@ def test_criteria_that_do_not_fit_the_type_of_a_field_are_refused_by_zoho(world,
 @pytest.mark.parametrize("status", [429, 500])
 def test_metadata_that_cannot_be_read_just_now_stops_no_export(world, status):
     body = {"code": "X", "message": "later", "status": "error", "details": {}}
-    world.zoho.simulation.faults.add({"path": SETTINGS, "status": status, "body": body, "times": 10})
+    world.zoho.organisation.faults.add({"path": SETTINGS, "status": status, "body": body, "times": 10})
     assert post(world, "deals", {"query": {"criteria": single("Amount", "equal", 5)}})[0] == 202
     assert post(world, "Projects")[0] == 202
 

@@ -1,4 +1,4 @@
-"""Seeded records: record i of a module follows from (seed, module, i) alone, so nothing is stored."""
+"""Seeded records: record i of a module depends on (seed, module, i) alone, so nothing is stored."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, overload
 
-from zoho_simulator.builder import ID_BASE, Builder, Target
-from zoho_simulator.columns import BLOCK, Column, LookupColumn
-from zoho_simulator.modules import DISPLAY_FIELDS, LOOKUP_TARGETS, MODULES
-from zoho_simulator.pools import USERS
+from zoho_simulator.data.builder import ID_BASE, Builder, Target
+from zoho_simulator.data.catalog import DISPLAY_FIELDS, LOOKUP_TARGETS, MODULES, build
+from zoho_simulator.data.columns import BLOCK, Column, LookupColumn, Rows
+from zoho_simulator.data.pools import USERS
 
-RECORDS_PER_MODULE_MAX = 10**9
+_RECORDS_MAX = 10**9  # of one module: the distance between the first ids of two modules
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Module:
 
     @property
     def id(self) -> str:
-        """The module's own id, as settings/modules tells it."""
+        """The module's own id."""
         return module_id(self.name)
 
     def column(self, path: str) -> Column | None:
-        """The column of a field, or of `Lookup.Field` in the record looked up; None if there is none."""
+        """Return the column of a field or of a dotted `Lookup.Field`, or None if there is no such field."""
         head, _, rest = path.partition(".")
-        column: Column | None = self.columns.get(head)
+        column = self.columns.get(head)
         walked = head
         while rest and isinstance(column, LookupColumn):
             head, _, rest = rest.partition(".")
@@ -44,14 +44,14 @@ class Module:
         return None if rest else column
 
     def index_of(self, record_id: str) -> int | None:
-        """The number of the record with this id, or None if it cannot be one of this module."""
+        """Return the number of the record with this id, or None if the id is not one of this module's."""
         if not record_id.isdigit():
             return None
         index = int(record_id) - self.id_base
-        return index if 0 <= index < RECORDS_PER_MODULE_MAX else None
+        return index if 0 <= index < _RECORDS_MAX else None
 
     def record(self, index: int, fields: Sequence[str] | None = None) -> dict[str, Any]:
-        """Record `index` as the records API shows it; `id` is always there."""
+        """Return a record as the records API shows it: all fields or the named ones, and always `id`."""
         names = [n for n, c in self.columns.items() if not c.field.system] if fields is None else fields
         record: dict[str, Any] = {"id": str(self.id_base + index)}
         for name in names:
@@ -60,17 +60,17 @@ class Module:
                 record[name] = column.value(index)
         return record
 
-    def living(self, total: int) -> Sequence[int]:
-        """The numbers of those of the first `total` records that are not deleted, ascending."""
-        return Living(total, self.deleted) if self.deleted else range(total)
+    def living(self, total: int) -> Rows:
+        """Return the numbers of those of the first `total` records that are not deleted, ascending."""
+        return _Living(total, self.deleted) if self.deleted else range(total)
 
     def exportable(self) -> list[Column]:
-        """The columns Bulk Read writes when no fields are named, id first."""
+        """Return the columns that Bulk Read writes if a query names no fields."""
         return [c for c in self.columns.values() if c.field.exportable and not c.field.system]
 
 
-class Living(Sequence[int]):
-    """The numbers below `total` without the deleted ones; nothing is listed until it is asked for."""
+class _Living(Sequence[int]):
+    """The numbers below `total` without the deleted ones, computed when they are read."""
 
     def __init__(self, total: int, deleted: Sequence[int]) -> None:
         gone = deleted[: bisect_left(deleted, total)]
@@ -95,41 +95,43 @@ class Living(Sequence[int]):
 
 
 def module_id(name: str) -> str:
-    """The id of a module."""
-    return str(ID_BASE + 2000 + list(MODULES).index(name))
+    """Return the id of a module."""
+    return str(ID_BASE + 2000 + MODULES.index(name))
 
 
 def field_id(module: str, api_name: str) -> str:
-    """The id of a field; the same in every run."""
+    """Return the id of a field; it is the same in every run."""
     number = sum(ord(c) * (n + 7) for n, c in enumerate(api_name))
-    return str(ID_BASE + 100_000 * (1 + list(MODULES).index(module)) + number)
+    return str(ID_BASE + 100_000 * (1 + MODULES.index(module)) + number)
+
+
+def current_user() -> dict[str, str]:
+    """Return the user whose token is used, as the APIs show users."""
+    return {"id": str(ID_BASE + 1_000_000_000), "name": " ".join(USERS[0])}
 
 
 @cache
 def load_module(seed: int, name: str, delimiter: str = ",") -> Module:
-    """The module of that name. Raises KeyError for an unknown one."""
-    declare = MODULES[name]
+    """Return the module of that name. Raises KeyError for an unknown one."""
     id_base = _id_base(name)
-    builder = Builder(seed, name, id_base, delimiter)
-    declare(builder, lambda to: _target(seed, to, delimiter))
-    return Module(name, seed, delimiter, id_base, {c.field.api_name: c for c in builder.columns})
+    builder = Builder(seed, name, id_base, delimiter, lambda to: _target(seed, to, delimiter))
+    build(builder)
+    return Module(name, seed, delimiter, id_base, builder.columns)
 
 
-def blocks(rows: Sequence[int]) -> Iterator[Sequence[int]]:
-    """The rows, cut into pieces that columns handle fast."""
+def blocks(rows: Rows) -> Iterator[Rows]:
+    """Yield the rows in pieces that columns handle fast."""
     for start in range(0, len(rows), BLOCK):
         yield rows[start : start + BLOCK]
 
 
 def _id_base(name: str) -> int:
-    return ID_BASE + (1 + list(MODULES).index(name)) * RECORDS_PER_MODULE_MAX
+    return ID_BASE + (1 + MODULES.index(name)) * _RECORDS_MAX
 
 
 def _target(seed: int, name: str, delimiter: str) -> Target:
-    """A lookup target; its display is resolved when asked for, since modules may point at each other."""
-
     def display(index: int) -> dict[str, Any]:
-        module = load_module(seed, name, delimiter)
+        module = load_module(seed, name, delimiter)  # at the last moment: modules may point at each other
         shown = module.columns[DISPLAY_FIELDS[name]].value(index)
         more = {"email": module.columns["email"].value(index)} if name == "Users" else {}
         return {"name": shown, "id": str(module.id_base + index), **more}

@@ -1,4 +1,4 @@
-"""Raw material of the generated records: names, words and awkward texts of many scripts."""
+"""Words and names for generated records, in many scripts and with characters that break naive readers."""
 
 FIRST_NAMES = (
     "Jane", "José", "Søren", "Zoë", "Ananya", "Łukasz", "Mei", "Patricia", "Oluwaseun", "Siobhán", "Юлия",
@@ -19,17 +19,8 @@ COMPANIES = (
     "Stark Metall", "Hooli 🚀", "Vandelay Industries", "Soylent, Ltd.",
 )  # fmt: skip
 COMPANY_TAILS = (
-    "",
-    " Group",
-    " Holding",
-    ", Inc.",
-    " (EMEA)",
-    " North",
-    " & Sons",
-    " 2000",
-    " – Süd",
-    " Trading",
-)
+    "", " Group", " Holding", ", Inc.", " (EMEA)", " North", " & Sons", " 2000", " – Süd", " Trading",
+)  # fmt: skip
 STREETS = (
     "12 High Street", "Unter den Linden 5", "1-7-1 Konan, Minato-ku", "Rua Augusta, 1500",
     "Strada Lipscani nr. 4", "221B Baker Street\nFlat 2", "Building 4,\r\nGate B",
@@ -58,31 +49,16 @@ PHRASES = (
 )  # fmt: skip
 JOINTS = (" ", "\n", "\r\n", "; ", ", ")
 DOMAINS = (
-    "example.com",
-    "example.org",
-    "mail.example.net",
-    "zylker.example",
-    "acme.example",
-    "firma.example",
-)
+    "example.com", "example.org", "mail.example.net", "zylker.example", "acme.example", "firma.example",
+)  # fmt: skip
 SOURCES = (
-    "Advertisement",
-    "Cold Call",
-    "Employee Referral",
-    "Online Store",
-    "Partner",
-    "Web Download",
+    "Advertisement", "Cold Call", "Employee Referral", "Online Store", "Partner", "Web Download",
     "Trade Show",
-)
+)  # fmt: skip
 INDUSTRIES = (
-    "Technology",
-    "Manufacturing",
-    "Education",
-    "Banking, Finance",
-    "Healthcare",
-    "Energy",
+    "Technology", "Manufacturing", "Education", "Banking, Finance", "Healthcare", "Energy",
     "Food & Beverage",
-)
+)  # fmt: skip
 STAGES = (
     "Qualification", "Needs Analysis", "Value Proposition", "Proposal/Price Quote", "Negotiation/Review",
     "Closed Won", "Closed Lost",
