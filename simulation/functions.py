@@ -1,6 +1,7 @@
 """The Lambda functions: the real handlers, each invocation a task that may die.
 
-An execution environment is a `wiring.Container` whose AWS clients, HTTP session, clock and chance are the simulation's.
+An execution environment is a `wiring.Container` that gets its AWS clients, HTTP session, clock and random
+numbers from the simulation.
 """
 
 import json
@@ -111,7 +112,7 @@ class SmallContainer(Container):
 
 
 class InlineExecutor(Executor):
-    """Works at once. An error of the simulated function reaches only the future; a killed task ends at once."""
+    """Works at once. An error reaches only the future; LambdaKilled ends the task."""
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """See Executor."""

@@ -1,4 +1,4 @@
-"""POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}: Zoho reports that a job is done or failed."""
+"""POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}: Zoho reports a finished job."""
 
 from typing import Any
 

@@ -18,7 +18,7 @@ logger = Logger()
 
 @cache
 def metrics() -> Metrics:
-    """Return this container's metrics. All functions share one `service`, because alarms need one dimension."""
+    """Return this container's metrics. All functions share one `service`: an alarm needs one dimension."""
     namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "ZohoCrmExport")
     return Metrics(namespace=namespace, service="zoho-crm-export")
 

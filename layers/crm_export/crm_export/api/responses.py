@@ -1,7 +1,7 @@
 """The envelope of every response, and the only place that maps our errors to HTTP.
 
 Success: {"success": true, "message", "data", "pagination"?}. Error: {"success": false, "errno",
-"message", "request_id", "zoho_code"?}. `errno` follows the original API contract and may differ from the status.
+"message", "request_id", "zoho_code"?}. `errno` follows the original API and may differ from the status.
 """
 
 import json
@@ -73,7 +73,8 @@ def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = No
         size = len(text)
     if size > _LARGEST_RESPONSE:
         raise errors.InvalidRequest(
-            f"The response has {size} bytes; {_LARGEST_RESPONSE} are possible. Lower limit, or name fewer fields."
+            f"The response has {size} bytes; at most {_LARGEST_RESPONSE} can be sent. Lower limit, or name "
+            "fewer fields."
         )
     return Response(
         status_code=status,

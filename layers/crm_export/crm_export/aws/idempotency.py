@@ -34,12 +34,14 @@ class _Context:
         return int(min(deadline.remaining(), KEPT_SECONDS) * 1000)
 
 
-def once(client: Any, table: str, caller: Caller, key: str, request: Any, do: Callable[[], str]) -> str:
+def once(  # noqa: PLR0917 (wiring binds the first two)
+    client: Any, table: str, caller: Caller, key: str, request: Any, do: Callable[[], str]
+) -> str:
     """Return what `do` returned for the caller's key within the last 24 hours; run it if there is nothing.
 
-    If `do` raises, the key is free again. request: JSON that identifies the request. Raises InvalidRequest for
-    an unusable key, IdempotencyConflict if the key was used for a different request, and RequestInProgress
-    while the same request is running.
+    If `do` raises, the key is free again. request: JSON that identifies the request. Raises InvalidRequest
+    for an unusable key, IdempotencyConflict if the key was used for a different request, and
+    RequestInProgress while the same request is running.
     """
     if not _KEY.fullmatch(key):
         raise InvalidRequest(
@@ -71,8 +73,8 @@ def once(client: Any, table: str, caller: Caller, key: str, request: Any, do: Ca
         return str(run(data={"key": [caller.owner, key], "request": request})["result"])
     except IdempotencyValidationError as error:
         raise IdempotencyConflict(
-            f"Idempotency-Key {key[:_SHOWN]!r} was used for a different request within 24 hours; send the same "
-            "request again, or use another key."
+            f"Idempotency-Key {key[:_SHOWN]!r} was used for a different request within 24 hours; send the "
+            "same request again, or use another key."
         ) from error
     except (IdempotencyAlreadyInProgressError, IdempotencyInconsistentStateError) as error:
         raise RequestInProgress(

@@ -37,9 +37,9 @@ class SqsPartQueue:
 def consume(event: dict[str, Any], queue: PartQueue, handle: Callable[[str, int], None]) -> dict[str, Any]:
     """Handle each message of an SQS event of `queue`; return the batch item failures.
 
-    A retryable error makes its message arrive again later. Any other ExportError is terminal, and `handle` has
-    recorded it in the export. Unknown exceptions are not caught: they must reach Lambda's error metric, and the
-    queue delivers the messages again.
+    A retryable error makes its message arrive again later. Any other ExportError is terminal, and `handle`
+    has recorded it in the export. Unknown exceptions are not caught: they must reach Lambda's error metric,
+    and the queue delivers the messages again.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
     failed = [record["messageId"] for record in event["Records"] if not _is_done(record, queue, handle)]

@@ -1,6 +1,6 @@
 """Conditional writes to the stack's DynamoDB table, and what values look like there.
 
-boto3 repeats a write whose response was lost, so every condition also holds for a write that was already done.
+boto3 repeats a write whose response was lost, so every condition allows for a write that was already done.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html
 """
 

@@ -1,8 +1,8 @@
 """Zoho's callbacks: the signed URL we give Zoho, and what happens when Zoho posts to it.
 
 Zoho signs nothing, so the URL itself proves that we gave it to Zoho for this part: it ends with the
-HMAC-SHA256 of "<export_id>/<part>" under the stack's own key. The key can be rotated while URLs are in use: the
-current key signs, and the previous one still verifies.
+HMAC-SHA256 of "<export_id>/<part>" under the stack's own key. The key can be rotated while URLs are in use:
+the current key signs, and the previous one still verifies.
 """
 
 import hashlib

@@ -200,7 +200,7 @@ class Step(Enum):
         return self in {Step.SUBMIT, Step.SETTLE}
 
 
-def next_step(export: Export, part: Part) -> Step:
+def next_step(export: Export, part: Part) -> Step:  # noqa: PLR0911 (a row of the table each)
     """Return the next step of a part: the table "The next step" in docs/design.md, row by row."""
     match export.state, part.state:
         case ((ExportState.COMPLETED | ExportState.FAILED), _):

@@ -227,7 +227,7 @@ class Pipeline:
 
     zoho(account_id, owner): Zoho in the name of a connection; raises ConnectionNotFound and other errors of
     the ConnectionStore. link(key): a URL for an object that works for some minutes.
-    callback_base_url: the origin that Zoho calls back; empty: the origin of the request that starts an export.
+    callback_base_url: the origin that Zoho calls back; empty: that of the request that starts the export.
     once(caller, key, request, do): the result of `do`, which runs once per Idempotency-Key.
     """
 

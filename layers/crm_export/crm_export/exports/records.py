@@ -1,7 +1,7 @@
 """Exports a module that Bulk Read does not support, through the records API.
 
-`submit` calls it to settle which fields are read in which order, `download` to read a part. A part is a bounded
-number of records from a cursor on, so that it always fits into one invocation.
+`submit` calls it to settle which fields are read in which order, `download` to read a part. A part is a
+bounded number of records from a cursor on, so that it always fits into one invocation.
 """
 
 from collections.abc import Iterator
