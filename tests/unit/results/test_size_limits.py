@@ -49,7 +49,9 @@ def limited(s3):
     ],
     ids=["field", "quoted field", "blank lines", "records", "records where none are expected"],
 )
-def test_bomb_is_refused_early_and_stores_nothing(limited, s3, content, expected, refusal, file_format):
+def test_bomb_is_refused_early_and_stores_nothing(  # noqa: PLR0917
+    limited, s3, content, expected, refusal, file_format
+):
     error, message = refusal
     with pytest.raises(error, match=message):
         store(limited, bomb(*content), expected, file_format)

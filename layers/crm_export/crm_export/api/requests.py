@@ -131,8 +131,8 @@ def parse_page_request(version: str, params: Mapping[str, str]) -> PageRequest:
     if records_need_fields(version) and token is None and last_record > _LAST_NUMBERED_RECORD:
         raise InvalidRequest(
             f"page is {request.page} with limit {request.per_page}, but Zoho's API {version} numbers only "
-            f"the first {_LAST_NUMBERED_RECORD} records; continue with page_token, the next_page_token of the "
-            "last page."
+            f"the first {_LAST_NUMBERED_RECORD} records; continue with page_token, the next_page_token of "
+            "the last page."
         )
     return request
 
