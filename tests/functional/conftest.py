@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from crm_export import wiring
+from crm_export.wiring import Container, running_in
 from local.stack.aws import REGION, LocalAws
 from local.stack.deploy import Deployment, deploy
 from local.stack.functions import lambda_variables
@@ -34,13 +34,6 @@ FOLDERS = {
     "ExportReconciler": "export_reconciler",
 }
 CONSUMERS = {"SubmitQueue": "BulkReadSubmitter", "DownloadQueue": "ResultDownloader"}
-
-
-def forget_containers() -> None:
-    """Begin anew, as a new container would, but for clients, slow to make or to be closed."""
-    for name, factory in vars(wiring).items():
-        if hasattr(factory, "cache_clear") and name not in {"aws", "mongo_collection"}:
-            factory.cache_clear()
 
 
 class Context:
@@ -86,9 +79,9 @@ class World:
                     patch.setenv(name, value)
             patch.setenv("AWS_ACCESS_KEY_ID", "test")
             patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-            forget_containers()
             handler = importlib.import_module(f"functions.{FOLDERS[function]}.app").lambda_handler
-            with self.recorder.acting(function, self.deployment.functions[function].environment):
+            environment = self.deployment.functions[function].environment
+            with self.recorder.acting(function, environment), running_in(Container(variables)):
                 return json.loads(json.dumps(handler(event, Context())))
 
     def http(self, function: str, method: str, path: str, **event: Any) -> tuple[int, dict[str, Any]]:
