@@ -25,15 +25,21 @@ GRANT = ("--account", "acct-1", "--owner", "user-1")
 TOKEN = "1000.s3cret"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_clients_of_other_modules():
+    """Creating a boto3 client is slow, so the tests share one, but not with other modules."""
+    wiring.aws.cache_clear()
+    yield
+    wiring.aws.cache_clear()
+
+
 @pytest.fixture
 def aws(monkeypatch):
     for name, value in [("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("REGION", "us-east-1")]:
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    wiring.aws.cache_clear()
     with mock_aws():
-        yield boto3.client("secretsmanager")
-    wiring.aws.cache_clear()
+        yield wiring.aws("secretsmanager")
 
 
 @pytest.fixture(scope="module")
