@@ -7,6 +7,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -82,13 +83,21 @@ class Mongo:
         return document
 
 
+@pytest.fixture(scope="module")
+def secrets_client() -> Any:
+    """Return one client for all tests: creating a boto3 client is slow."""
+    return boto3.client(
+        "secretsmanager",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
 @pytest.fixture
-def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Secrets]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+def secrets(secrets_client: Any) -> Iterator[Secrets]:
     with mock_aws():
-        client = boto3.client("secretsmanager", region_name="us-east-1")
-        yield Secrets(client, SecretsManagerConnections(client, PREFIX, TRUSTED))
+        yield Secrets(secrets_client, SecretsManagerConnections(secrets_client, PREFIX, TRUSTED))
 
 
 @pytest.fixture(scope="module")
@@ -493,12 +502,20 @@ def test_secrets_manager_that_never_responds_times_out(monkeypatch, method):
         failure(StoreTimeout, secrets_at(address, monkeypatch), method)
 
 
-def refuse(secrets: Secrets, operation: str, code: str, status: int) -> None:
+@contextmanager
+def refusing(client: Any, operation: str, code: str, status: int) -> Iterator[None]:
+    """Let one operation of the client fail."""
+
     def respond(**_: Any) -> None:
         metadata = {"HTTPStatusCode": status}
         raise ClientError({"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": metadata}, operation)
 
-    secrets.client.meta.events.register(f"before-call.secrets-manager.{operation}", respond)
+    event = f"before-call.secrets-manager.{operation}"
+    client.meta.events.register(event, respond)
+    try:
+        yield
+    finally:
+        client.meta.events.unregister(event, respond)
 
 
 OPERATIONS = [("get", "GetSecretValue")] + [
@@ -521,8 +538,7 @@ def test_secrets_manager_failure_is_ours_and_refusal_a_client_error(
     secrets, method, operation, response, kind
 ):
     secrets.write("acct-1", "user-1", {"token": TOKEN})
-    refuse(secrets, operation, *response)
-    with pytest.raises(kind) as raised:
+    with refusing(secrets.client, operation, *response), pytest.raises(kind) as raised:
         secrets.store.get("acct-1", "user-1") if method == "get" else secrets.store.invalidate("acct-1")
     assert type(raised.value) is kind
 

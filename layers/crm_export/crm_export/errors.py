@@ -36,7 +36,7 @@ _REMEDIES = {
     "UNTRUSTED_ORIGIN": "Correct the connection, or add the origin to the parameter TrustedZohoOrigins.",
     "TOKEN_INVALIDATED": "Connect the account to Zoho again.",
     "PAGING_BROKEN": "Start a new export; if it fails again, ask Zoho's support.",
-    "JOB_OVERDUE": "Look at Zoho's status page and start a new export; if it hangs again, ask Zoho's support.",
+    "JOB_OVERDUE": "See Zoho's status page, then start a new export; if it hangs again, ask Zoho's support.",
     "DEADLINE_EXCEEDED": "Start a new export; raise ExportDeadlineHours if the module is that large.",
     "WORKER_DIED": "Look at the function's log for a timeout or its memory, then start a new export.",
     "INTERNAL_ERROR": "Look at the function's log for the export's id; then start a new export.",

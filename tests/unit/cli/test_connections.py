@@ -25,6 +25,14 @@ GRANT = ("--account", "acct-1", "--owner", "user-1")
 TOKEN = "1000.s3cret"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_clients_of_other_modules():
+    """Creating a boto3 client is slow, so the tests share one, but not with other modules."""
+    wiring.boto3_client.cache_clear()
+    yield
+    wiring.boto3_client.cache_clear()
+
+
 @pytest.fixture
 def aws(monkeypatch):
     for name, value in [("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("REGION", "us-east-1")]:
@@ -32,7 +40,7 @@ def aws(monkeypatch):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     wiring.boto3_client.cache_clear()
     with mock_aws():
-        yield boto3.client("secretsmanager")
+        yield wiring.boto3_client("secretsmanager")
     wiring.boto3_client.cache_clear()
 
 

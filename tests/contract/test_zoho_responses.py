@@ -1,4 +1,4 @@
-"""Every answer of the simulator's Bulk Read v8 fits what Zoho's OpenAPI says (zoho_bulk_read_v8.json)."""
+"""Every response of the simulator's Bulk Read v8 fits Zoho's OpenAPI document (zoho_bulk_read_v8.json)."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ NESTED = {
 
 
 class Zoho:
-    """A client of one simulator whose clock moves when told."""
+    """A client of one simulator whose clock the test moves."""
 
     def __init__(self, simulator: Simulator, now: list[float]) -> None:
         self.simulator = simulator
@@ -44,16 +44,16 @@ class Zoho:
         return self.session.request(method, url, timeout=10, **more)
 
     def create(self, body: Any) -> str:
-        answer = self.send("POST", "", json=body)
-        assert answer.status_code == 201, answer.text
-        check("created", answer.json())
-        return str(answer.json()["data"][0]["details"]["id"])
+        response = self.send("POST", "", json=body)
+        assert response.status_code == 201, response.text
+        check("created", response.json())
+        return str(response.json()["data"][0]["details"]["id"])
 
     def job(self, job_id: str) -> dict[str, Any]:
-        answer = self.send("GET", f"/{job_id}")
-        assert answer.status_code == 200, answer.text
-        check("job", answer.json())
-        detail: dict[str, Any] = answer.json()["data"][0]
+        response = self.send("GET", f"/{job_id}")
+        assert response.status_code == 200, response.text
+        check("job", response.json())
+        detail: dict[str, Any] = response.json()["data"][0]
         return detail
 
 
@@ -105,12 +105,12 @@ ACCEPTED = {
 }
 
 
-def test_schema_itself_is_valid() -> None:
+def test_schema_is_valid() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("body", ACCEPTED.values(), ids=ACCEPTED.keys())
-def test_a_job_fits_in_every_state(zoho: Zoho, body: Any) -> None:
+def test_job_fits_in_every_state(zoho: Zoho, body: Any) -> None:
     zoho.simulator.config.callback_mode = "never"
     job = zoho.create(body)
     states = []
@@ -163,19 +163,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("code", "body"), REFUSED.items(), ids=REFUSED.keys())
-def test_a_refusal_fits_its_code(zoho: Zoho, code: str, body: Any) -> None:
+def test_refusal_fits_its_code(zoho: Zoho, code: str, body: Any) -> None:
     zoho.simulator.config.bulk_join_limit = 1
-    answer = zoho.send("POST", "", json=body)
-    assert (answer.status_code, answer.json()["code"]) == (400, code)
-    check("error", answer.json())
+    response = zoho.send("POST", "", json=body)
+    assert (response.status_code, response.json()["code"]) == (400, code)
+    check("error", response.json())
 
 
-def test_refusals_outside_the_body_fit_too(zoho: Zoho) -> None:
+def test_refusal_outside_the_body_fits_its_code(zoho: Zoho) -> None:
     first = zoho.create(contacts())
     zoho.now[0] += 3
     token = {"query": {"page_token": zoho.job(first)["result"]["next_page_token"]}}
     zoho.simulator.organisation.page_tokens.expire_all()
-    answers = {
+    received = {
         "EXPIRED_VALUE": zoho.send("POST", "", json=token),
         "INVALID_DATA": zoho.send("POST", "", json={"query": {"page_token": "made up"}}),
         "MEDIA_TYPE_NOT_SUPPORTED": zoho.send("POST", "", data=b"{}"),
@@ -187,10 +187,12 @@ def test_refusals_outside_the_body_fit_too(zoho: Zoho) -> None:
         "RESOURCE_NOT_FOUND": zoho.send("GET", "/42"),
         "INVALID_TOKEN": zoho.send("GET", "/42", headers={"Authorization": "Zoho-oauthtoken 1000.x.y"}),
     }
-    for code, answer in answers.items():
-        assert answer.json()["code"] == code
-        check("error", answer.json())
-    assert {code: answer.status_code for code, answer in answers.items() if answer.status_code != 400} == {
+    for code, response in received.items():
+        assert response.json()["code"] == code
+        check("error", response.json())
+    assert {
+        code: response.status_code for code, response in received.items() if response.status_code != 400
+    } == {
         "MEDIA_TYPE_NOT_SUPPORTED": 415,
         "INVALID_URL_PATTERN": 404,
         "RESOURCE_NOT_FOUND": 404,
