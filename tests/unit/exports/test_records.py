@@ -218,7 +218,7 @@ def test_what_a_page_token_lists_is_taken_as_it_is(by_id):
 
 def test_a_part_that_holds_other_than_was_listed_is_not_stored(by_time):
     right = by_time.results.store_records
-    by_time.results.store_records = lambda *given, **named: {**right(*given, **named), "records": 1}
+    by_time.results.store_records = lambda *given, **named: replace(right(*given, **named), records=1)
     by_time.zoho.pages = [page(1, 2)]
     with pytest.raises(CountMismatch):
         by_time.advance()
