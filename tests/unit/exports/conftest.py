@@ -18,6 +18,7 @@ from crm_export.exports.request import ExportRequest
 from crm_export.exports.start import create_export
 from crm_export.exports.submit import submit_part
 from crm_export.system import System
+from crm_export.telemetry import metrics
 from crm_export.zoho.bulk_read import COMPLETED, Job
 from simulation.dynamodb import DynamoDb, TableData
 
@@ -253,3 +254,10 @@ def one_export():
     one_export = OneExport()
     one_export.create()
     return one_export
+
+
+@pytest.fixture
+def metric_names():
+    """A function that returns the names of the metrics counted since the test began."""
+    metrics().metric_set.clear()
+    return lambda: set(metrics().metric_set)
