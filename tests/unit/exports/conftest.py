@@ -155,6 +155,9 @@ class OneExport:
             limits=Limits(),
         )
 
+    def limit(self, **limits):
+        self.pipeline = replace(self.pipeline, limits=Limits(**limits))
+
     def let_pass(self, seconds):
         self.now += timedelta(seconds=seconds)
 
