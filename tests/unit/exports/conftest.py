@@ -213,8 +213,9 @@ class OneExport:
     def fail(self):
         assert self.table.fail(self.export(), None, Failure("X", "x", ""), self.now)
 
-    def start(self, request=ExportRequest("Contacts", {}, "csv")):
+    def start(self, request=None):
         """Start another export, which takes the place of this one."""
+        request = request or ExportRequest("Contacts", {}, "csv")
         export = create_export(self.pipeline, CALLER, request, "https://x")
         self.export_id = export.export_id
         return export
