@@ -11,16 +11,20 @@ from crm_export.aws.export_table import DynamoExportTable
 from crm_export.errors import StepPostponed, ZohoNotFound
 from crm_export.exports.callbacks import KeyRing
 from crm_export.exports.download import advance_part
-from crm_export.exports.model import Export, Failure, Part, Stored
+from crm_export.exports.model import Caller, Export, Failure, Part, Stored
 from crm_export.exports.pipeline import Limits, Pipeline, Zoho
 from crm_export.exports.reconcile import reconcile
+from crm_export.exports.request import ExportRequest
+from crm_export.exports.start import create_export
 from crm_export.exports.submit import submit_part
 from crm_export.system import System
+from crm_export.telemetry import metrics
 from crm_export.zoho.bulk_read import COMPLETED, Job
 from simulation.dynamodb import DynamoDb, TableData
 
 EXPORT_ID = "20261122T130000Z-0123456789abcdef"
-_BEGAN = datetime(2026, 11, 22, 13, tzinfo=UTC)
+CALLER = Caller("acct-1", "user-1")
+BEGAN = datetime(2026, 11, 22, 13, tzinfo=UTC)
 
 
 class FakeQueue:
@@ -126,7 +130,7 @@ def _value_of(planned):
 class OneExport:
     """One export, the verbs that work on it, and the fakes."""
 
-    now: datetime = _BEGAN
+    now: datetime = BEGAN
     export_id: str = EXPORT_ID
     submit_queue: FakeQueue = field(default_factory=FakeQueue)
     download_queue: FakeQueue = field(default_factory=FakeQueue)
@@ -151,6 +155,9 @@ class OneExport:
             limits=Limits(),
         )
 
+    def limit(self, **limits):
+        self.pipeline = replace(self.pipeline, limits=Limits(**limits))
+
     def let_pass(self, seconds):
         self.now += timedelta(seconds=seconds)
 
@@ -158,10 +165,11 @@ class OneExport:
         return self.now + timedelta(seconds=seconds)
 
     def create(self, export_id=EXPORT_ID, **changes):
+        """Write the export with one PENDING part, in place of what was there."""
         export = Export(
             export_id=export_id,
-            account_id="acct-1",
-            owner="user-1",
+            account_id=CALLER.account_id,
+            owner=CALLER.owner,
             module=changes.pop("module", "Contacts"),
             query=changes.pop("query", {}),
             file_type="csv",
@@ -169,7 +177,7 @@ class OneExport:
             callback_base_url="https://x",
             requested_at=self.now,
             deadline_at=self.now + timedelta(hours=24),
-            expires_at=datetime(2033, 5, 18, tzinfo=UTC),
+            expires_at=self.now + timedelta(days=30),
         )
         self.table.create(replace(export, **changes), Part(export_id, 1, self.now))
         return self.export()
@@ -179,6 +187,10 @@ class OneExport:
 
     def part(self, number=1):
         return self.table.get_part(self.export_id, number)
+
+    def claim(self, owner, seconds, number=1):
+        """Lease a part as another worker does."""
+        assert self.table.claim(self.part(number), owner, self.now, self.at(seconds))
 
     def submitted(self, number=1, job_id="1"):
         assert self.table.mark_submitted(self.part(number), job_id, self.now)
@@ -201,6 +213,17 @@ class OneExport:
     def fail(self):
         assert self.table.fail(self.export(), None, Failure("X", "x", ""), self.now)
 
+    def start(self, request=None):
+        """Start another export, which takes the place of this one."""
+        request = request or ExportRequest("Contacts", {}, "csv")
+        export = create_export(self.pipeline, CALLER, request, "https://x")
+        self.export_id = export.export_id
+        return export
+
+    def submit(self, number=1):
+        with _cause():
+            submit_part(self.pipeline, self.export_id, number)
+
     def advance(self, number=1):
         with _cause():
             advance_part(self.pipeline, self.export_id, number)
@@ -208,10 +231,6 @@ class OneExport:
     def take(self, account_id, now):
         """DownloadBudget."""
         return self.wait
-
-    def submit(self, number=1):
-        with _cause():
-            submit_part(self.pipeline, self.export_id, number)
 
     def reconcile(self):
         return reconcile(self.pipeline)
@@ -234,5 +253,15 @@ def job(job_id, count=5, token=None, state=COMPLETED, **more):
 
 
 @pytest.fixture
-def pipeline():
-    return OneExport()
+def one_export():
+    """A RUNNING export of Contacts with one PENDING part."""
+    one_export = OneExport()
+    one_export.create()
+    return one_export
+
+
+@pytest.fixture
+def metric_names():
+    """A function that returns the names of the metrics counted since the test began."""
+    metrics().metric_set.clear()
+    return lambda: set(metrics().metric_set)

@@ -1,19 +1,19 @@
-"""What becomes of a queue's message: done with, back for later, or followed by a new one."""
+"""What happens to a message of a queue: it is done, comes again later, or a fresh copy replaces it."""
 
 import json
 
 import pytest
 
 from crm_export.aws.part_queue import SqsPartQueue, consume
-from crm_export.errors import QueryRefused, ZohoThrottled, ZohoUnavailable
-from crm_export.exports.callbacks import receive_callback
+from crm_export.errors import PartBusy, QueryRefused, StepPostponed
 
 EXPORT_ID = "20261122T130000Z-0123456789abcdef"
-BODY = json.dumps({"export_id": EXPORT_ID, "part": 7})
+MESSAGE = {"export_id": EXPORT_ID, "part": 7}
+BODY = json.dumps(MESSAGE)
 
 
-class Sqs:
-    """A boto3 client of SQS: what was sent (body, delay), and which messages were put off for how long."""
+class FakeSqs:
+    """A boto3 client of SQS. sent: (message, delay). postponed: (receipt handle, seconds)."""
 
     def __init__(self):
         self.sent = []
@@ -29,7 +29,7 @@ class Sqs:
 
 @pytest.fixture
 def sqs():
-    return Sqs()
+    return FakeSqs()
 
 
 def event(*bodies, received=1):
@@ -46,8 +46,8 @@ def event(*bodies, received=1):
     }
 
 
-def handled(sqs, *bodies, received=1, error=None):
-    """The failures told of, and what the handler was given; `error` is of the first."""
+def handle_all(sqs, *bodies, received=1, error=None):
+    """Return the ids of failed messages and what the handler got; the first message raises `error`."""
     seen = []
 
     def handle(export_id, part):
@@ -55,68 +55,72 @@ def handled(sqs, *bodies, received=1, error=None):
         if error and len(seen) == 1:
             raise error
 
-    answer = consume(event(*bodies, received=received), SqsPartQueue(sqs, "url"), handle)
-    return [failure.itemIdentifier for failure in answer["batchItemFailures"]], seen
+    response = consume(event(*bodies, received=received), SqsPartQueue(sqs, "url"), handle)
+    return [failure["itemIdentifier"] for failure in response["batchItemFailures"]], seen
 
 
-def throttled(seconds=40):
-    error = ZohoThrottled("wait")
-    error.retry_after = seconds
-    return error
+def postponed(seconds=40):
+    return StepPostponed("wait", retry_after=seconds)
 
 
-def test_a_message_that_is_handled_is_done_with(sqs):
-    assert handled(sqs, BODY) == ([], [(EXPORT_ID, 7)])
+def test_handled_message_is_done(sqs):
+    assert handle_all(sqs, BODY) == ([], [(EXPORT_ID, 7)])
     assert (sqs.sent, sqs.postponed) == ([], [])
 
 
-def test_a_message_that_is_to_be_tried_again_goes_back_for_as_long_as_its_error_says(sqs):
-    assert handled(sqs, BODY, error=throttled())[0] == ["m0"]
-    assert (sqs.sent, sqs.postponed) == ([], [("r0", 40)])
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [(postponed(40), 40), (postponed(5000), 900), (PartBusy("busy"), 15)],
+    ids=["its own delay", "longer than SQS allows", "no delay"],
+)
+def test_message_of_retryable_error_comes_again_after_its_delay(sqs, error, seconds):
+    assert handle_all(sqs, BODY, error=error)[0] == ["m0"]
+    assert (sqs.sent, sqs.postponed) == ([], [("r0", seconds)])
 
 
-@pytest.mark.parametrize(("received", "seconds"), [(1, 15), (2, 30), (5, 240), (7, 900)])
-def test_an_error_that_says_nothing_waits_twice_as_long_each_time(sqs, received, seconds):
-    handled(sqs, BODY, received=received, error=ZohoUnavailable("down"))
-    assert sqs.postponed == [("r0", seconds)]
+def test_message_received_eight_times_is_replaced_by_a_fresh_copy(sqs):
+    assert handle_all(sqs, BODY, received=7, error=postponed())[0] == ["m0"]
+    assert handle_all(sqs, BODY, received=8, error=postponed())[0] == []
+    assert (sqs.sent, sqs.postponed) == ([(MESSAGE, 40)], [("r0", 40)])
 
 
-def test_a_message_that_came_often_is_followed_by_a_new_one(sqs):
-    assert handled(sqs, BODY, received=7, error=throttled())[0] == ["m0"]
-    assert handled(sqs, BODY, received=8, error=throttled())[0] == []
-    assert sqs.sent == [({"export_id": EXPORT_ID, "part": 7}, 40)]
-
-
-def test_a_final_error_is_done_with(sqs):
-    assert handled(sqs, BODY, error=QueryRefused("no"))[0] == []
+def test_message_of_terminal_error_is_done(sqs):
+    assert handle_all(sqs, BODY, error=QueryRefused("no"))[0] == []
     assert (sqs.sent, sqs.postponed) == ([], [])
 
 
-def test_a_fault_of_ours_reaches_lambda(sqs):
+def test_unknown_exception_reaches_lambda(sqs):
     with pytest.raises(ZeroDivisionError):
-        handled(sqs, BODY, error=ZeroDivisionError())
+        handle_all(sqs, BODY, error=ZeroDivisionError())
 
 
-@pytest.mark.parametrize("error", [throttled(), QueryRefused("no")], ids=["again", "final"])
-def test_what_follows_a_message_that_fails_is_handled_too(sqs, error):
-    assert len(handled(sqs, BODY, BODY, error=error)[1]) == 2
-    assert len(handled(sqs, BODY, BODY, received=8, error=error)[1]) == 2
+@pytest.mark.parametrize("error", [postponed(), QueryRefused("no")], ids=["retryable", "terminal"])
+@pytest.mark.parametrize("received", [1, 8])
+def test_message_after_a_failed_one_is_handled_too(sqs, error, received):
+    assert len(handle_all(sqs, BODY, BODY, received=received, error=error)[1]) == 2
 
 
-def test_what_is_no_message_goes_back_until_the_dead_letters_have_it_and_the_next_is_handled(sqs):
-    assert handled(sqs, "{", BODY) == (["m0"], [(EXPORT_ID, 7)])
-    assert sqs.postponed == [("r0", 15)]
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[" * 100_000,
+        "[]",
+        json.dumps({"export_id": "x", "part": 1}),
+        json.dumps({"export_id": EXPORT_ID}),
+        json.dumps({"export_id": EXPORT_ID, "part": True}),
+        json.dumps({"export_id": EXPORT_ID, "part": "1"}),
+        json.dumps({"export_id": EXPORT_ID, "part": 0}),
+        json.dumps({"export_id": EXPORT_ID, "part": 100_000}),
+    ],
+    ids=lambda body: body[:40],
+)
+def test_foreign_message_comes_again_until_the_dead_letter_queue_takes_it(sqs, body):
+    assert handle_all(sqs, body, BODY, received=9) == (["m0"], [(EXPORT_ID, 7)])
+    assert (sqs.sent, sqs.postponed) == ([], [("r0", 15)])
 
 
 @pytest.mark.parametrize(("delay", "seconds"), [(0, 0), (30, 30), (5000, 900)])
-def test_a_message_is_sent_with_its_delay_as_far_as_sqs_has_one(sqs, delay, seconds):
+def test_message_is_sent_with_its_delay_but_no_longer_than_sqs_allows(sqs, delay, seconds):
     SqsPartQueue(sqs, "url").send(EXPORT_ID, 7, delay=delay)
-    assert sqs.sent == [({"export_id": EXPORT_ID, "part": 7}, seconds)]
-
-
-def test_a_callback_is_noted_before_its_part_is_queued(pipeline):
-    pipeline.create()
-    noted = []
-    pipeline.download_queue.send = lambda export_id, part: noted.append(pipeline.part(part).hinted_job_id)
-    receive_callback(pipeline.table, pipeline.download_queue, EXPORT_ID, 1, b'{"data": [{"id": "7"}]}')
-    assert noted == ["7"]
+    assert sqs.sent == [(MESSAGE, seconds)]

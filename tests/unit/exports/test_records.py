@@ -1,7 +1,7 @@
-"""Parts read through the records API: what is settled first, where each ends, and what comes once."""
+"""Parts read through the records API: what is settled first, where a part ends, and no record twice."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,54 +15,62 @@ from crm_export.errors import (
     ZohoQueryRefused,
     ZohoUnavailable,
 )
-from crm_export.exports import records as read_records
 from crm_export.exports.attempt import LEASE_SECONDS
-from crm_export.exports.model import RECORDS, ExportState, PartState
+from crm_export.exports.model import RECORDS, DroppedField, ExportState, PartState
 from crm_export.exports.records import check_readable
-from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, RecordPage
+from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor, RecordPage
+
+EARLY = "2026-11-22T10:00:00+00:00"
+LATE = "2026-11-22T12:55:00+00:00"  # so near to the export's beginning that clocks may disagree about it
 
 
-def page(*ids, then=None, time="2026-11-22T10:00:00+00:00"):
+def page(*ids, then=None, time=EARLY):
     return RecordPage([{"id": str(one), "Modified_Time": time} for one in ids], then)
 
 
 def since(second, *edge):
-    return {"since": f"2026-11-22T10:00:{second:02d}+00:00", "edge": list(edge)}
+    return Cursor(by_time=True, since=datetime(2026, 11, 22, 10, 0, second, tzinfo=UTC), edge=edge)
 
 
-LATE = "2026-11-22T12:55:00+00:00"  # within what clocks differ of the export's beginning
-
-
-@pytest.fixture
-def by_time(pipeline):
-    pipeline.create(module="Notes", source=RECORDS, fields=["Note_Title"], read_order="Modified_Time")
-    return pipeline
+def token(value, read):
+    return Cursor(by_time=False, page_token=value, read=read)
 
 
 @pytest.fixture
-def by_id(pipeline):
-    pipeline.create(module="Notes", source=RECORDS, fields=["Note_Title"], read_order="id")
-    return pipeline
+def by_time(one_export):
+    one_export.create(module="Notes", source=RECORDS, fields=["Note_Title"], read_order="Modified_Time")
+    return one_export
 
 
-# --- what can be read, and how ---
+@pytest.fixture
+def by_id(one_export):
+    one_export.create(module="Notes", source=RECORDS, fields=["Note_Title"], read_order="id")
+    return one_export
+
+
+# --- which queries can be read, and how ---
 
 
 @pytest.mark.parametrize(
-    ("query", "page", "names"),
+    ("query", "page", "reason"),
     [
         ({"criteria": {}}, 1, "criteria"),
         ({}, 2, "page"),
         ({"fields": ["Note_Title", "Owner.email"]}, 1, r"fields\[1\]"),
     ],
 )
-def test_what_the_records_api_cannot_do_is_refused(query, page, names):
-    with pytest.raises(QueryRefused, match=names):
+def test_query_that_the_records_api_cannot_answer_is_refused(query, page, reason):
+    with pytest.raises(QueryRefused, match=reason):
         check_readable("Notes", query, page)
 
 
+@pytest.mark.parametrize("query", [{}, {"fields": "all"}, {"fields": ["Note_Title"], "cvid": "1"}], ids=str)
+def test_query_that_the_records_api_can_answer_is_accepted(query):
+    check_readable("Notes", query, 1)
+
+
 @pytest.mark.parametrize(
-    ("query", "answers", "order", "cursors"),
+    ("query", "pages", "order", "cursors"),
     [
         ({}, [page(1)], "Modified_Time", [BY_MODIFIED_TIME]),
         ({}, [ZohoQueryRefused("no such field"), page(1)], "id", [BY_MODIFIED_TIME, BY_ID]),
@@ -71,31 +79,64 @@ def test_what_the_records_api_cannot_do_is_refused(query, page, names):
     ],
     ids=["times", "refused", "no times", "custom view"],
 )
-def test_records_are_read_by_their_time_wherever_zoho_can(pipeline, query, answers, order, cursors):
-    pipeline.create(module="Notes", source=RECORDS, query=query)
-    pipeline.zoho.pages = answers
-    pipeline.submit()
-    export = pipeline.export()
+def test_settle_chooses_the_order_by_time_wherever_zoho_has_it(one_export, query, pages, order, cursors):
+    one_export.create(module="Notes", source=RECORDS, query=query)
+    one_export.zoho.pages = pages
+    one_export.submit()
+    export = one_export.export()
     assert (export.read_order, export.is_readable, export.api_version) == (order, True, "v6")
-    assert pipeline.zoho.cursors == cursors
-    assert pipeline.download_queue.parts == [1]
-    assert pipeline.part().lease_owner is None
+    assert one_export.zoho.cursors == cursors
+    assert one_export.download_queue.parts == [1]
+    assert one_export.part().lease_owner is None
+
+
+@pytest.mark.parametrize(("version", "settled"), [("v2", "v3"), ("v4", "v4"), ("v8", "v6")])
+def test_settle_uses_an_api_version_with_page_tokens_and_whole_texts(one_export, version, settled):
+    one_export.create(module="Notes", source=RECORDS, api_version=version)
+    one_export.zoho.pages = [page(1)]
+    one_export.submit()
+    assert one_export.export().api_version == settled
+
+
+@pytest.mark.parametrize(
+    ("query", "fields", "dropped"),
+    [
+        ({}, ["Note_Title"], ["Attachment"]),
+        ({"fields": ["Id", "Note_Title", "id", "$approved"]}, ["Note_Title", "$approved"], []),
+    ],
+    ids=["all", "named"],
+)
+def test_settle_keeps_the_fields_that_lists_contain_and_reports_the_others(
+    one_export, query, fields, dropped
+):
+    one_export.create(module="Notes", source=RECORDS, query=query)
+    one_export.zoho.names = (["Note_Title"], ["Attachment"])
+    one_export.zoho.pages = [page(1)]
+    one_export.submit()
+    export = one_export.export()
+    assert (export.fields, [field.field for field in export.fields_dropped]) == (fields, dropped)
+    assert all(isinstance(field, DroppedField) and field.reason for field in export.fields_dropped)
+
+
+@pytest.mark.parametrize("name", ["Attachment", "Nonsense"])
+def test_settle_refuses_a_named_field_that_lists_do_not_contain(one_export, name):
+    one_export.create(module="Notes", source=RECORDS, query={"fields": ["Note_Title", name]})
+    one_export.zoho.names = (["Note_Title"], ["Attachment"])
+    with pytest.raises(QueryRefused, match=rf'query\.fields\[1\] is "{name}"'):
+        one_export.submit()
+    assert one_export.export().state is ExportState.FAILED
 
 
 # --- where a part ends ---
 
 
-def test_a_part_ends_after_its_records_and_the_next_goes_on_from_there(by_time, monkeypatch):
-    monkeypatch.setattr(read_records, "_PART_RECORDS", 4)
+def test_part_ends_after_its_number_of_records_and_the_next_continues(by_time):
+    by_time.limit(records_per_part=4)
     by_time.zoho.pages = [page(1, 2, then=since(1)), page(3, 4, then=since(2)), page(5)]
     by_time.advance()
     first, second = by_time.table.get_parts(by_time.export())
-    assert (first.state, first.records, first.expected_records, first.more_records) == (
-        PartState.STORED,
-        4,
-        4,
-        True,
-    )
+    assert (first.state, first.more_records) == (PartState.STORED, True)
+    assert (first.records, first.expected_records) == (4, 4)
     assert (second.state, second.cursor) == (PartState.PENDING, since(2))
     assert by_time.download_queue.parts == [2]
     assert by_time.export().state is ExportState.RUNNING
@@ -106,98 +147,92 @@ def test_a_part_ends_after_its_records_and_the_next_goes_on_from_there(by_time, 
     assert by_time.download_queue.parts == [2]
 
 
-def test_a_part_ends_in_time(by_time):
-    def slow():
+def test_part_ends_after_five_minutes(by_time):
+    def slow_page():
         by_time.let_pass(301)
         return page(1, then=since(1))
 
-    by_time.zoho.pages = [slow, page(2)]
+    by_time.zoho.pages = [slow_page, page(2)]
     by_time.advance()
     assert by_time.part(2).state is PartState.PENDING
 
 
-def test_a_part_ends_before_the_function_does(by_time):
+def test_part_ends_before_the_function_times_out(by_time):
     by_time.zoho.pages = [page(1, then=since(1)), page(2)]
     with deadline.ends_in(59):
         by_time.advance()
     assert by_time.part(2).state is PartState.PENDING
 
 
-def test_a_part_does_not_end_where_the_checkpoint_would_be_too_large_to_keep(by_time, monkeypatch):
-    monkeypatch.setattr(read_records, "_PART_RECORDS", 2)
-    monkeypatch.setattr(read_records, "_LARGEST_EDGE", 2)
-    by_time.zoho.pages = [page(1, 2, 3, then=since(1, "1", "2", "3")), page(4, then=since(2, "4")), page(5)]
+def test_part_continues_while_its_cursor_is_too_large_to_store(by_time):
+    by_time.limit(records_per_part=2)
+    large = [str(number) for number in range(5001)]
+    by_time.zoho.pages = [page(1, 2, 3, then=since(1, *large)), page(4, then=since(2, "4")), page(5)]
     by_time.advance()
     assert by_time.part().records == 4
     assert by_time.part(2).cursor == since(2, "4")
 
 
-def test_the_lease_is_held_from_page_to_page_and_who_lost_it_stores_nothing(by_time):
-    seen = []
+def test_lease_is_renewed_at_each_page_and_reading_stops_when_it_is_taken_over(by_time):
+    leases = []
 
-    def slow():
+    def slow_page():
         by_time.let_pass(40)
-        seen.append(by_time.part().lease_until)
-        return page(len(seen), then=since(len(seen)))
+        leases.append(by_time.part().lease_until - by_time.now)
+        return page(len(leases), then=since(len(leases)))
 
-    def lost():
+    def page_after_takeover():
         by_time.let_pass(LEASE_SECONDS + 1)
-        until = by_time.now
-        assert by_time.table.claim(by_time.part(), "another", by_time.now, until)
+        by_time.claim("another", 0)
         return page(9)
 
-    by_time.zoho.pages = [slow, slow, slow, lost]
+    by_time.zoho.pages = [slow_page, slow_page, slow_page, page_after_takeover]
     with pytest.raises(PartBusy):
         by_time.advance()
-    assert seen == [
-        datetime.fromisoformat(f"2026-11-22T13:0{minute}:{second}.000Z")
-        for minute, second in ((1, "30"), (2, "10"), (2, "50"))
-    ]
+    assert leases == [timedelta(seconds=50)] * 3
     assert by_time.results.objects == {}
     assert by_time.part().state is PartState.PENDING
 
 
-def test_who_is_overtaken_at_the_very_end_hands_nothing_on(by_time):
-    right = by_time.results.store_records
+def test_worker_whose_lease_is_taken_over_while_it_stores_changes_nothing(by_time):
+    store_records = by_time.results.store_records
 
-    def overtaken(*given, **named):
-        stored = right(*given, **named)
+    def store_slowly(*arguments, **named):
+        stored = store_records(*arguments, **named)
         by_time.let_pass(LEASE_SECONDS + 1)
-        assert by_time.table.claim(by_time.part(), "another", by_time.now, by_time.now)
+        by_time.claim("another", 0)
         return stored
 
-    by_time.results.store_records = overtaken
+    by_time.results.store_records = store_slowly
     by_time.zoho.pages = [page(1)]
     by_time.advance()
     assert (by_time.part().state, by_time.download_queue.parts) == (PartState.PENDING, [])
 
 
-# --- once each ---
+# --- no record twice ---
 
 
-def test_each_attempt_has_an_object_of_its_own(by_time):
+def test_each_attempt_writes_an_object_of_its_own(by_time):
     by_time.zoho.pages = [ZohoUnavailable("down"), page(1)]
     with pytest.raises(ZohoUnavailable):
         by_time.advance()
     by_time.let_pass(1000)
-    part = by_time.part()
-    assert by_time.table.claim(part, "who dies", by_time.now, by_time.now)
-    by_time.let_pass(1)
-    assert by_time.table.claim(by_time.part(), "who dies too", by_time.now, by_time.now)
-    by_time.let_pass(1)
+    for worker in ("a worker that dies", "another that dies"):
+        by_time.claim(worker, 0)
+        by_time.let_pass(1)
     by_time.advance()
     assert by_time.part().key == f"{by_time.export().folder}/part-00001-4.csv"
 
 
-def test_a_record_that_changes_while_its_part_is_read_comes_once(by_time):
+def test_record_that_changes_while_its_part_is_read_is_stored_once(by_time):
     by_time.zoho.pages = [page(1, 2, then=since(1)), page(3, then=since(2)), page(1, 4, time=LATE)]
     by_time.advance()
     assert list(by_time.results.objects.values()) == [["1", "2", "3", "4"]]
     assert by_time.export().records == 4
 
 
-def test_a_record_of_any_earlier_part_that_changes_comes_once(by_time, monkeypatch):
-    monkeypatch.setattr(read_records, "_PART_RECORDS", 2)
+def test_record_of_an_earlier_part_that_changes_is_stored_once(by_time):
+    by_time.limit(records_per_part=2)
     by_time.zoho.pages = [
         page(1, 2, then=since(1)),
         page(3, 4, then=since(2)),
@@ -209,27 +244,38 @@ def test_a_record_of_any_earlier_part_that_changes_comes_once(by_time, monkeypat
     assert (by_time.export().state, by_time.export().records) == (ExportState.COMPLETED, 5)
 
 
-def test_what_a_page_token_lists_is_taken_as_it_is(by_id):
-    by_id.zoho.pages = [page(1, 2, then={"page_token": "t", "read": 2}), page(3, time=None)]
+def test_ids_of_earlier_parts_are_read_only_if_a_record_changed(by_time):
+    by_time.limit(records_per_part=1)
+    by_time.zoho.pages = [page(1, then=since(1)), page(2)]
+    by_time.advance()
+    del by_time.results.objects[by_time.part().key]  # reading it would raise KeyError
+    by_time.advance(2)
+    assert by_time.part(2).state is PartState.STORED
+
+
+def test_records_found_by_page_token_are_stored_as_listed(by_id):
+    by_id.zoho.pages = [page(1, 2, then=token("t", 2)), page(3, time=None)]
     by_id.advance()
-    assert by_id.zoho.cursors == [BY_ID, {"page_token": "t", "read": 2}]
+    assert by_id.zoho.cursors == [BY_ID, token("t", 2)]
     assert list(by_id.results.objects.values()) == [["1", "2", "3"]]
 
 
-def test_a_part_that_holds_other_than_was_listed_is_not_stored(by_time):
-    right = by_time.results.store_records
-    by_time.results.store_records = lambda *given, **named: replace(right(*given, **named), records=1)
+def test_part_with_another_number_of_records_than_listed_is_not_stored(by_time):
+    store_records = by_time.results.store_records
+    by_time.results.store_records = lambda *arguments, **named: replace(
+        store_records(*arguments, **named), records=1
+    )
     by_time.zoho.pages = [page(1, 2)]
-    with pytest.raises(CountMismatch):
+    with pytest.raises(CountMismatch, match="contains 1 records; Zoho listed 2"):
         by_time.advance()
     assert by_time.part().state is PartState.PENDING
 
 
-# --- what begins anew ---
+# --- restarts ---
 
 
-def test_an_expired_page_token_begins_the_export_anew(by_id):
-    by_id.zoho.pages = [page(1, then={"page_token": "t", "read": 1}), ZohoPageTokenExpired("expired")]
+def test_expired_page_token_restarts_the_export(by_id):
+    by_id.zoho.pages = [page(1, then=token("t", 1)), ZohoPageTokenExpired("expired")]
     by_id.advance()
     export = by_id.export()
     assert (export.generation, export.first_part, by_id.download_queue.parts) == (2, 2, [2])
@@ -239,7 +285,7 @@ def test_an_expired_page_token_begins_the_export_anew(by_id):
     assert len(by_id.results.objects) == 1
 
 
-def test_records_that_cannot_be_found_by_time_are_read_anew_by_id(by_time):
+def test_records_that_cannot_be_read_by_time_are_read_again_by_id(by_time):
     by_time.zoho.pages = [page(1, then=since(1)), PagingBroken("not in order")]
     by_time.advance()
     export = by_time.export()
@@ -250,27 +296,26 @@ def test_records_that_cannot_be_found_by_time_are_read_anew_by_id(by_time):
     assert by_time.export().records == 2
 
 
-def test_a_paging_by_id_that_leads_nowhere_fails_the_export(by_id):
-    by_id.zoho.pages = [PagingBroken("nowhere")]
+def test_records_that_cannot_be_read_by_id_fail_the_export(by_id):
+    by_id.zoho.pages = [PagingBroken("no next page")]
     with pytest.raises(PagingBroken):
         by_id.advance()
     assert by_id.export().failure.code == "PAGING_BROKEN"
 
 
-def test_who_reads_for_an_export_that_began_anew_meanwhile_changes_nothing(by_time):
-    def restarted():
+def test_reader_of_an_earlier_generation_changes_nothing(by_time):
+    def page_after_restart():
         by_time.restart(2)
         raise PagingBroken("not in order")
 
-    by_time.zoho.pages = [restarted]
+    by_time.zoho.pages = [page_after_restart]
     by_time.advance()
     assert (by_time.export().generation, by_time.export().read_order) == (2, "Modified_Time")
     assert by_time.download_queue.parts == []
 
 
-def test_a_part_of_an_earlier_generation_has_none_of_this_ones_before_it(by_time):
+def test_first_part_of_a_generation_has_no_earlier_parts(by_time):
     by_time.restart(2)
     by_time.zoho.pages = [page(1, time=LATE)]
     by_time.advance(2)
     assert by_time.export().records == 1
-    assert replace(by_time.export(), state=ExportState.RUNNING).generation == 2
