@@ -107,7 +107,6 @@ class SimulatorConfig:
     added_seconds: float = 0.1
     queued_seconds: float = 0.3
     in_progress_seconds: float = 0.6
-    serial_jobs: bool = False
     result_seconds: float = 86_400
     result_gone_status: int = 404  # [U]
 

@@ -53,13 +53,13 @@ class CreateRequest:
     callback_url: str | None
 
 
+@dataclass(frozen=True)
 class CreateRequestParser:
     """Parses create requests of one API version. `load` returns the module of a known name."""
 
-    def __init__(self, config: SimulatorConfig, load: Callable[[str], Module], version: str) -> None:
-        self._config = config
-        self._load = load
-        self._version = version
+    _config: SimulatorConfig
+    _load: Callable[[str], Module]
+    _version: str
 
     def parse(self, request: Request) -> CreateRequest:
         """Validate a create request. Raises ZohoError for the first mistake."""

@@ -2,9 +2,8 @@
 
 import json
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
@@ -51,13 +50,13 @@ class Order:
         return [self.rows[last - p if self.descending else p] for p in positions]
 
 
+@dataclass
 class Orders:
     """Computes orders; those that need a scan are kept until the module changes. Thread-safe."""
 
-    def __init__(self, config: SimulatorConfig) -> None:
-        self._config = config
-        self._lock = Lock()
-        self._kept: OrderedDict[tuple[Any, ...], Sequence[int]] = OrderedDict()
+    _config: SimulatorConfig
+    _lock: Lock = field(default_factory=Lock)
+    _kept: dict[tuple[Any, ...], Sequence[int]] = field(default_factory=dict)
 
     def order(self, module: Module, total: int, query: RecordQuery, since: float | None) -> Order:
         """Return the records of a list. Raises ZohoError for an unknown custom view."""
@@ -74,8 +73,8 @@ class Orders:
             if facts not in self._kept:
                 rows = self._scan(module, total, view, since)
                 self._kept[facts] = rows if is_by_id else sorted(rows, key=_sort_keys(module, rows, query))
-                while len(self._kept) > _ORDERS_KEPT:
-                    self._kept.popitem(last=False)
+                if len(self._kept) > _ORDERS_KEPT:
+                    del self._kept[next(iter(self._kept))]
             return Order(self._kept[facts], key, is_descending)
 
     def _view(self, module: Module, cvid: str | None) -> Any:

@@ -73,12 +73,6 @@ def test_job_faults_change_state_file_and_count(client):
     assert client.get(f"/crm/bulk/v8/read/{stuck}").json()["data"][0]["state"] == "IN PROGRESS"
 
 
-def test_job_can_be_changed_after_its_creation(client):
-    details = client.export()
-    client.request("PATCH", f"/__sim__/jobs/{details['id']}", json_body={"expired": True})
-    assert client.get(details["result"]["download_url"]).status_code == 404
-
-
 @pytest.mark.parametrize(
     "rule", [{"nonsense": 1}, {"drop": "sideways"}, {"path": "("}, {"job": {"x": 1}}, {"target": "x"}]
 )
