@@ -18,7 +18,6 @@ from zoho_simulator.data.criteria import (
     Scope,
     fields_of,
     parse_criteria,
-    parse_view,
     view_criteria,
     wrong_type,
 )
@@ -144,10 +143,9 @@ class CreateRequestParser:
 
     def _view(self, module: Module, cvid: str) -> Criteria | None:
         try:
-            criteria = view_criteria(self._config, module, cvid)
+            return view_criteria(self._config, module, cvid)
         except KeyError:
             raise ZohoError("CVID_NOT_SUPPORTED") from None
-        return None if criteria is None else parse_view(self._config, module, criteria)
 
     def _limit_joins(self, names: Sequence[str]) -> None:
         # Account_Name.Parent_Account.Phone takes two joins: the account and its parent.

@@ -12,7 +12,7 @@ from threading import Lock
 from zoho_simulator.config import SimulatorConfig
 from zoho_simulator.errors import ZohoError
 from zoho_simulator.tokens import Grant, TokenStore
-from zoho_simulator.wire import Json, Request, Response, html_response, json_response
+from zoho_simulator.wire import Json, Request, Response, json_response
 
 _THROTTLED = {
     "error_description": "You have made too many requests continuously. Please try again after some time.",
@@ -31,7 +31,8 @@ def token_endpoint(
 ) -> Response:
     """POST /oauth/v2/token. Parameters come in the query or as a form; most errors are HTTP 200."""
     if request.method != "POST":
-        return html_response(400, "Invalid request")
+        page = b"<!DOCTYPE html><html><body><h1>Invalid request</h1></body></html>"
+        return Response(400, {"Content-Type": "text/html;charset=UTF-8"}, page)
     parameters = {**request.form(), **request.query}
     error = _token_error(config, parameters)
     if error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoho_simulator.config import SimulatorConfig
 from zoho_simulator.data.columns import Rows
-from zoho_simulator.data.criteria import parse_view, select, view_criteria
+from zoho_simulator.data.criteria import Criteria, select, view_criteria
 from zoho_simulator.data.modules import Module
 from zoho_simulator.errors import ZohoError
 from zoho_simulator.records.query import RecordQuery
@@ -68,27 +68,29 @@ class Orders:
         is_by_id = query.sort_by in ("id", "Created_Time")
         if view is None and since is None and is_by_id:
             return Order(module.living(total), key, is_descending)
-        facts = (module.name, module.seed, module.revision, total, json.dumps(view), since, query.sort_by)
+        settings = json.dumps(self._config.custom_views.get(query.cvid or ""))
+        facts = (module.name, module.seed, module.revision, total, settings, since, query.sort_by)
         with self._lock:
             if facts not in self._kept:
-                rows = self._scan(module, total, view, since)
+                rows = _scan(module, total, view, since)
                 self._kept[facts] = rows if is_by_id else sorted(rows, key=_sort_keys(module, rows, query))
                 if len(self._kept) > _ORDERS_KEPT:
                     del self._kept[next(iter(self._kept))]
             return Order(self._kept[facts], key, is_descending)
 
-    def _view(self, module: Module, cvid: str | None) -> Any:
+    def _view(self, module: Module, cvid: str | None) -> Criteria | None:
         try:
             return view_criteria(self._config, module, cvid) if cvid is not None else None
         except KeyError:
             message = "the id given seems to be invalid"
             raise ZohoError("INVALID_DATA", {"param_name": "cvid"}, message=message) from None
 
-    def _scan(self, module: Module, total: int, view: Any, since: float | None) -> Rows:
-        rows = module.living(total)
-        if view is not None:
-            rows = select(parse_view(self._config, module, view), rows)
-        return rows if since is None else _newer(module, rows, since)
+
+def _scan(module: Module, total: int, view: Criteria | None, since: float | None) -> Rows:
+    rows = module.living(total)
+    if view is not None:
+        rows = select(view, rows)
+    return rows if since is None else _newer(module, rows, since)
 
 
 def _newer(module: Module, rows: Rows, since: float) -> list[int]:
