@@ -13,7 +13,6 @@ from zoho_simulator.wire import Json
 
 _ENDED = ("COMPLETED", "FAILURE")
 
-
 type Document = Callable[[Job, float], Json]  # the body of a job's callback at a moment
 
 

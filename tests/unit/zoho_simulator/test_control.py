@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from zoho_simulator.config import SimulatorConfig
+from zoho_simulator.faults import Fault, Faults
 
 CREATE = {"query": {"module": {"api_name": "Contacts"}}}
 
@@ -52,6 +53,19 @@ def test_fault_with_process_lets_the_request_take_effect(client):
     script(client, method="POST", path="/read$", status=502, process=True, times=1)
     assert client.create(CREATE).status_code == 502
     assert len(client.organisation.jobs.all()) == 1
+
+
+class DrawnFaults(Faults):
+    """Faults that a simulation draws instead of scripting them."""
+
+    def take(self, target, method, path):
+        return Fault(status=503) if path.endswith("/Contacts") else Fault()
+
+
+def test_faults_can_be_drawn_by_the_caller(start):
+    client = start(faults=DrawnFaults())
+    assert client.get("/crm/v2/Contacts").status_code == 503
+    assert client.get("/crm/v2/Deals").status_code == 200
 
 
 def test_job_faults_change_state_file_and_count(client):
