@@ -34,17 +34,12 @@ class Environment:
         return f"{self.rng.getrandbits(8 * count):0{2 * count}x}"
 
 
-def _default_records() -> dict[str, int]:
-    return {
-        "Contacts": 1000, "Accounts": 600, "Deals": 400, "Leads": 300, "Tasks": 200, "Events": 150,
-        "Calls": 100, "Notes": 250, "Products": 80, "Campaigns": 40, "Cases": 60, "Vendors": 30,
-        "Projects": 50, "Invoices": 70, "Price_Books": 10, "Purchase_Orders": 45, "Quotes": 55,
-        "Sales_Orders": 65, "Solutions": 20, "Inspections": 35,
-    }  # fmt: skip
-
-
-def _default_deleted() -> dict[str, int]:
-    return {"Contacts": 12, "Accounts": 5}
+_RECORDS = {
+    "Contacts": 1000, "Accounts": 600, "Deals": 400, "Leads": 300, "Tasks": 200, "Events": 150, "Calls": 100,
+    "Notes": 250, "Products": 80, "Campaigns": 40, "Cases": 60, "Vendors": 30, "Projects": 50, "Invoices": 70,
+    "Price_Books": 10, "Purchase_Orders": 45, "Quotes": 55, "Sales_Orders": 65, "Solutions": 20,
+    "Inspections": 35,
+}  # fmt: skip
 
 
 @dataclass
@@ -52,8 +47,8 @@ class SimulatorConfig:
     """All settings. [U] marks behaviour that Zoho does not document."""
 
     # Data
-    records: dict[str, int] = field(default_factory=_default_records)
-    deleted: dict[str, int] = field(default_factory=_default_deleted)
+    records: dict[str, int] = field(default_factory=_RECORDS.copy)
+    deleted: dict[str, int] = field(default_factory=lambda: {"Contacts": 12, "Accounts": 5})
     seed: int = 1
     custom_views: dict[str, dict[str, Any]] = field(default_factory=dict)  # cvid: {"module", "criteria"}
 
@@ -107,7 +102,6 @@ class SimulatorConfig:
     added_seconds: float = 0.1
     queued_seconds: float = 0.3
     in_progress_seconds: float = 0.6
-    serial_jobs: bool = False
     result_seconds: float = 86_400
     result_gone_status: int = 404  # [U]
 

@@ -14,9 +14,9 @@ and duplicate (extra copies).
 """
 
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from threading import Lock
 from typing import Any, Literal
 
 from zoho_simulator.data.changes import check_change
@@ -69,12 +69,12 @@ class Fault:
 _NO_FAULT = Fault()
 
 
+@dataclass
 class Faults:
     """The rules in force; the first that acts wins. A simulation overrides `take` to draw its own faults."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._rules: list[Fault] = []
+    _lock: Lock = field(default_factory=Lock)
+    _rules: list[Fault] = field(default_factory=list)
 
     def add(self, document: Mapping[str, Any]) -> None:
         """Add a rule. Raises ValueError for a malformed one."""

@@ -1,8 +1,8 @@
 """Opaque tokens that expire: access tokens of OAuth, and page tokens of the records API and of Bulk Read."""
 
-import threading
-from collections import deque
-from dataclasses import dataclass, replace
+from collections import defaultdict, deque
+from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 from zoho_simulator.config import Environment, SimulatorConfig
@@ -39,22 +39,22 @@ class Call:
     request: Request
 
 
+@dataclass
 class TokenStore:
     """Access tokens by refresh token, within Zoho's limits. Thread-safe."""
 
-    def __init__(self, config: SimulatorConfig, environment: Environment) -> None:
-        self._config = config
-        self._environment = environment
-        self._lock = threading.Lock()
-        self._grants: dict[str, Grant] = {}
-        self._active: dict[str, deque[str]] = {}
-        self._issued: dict[str, deque[float]] = {}
+    _config: SimulatorConfig
+    _environment: Environment
+    _lock: Lock = field(default_factory=Lock)
+    _grants: dict[str, Grant] = field(default_factory=dict)
+    _active: defaultdict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
+    _issued: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
     def issue(self, refresh_token: str) -> Grant | None:
         """Return a new access token, or None if the refresh token has used up its tokens of this window."""
         config, now = self._config, self._environment.clock()
         with self._lock:
-            issued = self._issued.setdefault(refresh_token, deque())
+            issued, active = self._issued[refresh_token], self._active[refresh_token]
             while issued and issued[0] <= now - config.token_window_seconds:
                 issued.popleft()
             if len(issued) >= config.tokens_per_window:
@@ -64,7 +64,6 @@ class TokenStore:
             scopes = frozenset(s.strip().lower() for s in config.scopes.split(",") if s.strip())
             grant = Grant(token, refresh_token, now + config.access_token_seconds, scopes)
             self._grants[token] = grant
-            active = self._active.setdefault(refresh_token, deque())
             active.append(token)
             while len(active) > config.active_tokens:
                 self._grants.pop(active.popleft(), None)
@@ -76,16 +75,6 @@ class TokenStore:
         if not grant or grant.refresh_token not in self._config.refresh_tokens:
             return None
         return grant if grant.expires_at > self._environment.clock() else None
-
-    def revoke(self, refresh_token: str) -> bool:
-        """Delete a refresh token and its access tokens. Returns False if the token is unknown."""
-        with self._lock:
-            if refresh_token not in self._config.refresh_tokens:
-                return False
-            self._config.refresh_tokens.discard(refresh_token)
-            for token in self._active.pop(refresh_token, ()):
-                self._grants.pop(token, None)
-            return True
 
     def expire_all(self) -> int:
         """Invalidate every access token and return their number."""
@@ -105,13 +94,13 @@ class PageToken:
     expires_at: float
 
 
+@dataclass
 class PageTokens:
     """Issued page tokens. The caller checks user and expiry, because the two APIs report them differently."""
 
-    def __init__(self, config: SimulatorConfig, environment: Environment) -> None:
-        self._config = config
-        self._environment = environment
-        self._tokens: dict[str, PageToken] = {}
+    _config: SimulatorConfig
+    _environment: Environment
+    _tokens: dict[str, PageToken] = field(default_factory=dict)
 
     def issue(self, user: str, payload: Any) -> tuple[str, PageToken]:
         """Return a new token for this user, and its meaning."""

@@ -81,9 +81,3 @@ def json_response(status: int, document: Any, headers: Mapping[str, str] | None 
     """Return a response with a compact JSON body, as Zoho sends it."""
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(status, {"Content-Type": "application/json;charset=UTF-8", **(headers or {})}, body)
-
-
-def html_response(status: int, title: str) -> Response:
-    """Return a small HTML page, as Zoho Accounts sends it for requests that are not API calls."""
-    page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
-    return Response(status, {"Content-Type": "text/html;charset=UTF-8"}, page.encode())

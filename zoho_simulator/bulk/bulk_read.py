@@ -4,14 +4,14 @@ https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/overview.html
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zoho_simulator.bulk.callbacks import Callbacks
 from zoho_simulator.bulk.jobs import Job, Jobs
 from zoho_simulator.bulk.query import BulkQuery, CreateRequestParser
 from zoho_simulator.bulk.results import Layout, archive_length, csv_chunks, ics_chunks, measure, zip_stream
-from zoho_simulator.config import Environment, SimulatorConfig, at_least
+from zoho_simulator.config import SimulatorConfig, at_least
 from zoho_simulator.data.builder import iso_time
 from zoho_simulator.data.catalog import NOT_IN_BULK_READ
 from zoho_simulator.data.changes import Changes
@@ -19,30 +19,21 @@ from zoho_simulator.data.columns import Column
 from zoho_simulator.data.criteria import all_records_view
 from zoho_simulator.data.modules import current_user, field_id
 from zoho_simulator.errors import ZohoError
-from zoho_simulator.faults import Faults, JobFaults
+from zoho_simulator.faults import JobFaults
 from zoho_simulator.tokens import Call, PageTokens
 from zoho_simulator.wire import Json, Response, json_response
 
 
+@dataclass
 class BulkRead:
     """The Bulk Read API of an organisation."""
 
-    def __init__(
-        self,
-        config: SimulatorConfig,
-        environment: Environment,
-        *,
-        changes: Changes,
-        jobs: Jobs,
-        page_tokens: PageTokens,
-        faults: Faults,
-    ) -> None:
-        self._config = config
-        self._clock = environment.clock
-        self._changes = changes
-        self._jobs = jobs
-        self._page_tokens = page_tokens
-        self._callbacks = Callbacks(config, environment, faults, self._callback_document)
+    _config: SimulatorConfig
+    _clock: Callable[[], float]
+    _changes: Changes
+    _jobs: Jobs
+    _page_tokens: PageTokens
+    _callbacks: Callbacks
 
     def create(self, call: Call, faults: JobFaults) -> Response:
         """POST /crm/bulk/{v}/read."""
@@ -53,15 +44,8 @@ class BulkRead:
         else:
             query, total = self._continued(create.query, call.grant.refresh_token)
         call.grant.require("modules", query.module.name)
-        job = self._jobs.add(
-            query,
-            total,
-            user=call.grant.refresh_token,
-            version=call.version,
-            callback_url=create.callback_url,
-            faults=faults,
-        )
-        self._callbacks.arrange(job)
+        job = self._jobs.add(query, total, call, create.callback_url, faults)
+        self._callbacks.arrange(job, self._callback_document)
         return json_response(201, {"data": [_created(job)], "info": {}})
 
     def _total(self, module: str) -> int:
@@ -110,10 +94,8 @@ class BulkRead:
             measured = measure(layout, content())
             length = archive_length(layout, entry, measured)
         name = f'="{job.id}.zip"' if config.result_filename_style == "plain" else f"*=UTF-8''{job.id}.zip"
-        headers = {
-            "Content-Type": config.result_content_type,
-            "Content-Disposition": f"attachment; filename{name}",
-        }
+        disposition = f"attachment; filename{name}"
+        headers = {"Content-Type": config.result_content_type, "Content-Disposition": disposition}
         return Response(200, headers, zip_stream(layout, entry, content, measured), length)
 
     def _content(self, job: Job) -> Callable[[], Iterator[bytes]]:
@@ -143,18 +125,15 @@ class BulkRead:
 
     def _overview(self, job: Job, now: float) -> Json:
         rows, more = self._jobs.rows(job)
+        names = ("id", "created_at", "ended_at", "callback_url", "callbacks")
         return {
-            "id": job.id,
-            "version": job.version,
+            **{name: getattr(job, name) for name in names},
+            "version": job.call.version,
             "module": job.query.module.name,
             "state": job.state(now),
             "page": job.query.page,
             "count": len(rows),
             "more_records": more,
-            "created_at": job.created_at,
-            "ended_at": job.ended_at,
-            "callback_url": job.callback_url,
-            "callbacks": list(job.callbacks),
             "faults": vars(job.faults),
         }
 
@@ -175,7 +154,7 @@ class BulkRead:
 
     def _callback_document(self, job: Job, now: float) -> Json:
         """Return the body of the callback: the job details, or the flat shape that some receivers expect."""
-        document = self._document(job, job.version, now)
+        document = self._document(job, job.call.version, now)
         if self._config.callback_shape == "documented":
             return {"data": [document]}
         flat = {"job_id": job.id, "state": document["state"], "operation": "read"}
@@ -201,7 +180,7 @@ class BulkRead:
     def _next_page_token(self, job: Job) -> str:
         with job.lock:  # one token per job, however often the details are read
             if job.next_page_token is None:
-                job.next_page_token, _ = self._page_tokens.issue(job.user, job)
+                job.next_page_token, _ = self._page_tokens.issue(job.call.grant.refresh_token, job)
             return job.next_page_token
 
 

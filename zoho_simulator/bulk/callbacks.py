@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.client import HTTPException
 
 from zoho_simulator.bulk.jobs import Job
@@ -12,23 +13,18 @@ from zoho_simulator.wire import Json
 
 _ENDED = ("COMPLETED", "FAILURE")
 
+type Document = Callable[[Job, float], Json]  # the body of a job's callback at a moment
 
+
+@dataclass
 class Callbacks:
-    """Schedules and posts callbacks. `document` returns the body of a job's callback at a moment."""
+    """Schedules and posts callbacks."""
 
-    def __init__(
-        self,
-        config: SimulatorConfig,
-        environment: Environment,
-        faults: Faults,
-        document: Callable[[Job, float], Json],
-    ) -> None:
-        self._config = config
-        self._environment = environment
-        self._faults = faults
-        self._document = document
+    _config: SimulatorConfig
+    _environment: Environment
+    _faults: Faults
 
-    def arrange(self, job: Job) -> None:
+    def arrange(self, job: Job, document: Document) -> None:
         """Schedule the callback of a new job.
 
         In the mode `early` the job ends at once and the first attempt is made before this returns, so that
@@ -42,11 +38,11 @@ class Callbacks:
         wait = job.ended_at - job.created_at + config.callback_delay
         for _ in range(config.callback_copies):
             if config.callback_mode == "early":
-                self._attempt(job, 1)
+                self._attempt(job, document, 1)
             else:
-                self._environment.after(wait, lambda: self._attempt(job, 1))
+                self._environment.after(wait, lambda: self._attempt(job, document, 1))
 
-    def _attempt(self, job: Job, attempt: int) -> None:
+    def _attempt(self, job: Job, document: Document, attempt: int) -> None:
         now = max(self._environment.clock(), job.ended_at)  # a test's clock may stand still
         if job.state(now) not in _ENDED or not job.callback_url:
             return
@@ -54,21 +50,22 @@ class Callbacks:
         if fault.drop:
             job.callbacks.append({"attempt": attempt, "time": now, "dropped": True})
         elif fault.delay:
-            self._environment.after(fault.delay, lambda: self._deliver(job, attempt, 1 + fault.duplicate))
+            self._environment.after(
+                fault.delay, lambda: self._deliver(job, document, attempt, 1 + fault.duplicate)
+            )
         else:
-            self._deliver(job, attempt, 1 + fault.duplicate)
+            self._deliver(job, document, attempt, 1 + fault.duplicate)
 
-    def _deliver(self, job: Job, attempt: int, copies: int) -> None:
+    def _deliver(self, job: Job, document: Document, attempt: int, copies: int) -> None:
         now = max(self._environment.clock(), job.ended_at)
-        body = json.dumps(self._document(job, now), ensure_ascii=False).encode()
+        body = json.dumps(document(job, now), ensure_ascii=False).encode()
         outcomes = [self._post(str(job.callback_url), body) for _ in range(copies)]
         job.callbacks.extend({"attempt": attempt, "time": now, **outcome} for outcome in outcomes)
         if any(200 <= outcome.get("status", 0) < 300 for outcome in outcomes):
             return
         if attempt < self._config.callback_attempts:
-            self._environment.after(
-                self._config.callback_retry_seconds, lambda: self._attempt(job, attempt + 1)
-            )
+            wait = self._config.callback_retry_seconds
+            self._environment.after(wait, lambda: self._attempt(job, document, attempt + 1))
             return
         failure = ZohoError("CALLBACK_FAILURE", attempts=attempt)
         job.callbacks.append(

@@ -1,16 +1,16 @@
 """Bulk Read jobs: their states over time, and which records they contain."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock
 
 from zoho_simulator.bulk.query import BulkQuery
-from zoho_simulator.config import Environment, SimulatorConfig
+from zoho_simulator.config import SimulatorConfig
 from zoho_simulator.data.builder import ID_BASE
 from zoho_simulator.data.columns import Rows
 from zoho_simulator.data.criteria import Criteria, select
 from zoho_simulator.faults import JobFaults
+from zoho_simulator.tokens import Call
 from zoho_simulator.wire import Json
 
 _SELECTIONS_KEPT = 8
@@ -21,8 +21,7 @@ class Job:
     """One job. Its moments are set when it is created; its state depends on the clock."""
 
     id: str
-    user: str
-    version: str
+    call: Call
     query: BulkQuery
     total: int  # records of the module when the export began: later ones do not shift the pages
     page_size: int
@@ -34,7 +33,7 @@ class Job:
     faults: JobFaults = field(default_factory=JobFaults)
     callbacks: list[Json] = field(default_factory=list)  # attempts to deliver it
     next_page_token: str | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    lock: Lock = field(default_factory=Lock, repr=False)
 
     def state(self, now: float) -> str:
         """Return ADDED, QUEUED, IN PROGRESS, COMPLETED or FAILURE."""
@@ -49,45 +48,33 @@ class Job:
         self.queued_at = self.started_at = self.ended_at = min(now, self.ended_at)
 
 
+@dataclass
 class Jobs:
     """All jobs, and the selections of records that they share. Thread-safe."""
 
-    def __init__(self, config: SimulatorConfig, environment: Environment) -> None:
-        self._config = config
-        self._clock = environment.clock
-        self._lock = threading.Lock()
-        self._jobs: dict[str, Job] = {}
-        self._busy_until = 0.0
-        self._selecting = threading.Lock()  # another lock, because a selection may take seconds
-        self._selections: OrderedDict[tuple[int, int], tuple[Criteria, Rows]] = OrderedDict()
+    _config: SimulatorConfig
+    _clock: Callable[[], float]
+    _lock: Lock = field(default_factory=Lock)
+    _jobs: dict[str, Job] = field(default_factory=dict)
+    _selecting: Lock = field(default_factory=Lock)  # another lock, because a selection may take seconds
+    _selections: dict[tuple[int, int], tuple[Criteria, Rows]] = field(default_factory=dict)
 
     def add(
-        self,
-        query: BulkQuery,
-        total: int,
-        *,
-        user: str,
-        version: str,
-        callback_url: str | None,
-        faults: JobFaults,
+        self, query: BulkQuery, total: int, call: Call, callback_url: str | None, faults: JobFaults
     ) -> Job:
-        """Create a job. With `serial_jobs` it starts when the job before it has ended."""
+        """Create a job."""
         config = self._config
         with self._lock:
             now = self._clock()
             queued = now + config.added_seconds
             started = queued + config.queued_seconds
-            if config.serial_jobs:
-                started = max(started, self._busy_until)
             ended = started + config.in_progress_seconds
-            self._busy_until = max(self._busy_until, ended)
             size = config.ics_records_per_job if query.file_type == "ics" else config.records_per_job
             job_id = str(ID_BASE + 24_600_000_000 + len(self._jobs) * 2)
-            job = Job(
-                job_id, user, version, query, total, size, now, queued, started, ended, callback_url, faults
+            self._jobs[job_id] = Job(
+                job_id, call, query, total, size, now, queued, started, ended, callback_url, faults
             )
-            self._jobs[job_id] = job
-            return job
+            return self._jobs[job_id]
 
     def find(self, job_id: str) -> Job | None:
         """Return the job with this id, or None."""
@@ -123,5 +110,5 @@ class Jobs:
             if key not in self._selections:
                 self._selections[key] = (criteria, select(criteria, living))
                 if len(self._selections) > _SELECTIONS_KEPT:
-                    self._selections.popitem(last=False)
+                    del self._selections[next(iter(self._selections))]
             return self._selections[key][1]

@@ -18,7 +18,6 @@ from zoho_simulator.data.criteria import (
     Scope,
     fields_of,
     parse_criteria,
-    parse_view,
     view_criteria,
     wrong_type,
 )
@@ -53,13 +52,13 @@ class CreateRequest:
     callback_url: str | None
 
 
+@dataclass(frozen=True)
 class CreateRequestParser:
     """Parses create requests of one API version. `load` returns the module of a known name."""
 
-    def __init__(self, config: SimulatorConfig, load: Callable[[str], Module], version: str) -> None:
-        self._config = config
-        self._load = load
-        self._version = version
+    _config: SimulatorConfig
+    _load: Callable[[str], Module]
+    _version: str
 
     def parse(self, request: Request) -> CreateRequest:
         """Validate a create request. Raises ZohoError for the first mistake."""
@@ -144,10 +143,9 @@ class CreateRequestParser:
 
     def _view(self, module: Module, cvid: str) -> Criteria | None:
         try:
-            criteria = view_criteria(self._config, module, cvid)
+            return view_criteria(self._config, module, cvid)
         except KeyError:
             raise ZohoError("CVID_NOT_SUPPORTED") from None
-        return None if criteria is None else parse_view(self._config, module, criteria)
 
     def _limit_joins(self, names: Sequence[str]) -> None:
         # Account_Name.Parent_Account.Phone takes two joins: the account and its parent.

@@ -1,6 +1,7 @@
 """The modules of the simulated organisation: lists of field names, and what each name stands for.
 
-A field whose meaning differs in one module is declared as `Module.Field`.
+A field whose meaning differs in one module is declared as `Module.Field`. `Name:type` in a list is a field
+that settings/fields lists although Bulk Read refuses it.
 """
 
 import random
@@ -13,12 +14,6 @@ from zoho_simulator.data.builder import ID_BASE, Builder, Draw
 from zoho_simulator.data.columns import Rows
 
 type Add = Callable[[Builder, str], None]
-
-INSPECTION_CHECKS = 60  # more than the 50 fields that one call of the records API returns
-
-
-def _one_of(values: Sequence[Any]) -> Draw:
-    return lambda rng: rng.choice(values)
 
 
 def _tags(rng: random.Random) -> list[dict[str, str]]:
@@ -53,16 +48,8 @@ def _pool(data_type: str, choose: Draw, blank: float = 0.0, **more: Any) -> Add:
     return lambda b, name: b.pool(name, data_type, choose, blank, **more)
 
 
-def _text(values: Sequence[Any], blank: float = 0.0, **more: Any) -> Add:
-    return _pool("text", _one_of(values), blank, **more)
-
-
-def _picklist(*values: str, blank: float = 0.0, **more: Any) -> Add:
-    return _pool("picklist", _one_of(values), blank, **more)
-
-
-def _boolean(*values: bool, **more: Any) -> Add:
-    return _pool("boolean", _one_of(values), **more)
+def _one_of(data_type: str, values: Sequence[Any], blank: float = 0.0, **more: Any) -> Add:
+    return _pool(data_type, lambda rng: rng.choice(values), blank, **more)
 
 
 def _money(blank: float = 0.0, **more: Any) -> Add:
@@ -87,6 +74,10 @@ def _number(prefix: str, data_type: str = "text") -> Add:
     return _computed(lambda row: f"{prefix}-{row + 1:07d}", data_type)
 
 
+def _each(names: str, add: Add) -> dict[str, Add]:
+    return dict.fromkeys(names.split(), add)
+
+
 def _full_name(b: Builder, name: str) -> None:
     first, last = b.columns["First_Name"], b.columns["Last_Name"]
 
@@ -101,8 +92,28 @@ def _email(b: Builder, name: str) -> None:
     _computed(lambda row: f"{local}.{row}@{domains[row % len(domains)]}", "email")(b, name)
 
 
-_title = _pool("text", _company, mandatory=True)
+_LOOKUPS = {
+    "Account_Name": "Accounts", "What_Id": "Accounts", "Contact_Name": "Contacts", "Who_Id": "Contacts",
+    "Product_Name": "Products", "Vendor_Name": "Vendors", "Quote_Name": "Quotes", "Quotes.Deal_Name": "Deals",
+}  # fmt: skip
+_TITLES = (
+    "Accounts.Account_Name Products.Product_Name Vendors.Vendor_Name "
+    "Company Name Subject Campaign_Name Price_Book_Name"
+)
+# More fields than the 50 that one call of the records API returns.
+_CHECKS = " ".join(f"Check_{n}" for n in range(1, 61))
 _FIELDS: dict[str, Add] = {
+    **_each(_TITLES, _pool("text", _company, mandatory=True)),
+    **_each("Tasks.Subject Event_Title Solution_Title", _one_of("text", pools.PHRASES, mandatory=True)),
+    **_each("Description Question Answer Terms_and_Conditions", _long(0.5)),
+    **_each("Mailing_Street Billing_Street Venue", _one_of("text", pools.STREETS, 0.2)),
+    **_each("Send_Notification_Email Published", _one_of("boolean", (True, False))),
+    **_each("Email_Opt_Out All_day", _one_of("boolean", (True, False, False))),
+    **_each("Start_DateTime End_DateTime", _pool("datetime", _moment, mandatory=True)),
+    **_each("Unit_Price Budgeted_Cost Budget", _money(0.3)),
+    **_each(_CHECKS, _one_of("picklist", ("passed", "failed", "n/a, see notes"), 0.3, custom=True)),
+    **{f"{name}_Number": _number(name[:2].upper()) for name in ("Account", "Invoice", "PO", "Quote", "SO")},
+    **{name: _lookup(module, 0.3) for name, module in _LOOKUPS.items()},
     "Owner": _lookup("Users", data_type="ownerlookup"),
     "Created_By": _lookup("Users", data_type="ownerlookup", read_only=True),
     "Modified_By": _lookup("Users", data_type="ownerlookup", read_only=True),
@@ -111,99 +122,55 @@ _FIELDS: dict[str, Add] = {
     "last_name": _computed(lambda row: pools.USERS[row][1]),
     "full_name": _computed(lambda row: " ".join(pools.USERS[row])),
     "email": _computed(lambda row: f"user.{row}@example.com", "email"),
-    "First_Name": _text(pools.FIRST_NAMES, 0.1),
-    "Last_Name": _text(pools.LAST_NAMES, mandatory=True),
+    "First_Name": _one_of("text", pools.FIRST_NAMES, 0.1),
+    "Last_Name": _one_of("text", pools.LAST_NAMES, mandatory=True),
     "Full_Name": _full_name,
     "Email": _email,
     "Phone": _pool("phone", _phone, 0.3),
     "Mobile": _pool("phone", _phone, 0.4),
-    "Title": _text(pools.TITLES, 0.3),
-    "Company": _title,
-    "Lead_Source": _picklist(*pools.SOURCES, blank=0.2),
-    "Lead_Status": _picklist(*pools.STATUSES, blank=0.2),
-    "$converted": _boolean(False, system=True),
-    "Email_Opt_Out": _boolean(True, False, False),
+    "Title": _one_of("text", pools.TITLES, 0.3),
+    "Lead_Source": _one_of("picklist", pools.SOURCES, 0.2),
+    "Lead_Status": _one_of("picklist", pools.STATUSES, 0.2),
+    "$converted": _one_of("boolean", (False,), system=True),
     "Date_of_Birth": _pool("date", _day, 0.6),
     "Interests": _pool(
         "multiselectpicklist", lambda rng: rng.sample(pools.INTERESTS, rng.randint(1, 3)), 0.6, custom=True
     ),
     "Lifetime_Value": _money(0.5, custom=True),
     "Visits": _pool("integer", lambda rng: rng.randrange(400), 0.2, custom=True),
-    "Accounts.Account_Name": _title,
-    "Account_Name": _lookup("Accounts", 0.2),
-    "Contact_Name": _lookup("Contacts", 0.3),
     "Parent_Account": _lookup("Accounts", 0.8),
-    "Account_Number": _number("AC"),
-    "Account_Type": _picklist("Customer", "Prospect", "Vendor", "Analyst", blank=0.2),
-    "Industry": _picklist(*pools.INDUSTRIES, blank=0.2),
+    "Account_Type": _one_of("picklist", ("Customer", "Prospect", "Vendor", "Analyst"), 0.2),
+    "Industry": _one_of("picklist", pools.INDUSTRIES, 0.2),
     "Website": _pool("website", lambda rng: f"https://{rng.choice(pools.DOMAINS)}/?a=1,2", 0.3),
     "Annual_Revenue": _money(0.4),
     "Employees": _pool("integer", lambda rng: rng.randrange(1, 50_000), 0.4),
     **{
-        f"{kind}_{part}": _text([city[n] or None for city in pools.CITIES], 0.1)
+        f"{kind}_{part}": _one_of("text", [city[n] or None for city in pools.CITIES], 0.1)
         for kind, code in (("Mailing", "Zip"), ("Billing", "Code"))
         for n, part in enumerate(("City", "State", code, "Country"))
     },
-    "Mailing_Street": _text(pools.STREETS, 0.2),
-    "Billing_Street": _text(pools.STREETS, 0.2),
     "Deal_Name": _pool(
         "text", lambda rng: f"{_company(rng)} – {rng.choice(('renewal', 'pilot', 'upgrade, phase 2'))}"
     ),
     "Amount": _money(0.1),
-    "Stage": _picklist(*pools.STAGES, mandatory=True),
-    "Probability": _pool("integer", _one_of((0, 10, 20, 40, 60, 75, 90, 100))),
+    "Stage": _one_of("picklist", pools.STAGES, mandatory=True),
+    "Probability": _one_of("integer", (0, 10, 20, 40, 60, 75, 90, 100)),
     "Closing_Date": _pool("date", _day),
-    "Currency": _picklist(*pools.CURRENCIES),
-    "Next_Step": _text(pools.PHRASES, 0.5),
-    "Tasks.Subject": _text(pools.PHRASES, mandatory=True),
-    "Subject": _title,
-    "Tasks.Status": _picklist(*pools.TASK_STATUSES),
-    "Solutions.Status": _picklist("Created", "Reviewed", "Completed"),
-    "Status": _picklist("Draft", "Created", "Approved", "Delivered", "Cancelled"),
-    "Priority": _picklist(*pools.PRIORITIES),
+    "Currency": _one_of("picklist", pools.CURRENCIES),
+    "Next_Step": _one_of("text", pools.PHRASES, 0.5),
+    "Tasks.Status": _one_of("picklist", pools.TASK_STATUSES),
+    "Solutions.Status": _one_of("picklist", ("Created", "Reviewed", "Completed")),
+    "Status": _one_of("picklist", ("Draft", "Created", "Approved", "Delivered", "Cancelled")),
+    "Priority": _one_of("picklist", pools.PRIORITIES),
     "Due_Date": _pool("date", _day, 0.2),
-    "Who_Id": _lookup("Contacts", 0.5),
-    "What_Id": _lookup("Accounts", 0.5),
-    "Send_Notification_Email": _boolean(True, False),
-    "Event_Title": _text(pools.PHRASES, mandatory=True),
-    "Venue": _text(pools.STREETS, 0.3),
-    "All_day": _boolean(True, False, False),
-    "Start_DateTime": _pool("datetime", _moment, mandatory=True),
-    "End_DateTime": _pool("datetime", _moment, mandatory=True),
-    "Note_Title": _text(pools.PHRASES, 0.3),
+    "Note_Title": _one_of("text", pools.PHRASES, 0.3),
     "Note_Content": _long(mandatory=True),
     "Parent_Id": _lookup("Contacts", mandatory=True),
-    "Name": _title,
-    "Campaign_Name": _title,
-    "Products.Product_Name": _title,
-    "Product_Name": _lookup("Products", 0.3),
-    "Vendors.Vendor_Name": _title,
-    "Vendor_Name": _lookup("Vendors", 0.2),
-    "Quote_Name": _lookup("Quotes", 0.2),
-    "Active": _boolean(True, True, False),
-    "Unit_Price": _money(0.3),
-    "Budgeted_Cost": _money(0.3),
-    "Budget": _money(0.3),
+    "Active": _one_of("boolean", (True, True, False)),
     "Grand_Total": _money(read_only=True),
-    "Invoice_Number": _number("IN"),
-    "PO_Number": _number("PO"),
-    "Quote_Number": _number("QU"),
-    "SO_Number": _number("SO"),
-    "Quotes.Deal_Name": _lookup("Deals", 0.2),
-    "Terms_and_Conditions": _long(0.6),
-    "Price_Book_Name": _title,
-    "Pricing_Model": _picklist("Flat", "Differential"),
-    "Solution_Title": _text(pools.PHRASES, mandatory=True),
+    "Pricing_Model": _one_of("picklist", ("Flat", "Differential")),
     "Solution_Number": _number("SOL", "autonumber"),
-    "Published": _boolean(True, False),
-    "Question": _long(0.2),
-    "Answer": _long(0.4),
     "Project": _lookup("Accounts", 0.2, custom=True),
-    **dict.fromkeys(
-        (f"Check_{n}" for n in range(1, INSPECTION_CHECKS + 1)),
-        _picklist("passed", "failed", "n/a, see notes", blank=0.3, custom=True),
-    ),
-    "Description": _long(0.5),
 }
 _SALE = "Status Due_Date Grand_Total Currency Terms_and_Conditions"
 _ADDRESS = "{0}_Street {0}_City {0}_State {0}_{1} {0}_Country"
@@ -213,44 +180,35 @@ _MODULES = {
     "$converted Description",
     "Contacts": "First_Name Last_Name Full_Name Account_Name Email Phone Mobile Title Lead_Source "
     "Email_Opt_Out Date_of_Birth Interests Lifetime_Value Visits "
-    f"{_ADDRESS.format('Mailing', 'Zip')} Description",
+    f"{_ADDRESS.format('Mailing', 'Zip')} Description "
+    "Mailing_Address:address Contract:fileupload Events_Attended:multiselectlookup",
     "Accounts": "Account_Name Parent_Account Account_Number Account_Type Industry Phone Website "
-    f"Annual_Revenue Employees {_ADDRESS.format('Billing', 'Code')} Description",
+    f"Annual_Revenue Employees {_ADDRESS.format('Billing', 'Code')} Description "
+    "Billing_Address:address Coordinates:address nearby_distance__s:double",
     "Deals": "Deal_Name Account_Name Contact_Name Amount Stage Probability Closing_Date Currency Next_Step "
     "Description",
     "Tasks": "Subject Status Priority Due_Date Who_Id What_Id Send_Notification_Email Description",
-    "Events": "Event_Title Venue All_day Start_DateTime End_DateTime Who_Id Description",
-    "Calls": "Subject Active Description",
+    "Events": "Event_Title Venue All_day Start_DateTime End_DateTime Who_Id Description Participants:text",
+    "Calls": "Subject Active Description CTI_Entry:boolean",
     "Notes": "Note_Title Note_Content Parent_Id",
     "Products": "Product_Name Unit_Price Active Description",
     "Campaigns": "Campaign_Name Budgeted_Cost Active Description",
-    "Cases": "Subject Active Description",
+    "Cases": "Subject Active Description Comments:subform",
     "Vendors": "Vendor_Name Active Description",
     "Projects": "Name Budget Active Description",
-    "Invoices": f"Subject Invoice_Number Account_Name Contact_Name {_SALE}",
-    "Price_Books": "Price_Book_Name Active Pricing_Model Description",
-    "Purchase_Orders": f"Subject PO_Number Vendor_Name Contact_Name {_SALE}",
-    "Quotes": f"Subject Quote_Number Account_Name Contact_Name Deal_Name {_SALE}",
-    "Sales_Orders": f"Subject SO_Number Account_Name Contact_Name Quote_Name {_SALE}",
-    "Solutions": "Solution_Title Solution_Number Product_Name Status Published Question Answer",
-    "Inspections": f"Name Project {' '.join(f'Check_{n}' for n in range(1, INSPECTION_CHECKS + 1))}",
+    "Invoices": f"Subject Invoice_Number Account_Name Contact_Name {_SALE} "
+    "Invoiced_Items:subform Billing_Address:address",
+    "Price_Books": "Price_Book_Name Active Pricing_Model Description Pricing_Details:subform",
+    "Purchase_Orders": f"Subject PO_Number Vendor_Name Contact_Name {_SALE} "
+    "Purchase_Items:subform Billing_Address:address",
+    "Quotes": f"Subject Quote_Number Account_Name Contact_Name Deal_Name {_SALE} "
+    "Quoted_Items:subform Billing_Address:address",
+    "Sales_Orders": f"Subject SO_Number Account_Name Contact_Name Quote_Name {_SALE} "
+    "Ordered_Items:subform Billing_Address:address",
+    "Solutions": "Solution_Title Solution_Number Product_Name Status Published Question Answer "
+    "Comments:subform",
+    "Inspections": f"Name Project {_CHECKS} Photos:fileupload",
 }
-_UNEXPORTABLE = {  # fields that settings/fields lists although Bulk Read refuses them, with their data types
-    "Contacts": {
-        "Mailing_Address": "address", "Contract": "fileupload", "Events_Attended": "multiselectlookup",
-    },
-    "Accounts": {"Billing_Address": "address", "Coordinates": "address", "nearby_distance__s": "double"},
-    "Events": {"Participants": "text"},
-    "Calls": {"CTI_Entry": "boolean"},
-    "Cases": {"Comments": "subform"},
-    "Invoices": {"Invoiced_Items": "subform", "Billing_Address": "address"},
-    "Price_Books": {"Pricing_Details": "subform"},
-    "Purchase_Orders": {"Purchase_Items": "subform", "Billing_Address": "address"},
-    "Quotes": {"Quoted_Items": "subform", "Billing_Address": "address"},
-    "Sales_Orders": {"Ordered_Items": "subform", "Billing_Address": "address"},
-    "Solutions": {"Comments": "subform"},
-    "Inspections": {"Photos": "fileupload"},
-}  # fmt: skip
 MODULES = tuple(_MODULES)
 MODULES_WITH_RECORDS = MODULES[1:]
 CUSTOM_MODULES = ("Projects", "Inspections")
@@ -272,11 +230,12 @@ def build(b: Builder) -> None:
     _add(b, ["Owner", *names, "Created_By", "Modified_By"])
     b.times()
     _add(b, ["Tag"])
-    for name, data_type in _UNEXPORTABLE.get(b.module, {}).items():
-        b.unexportable(name, data_type)
 
 
 def _add(b: Builder, names: Sequence[str]) -> None:
-    for name in names:
-        add = _FIELDS.get(f"{b.module}.{name}") or _FIELDS[name]
-        add(b, name)
+    for entry in names:
+        name, _, unexportable = entry.partition(":")
+        if unexportable:
+            b.unexportable(name, unexportable)
+        else:
+            (_FIELDS.get(f"{b.module}.{name}") or _FIELDS[name])(b, name)

@@ -5,13 +5,13 @@ A number in place of ids means that many living records, lowest ids first; `dele
 same change modifies.
 """
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from threading import Lock
 from typing import Any
 
-from zoho_simulator.config import Environment, SimulatorConfig
+from zoho_simulator.config import SimulatorConfig
 from zoho_simulator.data.builder import iso_time
 from zoho_simulator.data.catalog import MODULES_WITH_RECORDS
 from zoho_simulator.data.columns import Column, Rows
@@ -34,15 +34,15 @@ class Changed:
 _NOTHING = Changed()
 
 
+@dataclass
 class Changes:
     """The organisation's records: seeded ones with the changes of all modules. Thread-safe."""
 
-    def __init__(self, config: SimulatorConfig, environment: Environment) -> None:
-        self._config = config
-        self._clock = environment.clock
-        self._lock = threading.Lock()
-        self._changed: dict[str, Changed] = {}
-        self._latest = 0
+    _config: SimulatorConfig
+    _clock: Callable[[], float]
+    _lock: Lock = field(default_factory=Lock)
+    _changed: dict[str, Changed] = field(default_factory=dict)
+    _latest: int = 0
 
     def of(self, name: str) -> Changed:
         """Return the changes to a module so far."""
@@ -114,30 +114,29 @@ def _overlaid(module: Module, changed: Changed) -> Module:
         ("Created_Time", changed.created),
         ("Modified_Time", {**changed.created, **changed.modified}),
     ):
-        columns[name] = _Overlay(columns[name], moments)
+        columns[name] = _Overlay(columns[name].field, columns[name], moments)
     deleted = tuple(sorted(changed.deleted))
     return replace(module, columns=columns, deleted=deleted, revision=changed.revision)
 
 
+@dataclass(eq=False)
 class _Overlay(Column):
     """A datetime column in which some records have another moment."""
 
-    def __init__(self, inner: Column, moments: Mapping[int, int]) -> None:
-        super().__init__(inner.field)
-        self._inner = inner
-        self._moments = moments
+    inner: Column
+    moments: Mapping[int, int]
 
     def texts(self, rows: Rows) -> Sequence[str]:
-        return self._replaced(self._inner.texts(rows), rows, iso_time)
+        return self._replaced(self.inner.texts(rows), rows, iso_time)
 
     def keys(self, rows: Rows) -> Sequence[Any]:
-        return self._replaced(self._inner.keys(rows), rows, int)
+        return self._replaced(self.inner.keys(rows), rows, int)
 
     def value(self, row: int) -> Any:
         return self.texts((row,))[0]
 
     def _replaced(self, values: Sequence[Any], rows: Rows, shown: Callable[[int], Any]) -> list[Any]:
-        moments = self._moments
+        moments = self.moments
         return [
             shown(moments[row]) if row in moments else value for row, value in zip(rows, values, strict=True)
         ]

@@ -33,11 +33,11 @@ class Field:
     system: bool = False  # such as $converted: can be selected, but is not listed
 
 
+@dataclass(eq=False)
 class Column(ABC):
     """The values of one field. Rows are record numbers in ascending order."""
 
-    def __init__(self, field: Field) -> None:
-        self.field = field
+    field: Field
 
     @abstractmethod
     def texts(self, rows: Rows) -> Sequence[str]:
@@ -77,17 +77,16 @@ class Pool(NamedTuple):
     targets: Sequence[int | None] = ()
 
 
+@dataclass(eq=False)
 class PoolColumn(Column):
     """A column over a pool, which is filled at the first use."""
 
-    def __init__(self, field: Field, fill: Callable[[], Pool]) -> None:
-        super().__init__(field)
-        self._fill = fill
+    fill: Callable[[], Pool]
 
     @cached_property
     def pool(self) -> Pool:
         """The entries."""
-        return self._fill()
+        return self.fill()
 
     @cached_property
     def _tiles(self) -> tuple[list[str], list[str], list[Any]]:
@@ -125,23 +124,22 @@ def _tiled[T](pool: Sequence[T]) -> list[T]:
     return list(pool) * (1 + -(-BLOCK // len(pool)))
 
 
+@dataclass(eq=False)
 class LookupColumn(PoolColumn):
     """A pool of records of another module. `display` returns the JSON object of one of them."""
 
-    def __init__(self, field: Field, fill: Callable[[], Pool], display: Callable[[int], Any]) -> None:
-        super().__init__(field, fill)
-        self._display = display
+    display: Callable[[int], Any]
 
     def value(self, row: int) -> Any:
         targets = self.pool.targets
         target = targets[(row + self.pool.offset) % len(targets)]
-        return None if target is None else self._display(target)
+        return None if target is None else self.display(target)
 
     def through(self, api_name: str, inner: Column) -> PoolColumn:
         """Return the column `Lookup.Field`: a field of the record that is looked up."""
         field = replace(inner.field, api_name=api_name)
         if isinstance(inner, LookupColumn):  # a lookup through a lookup can be followed further
-            return LookupColumn(field, lambda: self._joined(inner, inner.pool), inner._display)
+            return LookupColumn(field, lambda: self._joined(inner, inner.pool), inner.display)
         return PoolColumn(field, lambda: self._joined(inner, None))
 
     def _joined(self, inner: Column, onward: Pool | None) -> Pool:
@@ -160,32 +158,24 @@ class LookupColumn(PoolColumn):
         )
 
 
+@dataclass(eq=False)
 class ComputedColumn(Column):
     """A column computed from the record number, for values that differ between any two records."""
 
-    def __init__(
-        self,
-        field: Field,
-        text_of: Callable[[Rows], list[str]],
-        key_of: Callable[[Rows], Sequence[Any]] | None = None,
-        *,
-        may_need_quotes: bool = False,
-    ) -> None:
-        super().__init__(field)
-        self._text_of = text_of
-        self._key_of = key_of
-        self._may_need_quotes = may_need_quotes
+    text_of: Callable[[Rows], list[str]]
+    key_of: Callable[[Rows], Sequence[Any]] | None = None
+    may_need_quotes: bool = False
 
     def texts(self, rows: Rows) -> Sequence[str]:
-        return self._text_of(rows)
+        return self.text_of(rows)
 
     def cells(self, rows: Rows) -> Sequence[str]:
-        return super().cells(rows) if self._may_need_quotes else self._text_of(rows)
+        return super().cells(rows) if self.may_need_quotes else self.text_of(rows)
 
     def keys(self, rows: Rows) -> Sequence[Any]:
-        if self._key_of:
-            return self._key_of(rows)
-        return [text.casefold() or None for text in self._text_of(rows)]
+        if self.key_of:
+            return self.key_of(rows)
+        return [text.casefold() or None for text in self.text_of(rows)]
 
     def value(self, row: int) -> Any:
-        return self._text_of((row,))[0] or None
+        return self.text_of((row,))[0] or None

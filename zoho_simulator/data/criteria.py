@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from zoho_simulator.config import SimulatorConfig, at_least
 from zoho_simulator.data.columns import Column, Rows
@@ -25,11 +25,19 @@ _LISTS = frozenset({"in", "not_in", "between", "not_between"})
 _NUMBER_TYPES = frozenset({"integer", "bigint", "double", "currency", "percent"})
 _LOOKUP_TYPES = frozenset({"lookup", "ownerlookup", "userlookup"})
 _EMPTY = "${EMPTY}"
-_STRING_LENGTH = 255
-_DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)").fullmatch
-_INTEGER = re.compile(r"-?[0-9]{1,19}").fullmatch
-_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?").fullmatch
-_DATE = re.compile(r"\d{4}-\d\d-\d\d").fullmatch
+_INTEGER = r"-?[0-9]{1,19}", int
+_DECIMAL = r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", float
+_OPERANDS: dict[str, tuple[str, Callable[[str], Any]]] = {  # what a value must match, and its key
+    **dict.fromkeys(_NUMBER_TYPES, _DECIMAL),
+    **dict.fromkeys({"integer", "bigint"} | _LOOKUP_TYPES, _INTEGER),
+    "boolean": (r"true|false", lambda string: string == "true"),
+    "date": (r"\d{4}-\d\d-\d\d", lambda string: date.fromisoformat(string).toordinal()),
+    "datetime": (  # Zoho refuses milliseconds
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)",
+        lambda string: int(datetime.fromisoformat(string).timestamp()),
+    ),
+}
+_STRING = r"(?s).{0,255}", str.casefold
 
 type Flags = Callable[[Rows], Sequence[bool]]
 
@@ -76,20 +84,15 @@ def all_records_view(module: str) -> str:
     return str(int(module_id(module)) + 500_000)
 
 
-def view_criteria(config: SimulatorConfig, module: Module, cvid: str) -> Json | None:
+def view_criteria(config: SimulatorConfig, module: Module, cvid: str) -> Criteria | None:
     """Return the criteria of a custom view, None for "All records". Raises KeyError for an unknown view."""
     if cvid == all_records_view(module.name):
         return None
     view = config.custom_views[cvid]
     if view["module"] != module.name:
         raise KeyError(cvid)
-    criteria: Json = view["criteria"]
-    return criteria
-
-
-def parse_view(config: SimulatorConfig, module: Module, criteria: Json) -> Criteria:
-    """Return the validated criteria of a view: views are configured in one shape, that of v8."""
-    return parse_criteria(Scope(config, "v8", module), criteria)
+    # Views are configured in one shape, that of v8, whatever version is called.
+    return parse_criteria(Scope(config, "v8", module), view["criteria"])
 
 
 def fields_of(criteria: Criteria) -> list[str]:
@@ -204,30 +207,15 @@ def _key(column: Column, value: Any, document: Json) -> Any:
         return None
     if not isinstance(value, str | int | float):
         raise wrong_type("value", "string", "jsonarray")
+    string = str(value).lower() if isinstance(value, bool) else str(value)
+    pattern, convert = _OPERANDS.get(column.field.data_type, _STRING)
     try:
-        return _convert(column.field.data_type, str(value).lower() if isinstance(value, bool) else str(value))
+        if re.fullmatch(pattern, string):
+            return convert(string)
     except ValueError:
-        details = {"api_name": column.field.api_name}
-        code = "FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE"
-        raise _refused(code, document, details, value=value) from None
-
-
-def _convert(data_type: str, string: str) -> Any:
-    if data_type in {"integer", "bigint"} | _LOOKUP_TYPES:
-        return int(string) if _INTEGER(string) else _refuse(string)
-    if data_type in _NUMBER_TYPES:
-        return float(string) if _DECIMAL(string) else _refuse(string)
-    if data_type == "boolean":
-        return string == "true" if string in ("true", "false") else _refuse(string)
-    if data_type == "date":
-        return date.fromisoformat(string).toordinal() if _DATE(string) else _refuse(string)
-    if data_type == "datetime":  # Zoho refuses milliseconds
-        return int(datetime.fromisoformat(string).timestamp()) if _DATETIME(string) else _refuse(string)
-    return string.casefold() if len(string) <= _STRING_LENGTH else _refuse(string)
-
-
-def _refuse(string: str) -> NoReturn:
-    raise ValueError(string)
+        pass  # a day or an hour that does not exist
+    details, code = {"api_name": column.field.api_name}, "FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE"
+    raise _refused(code, document, details, value=value)
 
 
 def wrong_type(api_name: str, *supported: str) -> ZohoError:

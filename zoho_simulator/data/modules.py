@@ -1,10 +1,10 @@
 """Seeded records: record i of a module depends on (seed, module, i) alone, so nothing is stored."""
 
-from bisect import bisect_left, bisect_right
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, overload
+from functools import cache, lru_cache
+from typing import Any
 
 from zoho_simulator.data.builder import ID_BASE, Builder, Target
 from zoho_simulator.data.catalog import DISPLAY_FIELDS, LOOKUP_TARGETS, MODULES, build
@@ -62,36 +62,17 @@ class Module:
 
     def living(self, total: int) -> Rows:
         """Return the numbers of those of the first `total` records that are not deleted, ascending."""
-        return _Living(total, self.deleted) if self.deleted else range(total)
+        return _without(total, self.deleted) if self.deleted else range(total)
 
     def exportable(self) -> list[Column]:
         """Return the columns that Bulk Read writes if a query names no fields."""
         return [c for c in self.columns.values() if c.field.exportable and not c.field.system]
 
 
-class _Living(Sequence[int]):
-    """The numbers below `total` without the deleted ones, computed when they are read."""
-
-    def __init__(self, total: int, deleted: Sequence[int]) -> None:
-        gone = deleted[: bisect_left(deleted, total)]
-        self._length = total - len(gone)
-        self._living_before = [number - n for n, number in enumerate(gone)]
-
-    def __len__(self) -> int:
-        return self._length
-
-    @overload
-    def __getitem__(self, at: int) -> int: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[int]: ...
-    def __getitem__(self, at: int | slice) -> int | list[int]:
-        positions = range(self._length)[at]
-        if isinstance(positions, int):
-            return self._number(positions)
-        return [self._number(position) for position in positions]
-
-    def _number(self, position: int) -> int:
-        return position + bisect_right(self._living_before, position)
+@lru_cache(maxsize=8)
+def _without(total: int, deleted: tuple[int, ...]) -> Rows:
+    gone = set(deleted)
+    return array("q", (row for row in range(total) if row not in gone))
 
 
 def module_id(name: str) -> str:

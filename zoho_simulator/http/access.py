@@ -3,15 +3,16 @@
 https://www.zoho.com/crm/developer/docs/api/v8/refresh.html and api-limits.html
 """
 
-import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
 
-from zoho_simulator.config import Environment, SimulatorConfig
+from zoho_simulator.config import SimulatorConfig
 from zoho_simulator.errors import ZohoError
 from zoho_simulator.tokens import Grant, TokenStore
-from zoho_simulator.wire import Json, Request, Response, html_response, json_response
+from zoho_simulator.wire import Json, Request, Response, json_response
 
 _THROTTLED = {
     "error_description": "You have made too many requests continuously. Please try again after some time.",
@@ -30,7 +31,8 @@ def token_endpoint(
 ) -> Response:
     """POST /oauth/v2/token. Parameters come in the query or as a form; most errors are HTTP 200."""
     if request.method != "POST":
-        return html_response(400, "Invalid request")
+        page = b"<!DOCTYPE html><html><body><h1>Invalid request</h1></body></html>"
+        return Response(400, {"Content-Type": "text/html;charset=UTF-8"}, page)
     parameters = {**request.form(), **request.query}
     error = _token_error(config, parameters)
     if error:
@@ -63,14 +65,6 @@ def _token_error(config: SimulatorConfig, parameters: Mapping[str, str]) -> str 
     return None if is_refresh and is_known else "invalid_code"
 
 
-def revoke_endpoint(tokens: TokenStore, request: Request) -> Response:
-    """POST /oauth/v2/token/revoke. An unknown token gets an HTML page."""
-    token = request.query.get("token") or request.form().get("token") or ""
-    if request.method == "POST" and tokens.revoke(token):
-        return json_response(200, {"status": "success"})
-    return html_response(400, "Invalid token")
-
-
 def authenticate(tokens: TokenStore, request: Request) -> Grant:
     """Return the grant of the Authorization header. Raises ZohoError with Zoho's 401 bodies."""
     scheme, _, token = (request.header("authorization") or "").partition(" ")
@@ -83,17 +77,17 @@ def authenticate(tokens: TokenStore, request: Request) -> Grant:
     return grant
 
 
+@dataclass
 class Limits:
     """The organisation's limits: credits of a day, concurrent requests, downloads per minute. Thread-safe."""
 
-    def __init__(self, config: SimulatorConfig, environment: Environment) -> None:
-        self._config = config
-        self._clock = environment.clock
-        self._lock = threading.Lock()
-        self._running = 0
-        self._spent: deque[tuple[float, int]] = deque()
-        self._used = 0
-        self._downloads: deque[float] = deque()
+    _config: SimulatorConfig
+    _clock: Callable[[], float]
+    _lock: Lock = field(default_factory=Lock)
+    _running: int = 0
+    _spent: deque[tuple[float, int]] = field(default_factory=deque)
+    _used: int = 0
+    _downloads: deque[float] = field(default_factory=deque)
 
     @contextmanager
     def one_request(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """The simulator's own API under /__sim__/, without authentication.
 
 GET requests, faults, config, jobs, data/{Module}/digest, health. POST faults, data/{Module} (see
-data/changes.py). PATCH config, jobs/{id}. DELETE requests, faults, and tokens, page_tokens and results, which
+data/changes.py). PATCH config. DELETE requests, faults, and tokens, page_tokens and results, which
 let all of these expire.
 """
 
@@ -9,11 +9,9 @@ import hashlib
 import json
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import asdict, replace
 
 from zoho_simulator.data.catalog import MODULES_WITH_RECORDS
 from zoho_simulator.data.modules import blocks
-from zoho_simulator.faults import parse_job_faults
 from zoho_simulator.http.organisation import Organisation
 from zoho_simulator.wire import Json, Request, Response, json_response
 
@@ -37,8 +35,6 @@ def _control(organisation: Organisation, request: Request, what: list[str]) -> J
             document = _EXPIRE[kind](organisation)
         case _, [kind] if kind in _COLLECTIONS:
             document = _COLLECTIONS[kind](organisation, request)
-        case "PATCH", ["jobs", job_id]:
-            document = _change_job(organisation, job_id, _document(request))
         case "GET", ["data", module, "digest"]:
             document = _digest(organisation, module, request)
         case "POST", ["data", module]:
@@ -81,15 +77,6 @@ def _digest(organisation: Organisation, name: str, request: Request) -> Json:
     for block in blocks(rows):
         digest.update("".join(f"{i}\n" for i in module.columns["id"].texts(block)).encode())
     return {"module": name, "count": len(rows), "ids_sha256": digest.hexdigest()}
-
-
-def _change_job(organisation: Organisation, job_id: str, changes: Json) -> Json:
-    job = organisation.jobs.find(job_id)
-    if job is None:
-        raise ValueError(f"There is no job {job_id}.")
-    parse_job_faults(changes)
-    job.faults = replace(job.faults, **changes)
-    return asdict(job.faults)
 
 
 def _document(request: Request) -> Json:

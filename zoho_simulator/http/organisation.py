@@ -3,14 +3,16 @@
 import re
 
 from zoho_simulator.bulk.bulk_read import BulkRead
+from zoho_simulator.bulk.callbacks import Callbacks
 from zoho_simulator.bulk.jobs import Jobs
 from zoho_simulator.config import Environment, SimulatorConfig
 from zoho_simulator.data.changes import Changes
 from zoho_simulator.errors import ZohoError
 from zoho_simulator.faults import Fault, Faults, parse_job_faults
-from zoho_simulator.http.access import Limits, authenticate, revoke_endpoint, token_endpoint
+from zoho_simulator.http.access import Limits, authenticate, token_endpoint
 from zoho_simulator.http.journal import Journal
 from zoho_simulator.records.metadata import fields_metadata, modules_metadata
+from zoho_simulator.records.order import Orders
 from zoho_simulator.records.records_api import RecordsApi
 from zoho_simulator.tokens import Call, PageTokens, TokenStore
 from zoho_simulator.wire import Request, Response, json_response
@@ -29,19 +31,15 @@ class Organisation:
         self.faults = faults or Faults()
         self.tokens = TokenStore(config, environment)
         self.page_tokens = PageTokens(config, environment)
-        self.changes = Changes(config, environment)
-        self.jobs = Jobs(config, environment)
+        self.changes = Changes(config, environment.clock)
+        self.jobs = Jobs(config, environment.clock)
         self.journal = Journal()
+        callbacks = Callbacks(config, environment, self.faults)
         self.bulk_read = BulkRead(
-            config,
-            environment,
-            changes=self.changes,
-            jobs=self.jobs,
-            page_tokens=self.page_tokens,
-            faults=self.faults,
+            config, environment.clock, self.changes, self.jobs, self.page_tokens, callbacks
         )
-        self._records = RecordsApi(config, environment, self.changes, self.page_tokens)
-        self._limits = Limits(config, environment)
+        self._records = RecordsApi(config, environment.clock, self.changes, self.page_tokens, Orders(config))
+        self._limits = Limits(config, environment.clock)
         self._clock = environment.clock
 
     def handle(self, request: Request) -> Response:
@@ -68,8 +66,6 @@ class Organisation:
         try:
             if request.path == "/oauth/v2/token":
                 return token_endpoint(self.config, self.tokens, request, self.url)
-            if request.path == "/oauth/v2/token/revoke":
-                return revoke_endpoint(self.tokens, request)
             return self._crm(request, fault)
         except ZohoError as error:
             return json_response(error.status, error.body())

@@ -78,17 +78,20 @@ class _Timers:
     """Runs actions after real seconds, each in a thread of its own, until they are cancelled."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._pending: list[threading.Timer] = []
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         timer = threading.Timer(max(0.0, seconds), action)
         timer.daemon = True
-        self._pending = [pending for pending in self._pending if pending.is_alive()] + [timer]
-        timer.start()
+        with self._lock:
+            timer.start()
+            self._pending = [*(pending for pending in self._pending if pending.is_alive()), timer]
 
     def cancel(self) -> None:
-        for timer in self._pending:
-            timer.cancel()
+        with self._lock:
+            for timer in self._pending:
+                timer.cancel()
 
 
 def _post(url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> int:

@@ -56,16 +56,15 @@ def _field(module: str, field: Field) -> Json:
     lookup = {}
     if field.data_type == "lookup":
         lookup = {"module": {"api_name": field.lookup, "id": module_id(field.lookup)}}
+    same = {
+        name: getattr(field, name) for name in ("api_name", "data_type", "json_type", "length", "read_only")
+    }
     return {
         "id": field_id(module, field.api_name),
-        "api_name": field.api_name,
+        **same,
         "field_label": label,
         "display_label": label,
-        "data_type": field.data_type,
-        "json_type": field.json_type,
-        "length": field.length,
         "system_mandatory": field.mandatory,
-        "read_only": field.read_only,
         "field_read_only": field.read_only,
         "custom_field": field.custom,
         "visible": True,

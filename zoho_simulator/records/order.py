@@ -2,15 +2,14 @@
 
 import json
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
 from zoho_simulator.config import SimulatorConfig
 from zoho_simulator.data.columns import Rows
-from zoho_simulator.data.criteria import parse_view, select, view_criteria
+from zoho_simulator.data.criteria import Criteria, select, view_criteria
 from zoho_simulator.data.modules import Module
 from zoho_simulator.errors import ZohoError
 from zoho_simulator.records.query import RecordQuery
@@ -51,13 +50,13 @@ class Order:
         return [self.rows[last - p if self.descending else p] for p in positions]
 
 
+@dataclass
 class Orders:
     """Computes orders; those that need a scan are kept until the module changes. Thread-safe."""
 
-    def __init__(self, config: SimulatorConfig) -> None:
-        self._config = config
-        self._lock = Lock()
-        self._kept: OrderedDict[tuple[Any, ...], Sequence[int]] = OrderedDict()
+    _config: SimulatorConfig
+    _lock: Lock = field(default_factory=Lock)
+    _kept: dict[tuple[Any, ...], Sequence[int]] = field(default_factory=dict)
 
     def order(self, module: Module, total: int, query: RecordQuery, since: float | None) -> Order:
         """Return the records of a list. Raises ZohoError for an unknown custom view."""
@@ -69,27 +68,29 @@ class Orders:
         is_by_id = query.sort_by in ("id", "Created_Time")
         if view is None and since is None and is_by_id:
             return Order(module.living(total), key, is_descending)
-        facts = (module.name, module.seed, module.revision, total, json.dumps(view), since, query.sort_by)
+        settings = json.dumps(self._config.custom_views.get(query.cvid or ""))
+        facts = (module.name, module.seed, module.revision, total, settings, since, query.sort_by)
         with self._lock:
             if facts not in self._kept:
-                rows = self._scan(module, total, view, since)
+                rows = _scan(module, total, view, since)
                 self._kept[facts] = rows if is_by_id else sorted(rows, key=_sort_keys(module, rows, query))
-                while len(self._kept) > _ORDERS_KEPT:
-                    self._kept.popitem(last=False)
+                if len(self._kept) > _ORDERS_KEPT:
+                    del self._kept[next(iter(self._kept))]
             return Order(self._kept[facts], key, is_descending)
 
-    def _view(self, module: Module, cvid: str | None) -> Any:
+    def _view(self, module: Module, cvid: str | None) -> Criteria | None:
         try:
             return view_criteria(self._config, module, cvid) if cvid is not None else None
         except KeyError:
             message = "the id given seems to be invalid"
             raise ZohoError("INVALID_DATA", {"param_name": "cvid"}, message=message) from None
 
-    def _scan(self, module: Module, total: int, view: Any, since: float | None) -> Rows:
-        rows = module.living(total)
-        if view is not None:
-            rows = select(parse_view(self._config, module, view), rows)
-        return rows if since is None else _newer(module, rows, since)
+
+def _scan(module: Module, total: int, view: Criteria | None, since: float | None) -> Rows:
+    rows = module.living(total)
+    if view is not None:
+        rows = select(view, rows)
+    return rows if since is None else _newer(module, rows, since)
 
 
 def _newer(module: Module, rows: Rows, since: float) -> list[int]:

@@ -3,11 +3,13 @@
 https://www.zoho.com/crm/developer/docs/api/v8/get-records.html
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from zoho_simulator.config import Environment, SimulatorConfig, at_least
+from zoho_simulator.config import SimulatorConfig, at_least
 from zoho_simulator.data.builder import OFFSET, iso_time
 from zoho_simulator.data.catalog import MODULES_WITH_RECORDS
 from zoho_simulator.data.changes import Changes
@@ -25,17 +27,15 @@ from zoho_simulator.tokens import Call, Grant, PageTokens
 from zoho_simulator.wire import Json, Request, Response, json_response
 
 
+@dataclass
 class RecordsApi:
     """The records API of an organisation."""
 
-    def __init__(
-        self, config: SimulatorConfig, environment: Environment, changes: Changes, page_tokens: PageTokens
-    ) -> None:
-        self._config = config
-        self._clock = environment.clock
-        self._changes = changes
-        self._page_tokens = page_tokens
-        self._orders = Orders(config)
+    _config: SimulatorConfig
+    _clock: Callable[[], float]
+    _changes: Changes
+    _page_tokens: PageTokens
+    _orders: Orders
 
     def page(self, call: Call, name: str) -> Response:
         """GET /crm/{v}/{Module}: one page. HTTP 204 for an empty page, 304 if nothing was modified since."""

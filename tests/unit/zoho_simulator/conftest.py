@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import pytest
 
 from zoho_simulator.config import Environment, SimulatorConfig
+from zoho_simulator.faults import Faults
 from zoho_simulator.http.control import respond
 from zoho_simulator.http.organisation import Organisation
 from zoho_simulator.wire import Request, Response
@@ -160,10 +161,10 @@ def receiver() -> Receiver:
 def start(clock: Clock, receiver: Receiver) -> Callable[..., Client]:
     """Creates organisations with the given settings."""
 
-    def starter(**settings: Any) -> Client:
+    def starter(faults: Faults | None = None, **settings: Any) -> Client:
         config = SimulatorConfig(**{"records": dict(SMALL), **FAST, **settings})
         environment = Environment(clock.after, receiver.post, clock, Random(1))
-        return Client(Organisation(config, environment, url=URL), clock)
+        return Client(Organisation(config, environment, url=URL, faults=faults), clock)
 
     return starter
 

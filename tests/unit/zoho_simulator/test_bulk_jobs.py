@@ -26,15 +26,6 @@ def test_job_state_follows_the_clock(start, clock):
     assert states == ["ADDED", "QUEUED", "QUEUED", *["IN PROGRESS"] * 4, "COMPLETED"]
 
 
-def test_serial_jobs_run_one_after_the_other(start, clock):
-    client = start(serial_jobs=True, in_progress_seconds=3)
-    first, second = job_id(client.create(CREATE)), job_id(client.create(CREATE))
-    clock.advance(3)
-    assert (state(client, first), state(client, second)) == ("COMPLETED", "IN PROGRESS")
-    clock.advance(3)
-    assert state(client, second) == "COMPLETED"
-
-
 def test_job_details_have_a_result_only_when_completed(start, clock):
     client = start(in_progress_seconds=5)
     job = job_id(client.create(CREATE))

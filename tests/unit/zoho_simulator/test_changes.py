@@ -193,6 +193,6 @@ def test_later_page_of_a_large_module_needs_no_scan(start, monkeypatch):
     def scan(*_):
         raise AssertionError("the module is scanned again")
 
-    monkeypatch.setattr("zoho_simulator.records.order.Orders._scan", scan)
+    monkeypatch.setattr("zoho_simulator.records.order._scan", scan)
     assert page(client, path, token)["info"]["count"] == 200
     assert client.get("/crm/v2/Contacts?page=90").json()["info"]["more_records"] is True

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from zoho_simulator.config import SimulatorConfig
+from zoho_simulator.faults import Fault, Faults
 
 CREATE = {"query": {"module": {"api_name": "Contacts"}}}
 
@@ -54,6 +55,19 @@ def test_fault_with_process_lets_the_request_take_effect(client):
     assert len(client.organisation.jobs.all()) == 1
 
 
+class DrawnFaults(Faults):
+    """Faults that a simulation draws instead of scripting them."""
+
+    def take(self, target, method, path):
+        return Fault(status=503) if path.endswith("/Contacts") else Fault()
+
+
+def test_faults_can_be_drawn_by_the_caller(start):
+    client = start(faults=DrawnFaults())
+    assert client.get("/crm/v2/Contacts").status_code == 503
+    assert client.get("/crm/v2/Deals").status_code == 200
+
+
 def test_job_faults_change_state_file_and_count(client):
     script(client, path="/read$", nth=1, job={"state": "FAILURE"})
     script(client, path="/read$", nth=2, job={"corrupt_crc": True})
@@ -71,12 +85,6 @@ def test_job_faults_change_state_file_and_count(client):
     assert client.get(expired["result"]["download_url"]).status_code == 404
     stuck = client.create(CREATE).json()["data"][0]["details"]["id"]
     assert client.get(f"/crm/bulk/v8/read/{stuck}").json()["data"][0]["state"] == "IN PROGRESS"
-
-
-def test_job_can_be_changed_after_its_creation(client):
-    details = client.export()
-    client.request("PATCH", f"/__sim__/jobs/{details['id']}", json_body={"expired": True})
-    assert client.get(details["result"]["download_url"]).status_code == 404
 
 
 @pytest.mark.parametrize(

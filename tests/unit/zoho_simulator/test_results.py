@@ -91,14 +91,14 @@ def test_zip_stream_generates_content_lazily():
 @pytest.mark.parametrize("quoting", ["minimal", "all"])
 def test_csv_contains_the_records(newline, quoting):
     config = SimulatorConfig(csv_newline=newline, csv_quoting=quoting)
-    text = b"".join(contacts_csv(config)).decode()
+    text = b"".join(contacts_csv(config, range(4200))).decode()  # more than one block
     header, *rows = csv.reader(io.StringIO(text, newline=""))
-    assert len(rows) == len(ROWS)
+    assert len(rows) == 4200
     assert {len(row) for row in rows} == {len(header)}
     assert text.endswith(newline)
     assert text.startswith('"' if quoting == "all" else "id,")
-    record = load_module(1, "Contacts").record(211)
-    row = dict(zip(header, rows[211], strict=True))
+    record = load_module(1, "Contacts").record(4111)
+    row = dict(zip(header, rows[4111], strict=True))
     assert row["id"] == record["id"]
     assert row["Description"] == (record["Description"] or "")
     assert row["Owner"] == record["Owner"]["id"]
