@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from crm_export.aws.export_table import encode
 from crm_export.errors import ExportError, ZohoUnavailable
+from crm_export.exports.model import Failure
 from crm_export.results.records_csv import csv_chunks
 from crm_export.zoho.bulk_read import BulkRead, JobRequest, callback_job_id, parse_job
 from crm_export.zoho.client import ZohoClient
@@ -102,7 +103,7 @@ def attempt(call):
     try:
         return call()
     except ExportError as error:
-        json.dumps(error.as_failure(), ensure_ascii=False).encode()
+        json.dumps(vars(Failure.of(error)), ensure_ascii=False).encode()
         assert len(error.message) < 4000
         return None
 

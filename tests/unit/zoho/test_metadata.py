@@ -1,13 +1,12 @@
 """Metadata: cached for ten minutes, and never required to check a request."""
 
-import time
 
 import pytest
 import requests
 import responses
 
 from crm_export import deadline, errors
-from crm_export.zoho import metadata
+from crm_export.system import System
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.metadata import Field, choose_fields, get_fields, known_modules
 
@@ -86,17 +85,17 @@ def test_known_modules_returns_api_names(zoho, client):
     assert known_modules(client, "v8") == ["Leads", "Projects"]
 
 
-def test_metadata_is_requested_once_in_ten_minutes(zoho, client, monkeypatch):
+def test_metadata_is_requested_once_in_ten_minutes(zoho, tokens):
+    now = [1000.0]
+    client = ZohoClient(requests.Session(), API, tokens, System(monotonic=lambda: now[0]))
     modules = zoho.get(MODULES, json={"modules": []})
     fields = zoho.get(FIELDS, json={"fields": []})
     for _ in range(3):
         known_modules(client, "v8")
         get_fields(client, "v8", "Contacts")
     assert (modules.call_count, fields.call_count) == (1, 1)
-    later = time.monotonic() + 601
-    with monkeypatch.context() as patch:
-        patch.setattr(metadata.time, "monotonic", lambda: later)
-        known_modules(client, "v8")
+    now[0] += 601
+    known_modules(client, "v8")
     assert modules.call_count == 2
 
 

@@ -9,6 +9,7 @@ import responses
 
 from crm_export import errors
 from crm_export.api.responses import error_response
+from crm_export.exports.model import Failure
 from crm_export.zoho.bulk_read import BulkRead, JobRequest
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.metadata import get_fields, get_modules
@@ -134,7 +135,7 @@ def test_error_class_and_our_status_follow_from_the_code(shape, status, code, ki
     assert type(error) is kind
     assert (error.zoho_code, error.http_status) == (code, status)
     assert f"GET /x with HTTP {status} ({code}: m" in error.message
-    assert error.as_failure()["remedy"] or kind is errors.ZohoTokenRejected
+    assert vars(Failure.of(error))["remedy"] or kind is errors.ZohoTokenRejected
     response = error_response(error, "request-1")
     assert response.status_code == ours
     assert json.loads(response.body)["zoho_code"] == code
@@ -251,7 +252,7 @@ def test_long_details_leave_room_for_the_advice():
         {"code": "OAUTH_SCOPE_MISMATCH", "message": "x" * 9999, "details": {"api_name": "y" * 9999}}
     )
     error = error_from(401, body.encode(), {}, "POST /x", ("ZohoCRM.bulk.READ",))
-    assert error.as_failure()["message"].endswith("Add the scope ZohoCRM.bulk.READ to the grant.")
+    assert vars(Failure.of(error))["message"].endswith("Add the scope ZohoCRM.bulk.READ to the grant.")
 
 
 def test_callback_url_in_zohos_message_loses_its_signature():
