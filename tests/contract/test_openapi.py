@@ -13,8 +13,8 @@ from referencing.jsonschema import DRAFT202012
 
 from crm_export import errors
 from crm_export.api.responses import error_answer
-from local.stack.processes import REPOSITORY
-from local.stack.template import load_template
+from local.cloudformation.template import load_template
+from local.host.processes import REPOSITORY
 
 TEXT = (REPOSITORY / "docs/openapi.yaml").read_text()
 # References carry the document's name, so that they hold in a schema taken out of it.

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import requests
 
-from local.stack.aws import LocalAws
-from local.stack.processes import REPOSITORY
-from local.stack.state import State, read_state
+from local.host.aws import LocalAws
+from local.host.processes import REPOSITORY
+from local.state import State, read_state
 
 # Small and quick jobs; downloads unlimited, or every test beyond the tenth part would wait a minute.
 ZOHO = {

@@ -13,8 +13,8 @@ from typing import Any
 import boto3
 
 from local.demo.verify import read_part, verify
-from local.stack.aws import closed_session
-from local.stack.processes import REPOSITORY
+from local.host.aws import closed_session
+from local.host.processes import REPOSITORY
 from tests.pipeline.conftest import RunningStack
 
 # The first part of 5.9 MB, which is a multipart upload of two S3 parts, and a small one.

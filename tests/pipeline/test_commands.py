@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack.processes import REPOSITORY
+from local.host.processes import REPOSITORY
 from tests.pipeline.conftest import RunningStack
 
 

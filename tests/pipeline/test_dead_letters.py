@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from local.stack.processes import REPOSITORY, clean_environment
+from local.host.processes import REPOSITORY, clean_environment
 from tests.pipeline.conftest import RunningStack
 from tests.pipeline.faults import assert_whole, configured, ended, function_log, until
 

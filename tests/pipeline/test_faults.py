@@ -138,9 +138,7 @@ def frozen(stack: RunningStack) -> Iterator[None]:
     what is shown is that calls time out, are repeated, and are done twice when it goes on.
     """
     (pid,) = [
-        pid
-        for pid in stack.descendants()
-        if b"local.stack.aws_server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid in stack.descendants() if b"local.host.aws" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     os.kill(pid, signal.SIGSTOP)
     try:
