@@ -1,12 +1,11 @@
 """The gateway responds itself to requests that reach no function, and to those whose function fails."""
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 import pytest
+import requests
 
 from local.edge.gateway import MAX_BODY_BYTES, Gateway
 from local.edge.routes import Route
@@ -36,33 +35,39 @@ class Functions:
         self.outcome = Outcome(json.dumps(payload).encode(), Report("f", "r", 1, 128), failed)
 
 
-@pytest.fixture
-def functions() -> Functions:
+@pytest.fixture(scope="module")
+def service() -> Functions:
     return Functions()
 
 
 @pytest.fixture
-def call(functions: Functions) -> Iterator[Callable[..., tuple[int, dict]]]:
-    gateway = Gateway(bind(), integration_seconds=0.3)
+def functions(service: Functions) -> Functions:
+    service.outcome = None
+    service.events.clear()
+    return service
+
+
+@pytest.fixture(scope="module")
+def gateway(service: Functions) -> Iterator[Gateway]:
+    gateway = Gateway(bind(), integration_seconds=0.2)
     routes = [
         Route("GET", "/guarded/{id}", "guarded", AUTHORIZER),
         Route("GET", "/scoped", "scoped", AUTHORIZER, ("write",)),
         Route("POST", "/open", "open"),
     ]
-    gateway.serve(routes, functions)
+    gateway.serve(routes, service)
+    yield gateway
+    gateway.close()
 
+
+@pytest.fixture
+def call(gateway: Gateway, functions: Functions) -> Callable[..., tuple[int, dict]]:
     def send(method: str, path: str, token: str | None = None, body: bytes | None = None) -> tuple[int, dict]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        request = urllib.request.Request(gateway.url + path, body, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as response:
-                return response.status, json.loads(response.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.loads(error.read())
+        response = requests.request(method, gateway.url + path, data=body, headers=headers, timeout=10)
+        return response.status_code, response.json()
 
-    yield send
-    gateway.close()
+    return send
 
 
 Call = Callable[..., tuple[int, dict]]

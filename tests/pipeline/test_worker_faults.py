@@ -1,7 +1,6 @@
-"""Processes that die, time out or have no disk, and an AWS that does not answer: nothing is lost.
+"""Nothing is lost when processes die, time out or have no disk, or when AWS does not respond.
 
-An upload whose process dies cannot be aborted by it: the bucket's lifecycle rule does that, and nothing else.
-All others are aborted.
+Only the bucket's lifecycle rule can abort the upload of a process that died. All other uploads are aborted.
 """
 
 import os
@@ -21,7 +20,6 @@ from tests.pipeline.faults import (
     LARGE,
     assert_failed,
     assert_whole,
-    configured,
     ended,
     function_log,
     kill,
@@ -39,14 +37,14 @@ ONE_PART = {"records": {"Contacts": 16_000}, "records_per_job": 16_000}
 
 @pytest.fixture(scope="module")
 def aws(session_stack: RunningStack) -> Iterator[AwsProxy]:
-    """What stands between the functions and AWS."""
+    """A proxy between the functions and AWS."""
     with closing(AwsProxy(session_stack.state.aws_endpoint_url)) as proxy, ExitStack() as changes:
         for function in FOLDERS:
-            changes.enter_context(configured(session_stack, function, AWS_ENDPOINT_URL=proxy.url))
+            changes.enter_context(session_stack.configured(function, AWS_ENDPOINT_URL=proxy.url))
         yield proxy
 
 
-def test_a_downloader_killed_in_mid_upload_is_followed_twice_and_then_the_export_fails(
+def test_download_is_repeated_after_two_killed_workers_and_fails_after_three(
     stack: RunningStack, aws: AwsProxy
 ) -> None:
     stack.zoho("PATCH", "config", {**LARGE, "in_progress_seconds": 1})
@@ -68,29 +66,29 @@ def test_a_downloader_killed_in_mid_upload_is_followed_twice_and_then_the_export
     (failed,) = ended(stack, thrice)
     assert_failed(stack, failed, "WORKER_DIED")
     assert "died 3 times on part" in failed["failure"]["message"]
-    # Those of the dead, and no others.
+    # Only the uploads of the killed workers are open.
     assert [len(open_uploads(stack, export_id)) for export_id in (twice, thrice)] == [2, 3]
 
 
-def test_a_submitter_killed_within_a_request_leaves_an_export_that_ends(stack: RunningStack) -> None:
-    """The caller is told HTTP 500; Zoho has made a job, and its callback names it."""
+def test_export_ends_although_its_submitter_is_killed_within_the_request(stack: RunningStack) -> None:
+    """The caller gets HTTP 500. Zoho has created a job, and its callback names it."""
     known = {job["id"] for job in stack.zoho("GET", "jobs")["jobs"]}
     stack.zoho("POST", "faults", {"method": "POST", "path": "/read$", "times": 1, "delay": 5})
     with ThreadPoolExecutor(1) as caller:
-        answer = caller.submit(stack.call, "POST", f"{BULK_READ}/deals", body={})
+        request = caller.submit(stack.call, "POST", f"{BULK_READ}/deals", body={})
         (job,) = until(
             "job", lambda: [job for job in stack.zoho("GET", "jobs")["jobs"] if job["id"] not in known]
         )
         export_id = job["callback_url"].split("/")[-3]
         kill(stack, "BulkReadSubmitter", "PENDING", export_id)
-        assert answer.result().status_code == 500
+        assert request.result().status_code == 500
     newest = stack.call("GET", f"{BULK_READ}/exports?limit=1").json()["data"][0]
     assert newest["export_id"] == export_id
     assert_whole(stack, *ended(stack, export_id), "Deals", 120)
     assert [made["id"] for made in stack.jobs(export_id)] == [job["id"]]
 
 
-def test_a_submitter_killed_on_a_message_makes_another_job_when_no_callback_comes(
+def test_job_is_created_again_if_the_submitter_is_killed_and_the_callback_is_lost(
     stack: RunningStack,
 ) -> None:
     stack.zoho("POST", "faults", {"method": "POST", "path": "/read$", "nth": [2], "delay": 5})
@@ -104,11 +102,11 @@ def test_a_submitter_killed_on_a_message_makes_another_job_when_no_callback_come
     assert parts(stack, export_id)[1]["job_id"]["S"] == second
 
 
-def test_a_function_that_times_out_in_mid_upload_is_followed(stack: RunningStack, aws: AwsProxy) -> None:
-    """S3 takes a part for longer than the function has time; what is left of it is for tidying up."""
+def test_upload_is_repeated_after_the_function_timed_out(stack: RunningStack, aws: AwsProxy) -> None:
+    """S3 takes longer for a part than the function may run."""
     stack.zoho("PATCH", "config", ONE_PART)
     seen = function_log(stack, "ResultDownloader").count("Task timed out")
-    with configured(stack, "ResultDownloader", timeout=14), aws.rule(UPLOAD_PART, "hold") as upload:
+    with stack.configured("ResultDownloader", timeout=5), aws.rule(UPLOAD_PART, "hold") as upload:
         export_id = stack.start()
         assert upload.met.wait(40)
         until("timeout", lambda: function_log(stack, "ResultDownloader").count("Task timed out") > seen)
@@ -118,8 +116,8 @@ def test_a_function_that_times_out_in_mid_upload_is_followed(stack: RunningStack
     assert len(open_uploads(stack, export_id)) == 1
 
 
-def test_a_downloader_needs_no_disk_at_all(stack: RunningStack, aws: AwsProxy) -> None:
-    """From the middle of the upload on the process cannot write one byte to any file, not even to its log."""
+def test_downloader_needs_no_disk(stack: RunningStack, aws: AwsProxy) -> None:
+    """From the middle of the upload on, the process cannot write to any file, not even to its log."""
     stack.zoho("PATCH", "config", ONE_PART)
     with aws.rule(UPLOAD_PART, "hold") as upload:
         export_id = stack.start()
@@ -134,8 +132,9 @@ def test_a_downloader_needs_no_disk_at_all(stack: RunningStack, aws: AwsProxy) -
 
 @contextmanager
 def frozen(stack: RunningStack) -> Iterator[None]:
-    """Stop the process that plays AWS. Its state is in memory, so that it cannot be ended and begun anew:
-    what is shown is that calls time out, are repeated, and are done twice when it goes on.
+    """Stop moto's process. Its state is in memory, so it cannot be restarted instead.
+
+    Calls time out, are repeated, and are executed twice when the process continues.
     """
     (pid,) = [
         pid for pid in stack.descendants() if b"local.host.aws" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -147,7 +146,7 @@ def frozen(stack: RunningStack) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def test_an_aws_that_stands_still_for_a_while_loses_nothing(stack: RunningStack, aws: AwsProxy) -> None:
+def test_nothing_is_lost_while_aws_does_not_respond(stack: RunningStack, aws: AwsProxy) -> None:
     stack.zoho("PATCH", "config", LARGE)
     with ThreadPoolExecutor(1) as caller:
         with aws.rule(UPLOAD_PART, "hold") as upload:
@@ -155,10 +154,10 @@ def test_an_aws_that_stands_still_for_a_while_loses_nothing(stack: RunningStack,
             assert upload.met.wait(40)
             with frozen(stack):
                 aws.forget(upload)
-                answer = caller.submit(stack.call, "POST", f"{BULK_READ}/deals", body={})
-                time.sleep(5)  # a call of DynamoDB or SQS is given up after 4
-        assert answer.result().status_code == 202
-    small = answer.result().json()["data"]["export_id"]
+                request = caller.submit(stack.call, "POST", f"{BULK_READ}/deals", body={})
+                time.sleep(5)  # a call of DynamoDB or SQS times out after 4 s
+        assert request.result().status_code == 202
+    small = request.result().json()["data"]["export_id"]
     for export, module, records in zip(
         ended(stack, small, large), ("Deals", "Contacts"), (120, 16_200), strict=True
     ):
@@ -166,8 +165,10 @@ def test_an_aws_that_stands_still_for_a_while_loses_nothing(stack: RunningStack,
     assert open_uploads(stack, large) == []
 
 
-def test_an_s3_that_fails_is_asked_again_and_no_upload_stays_open(stack: RunningStack, aws: AwsProxy) -> None:
-    """As often as a call is tried, four times, or once; each in an export of its own."""
+def test_failing_calls_of_s3_are_repeated_and_leave_no_upload_open(
+    stack: RunningStack, aws: AwsProxy
+) -> None:
+    """A call fails as often as it is tried (four times), or once, each in its own export."""
     stack.zoho("PATCH", "config", {**ONE_PART, "in_progress_seconds": 1})
     kinds = [
         (UPLOAD_PART, "refuse", 4),

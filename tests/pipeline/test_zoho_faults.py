@@ -1,4 +1,4 @@
-"""Sockets that Zoho cuts, downloads it puts off, and results and page tokens it has forgotten."""
+"""Zoho cuts connections, throttles downloads, and loses results and page tokens."""
 
 import json
 import socket
@@ -9,13 +9,13 @@ from tests.pipeline.faults import assert_whole, ended, open_uploads, parts, unti
 
 
 def downloads(stack: RunningStack, export_id: str) -> list[dict]:
-    """Return what the simulator was asked for results of an export."""
+    """Return the requests for results of an export that the simulator received."""
     ids = "|".join(job["id"] for job in stack.jobs(export_id))
     return stack.zoho("GET", f"requests?path=/({ids})/result$")["requests"]
 
 
-def test_a_result_cut_off_at_any_place_is_downloaded_again(stack: RunningStack) -> None:
-    """Within the local header, the data, and the central directory; and before the first byte."""
+def test_truncated_download_is_repeated(stack: RunningStack) -> None:
+    """Truncated before the first byte, and within the local header, the data and the central directory."""
     offsets = [0, 1, 29, 60, 4_000, 12_000]
     rules = [
         {"method": "GET", "path": "/result$", "nth": [number], "cut_after": offset}
@@ -30,8 +30,8 @@ def test_a_result_cut_off_at_any_place_is_downloaded_again(stack: RunningStack) 
     assert sum(len(downloads(stack, export_id)) for export_id in exports) == 2 * len(offsets)
 
 
-def test_an_answer_of_create_job_that_is_cut_makes_no_second_copy(stack: RunningStack) -> None:
-    """Within its head, at its body, and within that; the callback tells which job was made."""
+def test_truncated_response_to_create_job_makes_no_second_copy(stack: RunningStack) -> None:
+    """Truncated within its head, before its body and within it; the callback names the job."""
     sizes = [0, 1, 40]
     stack.zoho(
         "POST",
@@ -48,8 +48,8 @@ def test_an_answer_of_create_job_that_is_cut_makes_no_second_copy(stack: Running
     assert [rule["used"] for rule in stack.zoho("GET", "faults")["faults"]] == [1] * len(sizes)
 
 
-def test_a_callback_that_breaks_off_does_no_harm(stack: RunningStack) -> None:
-    """In its head, before its body, and in that; the reconciler makes up for it."""
+def test_truncated_callback_does_no_harm(stack: RunningStack) -> None:
+    """Truncated within its head, before its body and within it; the reconciler replaces it."""
     stack.zoho("PATCH", "config", {"callback_mode": "never"})
     exports = [stack.start("deals") for _ in range(3)]
     for export_id, missing in zip(exports, (-1, 0, 20), strict=True):
@@ -63,29 +63,29 @@ def test_a_callback_that_breaks_off_does_no_harm(stack: RunningStack) -> None:
         assert_whole(stack, stack.wait(export_id), "Deals", 120)
 
 
-def test_a_download_that_zoho_puts_off_is_not_tried_before(stack: RunningStack) -> None:
+def test_throttled_download_is_not_repeated_before_retry_after(stack: RunningStack) -> None:
     refusal = {"method": "GET", "path": "/result$", "times": 1, "error": "TOO_MANY_REQUESTS"}
-    stack.zoho("POST", "faults", {**refusal, "headers": {"Retry-After": "4"}})
+    stack.zoho("POST", "faults", {**refusal, "headers": {"Retry-After": "3"}})
     export_id = stack.start("deals")
     assert_whole(stack, stack.wait(export_id), "Deals", 120)
-    asked = [request["time"] for request in downloads(stack, export_id)]
-    assert len(asked) == 2
-    assert asked[1] - asked[0] >= 3  # a pause ends a second early, for the message that comes after it
+    times = [request["time"] for request in downloads(stack, export_id)]
+    assert len(times) == 2
+    assert times[1] - times[0] >= 2  # a pause ends a second early, for the message that comes after it
     assert parts(stack, export_id)[0]["state"]["S"] == "STORED"
 
 
 def unavailable(method: str, path: str, nth: int = 1) -> dict:
-    """A fault that makes a part wait, so that something can happen meanwhile."""
+    """A fault that makes a part wait for ten minutes."""
     return {"method": method, "path": path, "nth": [nth], "status": 503, "headers": {"Retry-After": "600"}}
 
 
 def waiting(stack: RunningStack, export_id: str) -> bool:
-    """Tell whether a part has its pause."""
+    """Return whether a part waits."""
     return any("not_before" in part for part in parts(stack, export_id))
 
 
-def test_an_export_whose_results_are_gone_begins_anew_and_mixes_no_snapshots(stack: RunningStack) -> None:
-    """Some parts are stored, another's result is gone: all are asked for again."""
+def test_export_whose_results_expired_starts_again_and_mixes_no_snapshots(stack: RunningStack) -> None:
+    """Some parts are stored and another part's result has expired: all are requested again."""
     stack.zoho("POST", "faults", unavailable("GET", "/result$", 2))
     export_id = stack.start()
     until("pause", lambda: waiting(stack, export_id))
@@ -99,7 +99,7 @@ def test_an_export_whose_results_are_gone_begins_anew_and_mixes_no_snapshots(sta
     assert len(stack.jobs(export_id)) == 6
 
 
-def test_an_export_whose_page_tokens_are_gone_begins_anew(stack: RunningStack) -> None:
+def test_export_whose_page_tokens_expired_starts_again(stack: RunningStack) -> None:
     stack.zoho("POST", "faults", unavailable("POST", "/read$", 2))
     export_id = stack.start()
     until("pause", lambda: waiting(stack, export_id))
