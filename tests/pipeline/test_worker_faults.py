@@ -103,7 +103,10 @@ def test_job_is_created_again_if_the_submitter_is_killed_and_the_callback_is_los
 
 
 def test_upload_is_repeated_after_the_function_timed_out(stack: RunningStack, aws: AwsProxy) -> None:
-    """S3 takes longer for a part than the function may run, which is 10 s for the download itself and some."""
+    """S3 takes longer for a part than the function may run.
+
+    A download needs more than 10 seconds of the function's time to start, hence the timeout.
+    """
     stack.zoho("PATCH", "config", ONE_PART)
     seen = function_log(stack, "ResultDownloader").count("Task timed out")
     with stack.configured("ResultDownloader", timeout=14), aws.rule(UPLOAD_PART, "hold") as upload:
