@@ -48,33 +48,13 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="The stack, without AWS.")
     commands = parser.add_subparsers(dest="command", required=True)
-    zoho = argparse.ArgumentParser(add_help=False)
-    zoho.add_argument(
-        "--zoho", metavar="URL", type=_origin, help="use this Zoho instead of starting the simulator"
-    )
-    state = argparse.ArgumentParser(add_help=False)
-    state.add_argument("--state-file", type=Path, default=STATE_FILE)
-    stack = argparse.ArgumentParser(add_help=False, parents=[zoho, state])
-    stack.add_argument(
-        "--parameter",
-        action="append",
-        default=[],
-        type=_pair,
-        metavar="NAME=VALUE",
-        help="a template parameter",
-    )
-    stack.add_argument("--records", type=int, help="records in the simulator's modules")
+    zoho, state, stack = _common_options()
 
-    up = commands.add_parser(
-        "up", parents=[stack], help="deploy template.yaml locally and run it until Ctrl-C"
-    )
+    up = commands.add_parser("up", parents=[stack], help="deploy template.yaml locally, until Ctrl-C")
     up.add_argument("--port", type=int, default=0, help="port of the HTTP API (default: any free port)")
     up.add_argument("--tick", type=float, metavar="SECONDS", help="fire every schedule at this interval")
-    up.add_argument("--verbose", action="store_true", help="show the functions' logs")
 
-    invoke = commands.add_parser(
-        "invoke", parents=[stack], help="invoke one function, as `sam local invoke` does"
-    )
+    invoke = commands.add_parser("invoke", parents=[stack], help="invoke one function")
     invoke.add_argument("function", metavar="LogicalId")
     invoke.add_argument("--event", required=True, metavar="FILE", help="JSON; - reads standard input")
 
@@ -84,11 +64,22 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--claim", action="append", default=[], metavar="NAME=VALUE", type=_pair)
     token.add_argument("--expires-in", type=int, default=12 * 3600, metavar="SECONDS")
 
-    demo = commands.add_parser(
-        "demo", parents=[zoho], help="a guided run of a whole export, verified to the last record"
-    )
+    demo = commands.add_parser("demo", parents=[zoho], help="a guided run of a whole export, verified")
     demo.add_argument("--records", type=int, default=450_000)
     return parser
+
+
+def _common_options() -> list[argparse.ArgumentParser]:
+    """Return parsers of the options that commands share: of Zoho, of the state file, and of a new stack."""
+    zoho, state = (argparse.ArgumentParser(add_help=False) for _ in range(2))
+    zoho.add_argument("--zoho", metavar="URL", type=_origin, help="use this Zoho instead of the simulator")
+    state.add_argument("--state-file", type=Path, default=STATE_FILE)
+    stack = argparse.ArgumentParser(add_help=False, parents=[zoho, state])
+    stack.add_argument(
+        "--parameter", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="for the template"
+    )
+    stack.add_argument("--records", type=int, help="records in the simulator's modules")
+    return [zoho, state, stack]
 
 
 def _origin(url: str) -> str:

@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
-from typing import TextIO
 
 import requests
 
@@ -18,8 +16,6 @@ from local.host.http import CLIENT
 from local.host.processes import LocalStackError
 from local.stack import StackOptions, running_stack
 from local.state import State, running_state
-
-_LOG_SECONDS = 0.1
 
 
 def up(options: argparse.Namespace) -> int:
@@ -30,22 +26,16 @@ def up(options: argparse.Namespace) -> int:
             f"{path} belongs to a running stack (process {running.pid}, {running.api_url}); "
             "stop that one, or give another --state-file"
         )
-    # A folder of its own for every state file: no two stacks share their logs.
-    logs = path.parent / ("logs" if path.name == "stack.json" else f"logs-{path.stem}")
     stack_options = StackOptions(
-        logs=logs,
+        # Every state file has its own folder: no two stacks share their logs.
+        logs=path.parent / ("logs" if path.name == "stack.json" else f"logs-{path.stem}"),
         port=options.port,
         zoho_url=options.zoho,
         records=options.records,
         parameters=dict(options.parameter),
         tick=options.tick,
     )
-    with contextlib.ExitStack() as undo:
-        if options.verbose:
-            undo.enter_context(following(logs, sys.stdout))
-        stack = undo.enter_context(running_stack(stack_options))
-        stack.state.write(path)
-        undo.callback(path.unlink, missing_ok=True)
+    with running_stack(stack_options) as stack, _state_file(stack.state, path):
         for resource in stack.not_made:
             print(f"note: moto could not create {resource}", file=sys.stderr)
         print(_ready_message(stack.state, path, stack.startup_seconds), flush=True)
@@ -54,6 +44,15 @@ def up(options: argparse.Namespace) -> int:
                 signal.pause()
         print("stopping", flush=True)
     return 0
+
+
+@contextmanager
+def _state_file(state: State, path: Path) -> Iterator[None]:
+    state.write(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _ready_message(state: State, path: Path, seconds: float) -> str:
@@ -66,7 +65,7 @@ The stack is up, after {seconds:.1f} s.
   Zoho     {state.zoho_url}
   Results  s3://{state.results_bucket}
   State    {path}
-  Logs     {state.logs}
+  Logs     {state.logs}   (tail -F {state.logs}/*.log)
 
 Try
 
@@ -78,44 +77,6 @@ Try
 
 A token for any caller: .venv/bin/python -m local token --state-file {path} --account A --owner O
 Ctrl-C stops everything."""
-
-
-@contextmanager
-def following(folder: Path, output: TextIO) -> Iterator[None]:
-    """Copy what is added to the log files in `folder`, each line after the name of its file."""
-    stopped, positions = Event(), dict[Path, int]()
-
-    def copy() -> None:
-        for path in sorted(folder.glob("*.log")):
-            for line in read_new_lines(path, positions):
-                print(f"[{path.stem}] {line}", file=output, flush=True)
-
-    def follow() -> None:
-        while not stopped.wait(_LOG_SECONDS):
-            copy()
-        copy()
-
-    thread = Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
-
-
-def read_new_lines(path: Path, positions: dict[Path, int]) -> list[str]:
-    """Return the complete lines added to `path` since the last call with the same `positions`."""
-    if not path.exists():
-        return []
-    start = positions.get(path, 0)
-    if path.stat().st_size < start:
-        start = 0
-    with path.open("rb") as file:
-        file.seek(start)
-        added, newline, _ = file.read().rpartition(b"\n")
-    positions[path] = start + len(added) + len(newline)
-    return added.decode(errors="replace").splitlines()
 
 
 def token(options: argparse.Namespace) -> int:
@@ -167,10 +128,9 @@ def _invoke(state: State, function: str, event: bytes) -> int:
         known = ", ".join(sorted(state.functions))
         raise LocalStackError(f"there is no function {function}; there are {known}")
     log = Path(state.logs) / f"{function}.log"
-    positions = {log: log.stat().st_size if log.exists() else 0}
+    start = log.stat().st_size if log.exists() else 0
     response = _post(f"{state.control_url}/2015-03-31/functions/{function}/invocations", event)
-    for line in read_new_lines(log, positions):
-        print(line, file=sys.stderr)
+    print(log.read_bytes()[start:].decode(errors="replace"), end="", file=sys.stderr)
     try:
         print(json.dumps(response.json(), indent=2, ensure_ascii=False))
     except ValueError:

@@ -1,7 +1,7 @@
-"""Deploys a translated template: moto's CloudFormation makes what it can, and we do the rest.
+"""Deploys a translated template: moto's CloudFormation creates most resources, and we create the others.
 
-What we do ourselves is taken out of moto's template. Its properties become outputs of the stack, so that moto
-still resolves their intrinsic functions and conditions.
+Our resources are taken out of moto's template. Their properties become outputs of the stack, so that moto still
+resolves their intrinsic functions and conditions.
 """
 
 import copy
@@ -67,7 +67,7 @@ def deploy(template: Template, aws: LocalAws, api_url: str) -> Deployment:
 
 
 def take_out(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of `template` for moto, with the properties of what we do ourselves as outputs."""
+    """Return a copy of `template` for moto, with the properties of the resources taken out as outputs."""
     reduced = copy.deepcopy(dict(template))
     outputs = reduced.setdefault("Outputs", {})
     for logical_id, resource in list(reduced["Resources"].items()):

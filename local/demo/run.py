@@ -18,6 +18,7 @@ from rich.text import Text
 from local.demo.verify import Check, verify
 from local.host.http import CLIENT
 from local.host.processes import LocalStackError
+from local.runtime.runtime_api import Report
 from local.stack import Stack, StackOptions, running_stack
 
 _LOGS = Path(".local/demo/logs")
@@ -123,20 +124,19 @@ class Tour:
     def show_reports(self) -> None:
         """Show the figures of Lambda's REPORT lines, by function."""
         self._rule("What Lambda would have reported")
-        reports = list(self._stack.lambdas.reports)
-        rows = []
-        for name in sorted({report.function for report in reports}):
-            own = [report for report in reports if report.function == name]
-            memory = max(report.max_memory_mb or 0 for report in own)
-            rows.append(
-                (
-                    name,
-                    str(len(own)),
-                    f"{max(report.duration_ms for report in own):,.0f} ms",
-                    f"{max(report.init_ms or 0 for report in own):,.0f} ms",
-                    f"{memory} of {own[0].memory_mb} MB",
-                )
+        by_function: dict[str, list[Report]] = {}
+        for report in list(self._stack.lambdas.reports):
+            by_function.setdefault(report.function, []).append(report)
+        rows = [
+            (
+                function,
+                str(len(reports)),
+                f"{max(report.duration_ms for report in reports):,.0f} ms",
+                f"{max(report.init_ms or 0 for report in reports):,.0f} ms",
+                f"{max(report.max_memory_mb or 0 for report in reports)} of {reports[0].memory_mb} MB",
             )
+            for function, reports in sorted(by_function.items())
+        ]
         numbers = map(_right, ("invocations", "longest", "init", "memory"))
         self._table(rows, Column("function"), *numbers)
 
@@ -153,7 +153,7 @@ class Tour:
         if failed:
             self._console.print(f"\n[bold red]{len(failed)} checks failed:[/]")
             for check in failed:
-                self._print(f"{check.what}: {check.detail}")
+                self._print(f"{check.name}: {check.detail}")
             return 1
         self._console.print(f"\n[bold green]All {len(self._checks)} checks passed.[/]")
         return 0
@@ -196,10 +196,10 @@ class Tour:
         return manifest
 
     def _verify(self, prefix: str, manifest: dict[str, Any], records: int | None) -> None:
-        wanted = manifest["records"] if records is None else records
+        expected = manifest["records"] if records is None else records
         with self._console.status("reading"):
-            for check in verify(self._s3, self._state.results_bucket, manifest, wanted):
-                self._check(prefix + check.what, check.passed, check.detail)
+            for check in verify(self._s3, self._state.results_bucket, manifest, expected):
+                self._check(prefix + check.name, check.passed, check.detail)
 
     def _call(self, method: str, path: str, body: object = None, **headers: str) -> requests.Response:
         response = self._request(method, path, body, **headers)
@@ -211,10 +211,10 @@ class Tour:
         headers["Authorization"] = f"Bearer {self._state.token}"
         return CLIENT.request(method, self._state.api_url + path, json=body, headers=headers, timeout=60)
 
-    def _check(self, what: str, passed: bool, detail: str) -> None:
-        self._checks.append(Check(what, passed, detail))
+    def _check(self, name: str, passed: bool, detail: str) -> None:
+        self._checks.append(Check(name, passed, detail))
         mark = "[green]ok  [/]" if passed else "[red]FAIL[/]"
-        self._console.print(f"   {mark}  {what:<34}{escape(detail)}", soft_wrap=True)
+        self._console.print(f"   {mark}  {name:<34}{escape(detail)}", soft_wrap=True)
 
     def _rule(self, title: str) -> None:
         self._section += 1

@@ -15,9 +15,9 @@ csv.field_size_limit(1 << 24)
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison, its result, and the values compared."""
+    """One comparison: its name, its result, and the values compared."""
 
-    what: str
+    name: str
     passed: bool
     detail: str
 
@@ -57,10 +57,10 @@ def read_part(content: bytes, ids: "array[int]") -> tuple[list[str], int]:
 
 def _compare(part: Mapping[str, Any], records: int, content: bytes, header: list[str]) -> Iterator[Check]:
     crc32 = f"{zlib.crc32(content):08x}"
-    for what, passed, detail in (
+    for name, passed, detail in (
         ("records", records == part["records"], f"{records:,} of {part['records']:,}"),
         ("bytes", len(content) == part["bytes"], f"{len(content):,} of {part['bytes']:,}"),
         ("CRC32", crc32 == part["crc32"], f"{crc32}, in the manifest {part['crc32']}"),
         ("header", header == part["header"], f"{len(header)} columns"),
     ):
-        yield Check(f"part {part['part']}: {what}", passed, detail)
+        yield Check(f"part {part['part']}: {name}", passed, detail)

@@ -21,7 +21,6 @@ class Control:
     """Serves the control API until it is closed."""
 
     def __init__(self, lambdas: Lambdas, issuer: TokenIssuer) -> None:
-        """Start listening on a free loopback port."""
         self._lambdas, self._issuer = lambdas, issuer
         secret = secrets.token_urlsafe(24)
         function = f"/{secret}/2015-03-31/functions/<name>"

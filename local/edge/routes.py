@@ -1,4 +1,4 @@
-"""The routes of the HTTP API, read from the OpenAPI document that SAM's translator makes of the template."""
+"""The routes of the HTTP API, read from the OpenAPI document that SAM's translator writes."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -44,7 +44,6 @@ class LocalAws:
     """moto's endpoint and the clients for it."""
 
     def __init__(self, url: str, region: str = REGION) -> None:
-        """Create the session that all clients share."""
         self.url, self.region = url, region
         self._session: Any = closed_session(region)
 

@@ -45,7 +45,6 @@ class Environment:
     """One process of one function. It runs one invocation at a time."""
 
     def __init__(self, function: Function, aws: LocalAws, log: Path) -> None:
-        """Prepare an environment; the process starts with the first invocation."""
         self.function = function
         self._aws, self._log = aws, log
         self._api = RuntimeApi(function)

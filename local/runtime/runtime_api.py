@@ -108,7 +108,6 @@ class RuntimeApi:
     """An HTTP server for one runtime. `signals` receives what the runtime reports."""
 
     def __init__(self, function: Function) -> None:
-        """Start listening on a free loopback port."""
         self.signals: SimpleQueue[Signal] = SimpleQueue()
         self._function = function
         self._invocations: SimpleQueue[tuple[Invocation, float] | None] = SimpleQueue()

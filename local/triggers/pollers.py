@@ -20,7 +20,6 @@ class Poller:
     """Feeds one function from one queue."""
 
     def __init__(self, mapping: QueueMapping, aws: LocalAws, invoke: Callable[[str, bytes], Outcome]) -> None:
-        """Prepare to poll the queue of `mapping`."""
         self._mapping, self._region, self._invoke = mapping, aws.region, invoke
         self._sqs = aws.client("sqs", read_timeout=30, max_pool_connections=mapping.concurrency + 2)
         name = mapping.queue_arn.rpartition(":")[2]

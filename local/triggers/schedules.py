@@ -23,18 +23,14 @@ def interval_seconds(expression: str) -> float | None:
 
 
 def build_event(schedule: Mapping[str, Any]) -> bytes:
-    """Return the event for the target: its Input, or the envelope that Scheduler sends without one."""
+    """Return the event for the target: its Input or, without one, Scheduler's envelope."""
+    if (given := schedule["Target"].get("Input")) is not None:
+        return str(given).encode()
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     arn = f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule/default/{schedule.get('Name', 'schedule')}"
-    execution = str(uuid.uuid4())
-    if (text := schedule["Target"].get("Input")) is not None:
-        keys = {"schedule-arn": arn, "scheduled-time": now, "execution-id": execution, "attempt-number": "1"}
-        for key, value in keys.items():
-            text = text.replace(f"<aws.scheduler.{key}>", value)
-        return str(text).encode()
     envelope = {
         "version": "0",
-        "id": execution,
+        "id": str(uuid.uuid4()),
         "detail-type": "Scheduled Event",
         "source": "aws.scheduler",
         "account": ACCOUNT_ID,

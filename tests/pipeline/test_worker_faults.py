@@ -48,26 +48,26 @@ def test_download_is_repeated_after_two_killed_workers_and_fails_after_three(
     stack: RunningStack, aws: AwsProxy
 ) -> None:
     stack.zoho("PATCH", "config", {**LARGE, "in_progress_seconds": 1})
-    twice, thrice = stack.start(), stack.start()
+    two_kills, three_kills = stack.start(), stack.start()
 
     def upload(export_id: str) -> AbstractContextManager[Rule]:
         return aws.rule(FIRST_PART.format(export_id), "hold")
 
     for _ in range(2):
-        with upload(twice) as one, upload(thrice) as other:
+        with upload(two_kills) as one, upload(three_kills) as other:
             assert one.met.wait(40)
             assert other.met.wait(40)
-            kill(stack, "ResultDownloader", "READY", twice, thrice)
-    with upload(thrice) as other:
+            kill(stack, "ResultDownloader", "READY", two_kills, three_kills)
+    with upload(three_kills) as other:
         assert other.met.wait(40)
-        (whole,) = ended(stack, twice)
-        kill(stack, "ResultDownloader", "READY", thrice)
+        (whole,) = ended(stack, two_kills)
+        kill(stack, "ResultDownloader", "READY", three_kills)
     assert_whole(stack, whole, "Contacts", 16_200)
-    (failed,) = ended(stack, thrice)
+    (failed,) = ended(stack, three_kills)
     assert_failed(stack, failed, "WORKER_DIED")
     assert "died 3 times on part" in failed["failure"]["message"]
     # Only the uploads of the killed workers are open.
-    assert [len(open_uploads(stack, export_id)) for export_id in (twice, thrice)] == [2, 3]
+    assert [len(open_uploads(stack, export_id)) for export_id in (two_kills, three_kills)] == [2, 3]
 
 
 def test_export_ends_although_its_submitter_is_killed_within_the_request(stack: RunningStack) -> None:
@@ -137,7 +137,7 @@ def test_downloader_needs_no_disk(stack: RunningStack, aws: AwsProxy) -> None:
 def frozen(stack: RunningStack) -> Iterator[None]:
     """Stop moto's process. Its state is in memory, so it cannot be restarted instead.
 
-    Calls time out, are repeated, and are executed twice when the process continues.
+    Calls time out, are repeated, and are executed two_kills when the process continues.
     """
     (pid,) = [
         pid for pid in stack.descendants() if b"local.host.aws" in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -1,4 +1,4 @@
-"""The state file, and the commands' view of logs and options."""
+"""The state file of a running stack, and a malformed option."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from local.__main__ import main
-from local.commands import read_new_lines
 from local.host.processes import LocalStackError
 from local.state import State, read_state, running_state
 
@@ -54,23 +53,6 @@ def test_malformed_state_file_is_refused(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(LocalStackError, match="not a state file"):
         read_state(path)
-
-
-def test_log_is_read_in_complete_new_lines(tmp_path: Path) -> None:
-    path, positions = tmp_path / "f.log", {}
-    assert read_new_lines(path, positions) == []
-    path.write_text("one\ntwo\nthr")
-    assert read_new_lines(path, positions) == ["one", "two"]
-    path.write_text("one\ntwo\nthree\n")
-    assert read_new_lines(path, positions) == ["three"]
-
-
-def test_log_that_was_truncated_is_read_from_its_start(tmp_path: Path) -> None:
-    path, positions = tmp_path / "f.log", {}
-    path.write_text("one\ntwo\n")
-    read_new_lines(path, positions)
-    path.write_text("new\n")
-    assert read_new_lines(path, positions) == ["new"]
 
 
 def test_claim_without_a_value_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ def manifest_of(objects: dict[str, bytes], records: list[int]) -> dict:
 
 
 def failures(objects: dict[str, bytes], manifest: dict, expected: int) -> list[str]:
-    return [check.what for check in verify(S3(objects), "b", manifest, expected) if not check.passed]
+    return [check.name for check in verify(S3(objects), "b", manifest, expected) if not check.passed]
 
 
 def test_quoted_line_break_does_not_start_a_record() -> None:
