@@ -1,7 +1,7 @@
 """Deploys a translated template: moto's CloudFormation creates most resources, and we create the others.
 
-Our resources are taken out of moto's template. Their properties become outputs of the stack, so that moto still
-resolves their intrinsic functions and conditions.
+Our resources are taken out of moto's template. Their properties become outputs of the stack, so that moto
+still resolves their intrinsic functions and conditions.
 """
 
 import copy
