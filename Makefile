@@ -22,7 +22,7 @@ demo: $(VENV)/.local ## run the main job here, without Docker or accounts (RECOR
 local: $(VENV)/.local ## bring the stack up here until Ctrl-C
 	@$(BIN)/python -m local up
 
-docs: $(VENV)/.dev ## the HTTP API's documentation as a page, until Ctrl-C
+docs: $(VENV)/.dev ## write the HTTP API's documentation as one page, .local/api.html
 	@$(BIN)/python -m local.docs
 
 test: $(VENV)/.dev ## all tests

@@ -8,8 +8,8 @@ from functools import cache
 
 import pytest
 
-from local.stack.processes import REPOSITORY
-from local.stack.template import load_template
+from local.cloudformation.template import load_template
+from local.host.processes import REPOSITORY
 from tests.support.policies import Permission, Policies, Request, as_list, statements_of
 from tests.support.recorder import Call, Recorder, requests_of
 

@@ -13,8 +13,8 @@ from referencing.jsonschema import DRAFT202012
 
 from crm_export import errors
 from crm_export.api.responses import error_response
-from local.stack.processes import REPOSITORY
-from local.stack.template import load_template
+from local.cloudformation.template import load_template
+from local.host.processes import REPOSITORY
 
 SOURCE = (REPOSITORY / "docs/openapi.yaml").read_text()
 # References contain the document's name, so that they resolve from a schema taken out of it.

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from crm_export.wiring import Container, running_in
-from local.stack.aws import REGION, LocalAws
-from local.stack.deploy import Deployment, deploy
-from local.stack.functions import lambda_variables
-from local.stack.pollers import build_event
-from local.stack.processes import REPOSITORY, Child
-from local.stack.template import load_template
+from local.cloudformation.deploy import deploy
+from local.cloudformation.resources import Deployment
+from local.cloudformation.template import load_template
+from local.host.aws import REGION, LocalAws
+from local.host.processes import REPOSITORY, Child
+from local.runtime.environments import lambda_variables
+from local.triggers.pollers import build_event
 from tests.support.http import http_event
 from tests.support.recorder import Recorder
 from zoho_simulator.http.server import Simulator, SimulatorConfig, start_simulator
@@ -176,7 +177,7 @@ def zoho_server() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def deployed(zoho_server: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    moto = Child("local.stack.aws_server", log=tmp_path_factory.mktemp("aws") / "aws.log")
+    moto = Child("local.host.aws", log=tmp_path_factory.mktemp("aws") / "aws.log")
     try:
         aws = LocalAws(moto.wait_for_url())
         ours = {

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crm_export.aws.download_budget import DynamoDownloadBudget
-from local.stack.pollers import build_event
+from local.triggers.pollers import build_event
 from tests.functional.test_bulk_read import assert_complete, finish, small_jobs  # noqa: F401 (a fixture)
 
 UNKNOWN = "20260101T000000Z-0123456789abcdef"

@@ -5,7 +5,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from local.stack.processes import REPOSITORY
+from local.host.processes import REPOSITORY
 from tests.functional.test_bulk_read import finish, small_jobs  # noqa: F401 (a fixture)
 
 SCHEMA = json.loads((REPOSITORY / "docs" / "manifest.schema.json").read_text())

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from local.stack.processes import REPOSITORY
-from local.stack.template import load_template
+from local.cloudformation.template import load_template
+from local.host.processes import REPOSITORY
 from simulation.faults import KINDS
 from simulation.functions import DOWNLOADS_PER_MINUTE, JOB_DEADLINE_MINUTES, QUIET_SECONDS, TIMEOUTS
 from simulation.queues import MAX_RECEIVES

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from local.stack.aws import ACCOUNT_ID, REGION
+from local.host.aws import ACCOUNT_ID, REGION
 
 _PSEUDO = {
     "AWS::Partition": "aws",

@@ -12,7 +12,7 @@ from typing import Any
 from botocore.handlers import BUILTIN_HANDLERS
 from botocore.model import OperationModel
 
-from local.stack.aws import ACCOUNT_ID, REGION
+from local.host.aws import ACCOUNT_ID, REGION
 from tests.support.policies import Request, queue_arn, table_arn
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from crm_export import settings
 from crm_export.aws.results_bucket import CONTENT_TYPES
-from local.stack.processes import REPOSITORY
-from local.stack.template import load_template
+from local.cloudformation.template import load_template
+from local.host.processes import REPOSITORY
 
 SETTINGS = {
     "ExportHandler": settings.ExportHandlerSettings,

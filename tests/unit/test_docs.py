@@ -1,21 +1,31 @@
-"""The documentation page is served completely and loads nothing from other hosts."""
+"""The documentation's page: it contains the whole document and loads nothing from elsewhere."""
 
-import os
+import json
 import re
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from urllib.parse import urljoin, urlsplit
 
 import pytest
-import requests
 import yaml
 
-from local.docs import answer
-from local.stack.http import Server
-from local.stack.processes import REPOSITORY
+from local.docs import page
+from local.host.processes import REPOSITORY
+
+
+class Elements(HTMLParser):
+    """The start tags of a page with their attributes, and the contents of its style and script elements."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.contents: dict[str, list[str]] = {}
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and data.strip():
+            self.contents.setdefault(self.tags[-1][0], []).append(data)
 
 
 def test_readme_lists_every_parameter_of_the_template() -> None:
@@ -28,75 +38,27 @@ def test_readme_lists_every_parameter_of_the_template() -> None:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    server = Server(answer)
-    yield f"{server.url}/"
-    server.close()
+def elements() -> Elements:
+    return Elements(page())
 
 
-def get(url: str) -> requests.Response:
-    return requests.get(url, timeout=10)
+def test_page_contains_the_whole_document(elements: Elements) -> None:
+    options = json.loads(elements.contents["script"][-1].removeprefix("SwaggerUIBundle(").removesuffix(")"))
+    document = yaml.safe_load((REPOSITORY / "docs/openapi.yaml").read_text())
+    assert options["spec"] == json.loads(json.dumps(document, default=str))
+    assert options["validatorUrl"] is None
 
 
-def references(page: str) -> list[str]:
-    """Return the URLs that the page loads."""
-    urls: list[str] = []
-
-    class Parser(HTMLParser):
-        def handle_starttag(self, _tag: str, attributes: list[tuple[str, str | None]]) -> None:
-            urls.extend(value for name, value in attributes if name in ("src", "href") and value)
-
-    Parser().feed(page)
-    return urls
-
-
-def test_page_files_are_all_served_from_the_same_host(url: str) -> None:
-    names = references(get(url).text)
-    assert {"swagger-ui-bundle.js", "swagger-ui.css", "start.js"} <= set(names)
-    for name in names:
-        assert urlsplit(urljoin(url, name)).netloc == urlsplit(url).netloc
-        assert get(urljoin(url, name)).status_code == 200, name
-
-
-def test_viewer_shows_only_our_document_without_validator(url: str) -> None:
-    start = get(f"{url}start.js").text
-    assert re.findall(r'url: "(.*)"', start) == ["openapi.yaml"]
-    assert "validatorUrl: null" in start
-    assert "//" not in start
-
-
-def test_stylesheet_loads_nothing_from_other_hosts(url: str) -> None:
-    text = get(f"{url}swagger-ui.css").text
-    assert "@import" not in text
-    loaded = re.findall(r"url\(\s*['\"]?([^'\")]*)", text)
+def test_page_loads_nothing_from_elsewhere(elements: Elements) -> None:
+    assert [tag for tag, attributes in elements.tags if {"src", "href"} & attributes.keys()] == []
+    style = "".join(elements.contents["style"])
+    assert "@import" not in style
+    loaded = re.findall(r"url\(\s*['\"]?([^'\")]*)", style)
     assert [target for target in loaded if not target.startswith(("data:", "#"))] == []
 
 
-def test_content_security_policy_allows_only_the_same_host(url: str) -> None:
-    policy = get(url).headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'self';")
+def test_page_forbids_the_browser_to_load_anything(elements: Elements) -> None:
+    (policy,) = [attributes["content"] for tag, attributes in elements.tags if "http-equiv" in attributes]
+    assert policy.startswith("default-src 'none';")
     assert "http" not in policy
     assert "*" not in policy
-
-
-def test_document_is_served_unchanged(url: str) -> None:
-    served = get(f"{url}openapi.yaml")
-    assert served.text == (REPOSITORY / "docs/openapi.yaml").read_text()
-    assert yaml.safe_load(served.text)["info"]["title"] == "zoho-crm-export"
-
-
-@pytest.mark.parametrize("name", ["index.html", "../template.yaml", "%2e%2e/template.yaml", "swagger-ui.js"])
-def test_other_path_returns_404(url: str, name: str) -> None:
-    assert get(url + name).status_code == 404
-
-
-def test_docs_command_prints_its_url_and_stops_on_sigterm() -> None:
-    command = [sys.executable, "-m", "local.docs"]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            line = process.stdout.readline()
-            assert get(line.rpartition(" ")[2].strip()).status_code == 200
-        finally:
-            os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(timeout=10) == 0

@@ -1,6 +1,5 @@
 """Metadata: cached for ten minutes, and never required to check a request."""
 
-
 import pytest
 import requests
 import responses
