@@ -8,6 +8,7 @@ import os
 import runpy
 import signal
 import sys
+from pathlib import Path
 from threading import Thread
 
 
@@ -26,7 +27,16 @@ def end_with_parent() -> None:
     Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
+def forget_editable_install() -> None:
+    """Keep of this project only what PYTHONPATH names: a function imports from its folder and layers alone."""
+    repository = Path(__file__).resolve().parents[2]
+    installed = {str(repository), str(repository / "layers" / "crm_export")}
+    installed -= set(os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:] = [path for path in sys.path if path not in installed]
+
+
 if __name__ == "__main__":
     end_with_parent()
+    forget_editable_install()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

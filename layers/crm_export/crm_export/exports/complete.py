@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from crm_export import PRODUCT
 from crm_export.exports.model import RECORDS, Export, Part, PartState
 from crm_export.exports.pipeline import Clock, ExportStore, ResultStore, at
 from crm_export.telemetry import count, logger
@@ -42,6 +43,7 @@ def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:
     """The proof of an export: what was asked, and what lies where. The same however often it is made."""
     return {
         "manifest_version": 1,
+        "created_by": PRODUCT,
         "export_id": export.export_id,
         "account_id": export.account_id,
         "owner": export.owner,

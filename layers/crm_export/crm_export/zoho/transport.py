@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from crm_export import deadline
+from crm_export import PRODUCT, deadline
 from crm_export.errors import ZohoTimeout, ZohoUnavailable
 
 # Seconds to connect, and between two bytes. Token and call together stay under API Gateway's 30.
@@ -36,7 +36,7 @@ def make_session() -> requests.Session:
     """A session that sends nothing of the machine's own: no proxies, no .netrc."""
     session = requests.Session()
     session.trust_env = False
-    session.headers["User-Agent"] = "zoho-crm-export"
+    session.headers["User-Agent"] = PRODUCT
     return session
 
 
