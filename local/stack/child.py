@@ -28,7 +28,7 @@ def end_with_parent() -> None:
 
 
 def forget_editable_install() -> None:
-    """Keep of this project only what PYTHONPATH names: a function imports from its folder and layers alone."""
+    """Remove the editable install from sys.path: a function imports only from its folder and its layers."""
     repository = Path(__file__).resolve().parents[2]
     installed = {str(repository), str(repository / "layers" / "crm_export")}
     installed -= set(os.environ.get("PYTHONPATH", "").split(os.pathsep))

@@ -10,6 +10,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pytest
@@ -57,6 +58,12 @@ class Context:
         return 30_000
 
 
+@cache
+def client_of(aws: LocalAws, service: str) -> Any:
+    """Return the test's own client of an AWS service; creating one takes longer than a call."""
+    return aws.client(service)
+
+
 @dataclass
 class World:
     """The deployed stack and Zoho for one test, which has its own account."""
@@ -75,7 +82,7 @@ class World:
         token = {"refresh_token": f"1000.{self.account}", "api_domain": self.zoho.url, **changes}
         self.zoho.config.refresh_tokens.add(token["refresh_token"])
         document = {"account_id": self.account, "owner": self.owner, "token": token}
-        self.aws.client("secretsmanager").create_secret(
+        client_of(self.aws, "secretsmanager").create_secret(
             Name=f"zoho-crm-export/connections/{self.account}/{self.owner}", SecretString=json.dumps(document)
         )
 
@@ -131,7 +138,7 @@ class World:
 
     def receive(self, queue: str) -> list[dict[str, Any]]:
         """Receive the messages of this test's exports; messages of earlier tests are deleted."""
-        client, url = self.aws.client("sqs"), self.deployment.queues[queue]
+        client, url = client_of(self.aws, "sqs"), self.deployment.queues[queue]
         response = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
         messages = response.get("Messages", [])
         ours = [item for item in messages if json.loads(item["Body"]).get("export_id") in self.exports]
@@ -143,7 +150,7 @@ class World:
     def pump(self, queue: str) -> list[list[str]]:
         """Invoke a queue's function once for each message; return the batch item failures of each."""
         failures = []
-        client, url = self.aws.client("sqs"), self.deployment.queues[queue]
+        client, url = client_of(self.aws, "sqs"), self.deployment.queues[queue]
         for message in self.receive(queue):
             event = build_event([message], f"arn:aws:sqs:{REGION}:123456789012:{queue}", REGION)
             failed = self.invoke(CONSUMERS[queue], event)["batchItemFailures"]
@@ -154,7 +161,7 @@ class World:
 
     def objects(self, export_id: str) -> dict[str, bytes]:
         """Return the export's objects in S3, by the last part of their key."""
-        s3, bucket = self.aws.client("s3"), self.deployment.outputs["ResultsBucketName"]
+        s3, bucket = client_of(self.aws, "s3"), self.deployment.outputs["ResultsBucketName"]
         prefix = f"exports/account_id={self.account}/"
         keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
         return {
@@ -170,7 +177,7 @@ class World:
 
     def set_item(self, export_id: str, sort_key: str, **values: dict[str, str] | None) -> None:
         """Change attributes of an item in the table directly; None removes an attribute."""
-        self.aws.client("dynamodb").update_item(
+        client_of(self.aws, "dynamodb").update_item(
             TableName=self.deployment.outputs["ExportsTableName"],
             Key={"pk": {"S": f"EXPORT#{export_id}"}, "sk": {"S": sort_key}},
             AttributeUpdates={

@@ -81,6 +81,7 @@ def test_nothing_else_is_served(url: str, name: str) -> None:
     assert get(url + name).status_code == 404
 
 
+@pytest.mark.process
 def test_the_command_prints_where_it_serves_and_ends_when_told() -> None:
     command = [sys.executable, "-m", "local.docs"]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:

@@ -330,6 +330,7 @@ def test_ensure_indexes_and_duplicates(run, collection):
         assert (code, out, err) == (0, "Unique index account_id_1_owner_1 is there.\n", "")
 
 
+@pytest.mark.process
 def test_it_runs_from_the_repository_as_it_is():
     repository = Path(__file__).resolve().parents[3]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

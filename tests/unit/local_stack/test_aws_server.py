@@ -8,6 +8,8 @@ from botocore.exceptions import ClientError
 from local.stack.aws import LocalAws
 from local.stack.processes import Child
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def dynamodb(tmp_path_factory):

@@ -13,6 +13,8 @@ from local.stack.functions import QueueMapping
 from local.stack.processes import Child
 from local.stack.template import load_template
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def aws(tmp_path: Path) -> Iterator[LocalAws]:

@@ -17,6 +17,8 @@ from local.stack.errors import LocalStackError
 from local.stack.functions import Function
 from local.stack.invocation import Outcome
 
+pytestmark = pytest.mark.process
+
 MakePool = Callable[..., Pool]
 
 

@@ -14,6 +14,8 @@ from local.stack.logs import read_new_lines
 from local.stack.processes import REPOSITORY, Child
 from local.stack.state import State, read_state, running_state
 
+pytestmark = pytest.mark.process
+
 STATE = State(
     api_url="http://127.0.0.1:1",
     aws_endpoint_url="http://127.0.0.1:2",

@@ -113,6 +113,7 @@ def test_a_sparse_result_that_inflates_two_hundredfold_is_stored():
     assert store(S3(), [whole], 40_000)["records"] == 40_000
 
 
+@pytest.mark.process
 def test_refusing_a_bomb_takes_little_memory():
     """A whole process, with S3 as a stub; each chunk of 250 KB inflates to 250 MB."""
     script = """

@@ -204,6 +204,7 @@ def test_one_connection_serves_many_requests(client):
             assert connection.sock is first
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_command_line_serves_and_stops(number):
     command = [
