@@ -16,8 +16,8 @@ INSTALL := $(BIN)/uv pip install --quiet --no-config --only-binary :all: --requi
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help demo local docs quick unit test check format lint types template build audit pipeline simulate fuzz \
-  advisories lock clean
+.PHONY: help demo local docs quick unit test check format lint types template build audit pipeline mongo simulate \
+  fuzz advisories lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -63,6 +63,9 @@ audit: $(VENV)/.audit ## look for known weaknesses: bandit in the code, checkov 
 
 pipeline: $(VENV)/.test ## tests on the running local stack, with schemathesis
 	@$(BIN)/python -m pytest tests/pipeline
+
+mongo: $(VENV)/.test ## contract tests of connections on a real MongoDB (MONGODB_URI=mongodb://host/database)
+	@MONGODB_URI=$(or $(MONGODB_URI),$(error set MONGODB_URI)) $(PYTEST) tests/contract/test_connections.py
 
 simulate: $(VENV)/.test ## run the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
 	@$(BIN)/python -m simulation --seeds $(SEEDS)
