@@ -9,7 +9,7 @@ SECONDS ?= 60
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export SAM_CLI_TELEMETRY = 0
 export VIRTUAL_ENV = $(CURDIR)/$(VENV)
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # Every hash is checked, and nothing is built from source.
 INSTALL := $(BIN)/uv pip install --quiet --no-config --only-binary :all: --require-hashes \
   --constraints requirements.txt --overrides $(VENV)/overrides.txt

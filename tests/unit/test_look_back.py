@@ -1,5 +1,6 @@
 """The checks at the end of a run find what they look for, with workers and for parts of the suite."""
 
+import subprocess
 import textwrap
 
 import pytest
@@ -124,3 +125,8 @@ def test_part_of_the_functional_tests_does_not_look_for_unused_permissions(run, 
     result = run(*selection, functional__test_calls=source)
     result.stdout.fnmatch_lines([f"*{reason}"])
     result.stdout.no_fnmatch_line("*Nothing uses the permission*")
+
+
+def test_unit_test_without_the_mark_cannot_start_a_process():
+    with pytest.raises(pytest.fail.Exception, match="mark it with @pytest.mark.process"):
+        subprocess.run(["true"], check=False)
