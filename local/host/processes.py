@@ -128,7 +128,15 @@ def _end_with_parent() -> None:
     Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
+def _forget_editable_install() -> None:
+    """Remove the editable install from sys.path: a function imports only from its folder and its layers."""
+    installed = {str(REPOSITORY), str(REPOSITORY / "layers" / "crm_export")}
+    installed -= set(os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:] = [path for path in sys.path if path not in installed]
+
+
 if __name__ == "__main__":
     _end_with_parent()
+    _forget_editable_install()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -5,6 +5,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+from crm_export import PRODUCT
 from local.host.processes import REPOSITORY
 from tests.functional.test_bulk_read import finish, small_jobs  # noqa: F401 (a fixture)
 
@@ -28,4 +29,5 @@ def test_a_manifest_fits_its_schema(small_jobs, export_type, body):  # noqa: F81
     manifest = json.loads(world.objects(export["export_id"])["manifest.json"])
     problems = Draft202012Validator(SCHEMA, format_checker=FormatChecker()).iter_errors(manifest)
     assert [problem.message for problem in problems] == []
+    assert manifest["created_by"] == PRODUCT
     assert manifest["records"] == sum(part["records"] for part in manifest["parts"])

@@ -32,6 +32,11 @@ ZOHO = {
 BULK_READ = "/v1/e/zoho/bulk-read"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the plugin that only these tests use; pyproject.toml disables automatic loading."""
+    config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
+
+
 class RunningStack:
     """The stack under test: its API, its AWS, and the simulator's controls."""
 

@@ -20,6 +20,8 @@ from local.runtime.runtime_api import Outcome
 from tests.support.processes import still_running
 from tests.support.sam_project import worker_of, write_project
 
+pytestmark = pytest.mark.process
+
 MakePool = Callable[..., Pool]
 
 

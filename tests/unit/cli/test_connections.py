@@ -338,6 +338,7 @@ def test_ensure_indexes_lists_duplicates_until_they_are_deleted(run, collection)
         assert (code, out, err) == (0, "Unique index account_id_1_owner_1 exists.\n", "")
 
 
+@pytest.mark.process
 def test_command_runs_from_the_repository():
     repository = Path(__file__).resolve().parents[3]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

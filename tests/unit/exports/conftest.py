@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import tests.support.hypothesis_profiles  # noqa: F401 (for the property tests)
 from crm_export.aws.export_table import DynamoExportTable
 from crm_export.errors import StepPostponed, ZohoNotFound
 from crm_export.exports.callbacks import KeyRing

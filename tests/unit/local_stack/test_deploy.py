@@ -10,6 +10,8 @@ VALUES = {
     "Api": {"Ref": "a1", "ApiEndpoint": "http://x"},
 }
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize(
     ("node", "replaced"),

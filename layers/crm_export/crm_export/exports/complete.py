@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from crm_export import PRODUCT
 from crm_export.exports.model import RECORDS, Export, Part, all_parts_stored, timestamp
 from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, logger
@@ -33,6 +34,7 @@ def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:
     """Return the manifest of a sealed export, docs/manifest.schema.json. Repeated calls return the same."""
     return {
         "manifest_version": 1,
+        "created_by": PRODUCT,
         "export_id": export.export_id,
         "account_id": export.account_id,
         "owner": export.owner,

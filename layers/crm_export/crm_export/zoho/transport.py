@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from crm_export import deadline
+from crm_export import PRODUCT, deadline
 from crm_export.errors import ZohoTimeout, ZohoUnavailable
 from crm_export.system import MACHINE, System
 
@@ -39,7 +39,7 @@ def make_session() -> requests.Session:
     """Return a session that uses neither this machine's proxies nor its .netrc."""
     session = requests.Session()
     session.trust_env = False
-    session.headers["User-Agent"] = "zoho-crm-export"
+    session.headers["User-Agent"] = PRODUCT
     return session
 
 
