@@ -28,8 +28,8 @@ def count(data: bytes, size: int):
 
 def naive(data: bytes) -> int | None:
     """Return the number of events, or None unless BEGIN and END alternate."""
-    unfolded = re.sub(rb"(?<!\A)\r?\n[ \t]", b"", data)
-    lines = [line.removesuffix(b"\r").upper() for line in unfolded.split(b"\n")]
+    physical = [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    lines = re.sub(rb"\n[ \t]", b"", b"\n".join(physical)).upper().split(b"\n")
     marks = [line for line in lines if line in (b"BEGIN:VEVENT", b"END:VEVENT")]
     alternate = marks == [b"BEGIN:VEVENT", b"END:VEVENT"] * (len(marks) // 2)
     return len(marks) // 2 if alternate else None
@@ -37,6 +37,8 @@ def naive(data: bytes) -> int | None:
 
 @given(st.lists(st.tuples(_LINES, _ENDS), max_size=12), st.integers(1, 9))
 @example([(b" BEGIN:VEVENT", b"\n"), (b"END:VEVENT", b"\n")], 1)
+@example([(b"", b"\n"), (b" BEGIN:VEVENT", b"\n"), (b"END:VEVENT", b"")], 1)
+@example([(b"BEGIN:VEVENT\r", b"\r\n"), (b" ", b"")], 4)
 @example([(b"BEGIN:VE", b"\r\n"), (b" VENT", b"\n"), (b"END:VEVENT", b"")], 3)
 def test_ics_counter_agrees_with_unfolding_the_whole_file(lines, size):
     data = b"".join(line + end for line, end in lines)

@@ -227,7 +227,7 @@ def test_deflate_stream_without_a_last_block_is_refused():
         drain([of_parts(data, CSV * 100)])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     flavour=st.sampled_from(sorted(FLAVOURS)),
     content=st.sampled_from([b"", CSV, CSV * 30, b"PK\x01\x02PK\x07\x08PK\x05\x06"]),
@@ -251,7 +251,7 @@ _FIELD = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     parts=st.fixed_dictionaries(
         {},
@@ -274,7 +274,7 @@ def test_zip_with_unusual_parts_is_refused_or_read_as_zipfile_reads_it(parts, st
     check(of_parts(CSV if stored else compressed(CSV), CSV, method=0 if stored else 8, **parts), size)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.binary(max_size=300), size=st.integers(1, 50))
 def test_any_data_after_a_valid_header_is_refused_or_read_as_zlib_reads_it(data, size):
     """Covers deflate streams that no compressor writes: ends in unusual places, blocks without content."""

@@ -60,9 +60,9 @@ class ResultsBucket:
     ) -> Stored:
         """Stream a result ZIP into an object.
 
-        The object appears only if CRC, sizes and the number of records are right. Raises ResultError, and
-        whatever `chunks` raises: CorruptZip for the result of another job, CountMismatch or ResultTooLarge
-        as soon as the result has more records or bytes than `expected_records` allows.
+        The object appears only if CRC, sizes and the number of records are right and the result is that of
+        the job. Raises ResultError, and whatever `chunks` raises. CountMismatch and ResultTooLarge are raised
+        as soon as there are more records than expected, or more bytes than the records so far explain.
         """
         entry, pieces = unzip(chunks, compress=file_format == "csv.gz")
         return self._store(_verify_job(pieces, entry, job_id), entry, key, file_format, expected_records)
