@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from crm_export.wiring import Container, boto3_client, running_in
-from local.host.aws import REGION, LocalAws
 from local.cloudformation.deploy import deploy
 from local.cloudformation.resources import Deployment
+from local.cloudformation.template import load_template
+from local.host.aws import REGION, LocalAws
+from local.host.processes import REPOSITORY, Child
 from local.runtime.environments import lambda_variables
 from local.triggers.pollers import build_event
-from local.host.processes import REPOSITORY, Child
-from local.cloudformation.template import load_template
 from tests.support.http import http_event
 from tests.support.look_back import look_back_of
 from tests.support.privileges import FUNCTIONS, granted, refused, used

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from local.host.processes import REPOSITORY
 from local.cloudformation.template import load_template
+from local.host.processes import REPOSITORY
 from tests.support.policies import Permission, Policies, as_list, statements_of
 from tests.support.recorder import Call
 

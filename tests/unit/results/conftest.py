@@ -5,7 +5,6 @@ from functools import partial
 import pytest
 
 import tests.support.hypothesis_profiles  # noqa: F401 (for the property tests)
-
 from crm_export.aws.results_bucket import ResultsBucket
 from simulation.s3 import S3, Bucket
 
