@@ -17,8 +17,8 @@ from crm_export.zoho.records import (
     BY_MODIFIED_TIME,
     Cursor,
     PageRequest,
+    PageResponse,
     RecordPage,
-    RecordsPage,
     RecordsReader,
 )
 from crm_export.zoho.transport import ZohoResponse
@@ -272,7 +272,7 @@ def test_times_with_fractions_move_on_by_whole_seconds():
 def test_get_page_returns_numbers_and_info_as_zoho_sent_them():
     zoho = FakeZoho(b'{"data": [{"id": "1", "Amount": 1.10}], "info": {"page": 2, "count": 1}}')
     found = RecordsReader(zoho).get_page("v2", "Deals", PageRequest(page=2, sort_by="Amount"))
-    assert found == RecordsPage([{"id": "1", "Amount": 1.1}], {"page": 2, "count": 1})
+    assert found == PageResponse([{"id": "1", "Amount": 1.1}], {"page": 2, "count": 1})
     assert isinstance(found.data[0]["Amount"], float)
     assert zoho.requests == [({"page": "2", "per_page": "10", "sort_by": "Amount"}, {})]
 
@@ -281,7 +281,7 @@ def test_get_page_returns_numbers_and_info_as_zoho_sent_them():
 def test_get_page_without_records_is_an_empty_page(status):
     request = PageRequest(per_page=5, modified_since="2026-01-01T00:00:00+05:30")
     page = RecordsReader(FakeZoho(status)).get_page("v2", "Deals", request)
-    assert page == RecordsPage([], {"page": 1, "per_page": 5, "count": 0, "more_records": False})
+    assert page == PageResponse([], {"page": 1, "per_page": 5, "count": 0, "more_records": False})
 
 
 def test_get_page_raises_an_error_with_the_status_of_a_success():

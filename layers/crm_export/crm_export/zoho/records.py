@@ -56,7 +56,7 @@ class PageRequest:
 
 
 @dataclass(frozen=True)
-class RecordsPage:
+class PageResponse:
     """A page for the page API: `data` as Zoho sent it, and `info`, Zoho's own facts about paging."""
 
     data: Records
@@ -141,7 +141,7 @@ class RecordsReader:
 
     # --- one page for the page API ---
 
-    def get_page(self, version: str, module: str, request: PageRequest) -> RecordsPage:
+    def get_page(self, version: str, module: str, request: PageRequest) -> PageResponse:
         """Return one page of a module. It is empty if there are no records, or none modified since.
 
         From v3 on Zoho requires `fields`. If the caller names none, they come from the module's metadata, at
@@ -155,9 +155,9 @@ class RecordsReader:
         found = self._get(version, module, request.params(), since=since, loads=strict_json.loads)
         if found is None:
             empty = {"page": request.page, "per_page": request.per_page, "count": 0, "more_records": False}
-            return RecordsPage([], empty)
+            return PageResponse([], empty)
         data, info = found
-        return RecordsPage(data, info | {"fields_left_out": left_out} if left_out else info)
+        return PageResponse(data, info | {"fields_left_out": left_out} if left_out else info)
 
     # --- whole modules for exports ---
 
