@@ -1,1 +1,1 @@
-"""The operator's command line, `python -m cli`, over the same package as the functions."""
+"""The operator's command line, `python -m cli`; it uses the same package as the functions."""

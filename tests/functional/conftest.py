@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from crm_export import wiring
+from crm_export.wiring import Container, boto3_client, running_in
 from local.stack.aws import REGION, LocalAws
 from local.stack.deploy import Deployment, deploy
 from local.stack.functions import lambda_variables
@@ -26,7 +26,7 @@ from tests.support.http import http_event
 from tests.support.look_back import look_back_of
 from tests.support.privileges import FUNCTIONS, granted, refused, used
 from tests.support.recorder import Recorder
-from zoho_simulator.server import Simulator, SimulatorConfig, start_simulator
+from zoho_simulator.http.server import Simulator, SimulatorConfig, start_simulator
 
 API_URL = "https://api.example.com"
 FOLDERS = {
@@ -37,13 +37,6 @@ FOLDERS = {
     "ExportReconciler": "export_reconciler",
 }
 CONSUMERS = {"SubmitQueue": "BulkReadSubmitter", "DownloadQueue": "ResultDownloader"}
-
-
-def forget_containers() -> None:
-    """Clear the caches, as in a new container; keep the clients, which are slow to create."""
-    for name, factory in vars(wiring).items():
-        if hasattr(factory, "cache_clear") and name not in {"aws", "mongo_collection"}:
-            factory.cache_clear()
 
 
 class Context:
@@ -95,9 +88,9 @@ class World:
                     patch.setenv(name, value)
             patch.setenv("AWS_ACCESS_KEY_ID", "test")
             patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-            forget_containers()
             handler = importlib.import_module(f"functions.{FOLDERS[function]}.app").lambda_handler
-            with self.recorder.acting(function, self.deployment.functions[function].environment):
+            environment = self.deployment.functions[function].environment
+            with self.recorder.acting(function, environment), running_in(Container(variables)):
                 return json.loads(json.dumps(handler(event, Context())))
 
     def http(self, function: str, method: str, path: str, **event: Any) -> tuple[int, dict[str, Any]]:
@@ -215,7 +208,7 @@ def recorder(pytestconfig: pytest.Config) -> Iterator[Recorder]:
     """Record the functions' AWS calls, and hand them to the checks at the end of the run."""
     recorder = Recorder()
     recorder.listen()
-    wiring.aws.cache_clear()  # clients that other tests created do not record
+    boto3_client.cache_clear()  # clients that other tests created do not record
     yield recorder
     recorder.stop()
     record = look_back_of(pytestconfig).record
@@ -230,7 +223,7 @@ def world(
 ) -> Iterator[World]:
     deployment, aws = deployed
     zoho_server.journal.clear()
-    zoho_server.simulation.faults.clear()
+    zoho_server.organisation.faults.clear()
     settings = zoho_server.config.public()
     zoho_server.config.patch(
         {"callback_mode": "never", "added_seconds": 0.0, "queued_seconds": 0.0, "in_progress_seconds": 0.0}

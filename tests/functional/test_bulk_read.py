@@ -122,7 +122,7 @@ def test_a_callback_before_the_answer_of_create_job_is_not_lost(small_jobs):
     export_id = world.start()
     (part,) = world.export(export_id)["parts"]
     assert (part["state"], part["job_id"]) == ("PENDING", None)
-    job = world.zoho.simulation.jobs.all()[-1]
+    job = world.zoho.organisation.jobs.all()[-1]
     world.callback(world.callback_urls()[0], json.dumps({"data": [{"id": job.id, "state": "COMPLETED"}]}))
     world.pump("DownloadQueue")
     assert world.export(export_id)["parts"][0]["state"] == "STORED"
@@ -513,7 +513,7 @@ def test_a_message_of_an_unknown_export_is_dropped(world):
 def test_a_revoked_grant_ends_the_export_with_what_to_do(small_jobs):
     world = small_jobs
     export_id = world.start()
-    world.zoho.simulation.tokens.expire_all()
+    world.zoho.organisation.tokens.expire_all()
     world.zoho.config.refresh_tokens.remove(f"1000.{world.account}")
     export = finish(world, export_id)
     assert (export["state"], export["failure"]["code"]) == ("FAILED", "TOKEN_INVALIDATED")

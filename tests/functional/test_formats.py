@@ -1,4 +1,4 @@
-"""The formats of an export's objects: the same records whichever it is, and never another in mid-export."""
+"""An export's objects contain the same records in every format, and an export never changes its format."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ import pytest
 
 
 def finish(world, export_id):
-    """Push an export on by the reconciler alone until it ends."""
+    """Run the reconciler until the export ends."""
     for _ in range(15):
         if world.export(export_id)["state"] != "RUNNING":
             break
@@ -22,7 +22,7 @@ def finish(world, export_id):
 
 @pytest.fixture
 def small_jobs(world):
-    """Jobs of 100 records, parts that count as quiet at once, and files stored as they are."""
+    """Jobs of 100 records, parts that count as quiet immediately, and csv as the format."""
     world.zoho.config.patch({"records": {"Contacts": 250, "Events": 30}, "records_per_job": 100})
     world.deployment.functions["ExportReconciler"].environment["PART_QUIET_SECONDS"] = "0"
     yield world
@@ -31,12 +31,12 @@ def small_jobs(world):
 
 
 def store_as(world, result_format):
-    """What a deployment with ResultFormat changed does."""
+    """Change ResultFormat as a new deployment does."""
     world.deployment.functions["BulkReadSubmitter"].environment["RESULT_FORMAT"] = result_format
 
 
 @pytest.mark.parametrize("method", ["deflate", "store"])
-def test_csv_gz_holds_what_csv_holds(small_jobs, method):
+def test_csv_gz_has_the_content_of_csv(small_jobs, method):
     world = small_jobs
     world.zoho.config.patch({"zip_method": method})
     plain = world.objects(finish(world, world.start())["export_id"])
@@ -57,17 +57,17 @@ def test_csv_gz_holds_what_csv_holds(small_jobs, method):
     assert manifest["bytes"] == sum(map(len, objects.values()))
 
 
-def test_a_link_gives_the_gzip_file_and_no_browser_unpacks_it(small_jobs):
+def test_download_link_returns_the_gzip_file_without_content_encoding(small_jobs):
     store_as(small_jobs, "csv.gz")
     export = finish(small_jobs, small_jobs.start())
-    with urllib.request.urlopen(export["parts"][0]["url"]) as answer:
-        assert answer.read() == small_jobs.objects(export["export_id"])["part-00001.csv.gz"]
-        assert answer.headers["Content-Type"] == "application/gzip"
-        assert "Content-Encoding" not in answer.headers
+    with urllib.request.urlopen(export["parts"][0]["url"]) as response:
+        assert response.read() == small_jobs.objects(export["export_id"])["part-00001.csv.gz"]
+        assert response.headers["Content-Type"] == "application/gzip"
+        assert "Content-Encoding" not in response.headers
 
 
 @pytest.mark.parametrize(("before", "after"), [("csv", "csv.gz"), ("csv.gz", "csv")])
-def test_an_export_under_way_keeps_its_format_when_the_parameter_changes(small_jobs, before, after):
+def test_running_export_keeps_its_format_when_the_parameter_changes(small_jobs, before, after):
     world = small_jobs
     store_as(world, before)
     export_id = world.start()
@@ -79,7 +79,7 @@ def test_an_export_under_way_keeps_its_format_when_the_parameter_changes(small_j
     assert names == {f"part-{part:05d}.{before}" for part in (1, 2, 3)}
 
 
-def test_an_export_older_than_the_parameter_is_stored_as_csv(small_jobs):
+def test_export_without_a_format_is_stored_as_csv(small_jobs):
     world = small_jobs
     store_as(world, "csv.gz")
     export_id = world.start()
@@ -89,7 +89,7 @@ def test_an_export_older_than_the_parameter_is_stored_as_csv(small_jobs):
 
 
 @pytest.mark.parametrize("result_format", ["csv", "csv.gz"])
-def test_a_calendar_is_stored_as_ics_whatever_the_parameter_says(small_jobs, result_format):
+def test_calendar_is_stored_as_ics_whatever_the_parameter_is(small_jobs, result_format):
     world = small_jobs
     store_as(world, result_format)
     export_id = world.start("events")
@@ -104,7 +104,7 @@ def test_a_calendar_is_stored_as_ics_whatever_the_parameter_says(small_jobs, res
     assert (manifest["file_format"], manifest["parts"][0]["header"]) == ("ics", [])
 
 
-def test_a_calendar_with_an_event_too_few_is_not_stored(small_jobs):
+def test_calendar_with_a_missing_event_is_not_stored(small_jobs):
     world = small_jobs
     export_id = world.start("events")
     world.zoho.fault(method="POST", path="/read$", job={"missing_rows": 1})
@@ -117,14 +117,14 @@ def test_a_calendar_with_an_event_too_few_is_not_stored(small_jobs):
 
 
 def create_ics_job(world) -> str:
-    """A job of Zoho's whose result is a calendar."""
+    """Create a job in Zoho whose result is a calendar; return its id."""
     zoho = world.zoho
     form = f"grant_type=refresh_token&client_id={zoho.config.client_id}&refresh_token=1000.{world.account}"
     form += f"&client_secret={zoho.config.client_secret}"
-    with urllib.request.urlopen(f"{zoho.url}/oauth/v2/token", form.encode()) as answer:
-        token = json.loads(answer.read())["access_token"]
+    with urllib.request.urlopen(f"{zoho.url}/oauth/v2/token", form.encode()) as response:
+        token = json.loads(response.read())["access_token"]
     body = {"query": {"module": {"api_name": "Events"}}, "file_type": "ics"}
     headers = {"Authorization": f"Zoho-oauthtoken {token}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{zoho.url}/crm/bulk/v8/read", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request) as answer:
-        return json.loads(answer.read())["data"][0]["details"]["id"]
+    with urllib.request.urlopen(request) as response:
+        return json.loads(response.read())["data"][0]["details"]["id"]

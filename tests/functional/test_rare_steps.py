@@ -89,7 +89,7 @@ def test_an_export_with_the_connection_in_mongodb(quiet_at_once):
 def test_a_grant_found_revoked_at_the_download_is_marked(quiet_at_once):
     world = quiet_at_once
     export_id = world.start("deals")
-    world.zoho.simulation.tokens.expire_all()
+    world.zoho.organisation.tokens.expire_all()
     world.zoho.config.refresh_tokens.remove(f"1000.{world.account}")
     world.invoke("ExportReconciler", {})
     world.pump("DownloadQueue")
@@ -101,7 +101,7 @@ def test_a_submit_that_comes_after_the_callback_of_a_lost_answer_hands_the_part_
     """The answer of "create job" was lost, its callback came, and then the submit queue's message."""
     world.zoho.fault(method="POST", path="/read$", drop="after", times=1)
     export_id = world.start("deals")
-    job = world.zoho.simulation.jobs.all()[-1].id
+    job = world.zoho.organisation.jobs.all()[-1].id
     world.callback(world.callback_urls()[0], json.dumps({"data": [{"id": job}]}))
     assert world.receive("DownloadQueue")  # the callback's own message, lost here
     body = json.dumps({"export_id": export_id, "part": 1})

@@ -38,8 +38,8 @@ def files(world, export_id):
 
 
 def living(world, module):
-    return set(world.zoho.simulation.changes.module(module).columns["id"].texts(
-        world.zoho.simulation.changes.module(module).living(world.zoho.config.records[module])
+    return set(world.zoho.organisation.changes.module(module).columns["id"].texts(
+        world.zoho.organisation.changes.module(module).living(world.zoho.config.records[module])
     ))  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_records_that_change_while_they_are_read_come_once_each(world, small_par
     assert world.export(export_id)["parts"][0]["state"] == "STORED"
     first = [row[0] for row in rows_of(world.objects(export_id)["part-00001.csv"])[1:]]
     later = sorted(before - set(first))
-    changes = world.zoho.simulation.changes
+    changes = world.zoho.organisation.changes
     changes.apply("Notes", {"modify": [first[3], first[7], later[2]], "create": 3})
     changes.apply("Notes", {"delete": [first[5], later[9]]})
     export = finish(world, export_id)

@@ -348,7 +348,7 @@ def test_a_callback_replayed_with_another_parts_job_is_not_believed(quiet_at_onc
     world.pump("DownloadQueue")
     lose_the_answer_of_create(world, "after")
     world.pump("SubmitQueue")
-    second = world.zoho.simulation.jobs.all()[-1].id
+    second = world.zoho.organisation.jobs.all()[-1].id
     assert f"/{export_id}/2/" in world.callback_urls()[-1]
     world.callback(world.callback_urls()[-1], body)
     drain(world, "DownloadQueue")

@@ -1,35 +1,14 @@
 """What a caller may ask for. Read by functions/bulk_read_submitter for POST /v1/e/zoho/bulk-read/{type}."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from crm_export.errors import QueryRefused, TypeNotSupported
-from crm_export.zoho.criteria import check_criteria, check_types, is_field_name, shown
+from crm_export.zoho.catalog import MODULES
+from crm_export.zoho.criteria import check_criteria, is_field_name, shown
 
-# The path's {type}, in lower case and without _ - and blanks -> Zoho's module: those of Zoho's page on
-# Bulk Read, and Notes.
-MODULES = {
-    "accounts": "Accounts",
-    "calls": "Calls",
-    "campaigns": "Campaigns",
-    "cases": "Cases",
-    "contacts": "Contacts",
-    "deals": "Deals",
-    "events": "Events",
-    "invoices": "Invoices",
-    "leads": "Leads",
-    "notes": "Notes",
-    "pricebooks": "Price_Books",
-    "products": "Products",
-    "purchaseorders": "Purchase_Orders",
-    "quotes": "Quotes",
-    "salesorders": "Sales_Orders",
-    "solutions": "Solutions",
-    "tasks": "Tasks",
-    "vendors": "Vendors",
-}
 _SPELLING = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,99}")
 _API_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _CVID = re.compile(r"[0-9]{1,40}")
@@ -54,25 +33,27 @@ class ExportRequest:
     page: int = 1
 
 
-class Metadata(Protocol):
-    """What Zoho tells of modules and fields: zoho.metadata.Metadata. None is: not to be known."""
+@dataclass(frozen=True)
+class StartRequest:
+    """POST /v1/e/zoho/bulk-read/{type}, not checked yet. read_body() raises InvalidRequest."""
 
-    def modules(self) -> list[str] | None:
-        """The API names of all modules."""
-        ...
-
-    def data_type(self, module: str, name: str) -> str | None:
-        """The data type of a field, with dots for those of a lookup."""
-        ...
+    export_type: str
+    read_body: Callable[[], dict[str, Any]]
+    base_url: str
+    idempotency_key: str | None
 
 
-def parse_request(export_type: str, wanted: dict[str, Any], metadata: Metadata) -> ExportRequest:
+# Returns the API names of all modules, or None if they cannot be read: `zoho.metadata.known_modules`.
+type KnownModules = Callable[[], list[str] | None]
+
+
+def parse_request(export_type: str, wanted: dict[str, Any], known_modules: KnownModules) -> ExportRequest:
     """Read {type} and the body: `{"query"?: {...}, "file_type"?}`, docs/openapi.yaml's StartExport.
 
-    Raises TypeNotSupported, or QueryRefused with the path of a key, its value and what is allowed. Metadata
-    is asked only for a type that is not in MODULES, and for criteria.
+    Raises TypeNotSupported, or QueryRefused with the path of a key, its value and what is allowed.
+    `known_modules` is called only for a type that is not in MODULES.
     """
-    module = resolve_module(export_type, metadata)
+    module = resolve_module(export_type, known_modules)
     if "callback" in wanted:
         raise QueryRefused(
             "callback is our own: Zoho calls the export back. To learn of its end take the S3 event of its "
@@ -91,18 +72,18 @@ def parse_request(export_type: str, wanted: dict[str, Any], metadata: Metadata) 
     if "module" in query:
         _check_module(query["module"], module, export_type)
     file_type = _file_type(wanted, query, module)
-    kept = _fields(query, file_type) | _criteria(query, module, metadata) | _cvid(query)
+    kept = _fields(query, file_type) | _criteria(query) | _cvid(query)
     return ExportRequest(module, kept, file_type, _page(query))
 
 
-def resolve_module(export_type: str, metadata: Metadata) -> str:
+def resolve_module(export_type: str, known_modules: KnownModules) -> str:
     """The API name of the module that {type} means. Raises TypeNotSupported."""
     known = MODULES.get(re.sub("[_ -]", "", export_type).lower())
     if known and _SPELLING.fullmatch(export_type):
-        return known
+        return known.api_name
     if not _API_NAME.fullmatch(export_type):
         raise TypeNotSupported("Type is not Selected yet")
-    names = metadata.modules()
+    names = known_modules()
     if names is None or export_type in names:
         return export_type  # where metadata is not to be had, Zoho judges
     for name in names:
@@ -181,12 +162,8 @@ def _check_fields(fields: Any) -> None:
         seen[field] = index
 
 
-def _criteria(query: dict[str, Any], module: str, metadata: Metadata) -> dict[str, Any]:
-    if "criteria" not in query:
-        return {}
-    criteria = check_criteria(query["criteria"])
-    check_types(criteria, partial(metadata.data_type, module))
-    return {"criteria": criteria}
+def _criteria(query: dict[str, Any]) -> dict[str, Any]:
+    return {"criteria": check_criteria(query["criteria"])} if "criteria" in query else {}
 
 
 def _cvid(query: dict[str, Any]) -> dict[str, Any]:
