@@ -175,6 +175,7 @@ def test_unreachable_receiver_is_recorded(client):
     assert "ConnectionRefusedError" in wait_for_attempts(client, 1)[0]["error"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_process_serves_until_it_is_signalled(number):
     arguments = ["--records", "5", "--module", "Deals=7", "--set", "bulk_notes=true"]
