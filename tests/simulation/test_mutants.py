@@ -21,8 +21,8 @@ SEEDS = 400
 def without_conditions(patch):
     right = export_table.update_of
 
-    def update_of(item, update, condition, values):
-        return right(item, update, f"attribute_exists(pk) OR {condition}", values)
+    def update_of(item, update, condition, **values):
+        return right(item, update, f"attribute_exists(pk) OR {condition}", **values)
 
     patch.setattr("crm_export.aws.table.update_of", update_of)
     patch.setattr(export_table, "update_of", update_of)

@@ -36,6 +36,6 @@ class DynamoDownloadBudget:
                 "taken": attribute(json.dumps([*taken, moment])),
                 "expires_at": attribute(int(moment) + _KEPT_SECONDS),
             }
-            if self._table.put(item, "attribute_not_exists(pk) OR taken = :seen", {":seen": seen}):
+            if self._table.put(item, "attribute_not_exists(pk) OR taken = :seen", seen=seen):
                 return 0
         return 1

@@ -17,12 +17,11 @@ from crm_export.exports.model import DroppedField, Export, ExportState, Failure,
 from crm_export.zoho.bulk_read import Job
 from crm_export.zoho.records import Cursor
 
-_OPEN = "OPEN"  # partition of the sparse index of running exports
 # RUNNING, not sealed, and of the generation that was read.
-_UNCHANGED = "#state = :RUNNING AND generation = :generation AND attribute_not_exists(completed_at)"
+_UNCHANGED = "#state = :RUNNING AND generation = :seen AND attribute_not_exists(completed_at)"
 # What every transition of a part resets. Each transition appends the names of what else it removes.
 _RESET = (
-    "updated_at = :now, attempts = :zero, strikes = :zero, crashes = :zero "
+    "updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0 "
     "REMOVE not_before, lease_owner, lease_until"
 )
 _STORED = (
@@ -54,8 +53,10 @@ class DynamoExportTable:
         first = item_key(export.export_id, export.first_part)
         items = self._table.query(
             "pk = :pk AND sk BETWEEN :first AND :last",
-            {":pk": first["pk"]["S"], ":first": first["sk"]["S"], ":last": "PART#~"},
-            ConsistentRead=True,
+            {"ConsistentRead": True},
+            pk=first["pk"]["S"],
+            first=first["sk"]["S"],
+            last="PART#~",
         )
         return [read_part(item) for item in items]
 
@@ -63,19 +64,12 @@ class DynamoExportTable:
         self, account_id: str, limit: int, after: tuple[str, str] | None
     ) -> tuple[list[Export], tuple[str, str] | None]:
         """See ExportTable."""
-        start: dict[str, Any] = {}
+        page: dict[str, Any] = {"IndexName": "by-account", "ScanIndexForward": False, "Limit": limit}
         if after:
             requested_at, export_id = after
             values = {"account_id": attribute(account_id), "requested_at": attribute(requested_at)}
-            start["ExclusiveStartKey"] = item_key(export_id) | values
-        response = self._table.query_page(
-            "account_id = :account",
-            {":account": account_id},
-            IndexName="by-account",
-            ScanIndexForward=False,
-            Limit=limit,
-            **start,
-        )
+            page["ExclusiveStartKey"] = item_key(export_id) | values
+        response = self._table.query_page("account_id = :account", page, account=account_id)
         exports = [read_export(item) for item in response["Items"]]
         if not response.get("LastEvaluatedKey") or not exports:
             return exports, None
@@ -83,26 +77,24 @@ class DynamoExportTable:
 
     def running_export_ids(self) -> Iterator[str]:
         """See ExportTable."""
-        items = self._table.query(
-            "#open = :open", {":open": _OPEN}, IndexName="open", ExpressionAttributeNames={"#open": "open"}
-        )
+        items = self._table.query("#open = :OPEN", {"IndexName": "open"})
         return (item["pk"]["S"].removeprefix("EXPORT#") for item in items)
 
     # --- An export ---------------------------------------------------------------------------
 
     def create(self, export: Export, first: Part) -> None:
         """Write a new export and its first part."""
-        meta = {**item_key(export.export_id), **encode(vars(export)), "open": attribute(_OPEN)}
+        meta = {**item_key(export.export_id), **encode(vars(export)), "open": attribute("OPEN")}
         self._table.transact({"Put": {"Item": meta}}, {"Put": {"Item": _part_item(first, export.expires_at)}})
 
     def amend(self, export: Export, **values: Any) -> Export | None:
         """See ExportTable."""
-        changes = {f":{name}": _plain(name, value) for name, value in values.items()}
         amended = self._update(
             item_key(export.export_id),
             "SET " + ", ".join(f"#{name} = :{name}" for name in values),
             _UNCHANGED,
-            {":RUNNING": ExportState.RUNNING, ":generation": export.generation, **changes},
+            seen=export.generation,
+            **{name: _plain(name, value) for name, value in values.items()},
         )
         return replace(export, **values) if amended else None
 
@@ -112,12 +104,9 @@ class DynamoExportTable:
             item_key(export.export_id),
             "SET generation = :next, first_part = :first",
             _UNCHANGED,
-            {
-                ":RUNNING": ExportState.RUNNING,
-                ":generation": export.generation,
-                ":next": export.generation + 1,
-                ":first": first.part,
-            },
+            seen=export.generation,
+            next=export.generation + 1,
+            first=first.part,
         )
         return self._table.transact({"Update": update}, _put_new(first, export.expires_at))
 
@@ -126,23 +115,16 @@ class DynamoExportTable:
         return self._update(
             item_key(export.export_id),
             "SET completed_at = if_not_exists(completed_at, :completed_at), records = :records",
-            "#state = :RUNNING AND generation = :generation",
-            {
-                ":completed_at": completed_at,
-                ":records": records,
-                ":RUNNING": ExportState.RUNNING,
-                ":generation": export.generation,
-            },
+            "#state = :RUNNING AND generation = :seen",
+            completed_at=completed_at,
+            records=records,
+            seen=export.generation,
         )
 
     def complete(self, export_id: str) -> bool:
         """See ExportTable."""
-        return self._update(
-            item_key(export_id),
-            "SET #state = :COMPLETED REMOVE #open",
-            "#state = :RUNNING AND attribute_exists(completed_at)",
-            {":COMPLETED": ExportState.COMPLETED, ":RUNNING": ExportState.RUNNING},
-        )
+        condition = "#state = :RUNNING AND attribute_exists(completed_at)"
+        return self._update(item_key(export_id), "SET #state = :COMPLETED REMOVE #open", condition)
 
     def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
         """See ExportTable. `part`, if known, becomes FAILED too."""
@@ -150,21 +132,13 @@ class DynamoExportTable:
             item_key(export.export_id),
             "SET #state = :FAILED, failure = :failure, completed_at = :now REMOVE #open",
             _UNCHANGED,
-            {
-                ":FAILED": ExportState.FAILED,
-                ":RUNNING": ExportState.RUNNING,
-                ":generation": export.generation,
-                ":failure": _plain("failure", failure),
-                ":now": now,
-            },
+            seen=export.generation,
+            failure=_plain("failure", failure),
+            now=now,
         )
         if failed and part is not None:
-            self._update(
-                item_key(export.export_id, part),
-                "SET #state = :FAILED, updated_at = :now",
-                "#state <> :STORED",
-                {":FAILED": PartState.FAILED, ":STORED": PartState.STORED, ":now": now},
-            )
+            update = "SET #state = :FAILED, updated_at = :now"
+            self._update(item_key(export.export_id, part), update, "#state <> :STORED", now=now)
         return failed
 
     # --- The lease and the hint of a part ----------------------------------------------------
@@ -173,25 +147,28 @@ class DynamoExportTable:
         """See ExportTable."""
         # Require the lease that was read, and set `crashes` instead of adding to it: a repeated write would
         # count the same crash twice.
-        dead = part.lease_owner if part.lease_owner != owner else None
-        crashed = ", crashes = :crashes" if dead else ""
-        free = "lease_owner = :dead AND lease_until < :now" if dead else "attribute_not_exists(lease_owner)"
+        takeover = part.lease_owner is not None and part.lease_owner != owner
+        free = (
+            "lease_owner = :dead AND lease_until < :now" if takeover else "attribute_not_exists(lease_owner)"
+        )
+        crashed = ", crashes = :crashes" if takeover else ""
         return self._update(
             _part_key(part),
             f"SET lease_owner = :owner, lease_until = :until, updated_at = :now{crashed} REMOVE not_before",
             f"#state = :state AND (({free}) OR lease_owner = :owner) AND "
             "(attribute_not_exists(not_before) OR not_before <= :now)",
-            {":owner": owner, ":until": until, ":now": now, ":state": part.state}
-            | ({":dead": dead, ":crashes": part.crashes + 1} if dead else {}),
+            state=part.state,
+            owner=owner,
+            until=until,
+            now=now,
+            **({"dead": part.lease_owner, "crashes": part.crashes + 1} if takeover else {}),
         )
 
     def renew(self, part: Part, owner: str, until: datetime) -> bool:
         """See ExportTable."""
+        held = "#state = :state AND lease_owner = :owner"
         return self._update(
-            _part_key(part),
-            "SET lease_until = :until",
-            "#state = :state AND lease_owner = :owner",
-            {":until": until, ":state": part.state, ":owner": owner},
+            _part_key(part), "SET lease_until = :until", held, state=part.state, owner=owner, until=until
         )
 
     def release(
@@ -204,15 +181,17 @@ class DynamoExportTable:
         strike: bool = False,
     ) -> None:
         """See ExportTable."""
-        failed = ", attempts = attempts + :one, not_before = :not_before" if not_before else ""
+        failed = ", attempts = attempts + :n1, not_before = :not_before" if not_before else ""
         if failed and strike:  # parts written before strikes existed counted every attempt
-            failed += ", strikes = if_not_exists(strikes, attempts) + :one"
+            failed += ", strikes = if_not_exists(strikes, attempts) + :n1"
         self._update(
             _part_key(part),
             f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until",
             "#state = :state AND lease_owner = :owner",
-            {":now": now, ":state": part.state, ":owner": owner}
-            | ({":one": 1, ":not_before": not_before} if not_before else {}),
+            state=part.state,
+            owner=owner,
+            now=now,
+            **({"not_before": not_before} if not_before else {}),
         )
 
     def note_hint(self, export_id: str, part: int, job_id: str) -> None:
@@ -221,7 +200,7 @@ class DynamoExportTable:
             item_key(export_id, part),
             "SET hinted_job_id = :job REMOVE not_before",
             "#state = :PENDING AND NOT contains(failed_job_ids, :job)",
-            {":job": job_id, ":PENDING": PartState.PENDING},
+            job=job_id,
         )
 
     def forget_hint(self, part: Part, now: datetime) -> None:
@@ -230,7 +209,8 @@ class DynamoExportTable:
             _part_key(part),
             "SET updated_at = :now REMOVE hinted_job_id",
             "#state = :PENDING AND hinted_job_id = :job",
-            {":now": now, ":PENDING": PartState.PENDING, ":job": part.hinted_job_id},
+            job=part.hinted_job_id,
+            now=now,
         )
 
     # --- Transitions of a part ---------------------------------------------------------------
@@ -242,54 +222,39 @@ class DynamoExportTable:
             "SET #state = :SUBMITTED, job_id = :job, submitted_at = if_not_exists(submitted_at, :now), "
             f"{_RESET}, hinted_job_id",
             "#state = :PENDING OR (#state = :SUBMITTED AND job_id = :job)",
-            {
-                ":PENDING": PartState.PENDING,
-                ":SUBMITTED": PartState.SUBMITTED,
-                ":job": job_id,
-                ":now": now,
-                ":zero": 0,
-            },
+            job=job_id,
+            now=now,
         )
 
     def mark_ready(self, part: Part, job: Job, now: datetime) -> bool:
         """SUBMITTED → READY, and the next part PENDING if there are more records."""
-        token = ", next_page_token = :token" if job.next_page_token else ""
+        token = job.next_page_token
         ready = _existing(
             _part_key(part),
-            f"SET #state = :READY, expected_records = :expected, more_records = :more{token}, "
-            f"{_RESET}, hinted_job_id",
+            f"SET #state = :READY, expected_records = :expected, more_records = :more"
+            f"{', next_page_token = :token' if token else ''}, {_RESET}, hinted_job_id",
             "#state = :SUBMITTED AND job_id = :job",
-            {
-                ":SUBMITTED": PartState.SUBMITTED,
-                ":READY": PartState.READY,
-                ":job": job.job_id,
-                ":expected": job.count,
-                ":more": job.more_records,
-                ":now": now,
-                ":zero": 0,
-            }
-            | ({":token": job.next_page_token} if job.next_page_token else {}),
+            job=job.job_id,
+            expected=job.count,
+            more=job.more_records,
+            now=now,
+            **({"token": token} if token else {}),
         )
-        following = Part(part.export_id, part.part + 1, now, page_token=job.next_page_token)
+        following = Part(part.export_id, part.part + 1, now, page_token=token)
         return self._transact_with_next(ready, following if job.more_records else None)
 
     def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
         """SUBMITTED → PENDING without the job that failed, and not before then."""
         return self._update(
             _part_key(part),
-            "SET #state = :PENDING, updated_at = :now, attempts = :zero, strikes = :zero, crashes = :zero, "
+            "SET #state = :PENDING, updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0, "
             "not_before = :not_before REMOVE lease_owner, lease_until, job_id, submitted_at, hinted_job_id "
             "ADD failed_job_ids :jobs",
             "#state = :SUBMITTED AND job_id = :job",
-            {
-                ":PENDING": PartState.PENDING,
-                ":SUBMITTED": PartState.SUBMITTED,
-                ":job": part.job_id,
-                ":jobs": {part.job_id},
-                ":now": now,
-                ":not_before": not_before,
-                ":zero": 0,
-            },
+            job=part.job_id,
+            jobs={part.job_id},
+            now=now,
+            not_before=not_before,
         )
 
     def mark_stored(self, part: Part, stored: Stored, now: datetime) -> bool:
@@ -298,7 +263,9 @@ class DynamoExportTable:
             _part_key(part),
             f"SET {_STORED}, hinted_job_id",
             "#state = :READY AND job_id = :job",
-            {":READY": PartState.READY, ":job": part.job_id, **_stored_values(stored, now)},
+            job=part.job_id,
+            now=now,
+            **_stored_values(stored),
         )
 
     def mark_read(
@@ -309,12 +276,10 @@ class DynamoExportTable:
             _part_key(part),
             f"SET expected_records = :records, more_records = :more, {_STORED}, job_id",
             "#state = :PENDING AND lease_owner = :owner",
-            {
-                ":PENDING": PartState.PENDING,
-                ":owner": owner,
-                ":more": following is not None,
-                **_stored_values(stored, now),
-            },
+            owner=owner,
+            more=following is not None,
+            now=now,
+            **_stored_values(stored),
         )
         next_part = Part(part.export_id, part.part + 1, now, cursor=following)
         return self._transact_with_next(read, next_part if following is not None else None)
@@ -326,8 +291,8 @@ class DynamoExportTable:
             writes.append(_put_new(following, _decode("expires_at", meta["expires_at"])))
         return self._table.transact(*writes)
 
-    def _update(self, item: Key, update: str, condition: str, values: Mapping[str, Any]) -> bool:
-        return self._table.update(item, update, f"attribute_exists(pk) AND ({condition})", values)
+    def _update(self, item: Key, update: str, condition: str, **values: Any) -> bool:
+        return self._table.update(item, update, f"attribute_exists(pk) AND ({condition})", **values)
 
 
 def item_key(export_id: str, part: int | None = None) -> Key:
@@ -349,8 +314,8 @@ def _part_key(part: Part) -> Key:
     return item_key(part.export_id, part.part)
 
 
-def _existing(item: Key, update: str, condition: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return update_of(item, update, f"attribute_exists(pk) AND ({condition})", values)
+def _existing(item: Key, update: str, condition: str, **values: Any) -> dict[str, Any]:
+    return update_of(item, update, f"attribute_exists(pk) AND ({condition})", **values)
 
 
 def _part_item(part: Part, expires_at: datetime) -> Item:
@@ -362,17 +327,8 @@ def _put_new(part: Part, expires_at: datetime) -> dict[str, dict[str, Any]]:
     return {"Put": {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
 
 
-def _stored_values(stored: Stored, now: datetime) -> dict[str, Any]:
-    return {
-        ":STORED": PartState.STORED,
-        ":records": stored.records,
-        ":bytes": stored.bytes,
-        ":crc32": stored.crc32,
-        ":header": _plain("header", stored.header),
-        ":key": stored.key,
-        ":now": now,
-        ":zero": 0,
-    }
+def _stored_values(stored: Stored) -> dict[str, Any]:
+    return {**vars(stored), "header": _plain("header", stored.header)}
 
 
 # --- Attributes: how the fields of Export and Part are stored ---------------------------------

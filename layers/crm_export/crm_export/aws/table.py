@@ -47,36 +47,34 @@ class Table:
         item: Item | None = response.get("Item")
         return item
 
-    def query(self, condition: str, values: Mapping[str, Any], **more: Any) -> Iterator[Item]:
-        """Yield the items of all pages of a query."""
-        pages = self._client.get_paginator("query").paginate(**self._query(condition, values, **more))
-        return (item for page in pages for item in page["Items"])
-
-    def query_page(self, condition: str, values: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-        """Return the response of one query."""
-        response: dict[str, Any] = self._client.query(**self._query(condition, values, **more))
-        return response
-
-    def _query(self, condition: str, values: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-        return {
+    def query(self, condition: str, more: Mapping[str, Any], **values: Any) -> Iterator[Item]:
+        """Yield the items of all pages of a query; `more` are further parameters of Query."""
+        request = {
             "TableName": self._name,
             "KeyConditionExpression": condition,
-            "ExpressionAttributeValues": {name: attribute(value) for name, value in values.items()},
-            **more,
+            **_placeholders(condition, values),
         }
+        pages = self._client.get_paginator("query").paginate(**request, **more)
+        return (item for page in pages for item in page["Items"])
 
-    def put(self, item: Item, condition: str, values: Mapping[str, Any]) -> bool:
+    def query_page(self, condition: str, more: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+        """Return the response of one query."""
+        request = {
+            "TableName": self._name,
+            "KeyConditionExpression": condition,
+            **_placeholders(condition, values),
+        }
+        response: dict[str, Any] = self._client.query(**request, **more)
+        return response
+
+    def put(self, item: Item, condition: str, **values: Any) -> bool:
         """Write an item; True if the condition held."""
-        return self._written(
-            self._client.put_item,
-            Item=item,
-            ConditionExpression=condition,
-            ExpressionAttributeValues={name: attribute(value) for name, value in values.items()},
-        )
+        more = _placeholders(condition, values)
+        return self._written(self._client.put_item, Item=item, ConditionExpression=condition, **more)
 
-    def update(self, item_key: Key, update: str, condition: str, values: Mapping[str, Any]) -> bool:
+    def update(self, item_key: Key, update: str, condition: str, **values: Any) -> bool:
         """Update an item; True if the condition held."""
-        return self._written(self._client.update_item, **update_of(item_key, update, condition, values))
+        return self._written(self._client.update_item, **update_of(item_key, update, condition, **values))
 
     def transact(self, *writes: dict[str, dict[str, Any]]) -> bool:
         """Do all writes or none; True if all conditions held."""
@@ -102,13 +100,28 @@ class Table:
         return True
 
 
-def update_of(item_key: Key, update: str, condition: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of an UpdateItem. `#name` in an expression stands for the attribute `name`."""
-    names = {name: name.removeprefix("#") for name in re.findall(r"#\w+", f"{update} {condition}")}
+def update_of(item_key: Key, update: str, condition: str, **values: Any) -> dict[str, Any]:
+    """Return the parameters of an UpdateItem, as `update` takes them."""
     return {
         "Key": item_key,
         "UpdateExpression": update,
         "ConditionExpression": condition,
-        "ExpressionAttributeValues": {name: attribute(value) for name, value in values.items()},
+        **_placeholders(f"{update} {condition}", values),
+    }
+
+
+def _placeholders(expressions: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names and values that expressions refer to.
+
+    `#name` stands for the attribute `name`, `:value` for the argument `value`, a number such as `:n1` for 1,
+    and upper case such as `:PENDING` for the string itself.
+    """
+    used = set(re.findall(r":(\w+)", expressions))
+    constants = {name: int(name[1:]) for name in used if re.fullmatch(r"n\d+", name)}
+    constants |= {name: name for name in used if name.isupper()}
+    names = {name: name.removeprefix("#") for name in re.findall(r"#\w+", expressions)}
+    given = {name: attribute(value) for name, value in (constants | dict(values)).items()}
+    return {
+        "ExpressionAttributeValues": {f":{name}": value for name, value in given.items()},
         **({"ExpressionAttributeNames": names} if names else {}),
     }

@@ -31,7 +31,10 @@ class DynamoTokenCache:
             "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner) AND "
             "(attribute_not_exists(access_token) OR usable_until <= :now) AND "
             "(attribute_not_exists(not_before) OR not_before <= :now)",
-            {":owner": owner, ":until": until, ":now": now, ":expires": int(now) + _KEPT_SECONDS},
+            owner=owner,
+            until=until,
+            now=now,
+            expires=int(now) + _KEPT_SECONDS,
         )
 
     def put(self, grant: str, owner: str, token: str, usable_until: float) -> None:
@@ -40,7 +43,9 @@ class DynamoTokenCache:
             _key(grant),
             "SET access_token = :token, usable_until = :until REMOVE lease_owner, lease_until, not_before",
             "lease_owner = :owner",
-            {":token": token, ":until": usable_until, ":owner": owner},
+            token=token,
+            until=usable_until,
+            owner=owner,
         )
 
     def give_up(self, grant: str, owner: str, not_before: float) -> None:
@@ -49,13 +54,14 @@ class DynamoTokenCache:
             _key(grant),
             "SET not_before = :not_before REMOVE lease_owner, lease_until",
             "lease_owner = :owner",
-            {":not_before": float(not_before), ":owner": owner},
+            not_before=float(not_before),
+            owner=owner,
         )
 
     def discard(self, grant: str, token: str) -> None:
         """See TokenCache."""
         self._table.update(
-            _key(grant), "REMOVE access_token, usable_until", "access_token = :token", {":token": token}
+            _key(grant), "REMOVE access_token, usable_until", "access_token = :token", token=token
         )
 
 
