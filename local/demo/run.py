@@ -243,10 +243,11 @@ def _speed(manifest: dict[str, Any], seconds: float) -> str:
 def _show_parts(progress: Progress, parts: list[dict[str, Any]]) -> None:
     """Show a bar for each part, which pulses until the part is stored."""
     for part in parts:
-        if part["part"] > len(progress.tasks):
-            progress.add_task(str(part["part"]), total=None, state="", size="")
-        task = progress.tasks[part["part"] - 1].id
-        progress.update(task, state=part["state"])
+        tasks = {task.description: task.id for task in progress.tasks}
+        number = str(part["part"])
+        if number not in tasks:
+            tasks[number] = progress.add_task(number, total=None, state="", size="")
+        progress.update(tasks[number], state=part["state"])
         if part["state"] == "STORED":
             size = f"{part['records']:,} records, {part['bytes'] / _MEGABYTE:.1f} MB"
-            progress.update(task, total=1, completed=1, size=size)
+            progress.update(tasks[number], total=1, completed=1, size=size)

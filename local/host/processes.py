@@ -110,6 +110,18 @@ class Child:
             self.process.stdin.close()
 
 
+def hide_repository() -> None:
+    """Remove from sys.path what an editable install adds: functions must import from their layers only."""
+    allowed = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:] = [
+        entry
+        for entry in sys.path
+        if entry in allowed
+        or Path(entry).is_relative_to(sys.prefix)
+        or not Path(entry).is_relative_to(REPOSITORY)
+    ]
+
+
 def _end_with_parent() -> None:
     """Kill our process group when standard input closes: only the stack holds the other end of that pipe.
 
@@ -128,15 +140,8 @@ def _end_with_parent() -> None:
     Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
-def _forget_editable_install() -> None:
-    """Remove the editable install from sys.path: a function imports only from its folder and its layers."""
-    installed = {str(REPOSITORY), str(REPOSITORY / "layers" / "crm_export")}
-    installed -= set(os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    sys.path[:] = [path for path in sys.path if path not in installed]
-
-
 if __name__ == "__main__":
     _end_with_parent()
-    _forget_editable_install()
+    hide_repository()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
