@@ -39,7 +39,7 @@ CONFIG = {
 FUZZ = settings(max_examples=25, phases=[Phase.explicit, Phase.generate], deadline=None)
 # Rules that no schema expresses: how parts of a request depend on each other, and days that do not exist.
 BEYOND_A_SCHEMA = re.compile(
-    "the path says|allowed is csv: only Events|must be the same|it must be left out|name one field"
+    "the path says|for Events only|give the same value|leave it out with|name one field"
     "|criteria; at most 25|in ISO 8601"
 )
 CONFORMANCE = [
