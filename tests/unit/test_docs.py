@@ -1,5 +1,6 @@
 """The documentation's page: it contains the whole document and loads nothing from elsewhere."""
 
+import inspect
 import json
 import re
 from html.parser import HTMLParser
@@ -7,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
+from crm_export.exports.model import next_step
 from local.docs import page
 from local.host.processes import REPOSITORY
 
@@ -35,6 +37,13 @@ def test_readme_lists_every_parameter_of_the_template() -> None:
     first_columns = "".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE))
     names = re.findall(r"^  (\w+):$", parameters, re.MULTILINE)
     assert sorted(re.findall(r"`(\w+)`", first_columns)) == sorted(names)
+
+
+def test_design_has_the_rows_of_next_step_in_the_same_order() -> None:
+    design = (REPOSITORY / "docs/design.md").read_text()
+    table = design.partition("### The next step")[2].partition("The step decides")[0]
+    rows = re.findall(r"^\| \d+ \|.*\| ([A-Z]+) \|[^|]*\|$", table, re.MULTILINE)
+    assert rows == re.findall(r"return Step\.(\w+)", inspect.getsource(next_step))
 
 
 @pytest.fixture(scope="module")
