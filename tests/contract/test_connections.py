@@ -26,7 +26,7 @@ from cli.in_mongo import MongoAdmin
 from cli.stores import CliError
 from crm_export.connections.model import Connection, ConnectionStore, require_identity
 from crm_export.connections.mongo import MongoConnections, open_collection
-from crm_export.connections.secrets_manager import SecretsManagerConnections
+from crm_export.connections.secrets_manager import SecretsManagerConnections, list_names
 from crm_export.errors import (
     CallerNotIdentified,
     ConfigurationError,
@@ -516,6 +516,17 @@ def refusing(client: Any, operation: str, code: str, status: int) -> Iterator[No
         yield
     finally:
         client.meta.events.unregister(event, respond)
+
+
+def test_list_names_drops_names_that_differ_in_case():
+    class Client:  # AWS's filter ignores case, moto's does not
+        def get_paginator(self, _operation):
+            return self
+
+        def paginate(self, **_):
+            return [{"SecretList": [{"Name": "p/acct-1/u"}, {"Name": "p/ACCT-1/u"}]}]
+
+    assert list_names(Client(), "p/acct-1/") == ["p/acct-1/u"]
 
 
 OPERATIONS = [("get", "GetSecretValue")] + [

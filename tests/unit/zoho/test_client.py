@@ -6,7 +6,7 @@ import pytest
 import requests
 import responses
 
-from crm_export import deadline, errors
+from crm_export import deadline, errors, telemetry
 from crm_export.zoho.client import ZohoClient, pause_before_retry
 
 API = "https://www.zohoapis.eu"
@@ -99,6 +99,15 @@ def test_redirect_is_not_followed(zoho, client, location):
     zoho.get(f"{API}/x", status=302, headers={"Location": location})
     with pytest.raises(errors.ZohoUnavailable, match="redirect"):
         client.request("GET", "/x")
+
+
+@pytest.mark.parametrize(("header", "value"), [("4999", 4999.0), ("0", 0.0), ("many", None)])
+def test_credits_left_are_recorded(zoho, client, header, value):
+    telemetry.metrics().metric_set.clear()
+    zoho.get(f"{API}/x", json={}, headers={"X-API-CREDITS-REMAINING": header})
+    client.request("GET", "/x")
+    recorded = telemetry.metrics().metric_set.pop("ZohoCreditsRemaining", {"Value": [None]})
+    assert recorded["Value"] == [value]
 
 
 # --- retries ---

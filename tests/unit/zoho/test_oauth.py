@@ -94,11 +94,12 @@ def test_refresh_error_is_classified_by_its_body(zoho, status, body, kind):
     assert "s3cret" not in raised.value.message
 
 
-def test_throttling_carries_retry_after(zoho):
-    respond(zoho, {"error": "Access Denied", "status": "failure"}, headers={"Retry-After": "33"})
+@pytest.mark.parametrize(("header", "seconds"), [("33", 33), ("soon", 120), ("86400", 900)])
+def test_throttling_carries_retry_after_of_at_most_15_minutes(zoho, header, seconds):
+    respond(zoho, {"error": "Access Denied", "status": "failure"}, headers={"Retry-After": header})
     with pytest.raises(errors.ZohoThrottled) as raised:
         refresh()
-    assert raised.value.retry_after == 33
+    assert raised.value.retry_after == seconds
 
 
 def test_redirect_is_not_followed(zoho):

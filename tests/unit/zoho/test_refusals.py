@@ -282,7 +282,7 @@ def test_error_without_code_follows_from_the_status(status, body, kind):
     assert error.zoho_code is None
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("17", 17), ("soon", 60), ("", 60), ("-1", 60)])
+@pytest.mark.parametrize(("header", "seconds"), [("17", 17), ("0", 1), ("soon", 60), ("", 60), ("-1", 60)])
 def test_throttling_carries_retry_after(header, seconds):
     assert error_from(429, b"", {"Retry-After": header}, "GET /x").retry_after == seconds
 

@@ -233,7 +233,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _number(value: Any) -> int | None:
     """Return a count, which Zoho writes as a number or as a string, or None."""
-    return None if isinstance(value, bool | float) else whole_number(str(value), _NUMBER_DIGITS)
+    return whole_number(str(value), _NUMBER_DIGITS)
 
 
 def _moment(value: Any) -> datetime | None:

@@ -17,7 +17,7 @@ from crm_export.zoho.transport import TIMEOUT, ZohoResponse, chunks, exchange, r
 
 _RETRIES = 2
 _FIRST_PAUSE = 0.4
-_LONGEST_WAIT = 3.0  # for a Retry-After; the caller is told a longer one
+_LONGEST_WAIT = 3.0  # for a Retry-After; a longer one goes back to the caller
 _SECONDS_FOR_A_CALL = 5.0
 _SECONDS_TO_CLEAN_UP = 10.0  # of a function's time: to abort an upload and record the failure
 _CREDITS_DIGITS = 12
