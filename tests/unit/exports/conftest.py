@@ -43,12 +43,12 @@ class FakeQueue:
 
 
 class FakeResults:
-    """S3: `objects` holds what was written by key."""
+    """S3: `objects` holds what was written by key, `expected` the records and the job of each result."""
 
     def __init__(self):
         self.objects: dict[str, Any] = {}
         self.manifests: dict[str, dict[str, Any]] = {}
-        self.expected: list[Any] = []
+        self.expected: list[tuple[int, str]] = []
         self.fails: Exception | None = None
 
     def store_result(self, chunks, key, *, file_format, expected_records, job_id):
@@ -56,7 +56,7 @@ class FakeResults:
         if self.fails:
             raise self.fails
         self.objects[key] = content
-        self.expected.append(expected_records)
+        self.expected.append((expected_records, job_id))
         return Stored(key, expected_records, len(content), "0000000a", ("Id",))
 
     def store_records(self, pages, key, *, fields, file_format):
@@ -247,10 +247,9 @@ def _cause():
 
 
 def job(job_id, count=5, token=None, state=COMPLETED, **more):
-    """Return a job as Zoho describes it; with a token more records follow."""
-    return Job(
-        job_id, state, "Contacts", 1, count, more_records=token is not None, next_page_token=token, **more
-    )
+    """Return a job as Zoho describes it; with a token more records follow, found by page if it is empty."""
+    more_records = token is not None
+    return Job(job_id, state, "Contacts", 1, count, more_records, next_page_token=token or None, **more)
 
 
 @pytest.fixture

@@ -147,6 +147,19 @@ def test_chunks_are_passed_on_while_the_lease_is_kept(one_export):
     assert one_export.part().lease_until == one_export.at(90)
 
 
+def test_chunk_that_arrives_after_the_lease_was_taken_over_is_not_passed_on(one_export):
+    def chunks():
+        yield b"a"
+        one_export.let_pass(91)
+        one_export.claim("another", 90)
+        yield b"b"
+
+    passed_on = []
+    with pytest.raises(PartBusy):
+        passed_on.extend(claim(one_export).while_leased(chunks()))
+    assert passed_on == [b"a"]
+
+
 def test_release_ends_the_lease_without_a_failed_attempt(one_export):
     claim(one_export).release()
     part = one_export.part()

@@ -228,10 +228,10 @@ def test_store_submits_the_next_part_if_there_are_more_records(one_export, token
     assert one_export.part().state is PartState.STORED
 
 
-def test_store_submits_the_next_part_before_its_own_download(one_export):
+def test_store_submits_the_next_part_even_if_its_own_download_has_to_wait(one_export):
     one_export.ready(token="t")
-    one_export.results.fails = ResultError("wrong")
-    with pytest.raises(ResultError):
+    one_export.wait = 7
+    with pytest.raises(DownloadsSpent):
         one_export.advance()
     assert one_export.submit_queue.parts == [2]
 
@@ -239,10 +239,10 @@ def test_store_submits_the_next_part_before_its_own_download(one_export):
 # --- the result ---
 
 
-def test_store_expects_as_many_records_as_zoho_counted(one_export):
+def test_store_expects_as_many_records_as_zoho_counted_for_the_job(one_export):
     one_export.ready(count=5)
     one_export.advance()
-    assert one_export.results.expected == [5]
+    assert one_export.results.expected == [(5, "1")]
     assert one_export.export().state is ExportState.COMPLETED
 
 

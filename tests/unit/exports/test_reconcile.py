@@ -61,17 +61,26 @@ def test_export_with_all_parts_stored_is_completed_even_past_its_deadline(one_ex
     assert one_export.export().state is ExportState.COMPLETED
 
 
+def test_part_is_quiet_at_the_end_of_its_lease(one_export):
+    one_export.claim("a", 300)
+    one_export.let_pass(299)
+    assert one_export.reconcile() == 0
+    one_export.let_pass(1)
+    assert one_export.reconcile() == 1
+
+
 def test_export_past_its_deadline_fails_and_names_the_first_missing_part(one_export):
     one_export.stored(token="t")
+    one_export.ready(2, "2", token="u")
     one_export.let_pass(24 * 3600)
-    one_export.reconcile()
+    assert one_export.reconcile() == 2
     assert one_export.export().state is ExportState.RUNNING
     one_export.let_pass(1)
-    one_export.reconcile()
+    assert one_export.reconcile() == 0
     failure = one_export.export().failure
     assert failure.code == "DEADLINE_EXCEEDED"
     assert "not complete by 2026-11-23T13:00:00.000Z; part 2 was missing" in failure.message
-    assert one_export.part(2).state is PartState.FAILED
+    assert (one_export.part(2).state, one_export.part(3).state) == (PartState.FAILED, PartState.PENDING)
     assert list(one_export.table.running_export_ids()) == []
 
 

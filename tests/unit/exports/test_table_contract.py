@@ -248,7 +248,10 @@ def test_transition_resets_counters_pause_and_lease(table, export):
     assert part_of(table, export).crashes == 1
     part = submitted(table, export)
     assert (part.attempts, part.strikes, part.crashes) == (0, 0, 0)
-    assert (part.not_before, part.lease_owner, part.lease_until, part.updated_at) == (None, None, None, T1)
+    assert (part.not_before, part.updated_at) == (None, T1)
+    assert table.claim(part, "c", T1, T9)
+    assert table.mark_ready(part, Job("1", "COMPLETED", count=1), T2)
+    assert (part_of(table, export).lease_owner, part_of(table, export).lease_until) == (None, None)
 
 
 # --- transitions of a part ---
