@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -70,6 +70,7 @@ class World:
     account: str = field(default_factory=lambda: f"acct-{uuid.uuid4().hex[:8]}")
     owner: str = "user-1"
     exports: set[str] = field(default_factory=set)
+    make_container: Callable[[dict[str, str]], Container] = Container
 
     def store_connection(self, **changes: Any) -> None:
         """Store the account's connection; `changes` replaces keys of its token."""
@@ -91,7 +92,7 @@ class World:
             patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
             handler = importlib.import_module(f"functions.{FOLDERS[function]}.app").lambda_handler
             environment = self.deployment.functions[function].environment
-            with self.recorder.acting(function, environment), running_in(Container(variables)):
+            with self.recorder.acting(function, environment), running_in(self.make_container(variables)):
                 return json.loads(json.dumps(handler(event, Context())))
 
     def http(self, function: str, method: str, path: str, **event: Any) -> tuple[int, dict[str, Any]]:
@@ -179,6 +180,22 @@ class World:
             },
         )
 
+    def configure(self, function: str, **variables: str) -> None:
+        """Change environment variables of a function until the end of the test."""
+        for name, value in variables.items():
+            self.monkeypatch.setitem(self.deployment.functions[function].environment, name, value)
+
+    def finish(self, export_id: str, rounds: int = 15) -> dict[str, Any]:
+        """Run the reconciler and the queues until the export ends; return it as the API shows it."""
+        for _ in range(rounds):
+            if self.export(export_id)["state"] != "RUNNING":
+                break
+            self.let_time_pass(export_id)
+            self.invoke("ExportReconciler", {})
+            self.pump("SubmitQueue")
+            self.pump("DownloadQueue")
+        return self.export(export_id)
+
 
 @pytest.fixture(scope="session")
 def zoho_server() -> Iterator[Simulator]:
@@ -236,3 +253,17 @@ def world(
     for export_id in world.exports:  # the next test's reconciler must not find them
         world.set_item(export_id, "META", open=None)
     assert "AWS_LAMBDA_FUNCTION_NAME" not in os.environ
+
+
+@pytest.fixture
+def quiet_at_once(world: World) -> World:
+    """A world in which the reconciler does not wait before it queues a part again."""
+    world.configure("ExportReconciler", PART_QUIET_SECONDS="0")
+    return world
+
+
+@pytest.fixture
+def small_jobs(quiet_at_once: World) -> World:
+    """The same, with 250 contacts in jobs of at most 100 records."""
+    quiet_at_once.zoho.config.patch({"records": {"Contacts": 250}, "records_per_job": 100})
+    return quiet_at_once

@@ -42,13 +42,9 @@ def test_containers_share_one_token(world):
 
 
 def test_cache_off_requests_a_token_for_every_call(world):
-    environment = world.deployment.functions["ExportHandler"].environment
-    environment["ACCESS_TOKEN_CACHE"] = "off"
-    try:
-        for _ in range(3):
-            assert get(world)[0] == 200
-    finally:
-        environment["ACCESS_TOKEN_CACHE"] = "shared"
+    world.configure("ExportHandler", ACCESS_TOKEN_CACHE="off")
+    for _ in range(3):
+        assert get(world)[0] == 200
     assert refreshes(world) == 3
 
 
@@ -215,7 +211,7 @@ def test_container_that_dies_while_refreshing_blocks_others_for_its_lease_only(w
     assert broker.token() == "t"
 
 
-def test_wait_for_another_refresh_ends_with_a_clear_error(world, monkeypatch):
+def test_wait_for_another_refresh_ends_with_a_clear_error(world):
     cache = DynamoTokenCache(world.aws.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
     connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
     clock = Clock()
@@ -224,10 +220,8 @@ def test_wait_for_another_refresh_ends_with_a_clear_error(world, monkeypatch):
     def sleep(_seconds):
         clock.now += 1
 
-    monkeypatch.setattr(time, "sleep", sleep)
-    broker = TokenBroker(
-        connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, System(epoch=clock)
-    )
+    system = System(epoch=clock, sleep=sleep)
+    broker = TokenBroker(connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, system)
     with pytest.raises(ZohoUnavailable, match="Another request"):
         broker.token()
     cache.give_up(cache_key(connection), "slow", clock.now + 50)

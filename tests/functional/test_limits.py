@@ -7,7 +7,7 @@ import pytest
 
 from crm_export.aws.download_budget import DynamoDownloadBudget
 from local.triggers.pollers import build_event
-from tests.functional.test_bulk_read import assert_complete, finish, small_jobs  # noqa: F401 (a fixture)
+from tests.functional.test_bulk_read import assert_complete
 
 UNKNOWN = "20260101T000000Z-0123456789abcdef"
 NOW = datetime(2026, 11, 22, 13, 0, 0, tzinfo=UTC)
@@ -60,22 +60,19 @@ def test_concurrent_takes_never_exceed_the_budget(world, budget):
     assert DynamoDownloadBudget(Racing(), table, 1).take(world.account, NOW) == 60
 
 
-def test_part_beyond_the_budget_waits_in_its_queue_without_a_request_to_zoho(small_jobs):  # noqa: F811
+def test_part_beyond_the_budget_waits_in_its_queue_without_a_request_to_zoho(small_jobs):
     world = small_jobs
-    downloader = world.deployment.functions["ResultDownloader"].environment
-    downloader["DOWNLOADS_PER_MINUTE"] = "1"
-    try:
-        export_id = world.start()
-        for _ in range(3):
-            world.invoke("ExportReconciler", {})
-            world.pump("DownloadQueue")
-            world.pump("SubmitQueue")
-        states = [part["state"] for part in world.export(export_id)["parts"]]
-        assert states[:2] == ["STORED", "READY"]
-        assert len(world.zoho.journal.requests("/result$", "GET")) == 1
-    finally:
-        downloader["DOWNLOADS_PER_MINUTE"] = "10"
-    assert_complete(world, finish(world, export_id), 250)
+    world.configure("ResultDownloader", DOWNLOADS_PER_MINUTE="1")
+    export_id = world.start()
+    for _ in range(3):
+        world.invoke("ExportReconciler", {})
+        world.pump("DownloadQueue")
+        world.pump("SubmitQueue")
+    states = [part["state"] for part in world.export(export_id)["parts"]]
+    assert states[:2] == ["STORED", "READY"]
+    assert len(world.zoho.journal.requests("/result$", "GET")) == 1
+    world.configure("ResultDownloader", DOWNLOADS_PER_MINUTE="10")
+    assert_complete(world, world.finish(export_id), 250)
 
 
 def hours_ago(hours):
@@ -83,7 +80,7 @@ def hours_ago(hours):
     return {"S": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
 
 
-def test_overdue_job_is_replaced(small_jobs):  # noqa: F811
+def test_overdue_job_is_replaced(small_jobs):
     world = small_jobs
     world.zoho.config.patch({"in_progress_seconds": 1e6})
     export_id = world.start()
@@ -96,12 +93,12 @@ def test_overdue_job_is_replaced(small_jobs):  # noqa: F811
     world.zoho.fault(method="GET", path=f"/read/{overdue}$", status=200, body=json.dumps(
         {"data": [{"id": overdue, "state": "IN PROGRESS"}]}
     ))  # fmt: skip
-    export = finish(world, export_id)
+    export = world.finish(export_id)
     assert_complete(world, export, 250)
     assert export["parts"][0]["job_id"] != overdue
 
 
-def test_export_fails_with_the_reason_when_replaced_jobs_are_overdue_too(small_jobs):  # noqa: F811
+def test_export_fails_with_the_reason_when_replaced_jobs_are_overdue_too(small_jobs):
     world = small_jobs
     world.zoho.config.patch({"in_progress_seconds": 1e6})
     export_id = world.start()
@@ -124,7 +121,7 @@ def test_export_fails_with_the_reason_when_replaced_jobs_are_overdue_too(small_j
     ["", "no json", "[]", "{}", '{"export_id": "../x", "part": 1}', "[" * 100_000]
     + [json.dumps({"export_id": UNKNOWN, "part": p}) for p in (0, -1, "1", True, 1e9)],
 )
-def test_malformed_message_is_reported_as_failed(small_jobs, body):  # noqa: F811
+def test_malformed_message_is_reported_as_failed(small_jobs, body):
     world = small_jobs
     client, url = world.aws.client("sqs"), world.deployment.queues["SubmitQueue"]
     client.send_message(QueueUrl=url, MessageBody=body or " ")
@@ -136,7 +133,7 @@ def test_malformed_message_is_reported_as_failed(small_jobs, body):  # noqa: F81
     client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
-def test_message_received_eight_times_is_replaced_by_a_new_one(small_jobs):  # noqa: F811
+def test_message_received_eight_times_is_replaced_by_a_new_one(small_jobs):
     world = small_jobs
     world.zoho.fault(method="POST", path="/read$", status=429, times=1)
     export_id = world.start()

@@ -1,4 +1,4 @@
-"""TokenStore `mongo`: the same contract, with the connection in MongoDB (over a real socket)."""
+"""TokenStore `mongo`: the same contract with the connection in MongoDB, over a socket."""
 
 import pytest
 
@@ -10,15 +10,15 @@ PAGE = "/v1/e/zoho/export/contacts"
 
 @pytest.fixture
 def mongo(world):
+    """A MongoDB server that the functions read connections from."""
     with mongo_server() as server:
         uri = f"{server.uri.rstrip('/')}/crm"
         secret = world.aws.client("secretsmanager").create_secret(
             Name=f"mongo-{world.account}", SecretString=uri
         )
-        environment = world.deployment.functions["ExportHandler"].environment
-        environment |= {"TOKEN_STORE": "mongo", "MONGO_URI_SECRET_ID": secret["ARN"]}
+        for function in ("ExportHandler", "BulkReadSubmitter", "ResultDownloader"):
+            world.configure(function, TOKEN_STORE="mongo", MONGO_URI_SECRET_ID=secret["ARN"])
         yield server
-        environment |= {"TOKEN_STORE": "secretsmanager", "MONGO_URI_SECRET_ID": ""}
         wiring.mongo_collection(uri).database.client.close()
         wiring.mongo_collection.cache_clear()
 
@@ -56,6 +56,13 @@ def test_silent_server_is_504_in_time(world, mongo):
     status, body = world.http("ExportHandler", "GET", PAGE)
     assert (status, body["errno"]) == (504, 504)
     assert "MongoDB" in body["message"]
+
+
+def test_export_with_its_connection_in_mongodb_completes(quiet_at_once, mongo):
+    world = quiet_at_once
+    store(world, mongo)
+    assert world.finish(world.start("deals"))["state"] == "COMPLETED"
+    assert collection(mongo).count_documents({}) == 1
 
 
 def test_refused_login_says_what_to_check_without_the_uri(world, mongo):

@@ -151,13 +151,9 @@ def test_token_invalidation_marks_all_connections_of_the_account(world):
 
 def test_cache_off_requests_a_token_for_every_call(world):
     """ "Every API call refreshes access token (2 API calls per request)": AccessTokenCache=off"""
-    environment = world.deployment.functions["ExportHandler"].environment
-    environment["ACCESS_TOKEN_CACHE"] = "off"
-    try:
-        for _ in range(2):
-            world.http("ExportHandler", "GET", "/v1/e/zoho/export/contacts")
-    finally:
-        environment["ACCESS_TOKEN_CACHE"] = "shared"
+    world.configure("ExportHandler", ACCESS_TOKEN_CACHE="off")
+    for _ in range(2):
+        world.http("ExportHandler", "GET", "/v1/e/zoho/export/contacts")
     assert [request["path"] for request in world.zoho.journal.requests()] == [
         "/oauth/v2/token",
         "/crm/v2/Contacts",

@@ -30,13 +30,13 @@ def test_refused_job_is_reported_in_the_response(world, wrapped, status, refusal
     body = error(**refusal)
     body = {"data": [body]} if wrapped else body
     world.zoho.fault(method="POST", path="/read$", status=status, body=body)
-    answered, answer = world.http("BulkReadSubmitter", "POST", f"{EXPORTS}/contacts")
-    assert (answered, answer["errno"], answer["zoho_code"]) == (
+    answered, response = world.http("BulkReadSubmitter", "POST", f"{EXPORTS}/contacts")
+    assert (answered, response["errno"], response["zoho_code"]) == (
         expected_status,
         expected_status,
         refusal["code"],
     )
-    assert says in answer["message"]
+    assert says in response["message"]
     _, listed = world.http("BulkReadSubmitter", "GET", f"{EXPORTS}/exports")
     assert listed["data"][0]["state"] == "FAILED"
 
@@ -54,11 +54,11 @@ def test_refused_job_is_reported_in_the_response(world, wrapped, status, refusal
 )
 def test_refused_page_is_reported(world, status, code, expected, says):
     world.zoho.fault(path="/crm/v2/Deals", status=status, body=error(code))
-    answer = world.request("ExportHandler", "GET", "/v1/e/zoho/export/deals")
-    body = json.loads(answer["body"])
-    assert (answer["statusCode"], body["errno"], body["zoho_code"]) == (expected, expected, code)
+    response = world.request("ExportHandler", "GET", "/v1/e/zoho/export/deals")
+    body = json.loads(response["body"])
+    assert (response["statusCode"], body["errno"], body["zoho_code"]) == (expected, expected, code)
     assert says in body["message"]
-    assert answer["headers"].get("Retry-After") == ("60" if expected == 429 else None)
+    assert response["headers"].get("Retry-After") == ("60" if expected == 429 else None)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_export_that_fails_later_says_why_and_what_to_do(world, code, failure, r
     export_id = world.start()
     assert world.export(export_id)["state"] == "RUNNING"
     world.let_time_pass(export_id)
-    world.deployment.functions["ExportReconciler"].environment["PART_QUIET_SECONDS"] = "0"
+    world.configure("ExportReconciler", PART_QUIET_SECONDS="0")
     world.invoke("ExportReconciler", {})
     world.pump("SubmitQueue")
     export = world.export(export_id)
