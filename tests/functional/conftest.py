@@ -54,7 +54,7 @@ class Context:
 
 @cache
 def client_of(aws: LocalAws, service: str) -> Any:
-    """Return the test's own client of an AWS service; creating one takes longer than a call."""
+    """Return a client of an AWS service; creating one takes longer than a call."""
     return aws.client(service)
 
 
@@ -72,12 +72,16 @@ class World:
     exports: set[str] = field(default_factory=set)
     make_container: Callable[[dict[str, str]], Container] = Container
 
+    def client(self, service: str) -> Any:
+        """Return the test's own boto3 client of a service."""
+        return client_of(self.aws, service)
+
     def store_connection(self, **changes: Any) -> None:
         """Store the account's connection; `changes` replaces keys of its token."""
         token = {"refresh_token": f"1000.{self.account}", "api_domain": self.zoho.url, **changes}
         self.zoho.config.refresh_tokens.add(token["refresh_token"])
         document = {"account_id": self.account, "owner": self.owner, "token": token}
-        client_of(self.aws, "secretsmanager").create_secret(
+        self.client("secretsmanager").create_secret(
             Name=f"zoho-crm-export/connections/{self.account}/{self.owner}", SecretString=json.dumps(document)
         )
 
@@ -133,7 +137,7 @@ class World:
 
     def receive(self, queue: str) -> list[dict[str, Any]]:
         """Receive the messages of this test's exports; messages of earlier tests are deleted."""
-        client, url = client_of(self.aws, "sqs"), self.deployment.queues[queue]
+        client, url = self.client("sqs"), self.deployment.queues[queue]
         response = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
         messages = response.get("Messages", [])
         ours = [item for item in messages if json.loads(item["Body"]).get("export_id") in self.exports]
@@ -145,7 +149,7 @@ class World:
     def pump(self, queue: str) -> list[list[str]]:
         """Invoke a queue's function once for each message; return the batch item failures of each."""
         failures = []
-        client, url = client_of(self.aws, "sqs"), self.deployment.queues[queue]
+        client, url = self.client("sqs"), self.deployment.queues[queue]
         for message in self.receive(queue):
             event = build_event([message], f"arn:aws:sqs:{REGION}:123456789012:{queue}", REGION)
             failed = self.invoke(CONSUMERS[queue], event)["batchItemFailures"]
@@ -156,7 +160,7 @@ class World:
 
     def objects(self, export_id: str) -> dict[str, bytes]:
         """Return the export's objects in S3, by the last part of their key."""
-        s3, bucket = client_of(self.aws, "s3"), self.deployment.outputs["ResultsBucketName"]
+        s3, bucket = self.client("s3"), self.deployment.outputs["ResultsBucketName"]
         prefix = f"exports/account_id={self.account}/"
         keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
         return {
@@ -172,7 +176,7 @@ class World:
 
     def set_item(self, export_id: str, sort_key: str, **values: dict[str, str] | None) -> None:
         """Change attributes of an item in the table directly; None removes an attribute."""
-        client_of(self.aws, "dynamodb").update_item(
+        self.client("dynamodb").update_item(
             TableName=self.deployment.outputs["ExportsTableName"],
             Key={"pk": {"S": f"EXPORT#{export_id}"}, "sk": {"S": sort_key}},
             AttributeUpdates={

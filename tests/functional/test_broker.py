@@ -82,7 +82,7 @@ def test_revoked_refresh_token_marks_the_account_and_a_new_grant_is_used(world):
     status, body = get(world)
     assert (status, body["errno"], body["message"]) == (401, 400, "TOKEN_INVALIDATED")
     name = f"zoho-crm-export/connections/{world.account}/{world.owner}"
-    secrets = world.aws.client("secretsmanager")
+    secrets = world.client("secretsmanager")
     document = json.loads(secrets.get_secret_value(SecretId=name)["SecretString"])
     assert document["token_invalidated"] is True
     document["token"]["refresh_token"] = "1000.reconnected"
@@ -96,7 +96,7 @@ def test_rejected_client_is_our_fault_and_marks_no_grant(world):
     status, body = get(world)
     assert (status, body["errno"], body["zoho_code"]) == (502, 502, "invalid_client")
     name = f"zoho-crm-export/connections/{world.account}/{world.owner}"
-    document = world.aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+    document = world.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
     assert "token_invalidated" not in document
 
 
@@ -112,13 +112,13 @@ def test_expires_in_next_to_expires_in_sec_is_read_as_milliseconds(world):
     assert get(world)[0] == 200
     table = world.deployment.outputs["ExportsTableName"]
     connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
-    shared = DynamoTokenCache(world.aws.client("dynamodb"), table).read(cache_key(connection))
+    shared = DynamoTokenCache(world.client("dynamodb"), table).read(cache_key(connection))
     assert 3000 < shared.usable_until - time.time() < 3600
 
 
 def test_table_item_expires_and_does_not_reveal_the_grant(world):
     get(world)
-    items = world.aws.client("dynamodb").scan(TableName=world.deployment.outputs["ExportsTableName"])["Items"]
+    items = world.client("dynamodb").scan(TableName=world.deployment.outputs["ExportsTableName"])["Items"]
     tokens = [item for item in items if item["pk"]["S"].startswith("TOKEN#")]
     assert tokens
     assert all(item["expires_at"]["N"].isdigit() for item in tokens)
@@ -200,7 +200,7 @@ class Clock:
 
 
 def test_container_that_dies_while_refreshing_blocks_others_for_its_lease_only(world):
-    cache = DynamoTokenCache(world.aws.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
+    cache = DynamoTokenCache(world.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
     connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
     clock = Clock()
     assert cache.take_lease(cache_key(connection), "died", clock.now, clock.now + 20)
@@ -212,7 +212,7 @@ def test_container_that_dies_while_refreshing_blocks_others_for_its_lease_only(w
 
 
 def test_wait_for_another_refresh_ends_with_a_clear_error(world):
-    cache = DynamoTokenCache(world.aws.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
+    cache = DynamoTokenCache(world.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
     connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
     clock = Clock()
     cache.take_lease(cache_key(connection), "slow", clock.now, clock.now + 20)

@@ -467,7 +467,7 @@ def test_export_without_its_manifest_is_completed_by_the_reconciler(small_jobs):
     world = small_jobs
     export_id = world.start()
     world.finish(export_id)
-    s3, bucket = world.aws.client("s3"), world.deployment.outputs["ResultsBucketName"]
+    s3, bucket = world.client("s3"), world.deployment.outputs["ResultsBucketName"]
     s3.delete_object(Bucket=bucket, Key=world.export(export_id)["manifest_key"])
     past = {"S": "2026-01-01T00:00:00.000Z"}
     world.set_item(export_id, "META", state={"S": "RUNNING"}, open={"S": "OPEN"}, deadline_at=past)

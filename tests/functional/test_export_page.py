@@ -95,7 +95,7 @@ def test_revoked_grant_invalidates_all_connections_of_the_account(world):
     status, body = get(world, "contacts")
     assert (status, body["errno"], body["message"]) == (401, 400, "TOKEN_INVALIDATED")
     for owner in ("user-1", "user-2"):
-        secret = world.aws.client("secretsmanager").get_secret_value(
+        secret = world.client("secretsmanager").get_secret_value(
             SecretId=f"zoho-crm-export/connections/{world.account}/{owner}"
         )
         assert '"token_invalidated": true' in secret["SecretString"]

@@ -8,4 +8,4 @@ from tests.unit.exports.test_table_contract import *  # noqa: F403
 
 @pytest.fixture
 def table(world):
-    return DynamoExportTable(world.aws.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
+    return DynamoExportTable(world.client("dynamodb"), world.deployment.outputs["ExportsTableName"])

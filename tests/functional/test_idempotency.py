@@ -70,7 +70,7 @@ def test_invalid_key_is_refused(world, key):
 def run_once(world):
     """Return a function that runs `do` with the same Idempotency-Key each time."""
     table = world.deployment.outputs["ExportsTableName"]
-    return partial(once, world.aws.client("dynamodb"), table, Caller(world.account, "o"), "k", {})
+    return partial(once, world.client("dynamodb"), table, Caller(world.account, "o"), "k", {})
 
 
 def test_repeated_request_is_refused_while_the_first_is_running(run_once):

@@ -14,7 +14,7 @@ def secret_of(world):
 def rotate(world):
     """Rotate the key as docs/operations.md describes."""
     key = uuid.uuid4().hex * 2
-    world.aws.client("secretsmanager").put_secret_value(SecretId=secret_of(world), SecretString=key)
+    world.client("secretsmanager").put_secret_value(SecretId=secret_of(world), SecretString=key)
 
 
 def call_back(world, export_id, url):
@@ -54,7 +54,7 @@ def test_url_made_before_two_rotations_is_refused_and_the_reconciler_completes_t
 
 
 def test_container_with_older_keys_accepts_newer_urls(world):
-    client, now = world.aws.client("secretsmanager"), 1000.0
+    client, now = world.client("secretsmanager"), 1000.0
     ring = KeyRing(lambda: read_rotated_secret(client, secret_of(world)), lambda: now)
     ring.current()
     for _ in range(3):
@@ -66,7 +66,7 @@ def test_container_with_older_keys_accepts_newer_urls(world):
 
 
 def test_previous_key_is_none_before_the_first_rotation(world):
-    client = world.aws.client("secretsmanager")
+    client = world.client("secretsmanager")
     name = f"key-{world.account}"
     client.create_secret(Name=name, SecretString="a" * 64)
     assert read_rotated_secret(client, name) == ("a" * 64, None)

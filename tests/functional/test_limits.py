@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 22, 13, 0, 0, tzinfo=UTC)
 @pytest.fixture
 def budget(world):
     table = world.deployment.outputs["ExportsTableName"]
-    return DynamoDownloadBudget(world.aws.client("dynamodb"), table, 3)
+    return DynamoDownloadBudget(world.client("dynamodb"), table, 3)
 
 
 def test_budget_allows_its_downloads_in_any_minute(world, budget):
@@ -39,7 +39,7 @@ def test_spent_budget_returns_the_seconds_to_wait_for_this_account_only(world, b
 
 
 def test_concurrent_takes_never_exceed_the_budget(world, budget):
-    real = world.aws.client("dynamodb")
+    real = world.client("dynamodb")
 
     class Racing:
         """Another worker takes a download between our read and our write, once."""
@@ -123,7 +123,7 @@ def test_export_fails_with_the_reason_when_replaced_jobs_are_overdue_too(small_j
 )
 def test_malformed_message_is_reported_as_failed(small_jobs, body):
     world = small_jobs
-    client, url = world.aws.client("sqs"), world.deployment.queues["SubmitQueue"]
+    client, url = world.client("sqs"), world.deployment.queues["SubmitQueue"]
     client.send_message(QueueUrl=url, MessageBody=body or " ")
     message = client.receive_message(QueueUrl=url, AttributeNames=["All"])["Messages"][0]
     message["Body"] = body
@@ -146,12 +146,12 @@ def test_message_received_eight_times_is_replaced_by_a_new_one(small_jobs):
     world.let_time_pass(export_id)
     event = build_event(old, "arn:aws:sqs:us-east-1:123456789012:SubmitQueue", "us-east-1")
     assert world.invoke("BulkReadSubmitter", event)["batchItemFailures"] == []
-    attributes = world.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    attributes = world.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
     assert int(attributes["Attributes"]["ApproximateNumberOfMessagesDelayed"]) >= 1
 
 
 def send(world, url, export_id):
-    client = world.aws.client("sqs")
+    client = world.client("sqs")
     client.send_message(QueueUrl=url, MessageBody=json.dumps({"export_id": export_id, "part": 1}))
     (message,) = world.receive("SubmitQueue")
     return message

@@ -13,7 +13,7 @@ def mongo(world):
     """A MongoDB server that the functions read connections from."""
     with mongo_server() as server:
         uri = f"{server.uri.rstrip('/')}/crm"
-        secret = world.aws.client("secretsmanager").create_secret(
+        secret = world.client("secretsmanager").create_secret(
             Name=f"mongo-{world.account}", SecretString=uri
         )
         for function in ("ExportHandler", "BulkReadSubmitter", "ResultDownloader"):

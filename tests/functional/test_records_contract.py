@@ -145,7 +145,7 @@ def test_token_invalidation_marks_all_connections_of_the_account(world):
     assert (status, body["success"], body["errno"], body["message"]) == (401, False, 400, "TOKEN_INVALIDATED")
     for owner in ("user-1", "user-2"):
         name = f"zoho-crm-export/connections/{world.account}/{owner}"
-        secret = world.aws.client("secretsmanager").get_secret_value(SecretId=name)
+        secret = world.client("secretsmanager").get_secret_value(SecretId=name)
         assert json.loads(secret["SecretString"])["token_invalidated"] is True
 
 

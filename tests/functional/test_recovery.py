@@ -8,7 +8,7 @@ from crm_export.wiring import Container
 
 def connection_of(world):
     name = f"zoho-crm-export/connections/{world.account}/{world.owner}"
-    return json.loads(world.aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+    return json.loads(world.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
 
 
 def test_grant_revoked_before_the_start_is_marked(world):
@@ -47,7 +47,7 @@ def test_truncated_result_leaves_no_multipart_upload(quiet_at_once):
     world.invoke("ExportReconciler", {})
     assert [len(failed) for failed in world.pump("DownloadQueue")] == [1]
     bucket = world.deployment.outputs["ResultsBucketName"]
-    uploads = world.aws.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    uploads = world.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
     assert [upload["Key"] for upload in uploads if export_id in upload["Key"]] == []
     requests = [call.request for call in world.recorder.calls]
     assert "s3:AbortMultipartUpload" in {item.action for item in requests if export_id in item.resource}
@@ -75,7 +75,7 @@ def test_submit_message_after_the_callback_hands_the_part_to_the_download_queue(
     world.callback(world.callback_urls()[0], json.dumps({"data": [{"id": job}]}))
     assert world.receive("DownloadQueue")  # the callback's message
     body = json.dumps({"export_id": export_id, "part": 1})
-    world.aws.client("sqs").send_message(QueueUrl=world.deployment.queues["SubmitQueue"], MessageBody=body)
+    world.client("sqs").send_message(QueueUrl=world.deployment.queues["SubmitQueue"], MessageBody=body)
     assert world.pump("SubmitQueue") == [[]]
     assert world.pump("DownloadQueue") == [[]]
     assert world.export(export_id)["state"] == "COMPLETED"

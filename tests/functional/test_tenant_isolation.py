@@ -38,14 +38,14 @@ def drain(world, queue):
 
 def connection_of(world):
     name = f"zoho-crm-export/connections/{world.account}/{world.owner}"
-    return json.loads(world.aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+    return json.loads(world.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
 
 
 def change_connection(world, **changes):
     document = connection_of(world)
     document["token"] |= changes
     name = f"zoho-crm-export/connections/{world.account}/{world.owner}"
-    world.aws.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(document))
+    world.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(document))
 
 
 # --- claims -------------------------------------------------------------------------------
