@@ -13,9 +13,7 @@ def mongo(world):
     """A MongoDB server that the functions read connections from."""
     with mongo_server() as server:
         uri = f"{server.uri.rstrip('/')}/crm"
-        secret = world.client("secretsmanager").create_secret(
-            Name=f"mongo-{world.account}", SecretString=uri
-        )
+        secret = world.client("secretsmanager").create_secret(Name=f"mongo-{world.account}", SecretString=uri)
         for function in ("ExportHandler", "BulkReadSubmitter", "ResultDownloader"):
             world.configure(function, TOKEN_STORE="mongo", MONGO_URI_SECRET_ID=secret["ARN"])
         yield server

@@ -12,9 +12,7 @@ SETTINGS = "/settings/(modules|fields)"
 
 def post(world, export_type, body=None):
     text = None if body is None else json.dumps(body)
-    status, response = world.http("BulkReadSubmitter", "POST", PATH + export_type, body=text)
-    world.exports |= {response["data"]["export_id"]} if status == 202 else set()
-    return status, response
+    return world.http("BulkReadSubmitter", "POST", PATH + export_type, body=text)
 
 
 def sent(world):
