@@ -3,9 +3,9 @@
 import argparse
 import contextlib
 import json
-import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,8 +40,8 @@ def up(options: argparse.Namespace) -> int:
             print(f"note: moto could not create {resource}", file=sys.stderr)
         print(_ready_message(stack.state, path, stack.startup_seconds), flush=True)
         with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                signal.pause()
+            while True:  # not signal.pause(): it goes on if another thread receives the signal
+                time.sleep(0.5)
         print("stopping", flush=True)
     return 0
 

@@ -18,29 +18,29 @@ app = make_app()
 
 @app.post("/v1/e/zoho/bulk-read/.+")
 def post_export() -> Response[str]:
-    event = app.current_event.raw_event
-    export = start.start_export(wiring.submitter(), requests.caller_of(event), requests.start_request(event))
+    event, pipeline = app.current_event.raw_event, wiring.container().submitter
+    export = start.start_export(pipeline, requests.caller_of(event), requests.start_request(event))
     return success("Export is started", view.summarize(export), status=202)
 
 
 @app.get("/v1/e/zoho/bulk-read/exports")
 def get_exports() -> Response[str]:
     request = requests.list_request(app.current_event.raw_event)
-    exports, pagination = view.list_exports(wiring.submitter(), *request)
+    exports, pagination = view.list_exports(wiring.container().submitter, *request)
     return success("Received Information", exports, pagination=pagination)
 
 
 @app.get("/v1/e/zoho/bulk-read/exports/<export_id>")
 def get_export(export_id: str) -> Response[str]:
     caller = requests.caller_of(app.current_event.raw_event)
-    return success("Received Information", view.describe_export(wiring.submitter(), caller, export_id))
+    export = view.describe_export(wiring.container().submitter, caller, export_id)
+    return success("Received Information", export)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle an event of the HTTP API (payload format 2.0), or an SQS event of the submit queue."""
     if "Records" in event:
-        return consume(
-            event, wiring.submitter().submit_queue, partial(submit.submit_part, wiring.submitter())
-        )
+        pipeline = wiring.container().submitter
+        return consume(event, pipeline.submit_queue, partial(submit.submit_part, pipeline))
     return app.resolve(event, context)

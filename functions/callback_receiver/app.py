@@ -18,7 +18,7 @@ app = make_app()
 def post_callback(export_id: str, part: str, signature: str) -> Response[str]:
     """Receive a callback; its signature is verified before anything is parsed."""
     body = body_bytes(app.current_event.raw_event)
-    receive_callback(wiring.receiver(), export_id, part, signature, body)
+    receive_callback(wiring.container().receiver, export_id, part, signature, body)
     return success("Callback is received", None)
 
 

@@ -12,4 +12,4 @@ from crm_export.telemetry import observed
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle a tick of EventBridge Scheduler; return how many parts were queued."""
-    return {"pushed": reconcile(wiring.reconciler())}
+    return {"pushed": reconcile(wiring.container().reconciler)}

@@ -14,5 +14,5 @@ from crm_export.telemetry import observed
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle an SQS event of the download queue; return its batch item failures."""
-    pipeline = wiring.downloader()
+    pipeline = wiring.container().downloader
     return consume(event, pipeline.download_queue, partial(advance_part, pipeline))

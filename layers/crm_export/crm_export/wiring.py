@@ -272,26 +272,6 @@ def container() -> Container:
     return _running_in.get() or _lambda_container()
 
 
-def submitter() -> Pipeline:
-    """Return the Pipeline of functions/bulk_read_submitter."""
-    return container().submitter
-
-
-def receiver() -> Pipeline:
-    """Return the Pipeline of functions/callback_receiver."""
-    return container().receiver
-
-
-def downloader() -> Pipeline:
-    """Return the Pipeline of functions/result_downloader."""
-    return container().downloader
-
-
-def reconciler() -> Pipeline:
-    """Return the Pipeline of functions/export_reconciler."""
-    return container().reconciler
-
-
 @contextmanager
 def running_in(other: Container) -> Iterator[None]:
     """Run handlers in this container instead of Lambda's own."""

@@ -19,7 +19,7 @@ from crm_export.zoho.records import Cursor
 
 # RUNNING, not sealed, and of the generation that was read.
 _UNCHANGED = "#state = :RUNNING AND generation = :seen AND attribute_not_exists(completed_at)"
-# What every transition of a part resets. Each transition appends the names of what else it removes.
+# What every transition of a part resets; more names to remove may follow.
 _RESET = (
     "updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0 "
     "REMOVE not_before, lease_owner, lease_until"
@@ -232,7 +232,7 @@ class DynamoExportTable:
         ready = _existing(
             _part_key(part),
             f"SET #state = :READY, expected_records = :expected, more_records = :more"
-            f"{', next_page_token = :token' if token else ''}, {_RESET}, hinted_job_id",
+            f"{', next_page_token = :token' if token else ''}, {_RESET}",
             "#state = :SUBMITTED AND job_id = :job",
             job=job.job_id,
             expected=job.count,
@@ -248,7 +248,7 @@ class DynamoExportTable:
         return self._update(
             _part_key(part),
             "SET #state = :PENDING, updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0, "
-            "not_before = :not_before REMOVE lease_owner, lease_until, job_id, submitted_at, hinted_job_id "
+            "not_before = :not_before REMOVE lease_owner, lease_until, job_id, submitted_at "
             "ADD failed_job_ids :jobs",
             "#state = :SUBMITTED AND job_id = :job",
             job=part.job_id,
@@ -261,7 +261,7 @@ class DynamoExportTable:
         """READY → STORED."""
         return self._update(
             _part_key(part),
-            f"SET {_STORED}, hinted_job_id",
+            f"SET {_STORED}",
             "#state = :READY AND job_id = :job",
             job=part.job_id,
             now=now,
@@ -274,7 +274,7 @@ class DynamoExportTable:
         """See ExportTable."""
         read = _existing(
             _part_key(part),
-            f"SET expected_records = :records, more_records = :more, {_STORED}, job_id",
+            f"SET expected_records = :records, more_records = :more, {_STORED}",
             "#state = :PENDING AND lease_owner = :owner",
             owner=owner,
             more=following is not None,
