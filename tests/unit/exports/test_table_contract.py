@@ -112,6 +112,11 @@ def test_failed_export_stays_failed(table, export):
     assert export.export_id not in set(table.running_export_ids())
 
 
+def test_failure_of_a_part_that_does_not_exist_creates_none(table, export):
+    assert table.fail(export, 9, FAILURE, T1)
+    assert table.get_part(export.export_id, 9) is None
+
+
 def test_export_that_is_not_sealed_cannot_complete(table, export):
     assert not table.complete(export.export_id)
 
