@@ -132,15 +132,18 @@ class World:
         return [json.loads(request["body"])["callback"]["url"] for request in creations]
 
     def receive(self, queue: str) -> list[dict[str, Any]]:
-        """Receive the messages of this test's exports; messages of earlier tests are deleted."""
+        """Receive the messages of this test's exports; delete those of earlier tests, which need not be JSON."""
         client, url = client_of(self.aws, "sqs"), self.deployment.queues[queue]
-        response = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
-        messages = response.get("Messages", [])
-        ours = [item for item in messages if json.loads(item["Body"]).get("export_id") in self.exports]
-        for message in messages:
-            if message not in ours:
+        ours: list[dict[str, Any]] = []
+        while True:
+            response = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
+            messages = response.get("Messages", [])
+            others = [item for item in messages if not any(name in item["Body"] for name in self.exports)]
+            ours += [item for item in messages if item not in others]
+            for message in others:
                 client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return ours
+            if not others:
+                return ours
 
     def pump(self, queue: str) -> list[list[str]]:
         """Invoke a queue's function once for each message; return the batch item failures of each."""
