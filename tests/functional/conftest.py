@@ -132,7 +132,7 @@ class World:
         return [json.loads(request["body"])["callback"]["url"] for request in creations]
 
     def receive(self, queue: str) -> list[dict[str, Any]]:
-        """Receive the messages of this test's exports; delete those of earlier tests, which need not be JSON."""
+        """Receive the messages of this test's exports; delete those of earlier tests, of any form."""
         client, url = client_of(self.aws, "sqs"), self.deployment.queues[queue]
         ours: list[dict[str, Any]] = []
         while True:
