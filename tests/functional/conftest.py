@@ -7,6 +7,7 @@ can try every order of events.
 import importlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -70,6 +71,7 @@ class World:
     recorder: Recorder
     account: str = field(default_factory=lambda: f"acct-{uuid.uuid4().hex[:8]}")
     owner: str = "user-1"
+    started: float = field(default_factory=time.time)
     make_container: Callable[[dict[str, str]], Container] = Container
 
     def client(self, service: str) -> Any:
@@ -135,10 +137,16 @@ class World:
         return [json.loads(request["body"])["callback"]["url"] for request in creations]
 
     def receive(self, queue: str) -> list[dict[str, Any]]:
-        """Receive the messages of a queue."""
+        """Receive the messages of a queue; messages of earlier tests are deleted."""
         client, url = self.client("sqs"), self.deployment.queues[queue]
         response = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
-        return response.get("Messages", [])
+        ours = []
+        for message in response.get("Messages", []):
+            if int(message["Attributes"]["SentTimestamp"]) < self.started * 1000:
+                client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            else:
+                ours.append(message)
+        return ours
 
     def pump(self, queue: str) -> list[list[str]]:
         """Invoke a queue's function once for each message; return the batch item failures of each."""
@@ -184,14 +192,12 @@ class World:
             self.monkeypatch.setitem(self.deployment.functions[function].environment, name, value)
 
     def delete_everything(self) -> None:
-        """Delete all items, messages and objects, so that no later test finds them; moto stays fast, too."""
+        """Delete all items and objects, so that no later test finds them; moto stays fast, too."""
         table, dynamodb = self.deployment.outputs["ExportsTableName"], self.client("dynamodb")
         items = dynamodb.scan(TableName=table, ProjectionExpression="pk, sk")["Items"]
         for some in batched(items, 25, strict=False):
             deletions = [{"DeleteRequest": {"Key": item}} for item in some]
             dynamodb.batch_write_item(RequestItems={table: deletions})
-        for queue in CONSUMERS:
-            self.client("sqs").purge_queue(QueueUrl=self.deployment.queues[queue])
         s3, bucket = self.client("s3"), self.deployment.outputs["ResultsBucketName"]
         for item in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
             s3.delete_object(Bucket=bucket, Key=item["Key"])
