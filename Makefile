@@ -1,16 +1,23 @@
-# Every target does its own set-up: it needs Python 3.13, make and a package index, nothing else.
+# Every target does its own set-up: it needs Python 3.13, git, make and a package index, nothing else.
 PYTHON ?= python3.13
 VENV := .venv
 BIN := $(VENV)/bin
-SAM := .venv-sam/bin/sam
-AUDIT := .venv-audit/bin
+WORKERS ?= auto
 RECORDS ?= 450000
 SEEDS ?= 10000
 SECONDS ?= 60
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export SAM_CLI_TELEMETRY = 0
+export VIRTUAL_ENV = $(CURDIR)/$(VENV)
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# Every hash is checked, and nothing is built from source.
+INSTALL := $(BIN)/uv pip install --quiet --no-config --only-binary :all: --require-hashes \
+  --constraints requirements.txt --overrides $(VENV)/overrides.txt
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url \
+  --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help demo local docs test simulate check format lint types template build audit advisories fuzz pins clean
+.PHONY: help demo local docs quick unit test check format lint types template build audit pipeline mongo simulate \
+  fuzz advisories lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,90 +29,75 @@ demo: $(VENV)/.local ## run the main job here, without Docker or accounts (RECOR
 local: $(VENV)/.local ## bring the stack up here until Ctrl-C
 	@$(BIN)/python -m local up
 
-docs: $(VENV)/.dev ## the HTTP API's documentation as a page, until Ctrl-C
+docs: $(VENV)/.test ## write the HTTP API's documentation as one page, .local/api.html
 	@$(BIN)/python -m local.docs
 
-test: $(VENV)/.dev ## all tests
-	@$(BIN)/python -m pytest
+quick: format lint types unit ## check while you work: format, lint, types and unit tests
 
-simulate: $(VENV)/.dev ## the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
-	@$(BIN)/python -m simulation --seeds $(SEEDS)
+unit: $(VENV)/.test ## unit tests: no process, no AWS server
+	@$(PYTEST) tests/unit -m "not process"
 
-check: format lint types template build audit test ## the whole gate
+test: $(VENV)/.test ## run before a push: unit, functional, contract, simulation and template tests
+	@$(PYTEST) tests --ignore tests/pipeline
 
-format: $(VENV)/.dev ## is the code formatted?
+check: format lint types template build audit pipeline test ## everything a merge needs
+
+format: $(VENV)/.lint ## check the formatting (ruff)
 	@$(BIN)/ruff format --check .
 
-lint: $(VENV)/.dev ## ruff
+lint: $(VENV)/.lint ## check the code (ruff)
 	@$(BIN)/ruff check .
 
-types: $(VENV)/.dev ## mypy, strict
-	@$(BIN)/mypy layers/crm_export/crm_export functions local zoho_simulator cli simulation
+types: $(VENV)/.lint ## check the types (mypy, strict)
+	@$(BIN)/mypy
 
-template: .venv-sam/.sam ## is template.yaml valid? (cfn-lint included)
-	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+template: $(VENV)/.sam ## validate template.yaml (includes cfn-lint)
+	@AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 
-build: .venv-sam/.sam ## build the Lambda packages (arm64) into .aws-sam/
-	@$(SAM) build
+build: $(VENV)/.sam ## build the Lambda packages (arm64) into .aws-sam/
+	@$(BIN)/sam build
 
-audit: .venv-audit/.audit ## bandit over the code, checkov over template.yaml
-	@$(AUDIT)/bandit --quiet --configfile pyproject.toml --recursive layers/crm_export functions local zoho_simulator cli
-	@$(AUDIT)/checkov --config-file .checkov.yaml
+audit: $(VENV)/.audit ## look for known weaknesses: bandit in the code, checkov in template.yaml
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml layers/crm_export functions local zoho_simulator cli
+	@$(BIN)/checkov --config-file .checkov.yaml
 
-advisories: .venv-audit/.audit ## pip-audit: known weaknesses of what we pin (asks the advisory database, so not in check)
-	@for pins in layers/dependencies/requirements.txt requirements/*.txt; do \
-	  echo "$$pins"; $(AUDIT)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$pins || exit 1; \
-	done
+pipeline: $(VENV)/.test ## tests on the running local stack, with schemathesis
+	@$(BIN)/python -m pytest tests/pipeline
 
-fuzz: .venv-fuzz/.fuzz ## feed the ZIP reader what atheris makes of ZIPs (SECONDS=60; Linux on x86-64)
+mongo: $(VENV)/.test ## contract tests of connections on a real MongoDB (MONGODB_URI=mongodb://host/database)
+	@MONGODB_URI=$(or $(MONGODB_URI),$(error set MONGODB_URI)) $(PYTEST) tests/contract/test_connections.py
+
+simulate: $(VENV)/.test ## run the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
+	@$(BIN)/python -m simulation --seeds $(SEEDS)
+
+fuzz: $(VENV)/.fuzz ## feed the ZIP reader with atheris (SECONDS=60; Linux on x86-64)
 	@mkdir -p .local/fuzz
-	@PYTHONPATH=.:layers/crm_export .venv-fuzz/bin/python tests/fuzz/zip_reader.py .local/fuzz/corpus \
-	  -artifact_prefix=.local/fuzz/ -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=512 -verbosity=0 -print_final_stats=1
+	@$(BIN)/python tests/fuzz/zip_reader.py .local/fuzz/corpus -artifact_prefix=.local/fuzz/ \
+	  -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=512 -verbosity=0 -print_final_stats=1
 
-pins: $(VENV)/.dev ## compile all requirements anew, with hashes
-	@for spec in "requirements/dev requirements/dev" "requirements/local requirements/local -c requirements/dev.txt" \
-	    "layers/dependencies/requirements layers/dependencies/requirements -c requirements/dev.txt" \
-	    "requirements/sam requirements/sam" "requirements/audit requirements/audit" \
-	    "requirements/fuzz requirements/fuzz -c requirements/dev.txt"; do \
-	  set -- $$spec; in=$$1.in; out=$$2.txt; shift 2; \
-	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.13 \
-	    --no-emit-index-url --custom-compile-command "make pins" $$in -o $$out $$@ || exit 1; \
-	done
+advisories: $(VENV)/.audit ## look up known weaknesses of our pins (asks the advisory database, so not in check)
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.txt
+
+lock: $(VENV)/.uv ## resolve all requirements again after a change of pyproject.toml (UPGRADE=1: newest releases)
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) $(foreach group,build test lint sam audit fuzz,--group $(group)) \
+	  -o requirements.txt
+	@$(COMPILE) --constraints requirements.txt --no-annotate -o layers/dependencies/requirements.txt
 
 clean: ## remove everything made here
-	rm -rf .venv .venv-sam .venv-audit .venv-fuzz .aws-sam .local .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(BIN)/python:
-	@command -v $(PYTHON) >/dev/null || { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.local: requirements/local.txt | $(BIN)/python
-	@echo "Installing what the local stack needs into $(VENV) (once, about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
+$(VENV)/.uv: requirements.txt
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@sed -n '/^uv==/,/# via/p' requirements.txt > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes -r $(VENV)/uv.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt | $(VENV)/.local
-	@echo "Installing what tests and checks need into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
-	@touch $@
-
-.venv-sam/.sam: requirements/sam.txt
-	@command -v $(PYTHON) >/dev/null || { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
-	@test -x .venv-sam/bin/python || $(PYTHON) -m venv .venv-sam
-	@echo "Installing the SAM CLI into .venv-sam (once, about a minute) ..."
-	@.venv-sam/bin/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
-	@touch $@
-
-.venv-audit/.audit: requirements/audit.txt
-	@command -v $(PYTHON) >/dev/null || { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
-	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
-	@echo "Installing bandit, checkov and pip-audit into .venv-audit (once, about a minute) ..."
-	@.venv-audit/bin/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
-	@touch $@
-
-.venv-fuzz/.fuzz: requirements/fuzz.txt
-	@command -v $(PYTHON) >/dev/null || { echo "This needs Python 3.13: $(PYTHON) is not on the PATH (or set PYTHON=...)." >&2; exit 1; }
-	@test -x .venv-fuzz/bin/python || $(PYTHON) -m venv .venv-fuzz
-	@echo "Installing atheris into .venv-fuzz (once) ..."
-	@.venv-fuzz/bin/python -m pip install --quiet --only-binary :all: --require-hashes -r $<
+# A dependency group of pyproject.toml, and the project itself as an editable install.
+$(VENV)/.%: requirements.txt pyproject.toml $(VENV)/.uv
+	@echo "Installing the dependency group '$*' into $(VENV) (once) ..."
+	@sed -nE '/^(boto3|networkx|packaging)==/s/ .*//p' requirements.txt > $(VENV)/overrides.txt
+	@$(INSTALL) -r pyproject.toml --group build --group $*
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,29 +1,32 @@
-"""`python -m cli`: one command, then an exit code (cli/errors.py)."""
+"""`python -m cli`: runs one command and exits with its code (`cli.stores.Exit`)."""
 
 import sys
 from collections.abc import Sequence
 
-from cli.errors import FAILED, UNAVAILABLE, CliError
 from cli.options import make_parser
+from cli.stores import CliError, Exit
 from crm_export.errors import ExportError
+
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = make_parser().parse_args(arguments)
     try:
-        run = options.run
-        return int(run(options))
+        options.run(options)
     except CliError as error:
         return _report(str(error), error.exit_code)
     except ExportError as error:
-        remedy = "Try again later." if error.retryable else ""
-        return _report(f"{error.message} {remedy}".strip(), UNAVAILABLE if error.retryable else FAILED)
+        if error.retryable:
+            return _report(f"{error.message} Try again later.", Exit.UNAVAILABLE)
+        return _report(error.message, Exit.FAILED)
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
+    return Exit.DONE
 
 
-def _report(message: str, exit_code: int) -> int:
+def _report(message: str, exit_code: Exit) -> int:
     print(f"error: {message}", file=sys.stderr)
     return exit_code
 

@@ -1,17 +1,16 @@
-"""`connections ...`: put, show, list, delete and ensure-indexes. A refresh token is never printed."""
+"""`connections ...`: put, show, list, delete and ensure-indexes. No command prints a refresh token."""
 
 import argparse
 import getpass
 import sys
 
-from cli.errors import DONE, NOT_FOUND, USAGE, CliError
-from cli.stores import Entry, mongo_store, open_store
+from cli.stores import CliError, Entry, Exit, open_mongo, open_store
 from crm_export.connections.model import Connection
 from crm_export.errors import ExportError
 
 
-def put(options: argparse.Namespace) -> int:
-    """Store a connection whose hosts are trusted."""
+def put(options: argparse.Namespace) -> None:
+    """Store a connection if its hosts are trusted."""
     token = {"api_domain": options.api_domain, "refresh_token": "-"}
     if options.accounts_server:
         token["accounts_server"] = options.accounts_server
@@ -21,68 +20,63 @@ def put(options: argparse.Namespace) -> int:
     if options.accounts_server:
         token["accounts_server"] = checked.accounts_server
     with open_store(options) as store:
-        new = store.put(options.account, options.owner, token)
-    print(f"{'Stored' if new else 'Replaced'} the connection of {options.account}/{options.owner}.")
-    return DONE
+        is_new = store.put(options.account, options.owner, token)
+    print(f"{'Stored' if is_new else 'Replaced'} the connection of {options.account}/{options.owner}.")
 
 
-def show(options: argparse.Namespace) -> int:
-    """Print what is stored, a line for each value."""
+def show(options: argparse.Namespace) -> None:
+    """Print what is stored, one value per line."""
     with open_store(options) as store:
         entries = store.entries(options.account, options.owner)
     if not entries:
         raise _not_found(options)
     if len(entries) > 1:
-        print(f"warning: stored {len(entries)} times, see ensure-indexes", file=sys.stderr)
+        print(f"warning: stored {len(entries)} times; see ensure-indexes", file=sys.stderr)
     for entry in entries:
-        for name, value in _described(entry, options).items():
+        for name, value in _describe(entry, options).items():
             print(f"{name:<16}{value}")
-    return DONE
 
 
-def list_all(options: argparse.Namespace) -> int:
-    """Print a line for each connection: account, owner, API domain, state; tab between."""
+def list_all(options: argparse.Namespace) -> None:
+    """Print one line per connection: account, owner, API domain and state, separated by tabs."""
     with open_store(options) as store:
         entries = store.entries(options.account)
     for entry in entries:
-        shown = _described(entry, options)
-        print("\t".join((shown["account_id"], shown["owner"], shown.get("api_domain", "-"), shown["state"])))
+        values = {"api_domain": "-", **_describe(entry, options)}
+        print("\t".join(values[name] for name in ("account_id", "owner", "api_domain", "state")))
     print(f"{len(entries)} connection{'' if len(entries) == 1 else 's'}", file=sys.stderr)
-    return DONE
 
 
-def delete(options: argparse.Namespace) -> int:
-    """Delete a connection for good."""
+def delete(options: argparse.Namespace) -> None:
+    """Delete a connection permanently."""
     with open_store(options) as store:
         deleted = store.delete(options.account, options.owner)
     if not deleted:
         raise _not_found(options)
     print(f"Deleted the connection of {options.account}/{options.owner}.")
-    return DONE
 
 
-def ensure_indexes(options: argparse.Namespace) -> int:
-    """Make the unique index; only MongoDB needs one."""
+def ensure_indexes(options: argparse.Namespace) -> None:
+    """Create the unique index, which only MongoDB needs."""
     if options.store != "mongo":
-        raise CliError("Only --store mongo has indexes: the name of a secret is unique already.", USAGE)
-    with mongo_store(options) as store:
-        print(f"Unique index {store.ensure_indexes()} is there.")
-    return DONE
+        raise CliError("Only --store mongo has indexes: secret names are unique already.", Exit.USAGE)
+    with open_mongo(options) as store:
+        print(f"Unique index {store.ensure_indexes()} exists.")
 
 
 def _connection(account_id: str, owner: str, document: object, options: argparse.Namespace) -> Connection:
     return Connection.from_document(account_id, owner, document, tuple(options.trust_origin))
 
 
-def _described(entry: Entry, options: argparse.Namespace) -> dict[str, str]:
-    shown = {"account_id": entry.account_id, "owner": entry.owner}
+def _describe(entry: Entry, options: argparse.Namespace) -> dict[str, str]:
+    values = {"account_id": entry.account_id, "owner": entry.owner}
     try:
         connection = _connection(entry.account_id, entry.owner, entry.document, options)
     except ExportError as error:
-        return {**shown, "state": f"unusable: {error.message}"}
+        return {**values, "state": f"unusable: {error.message}"}
     invalidated = bool(entry.document and entry.document.get("token_invalidated"))
     return {
-        **shown,
+        **values,
         "api_domain": connection.api_domain,
         "accounts_server": connection.accounts_server,
         "state": "invalidated" if invalidated else "valid",
@@ -96,7 +90,8 @@ def _refresh_token(from_stdin: bool) -> str:
         token = getpass.getpass("Refresh token: ").strip()
     else:
         raise CliError(
-            "Standard input is no terminal to ask on: give --refresh-token-stdin and the token there.", USAGE
+            "Standard input is not a terminal: use --refresh-token-stdin and write the token there.",
+            Exit.USAGE,
         )
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise CliError("The refresh token must be one word of printable ASCII; nothing was stored.")
@@ -104,4 +99,4 @@ def _refresh_token(from_stdin: bool) -> str:
 
 
 def _not_found(options: argparse.Namespace) -> CliError:
-    return CliError(f"No connection of {options.account}/{options.owner} is stored.", NOT_FOUND)
+    return CliError(f"No connection of {options.account}/{options.owner} is stored.", Exit.NOT_FOUND)

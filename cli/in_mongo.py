@@ -8,8 +8,7 @@ import pymongo
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from cli.errors import CliError
-from cli.stores import Entry
+from cli.stores import CliError, Entry
 from crm_export.connections.mongo import store_errors
 
 _DUPLICATE_KEY = 11000
@@ -19,13 +18,13 @@ _SHOWN = 20
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """As the package's, and MongoDB's refusals in a line."""
+    """Raise the package's errors, and MongoDB's refusals as a CliError of one line."""
     try:
         with store_errors():
             yield
     except OperationFailure as error:
         message = (error.details or {}).get("errmsg", type(error).__name__)
-        raise CliError(f"MongoDB refuses this (code {error.code}): {message}") from error
+        raise CliError(f"MongoDB refuses the command (code {error.code}): {message}") from error
 
 
 class MongoAdmin:
@@ -35,7 +34,7 @@ class MongoAdmin:
         self._collection = collection
 
     def put(self, account_id: str, owner: str, token: dict[str, str]) -> bool:
-        """See AdminStore. Should there be several documents, all get the token."""
+        """See AdminStore. If there are several documents, all get the token."""
         with _errors():
             result = self._collection.update_many(
                 {"account_id": account_id, "owner": owner},
@@ -46,12 +45,12 @@ class MongoAdmin:
 
     def entries(self, account_id: str | None, owner: str | None = None) -> list[Entry]:
         """See AdminStore."""
-        wanted = {"account_id": account_id, "owner": owner}
-        query = {name: value for name, value in wanted.items() if value is not None}
+        identity = {"account_id": account_id, "owner": owner}
+        query = {name: value for name, value in identity.items() if value is not None}
         order = [("account_id", pymongo.ASCENDING), ("owner", pymongo.ASCENDING)]
         with _errors():
-            found = list(self._collection.find(query, sort=order))
-        return [Entry(str(each.get("account_id")), str(each.get("owner")), each) for each in found]
+            documents = list(self._collection.find(query, sort=order))
+        return [Entry(str(found.get("account_id")), str(found.get("owner")), found) for found in documents]
 
     def delete(self, account_id: str, owner: str) -> int:
         """See AdminStore."""
@@ -59,7 +58,7 @@ class MongoAdmin:
             return self._collection.delete_many({"account_id": account_id, "owner": owner}).deleted_count
 
     def ensure_indexes(self) -> str:
-        """Make the unique index and return its name; raise CliError that names the duplicates."""
+        """Create the unique index and return its name. Raises CliError, which lists any duplicates."""
         keys = [("account_id", pymongo.ASCENDING), ("owner", pymongo.ASCENDING)]
         try:
             with store_errors(), pymongo.timeout(_INDEX_SECONDS):
@@ -68,33 +67,35 @@ class MongoAdmin:
             if error.code == _DUPLICATE_KEY:
                 raise CliError(self._duplicates()) from error
             raise CliError(
-                f"MongoDB refuses the unique index (code {error.code}). If another index on account_id and "
-                "owner is there already, drop it first."
+                f"MongoDB refuses the unique index (code {error.code}). If there is another index on "
+                "account_id and owner, drop it first."
             ) from error
 
     def _duplicates(self) -> str:
-        group = {"_id": {"account_id": "$account_id", "owner": "$owner"}, "documents": {"$sum": 1}}
-        with _errors():
-            found = list(
-                self._collection.aggregate(
-                    [
-                        {"$group": group},
-                        {"$match": {"documents": {"$gt": 1}}},
-                        {"$sort": {"_id": 1}},
-                        {"$limit": _SHOWN + 1},
-                    ]
-                )
-            )
-        lines = [
-            f"  {each['documents']} documents of account {each['_id'].get('account_id')}, "
-            f"owner {each['_id'].get('owner')}"
-            for each in found[:_SHOWN]
+        pipeline: list[dict[str, Any]] = [
+            {
+                "$group": {
+                    "_id": {key: f"${key}" for key in ("account_id", "owner")},
+                    "documents": {"$sum": 1},
+                }
+            },
+            {"$match": {"documents": {"$gt": 1}}},
+            {"$sort": {"_id": 1}},
+            {"$limit": _SHOWN + 1},
         ]
-        lines += ["  and more"] * (len(found) > _SHOWN)
+        with _errors():
+            groups = list(self._collection.aggregate(pipeline))
+        lines = [
+            f"  {group['documents']} documents of account {group['_id'].get('account_id')}, "
+            f"owner {group['_id'].get('owner')}"
+            for group in groups[:_SHOWN]
+        ]
+        lines += ["  and more"] * (len(groups) > _SHOWN)
         return "\n".join(
             [
-                "The unique index cannot be made: some connections are stored more than once.",
+                "The unique index cannot be created: some connections are stored more than once.",
                 *lines,
-                "Delete all but one of each (or `connections delete`, then `connections put`) and try again.",
+                "Delete all but one of each (or use `connections delete`, then `connections put`), "
+                "then try again.",
             ]
         )

@@ -7,8 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.errors import CliError
-from cli.stores import Entry
+from cli.stores import CliError, Entry
 from crm_export import wiring
 from crm_export.connections.secrets_manager import (
     error_code,
@@ -23,7 +22,7 @@ _IDENTITIES = 2
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """As the package's, and AWS's refusals and missing credentials in a line."""
+    """Raise the package's errors, and AWS's refusals and missing credentials as a CliError of one line."""
     try:
         with store_errors():
             yield
@@ -32,7 +31,7 @@ def _errors() -> Iterator[None]:
         raise CliError(
             f"Secrets Manager refuses {error.operation_name}: {error_code(error)} {message}"
         ) from error
-    except BotoCoreError as error:  # such as no region, no credentials
+    except BotoCoreError as error:  # such as a missing region or missing credentials
         raise CliError(
             f"AWS cannot be used: {error} Set AWS_PROFILE, or AWS_DEFAULT_REGION and credentials."
         ) from error
@@ -44,7 +43,7 @@ class SecretsManagerAdmin:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         with _errors():
-            self._client = wiring.aws("secretsmanager")
+            self._client = wiring.boto3_client("secretsmanager")
 
     def put(self, account_id: str, owner: str, token: dict[str, str]) -> bool:
         """See AdminStore."""
@@ -64,26 +63,25 @@ class SecretsManagerAdmin:
     def entries(self, account_id: str | None, owner: str | None = None) -> list[Entry]:
         """See AdminStore."""
         if account_id is not None and owner is not None:
-            found = [self._entry(secret_name(self._prefix, account_id, owner))]
+            names = [secret_name(self._prefix, account_id, owner)]
         else:
             prefix = f"{self._prefix}/{account_id}/" if account_id else f"{self._prefix}/"
             with _errors():
                 names = sorted(list_names(self._client, prefix))
-            found = [self._entry(name) for name in names]
-        return [entry for entry in found if entry is not None]
+        return [entry for entry in map(self._entry, names) if entry is not None]
 
     def delete(self, account_id: str, owner: str) -> int:
         """See AdminStore."""
-        found = len(self.entries(account_id, owner))
-        if found:
+        count = len(self.entries(account_id, owner))
+        if count:
             name = secret_name(self._prefix, account_id, owner)
             with _errors():
                 self._client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
-        return found
+        return count
 
     def _entry(self, name: str) -> Entry | None:
         identities = name.removeprefix(f"{self._prefix}/").split("/")
-        if len(identities) != _IDENTITIES:  # not one of ours
+        if len(identities) != _IDENTITIES:  # not a connection
             return None
         document: Any = None
         with _errors():
@@ -94,6 +92,6 @@ class SecretsManagerAdmin:
                 self._client.exceptions.InvalidRequestException,
             ):
                 return None
-            except (KeyError, ValueError):  # shown as malformed
+            except (KeyError, ValueError):  # reported as unusable
                 pass
         return Entry(identities[0], identities[1], document if isinstance(document, dict) else None)

@@ -1,1 +1,12 @@
-"""The local stack: the same template and handlers, without Docker, AWS or Zoho (docs/design.md)."""
+"""The local stack: template.yaml and its handlers, running without Docker, AWS or Zoho (docs/design.md).
+
+Layers, from top to bottom; each imports only from those below it:
+
+    __main__                 the command line
+    commands, demo           up, invoke, token; the guided demo
+    stack, state             everything started in order; the file that other programs find it by
+    edge, triggers           the HTTP API and the control API; queues and schedules
+    runtime                  functions under AWS's runtime client
+    cloudformation           from template.yaml to resources in moto
+    host                     child processes, loopback servers, moto's process and its clients
+"""

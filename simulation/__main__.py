@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 from simulation.faults import KINDS
 from simulation.world import Outcome, run
@@ -65,7 +66,7 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     if given.seed is not None:
-        outcomes = [run(given.seed, print if given.trace else None)]
+        outcomes = [run(given.seed, partial(print, file=sys.stdout) if given.trace else None)]
         print(f"trace {outcomes[0].digest}")
     else:
         outcomes = list(_outcomes(given.first, given.seeds, given.jobs))

@@ -1,6 +1,6 @@
 """A boto3 client of DynamoDB with one table in memory: what exports/store.py and token_cache.py call.
 
-tests/functional/test_store.py holds it and moto's to the same contract.
+tests/unit/exports/test_table_contract.py checks its contract, and tests/functional that of moto.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,73 +1,127 @@
-"""The functions, as functions/*/app.py put them together, each invocation a task that may die."""
+"""The Lambda functions: the real handlers, each invocation a task that may die.
+
+An execution environment is a `wiring.Container` that gets its AWS clients, HTTP session, clock and random
+numbers from the simulation.
+"""
 
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from importlib import import_module
 from random import Random
 from typing import Any
 
-from crm_export import deadline
-from crm_export.aws.download_budget import DynamoDownloadBudget
-from crm_export.aws.export_table import DynamoExportStore
-from crm_export.aws.part_queue import SqsPartQueue, consume
-from crm_export.aws.results_bucket import S3Results
-from crm_export.aws.token_cache import DynamoTokenCache
-from crm_export.connections.broker import TokenBroker
-from crm_export.connections.secrets_manager import SecretsManagerConnections
-from crm_export.exports.callbacks import callback_url, receive_callback, verify
-from crm_export.exports.download import DownloadServices, advance_part
-from crm_export.exports.model import Export
-from crm_export.exports.reconcile import ReconcileServices, reconcile
-from crm_export.exports.request import ExportRequest
-from crm_export.exports.start import StartServices, start_export
-from crm_export.exports.submit import SubmitServices, submit_part
-from crm_export.zoho.bulk_read import BulkRead
+from crm_export.aws.results_bucket import ResultsBucket
+from crm_export.exports.pipeline import Pipeline
+from crm_export.system import System
+from crm_export.wiring import Container, running_in
 from crm_export.zoho.client import ZohoClient
-from crm_export.zoho.oauth import AccessToken, ZohoClientCredentials, refresh_access_token
-from crm_export.zoho.records import RecordPages
-from simulation.calls import Calls
-from simulation.dynamodb import DynamoDb
-from simulation.queues import Sqs
-from simulation.s3 import S3
+from crm_export.zoho.records import RecordsReader
+from simulation.calls import Calls, refusal
 from simulation.scheduler import Scheduler, Task
 from simulation.zoho_http import API_DOMAIN, Session
 
-# As template.yaml has them: tests/simulation holds both to each other.
-TIMEOUTS = {"start": 29, "submitter": 29, "callback": 10, "downloader": 900, "reconciler": 240}
-QUIET_SECONDS, DOWNLOADS_PER_MINUTE, JOB_DEADLINE = 300, 10, timedelta(minutes=180)
+# As in template.yaml: tests/simulation compares them.
+TIMEOUTS = {
+    "bulk_read_submitter": 29,
+    "callback_receiver": 10,
+    "result_downloader": 900,
+    "export_reconciler": 240,
+}
+QUIET_SECONDS, DOWNLOADS_PER_MINUTE, JOB_DEADLINE_MINUTES = 300, 10, 180
 ACCOUNT, OWNER = "acct-1", "user-1"
-SIGNING_KEY, CLIENT_SECRET, REFRESH_TOKEN = b"signing-key-5f2c", "client-secret-77aa", "1000.refresh-31bd"
+SIGNING_KEY = b"signing-key-5f2c-of-32-characters"
+CLIENT_SECRET, REFRESH_TOKEN = "client-secret-77aa", "1000.refresh-31bd"
 CALLBACK_BASE_URL = "https://api.example.com"
+_SECRETS = {
+    "connections/acct-1/user-1": {"token": {"refresh_token": REFRESH_TOKEN, "api_domain": API_DOMAIN}},
+    "zoho-client": {"client_id": "client-1", "client_secret": CLIENT_SECRET},
+}
 _LAST_CALL_TO_DIE_AT = 30
 _SKEWS = (-400.0, -60.0, -5.0, 5.0, 60.0, 400.0)
 
 type Done = Callable[[Any], None]
 
 
-class Secrets:
-    """A boto3 client of Secrets Manager with the one connection."""
+class SecretsManager:
+    """A boto3 client of Secrets Manager with the secrets of the stack and of one connection."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:
+    def get_secret_value(self, *, SecretId: str, VersionStage: str = "AWSCURRENT") -> dict[str, str]:
         """See boto3."""
-        token = {"refresh_token": REFRESH_TOKEN, "api_domain": API_DOMAIN}
-        found = {"SecretString": json.dumps({"token": token})}
         refused = "table unreachable"
         return self._calls.aws(
-            f"secretsmanager get {SecretId}", lambda again: found, seconds=0.01,
+            f"secretsmanager get {SecretId}", lambda again: self._read(SecretId, VersionStage), seconds=0.01,
             twice=refused, lost=refused, refused=refused,
         )  # fmt: skip
 
+    def _read(self, secret_id: str, stage: str) -> dict[str, str]:
+        if stage != "AWSCURRENT":
+            raise refusal("ResourceNotFoundException", "GetSecretValue")
+        if secret_id == "callback-key":
+            return {"SecretString": SIGNING_KEY.decode()}
+        return {"SecretString": json.dumps(_SECRETS[secret_id])}
 
-@dataclass
-class Container:
-    """What an execution environment keeps between invocations."""
 
-    clients: dict[tuple[str, str], ZohoClient] = field(default_factory=dict)
+class Context:
+    """What our handlers read of a LambdaContext."""
+
+    memory_limit_in_mb = 512
+
+    def __init__(self, function: str, request_id: str, milliseconds: Callable[[], int]) -> None:
+        self.function_name = function
+        self.invoked_function_arn = f"arn:aws:lambda:us-east-1:123456789012:function:{function}"
+        self.aws_request_id = request_id
+        self.get_remaining_time_in_millis = milliseconds
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is made small, so that a few records fill many parts and pages."""
+
+    s3_part_bytes: int
+    records_page: int
+
+
+class SmallContainer(Container):
+    """A container with small sizes, whose S3 writer sends parts without a thread."""
+
+    def __init__(self, sizes: Sizes, env: dict[str, str], **given: Any) -> None:
+        super().__init__(env, **given)
+        self._sizes = sizes
+
+    @cached_property
+    def downloader(self) -> Pipeline:
+        """See Container."""
+        pipeline = super().downloader
+        limits = replace(pipeline.limits, records_per_part=2 * self._sizes.records_page)
+        return replace(pipeline, limits=limits)
+
+    def _results(self, bucket: str) -> ResultsBucket:
+        return ResultsBucket(
+            self._aws("s3"), bucket, part_bytes=self._sizes.s3_part_bytes, make_executor=InlineExecutor
+        )
+
+    def _records(self, client: ZohoClient) -> RecordsReader:
+        return RecordsReader(client, page_size=self._sizes.records_page)
+
+
+class InlineExecutor(Executor):
+    """Works at once. An error reaches only the future; LambdaKilled ends the task."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See Executor."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except Exception as error:  # not BaseException: LambdaKilled ends the task
+            future.set_exception(error)
+        return future
 
 
 class Functions:
@@ -75,161 +129,141 @@ class Functions:
 
     def __init__(
         self, scheduler: Scheduler, calls: Calls, rng: Random, *,
-        dynamodb: DynamoDb, s3: S3, sqs: Sqs, session: Session,
-        api_version: str, deadline_hours: int, result_format: str,
+        aws: dict[str, Any], session: Session, api_version: str, deadline_hours: int, result_format: str,
+        sizes: Sizes,
     ) -> None:  # fmt: skip
         self._scheduler = scheduler
         self._calls = calls
         self._rng = rng
-        self._dynamodb = dynamodb
+        self._aws = aws
         self._session = session
-        self._api_version = api_version
-        self._deadline_hours = deadline_hours
-        self._result_format = result_format
-        self._store = DynamoExportStore(dynamodb, "exports")
-        self._budget = DynamoDownloadBudget(dynamodb, "exports", DOWNLOADS_PER_MINUTE)
-        self._results = S3Results(s3, "results")
-        self._submit_queue = SqsPartQueue(sqs, "submit")
-        self._download_queue = SqsPartQueue(sqs, "download")
-        self._connections = SecretsManagerConnections(Secrets(calls), "connections", ())
-        self._containers: defaultdict[str, list[Container]] = defaultdict(list)
+        self._sizes = sizes
+        self._env = {
+            "EXPORTS_TABLE": "exports",
+            "SUBMIT_QUEUE_URL": "submit",
+            "DOWNLOAD_QUEUE_URL": "download",
+            "RESULTS_BUCKET": "results",
+            "TOKEN_STORE": "secretsmanager",
+            "CONNECTION_PREFIX": "connections",
+            "MONGO_URI_SECRET_ID": "",
+            "ZOHO_CLIENT_SECRET_ID": "zoho-client",
+            "TRUSTED_ZOHO_ORIGINS": "",
+            "ACCESS_TOKEN_CACHE": "shared",
+            "CALLBACK_SECRET_ID": "callback-key",
+            "CALLBACK_BASE_URL": CALLBACK_BASE_URL,
+            "BULK_READ_API_VERSION": api_version,
+            "RESULT_FORMAT": result_format,
+            "EXPORT_DEADLINE_HOURS": str(deadline_hours),
+            "STATE_RETENTION_DAYS": "30",
+            "DOWNLOADS_PER_MINUTE": str(DOWNLOADS_PER_MINUTE),
+            "JOB_DEADLINE_MINUTES": str(JOB_DEADLINE_MINUTES),
+            "PART_QUIET_SECONDS": str(QUIET_SECONDS),
+        }
+        self._system = System(
+            now=scheduler.utc_now,
+            epoch=scheduler.epoch,
+            monotonic=scheduler.monotonic,
+            sleep=calls.sleep,
+            uniform=rng.uniform,
+            random_hex=lambda count: f"{rng.getrandbits(8 * count):0{2 * count}x}",
+            start_thread=lambda work: work(),
+        )
+        self._idle: defaultdict[str, list[Container]] = defaultdict(list)
         self._invocations = 0
 
-    # --- entry points ---
-
-    def start(self, request: ExportRequest, done: Done) -> None:
-        """POST /v1/e/zoho/bulk-read/{type}."""
-
-        def handle(container: Container) -> Export:
-            self._client(container, ACCOUNT, OWNER)  # as post_export, which looks for the connection first
-            services = StartServices(
-                store=self._store,
-                submit_queue=self._submit_queue,
-                submit=self._submit(container),
-                clock=self._scheduler.utc_now,
-                api_version=self._api_version,
-                deadline_hours=self._deadline_hours,
-                retention_days=30,
-                result_format=self._result_format,
-            )
-            return start_export(services, request, ACCOUNT, OWNER, CALLBACK_BASE_URL)
-
-        self._invoke("start", None, handle, done)
+    def post(
+        self, path: str, body: dict[str, Any], done: Done, headers: dict[str, str] | None = None
+    ) -> None:
+        """Send POST /v1/e/zoho/bulk-read/{type} as the account's caller; done(None) if it did not succeed."""
+        event = http_event("POST", path, json.dumps(body))
+        self._invoke("bulk_read_submitter", None, event, _if_successful(done))
 
     def submitter(self, event: dict[str, Any], done: Done) -> None:
-        """A message of the submit queue."""
-        self._invoke(
-            "submitter", _target(event), lambda c: consume(event, self._submit_queue, self._submit(c)), done
-        )
+        """Deliver a message of the submit queue."""
+        self._invoke("bulk_read_submitter", _target(event), event, done)
 
     def downloader(self, event: dict[str, Any], done: Done) -> None:
-        """A message of the download queue."""
-
-        def handle(container: Container) -> Any:
-            services = DownloadServices(
-                store=self._store,
-                submit_queue=self._submit_queue,
-                download_queue=self._download_queue,
-                bulk_read=self._bulk_read(container),
-                records=self._records(container),
-                results=self._results,
-                budget=self._budget,
-                job_deadline=JOB_DEADLINE,
-                clock=self._scheduler.utc_now,
-            )
-            return consume(
-                event, self._download_queue, lambda export_id, part: advance_part(services, export_id, part)
-            )
-
-        self._invoke("downloader", _target(event), handle, done)
+        """Deliver a message of the download queue."""
+        self._invoke("result_downloader", _target(event), event, done)
 
     def callback(self, url: str, body: bytes, done: Done) -> None:
-        """POST to a callback URL."""
-        *_, export_id, part, signature = url.split("/")
-
-        def handle(container: Container) -> str:
-            number = verify((SIGNING_KEY,), export_id, part, signature)
-            receive_callback(self._store, self._download_queue, export_id, number, body)
-            return "200"
-
-        self._invoke("callback", (export_id, int(part)), handle, done)
+        """Post to a callback URL; done(None) if it did not succeed."""
+        *_, export_id, part, _signature = url.split("/")
+        event = http_event("POST", url.removeprefix(CALLBACK_BASE_URL), body.decode())
+        self._invoke("callback_receiver", (export_id, int(part)), event, _if_successful(done))
 
     def reconciler(self, done: Done) -> None:
-        """A tick."""
-        services = ReconcileServices(
-            self._store, self._submit_queue, self._download_queue, self._scheduler.utc_now, QUIET_SECONDS
-        )
-        self._invoke("reconciler", None, lambda container: reconcile(services), done)
-
-    # --- how they run ---
+        """Tick."""
+        self._invoke("export_reconciler", None, {}, done)
 
     def _invoke(
-        self, function: str, target: tuple[str, int] | None, handle: Callable[[Container], Any], done: Done
+        self, function: str, target: tuple[str, int] | None, event: dict[str, Any], done: Done
     ) -> None:
+        """Run a handler in a container; done(response), with None if it raised or died."""
         self._invocations += 1
         name = f"t={self._scheduler.now:.3f} {function}#{self._invocations}"
-        ends_at = self._scheduler.now + TIMEOUTS[function]
-        faults, skew = self._calls.faults, self._rng.uniform(-0.05, 0.05)
-        if faults.happens("function's clock wrong", target):
-            skew = self._rng.choice(_SKEWS)
-        task = Task(name, target, ends_at=ends_at, skew=skew)
-        for kind, after in (("function killed before a call", False), ("function killed after a call", True)):
-            if faults.planned(kind):
-                task.kill_at = (self._rng.randint(1, _LAST_CALL_TO_DIE_AT), after)
-        idle = self._containers[function]
-        container = idle.pop() if idle else Container()
+        task = self._task(name, function, target)
+        idle = self._idle[function]
+        container = idle.pop() if idle else self._new_container()
+        context = Context(function, name, lambda: int(1000 * (task.ends_at - self._scheduler.now)))
+        handler = import_module(f"functions.{function}.app").lambda_handler
 
         def run() -> None:
-            answer = None
+            response = None
             try:
-                with deadline.ends_in(TIMEOUTS[function]):
-                    answer = handle(container)
-                self._calls.trace(f"{name} -> {answer!r:.200}")
-            except Exception as error:  # Lambda counts it, and so it ends
+                with running_in(container):
+                    response = handler(event, context)
+                self._calls.trace(f"{name} -> {response!r:.200}")
+            except Exception as error:  # Lambda counts it as an error
                 self._calls.trace(f"{name} raised {type(error).__name__}: {error}")
             finally:
                 if not task.dead:
                     idle.append(container)
-                self._scheduler.after(0.0, lambda: done(answer))
+                self._scheduler.after(0.0, partial(done, response))
 
         self._scheduler.start(task, run)
 
-    def _submit(self, container: Container) -> Callable[[str, int], None]:
-        services = SubmitServices(
-            store=self._store,
-            submit_queue=self._submit_queue,
-            download_queue=self._download_queue,
-            bulk_read=self._bulk_read(container),
-            records=self._records(container),
-            callback_url=lambda export, number: callback_url(SIGNING_KEY, export, number),
-            clock=self._scheduler.utc_now,
+    def _task(self, name: str, function: str, target: tuple[str, int] | None) -> Task:
+        faults, skew = self._calls.faults, self._rng.uniform(-0.05, 0.05)
+        if faults.happens("function's clock wrong", target):
+            skew = self._rng.choice(_SKEWS)
+        task = Task(name, target, ends_at=self._scheduler.now + TIMEOUTS[function], skew=skew)
+        for kind, after in (("function killed before a call", False), ("function killed after a call", True)):
+            if faults.planned(kind):
+                task.kill_at = (self._rng.randint(1, _LAST_CALL_TO_DIE_AT), after)
+        return task
+
+    def _new_container(self) -> Container:
+        return SmallContainer(
+            self._sizes, self._env, aws=self._aws.__getitem__, session=self._session, system=self._system
         )
-        return lambda export_id, part: submit_part(services, export_id, part)
 
-    def _bulk_read(self, container: Container) -> Callable[[str, str], BulkRead]:
-        return lambda account_id, owner: BulkRead(self._client(container, account_id, owner))
 
-    def _records(self, container: Container) -> Callable[[str, str], RecordPages]:
-        return lambda account_id, owner: RecordPages(self._client(container, account_id, owner))
-
-    def _client(self, container: Container, account_id: str, owner: str) -> ZohoClient:
-        connection = self._connections.get(account_id, owner)
-        client = container.clients.get((account_id, owner))
-        if client is None:
-            cache = DynamoTokenCache(self._dynamodb, "exports")
-            tokens = TokenBroker(
-                connection, self._connections, self._refresh, cache, clock=self._scheduler.epoch
-            )
-            session: Any = self._session
-            client = container.clients[account_id, owner] = ZohoClient(session, API_DOMAIN, tokens)
-        return client
-
-    def _refresh(self, grant: Any) -> AccessToken:
-        session: Any = self._session
-        credentials = ZohoClientCredentials("client-1", CLIENT_SECRET)
-        return refresh_access_token(session, grant.accounts_server, credentials, grant.refresh_token)
+def http_event(method: str, path: str, body: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return an event of API Gateway's HTTP API, payload format 2.0, from the account's caller."""
+    claims = {"account_id": ACCOUNT, "uid": OWNER}
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {},
+        "requestContext": {
+            "authorizer": {"jwt": {"claims": claims}},
+            "domainName": "api.example.com",
+            "http": {"method": method, "path": path},
+            "requestId": "request",
+            "stage": "$default",
+        },
+        "body": body,
+        "isBase64Encoded": False,
+    }
 
 
 def _target(event: dict[str, Any]) -> tuple[str, int]:
     message = json.loads(event["Records"][0]["body"])
     return message["export_id"], message["part"]
+
+
+def _if_successful(done: Done) -> Done:
+    return lambda response: done(response if response and response["statusCode"] < 300 else None)

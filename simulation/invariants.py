@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import zlib
-from datetime import datetime
 
 from crm_export.aws.export_table import read_export, read_part
 from crm_export.exports.model import RECORDS, Export, ExportState, Part, PartState
@@ -130,7 +129,7 @@ class Invariants:
             f"{what}: its object has not {part.bytes} bytes",
         )
         self._hold(part.crc32 == f"{zlib.crc32(job.csv):08x}", f"{what}: its CRC is not Zoho's")
-        self._hold(part.header == list(HEADER), f"{what}: its header is {part.header}")
+        self._hold(part.header == tuple(HEADER), f"{what}: its header is {part.header}")
         self._is_the_same(job, part, what)
 
     def _read(self, part: Part, what: str) -> None:
@@ -148,7 +147,7 @@ class Invariants:
         """Another part's job may be taken where it reads the very same: what came since the POST, no more."""
         export = read_export(self._table.items[f"EXPORT#{part.export_id}", "META"])
         wanted = {name: value for name, value in export.query.items() if name in {"fields", "criteria"}}
-        since = (datetime.fromisoformat(export.requested_at) - EPOCH).total_seconds() - 1000
+        since = (export.requested_at - EPOCH).total_seconds() - 1000
         same = job.part == (part.export_id, part.part) or (
             job.module == export.module
             and job.query.keys() == wanted.keys()  # v2 writes criteria in words of its own
@@ -187,9 +186,9 @@ class Invariants:
 
     def _all_read(self, export: Export, parts: list[Part], rows: list[tuple[str, ...]], what: str) -> None:
         """Every record that was there all the time, once; none that never was; each as it once was."""
-        records, header = self._zoho.records, parts[0].header or []
+        records, header = self._zoho.records, parts[0].header or ()
         ids = [row[0] for row in rows]
-        began = (datetime.fromisoformat(export.requested_at) - EPOCH).total_seconds() - 1000
+        began = (export.requested_at - EPOCH).total_seconds() - 1000
         needed = {
             record_id
             for record_id, created in records.created_at.items()
@@ -216,19 +215,20 @@ class Invariants:
         return (gzip.decompress(content) if key.endswith(".gz") else content).decode()
 
     def _failed(self, export: Export) -> None:
-        failure = export.failure or {}
-        told = all(failure.get(name) for name in ("code", "message", "remedy"))
-        self._hold(told, f"{export.export_id} FAILED and tells {failure}")
+        failure = export.failure
+        if failure is None or not all(vars(failure).values()):
+            self.violated(f"{export.export_id} FAILED with an incomplete failure: {failure}")
+            return
         self._hold(
             export.manifest_key not in self._bucket.objects, f"{export.export_id} FAILED, with a manifest"
         )
         parts = self.parts(export.export_id, current=False)
-        excused = any(self._excuse(failure["code"], part) for part in parts) or self._expired(export, parts)
+        excused = any(self._excuse(failure.code, part) for part in parts) or self._expired(export, parts)
         self._hold(excused, f"{export.export_id} FAILED with {failure}, and the faults do not excuse it")
 
     def _expired(self, export: Export, parts: list[Part]) -> bool:
         """Whether what Zoho kept of it was gone again and again: an export begins anew twice."""
-        code = (export.failure or {})["code"]
+        code = export.failure and export.failure.code
         gone = ("page token expired", "result expired", "result not found", "job not found")
         count = sum(self._faults.against((part.export_id, part.part), gone) for part in parts)
         return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and export.generation == 3 and count >= 3
@@ -278,7 +278,7 @@ class Invariants:
             self._hold(len(jobs) <= allowed, f"{target}: {len(jobs)} jobs, {excuses} faults")
             downloads = sum(job.downloads for job in jobs)
             self._hold(downloads <= allowed, f"{target}: {downloads} downloads, {excuses} faults")
-        deadline = (datetime.fromisoformat(export.deadline_at) - EPOCH).total_seconds()
+        deadline = (export.deadline_at - EPOCH).total_seconds()
         latest = max(deadline, self._faults.calm_from) + 900
         ended = self.ended_at[export.export_id]
         self._hold(ended <= latest, f"{export.export_id} ended {ended - latest:.0f} s too late")

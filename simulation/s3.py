@@ -1,4 +1,7 @@
-"""A boto3 client of S3: whole objects, and multipart uploads whose checksums are checked."""
+"""A boto3 client of S3 with one bucket in memory. It verifies the checksums of objects and uploads.
+
+tests/contract/test_s3.py runs the same tests on it and on moto's S3.
+"""
 
 import base64
 import io
@@ -45,12 +48,25 @@ class Bucket:
 
 
 class S3:
-    """The client."""
+    """The client. `calls` decides when and whether a call happens; without it, calls happen immediately."""
 
-    def __init__(self, bucket: Bucket, calls: Calls) -> None:
+    def __init__(self, bucket: Bucket, calls: Calls | None = None, *, keys_per_page: int = 1000) -> None:
         self._bucket = bucket
         self._calls = calls
+        self._keys_per_page = keys_per_page
         self._made = 0
+
+    def _call(
+        self,
+        what: str,
+        effect: Callable[[bool], dict[str, Any]],
+        *,
+        seconds: float = _TAKES,
+        faults: dict[str, str] = _FAULTS,
+    ) -> dict[str, Any]:
+        if self._calls is None:
+            return effect(False)
+        return self._calls.aws(what, effect, seconds=seconds, **faults)
 
     def put_object(
         self, *, Bucket: str, Key: str, Body: bytes, ContentType: str, **more: Any
@@ -64,7 +80,7 @@ class S3:
             self._bucket.put(Key, Body)
             return {}
 
-        return self._calls.aws(f"s3 put {Key} ({len(Body)} bytes)", put, seconds=_TAKES, **_FAULTS)
+        return self._call(f"s3 put {Key} ({len(Body)} bytes)", put)
 
     def create_multipart_upload(self, *, Bucket: str, Key: str, **more: Any) -> dict[str, Any]:
         """See boto3. Made again, it is another upload, and nobody knows the first."""
@@ -81,14 +97,11 @@ class S3:
 
         mine: list[Upload] = []
         try:
-            made: dict[str, Any] = self._calls.aws(
-                f"s3 create upload {Key}", create, seconds=_TAKES, **_FAULTS
-            )
+            return self._call(f"s3 create upload {Key}", create)
         except Exception:
-            for upload in mine:  # its id was never told
+            for upload in mine:  # its id was never returned
                 upload.excused = True
             raise
-        return made
 
     def upload_part(
         self, *, Bucket: str, Key: str, UploadId: str, PartNumber: int, Body: bytes, ChecksumCRC32: str
@@ -101,7 +114,7 @@ class S3:
             return {"ETag": f'"{zlib.crc32(Body):08x}"'}
 
         what = f"s3 upload {UploadId} part {PartNumber} ({len(Body)} bytes)"
-        return self._calls.aws(what, upload, seconds=_TAKES, **_FAULTS)
+        return self._call(what, upload)
 
     def complete_multipart_upload(
         self, *, Bucket: str, Key: str, UploadId: str, MultipartUpload: Any, **more: Any
@@ -121,7 +134,7 @@ class S3:
             self._bucket.put(Key, body)
             return {}
 
-        return self._calls.aws(f"s3 complete {UploadId} {Key}", complete, seconds=_TAKES * 4, **_FAULTS)
+        return self._call(f"s3 complete {UploadId} {Key}", complete, seconds=_TAKES * 4)
 
     def abort_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str) -> dict[str, Any]:
         """See boto3."""
@@ -133,29 +146,27 @@ class S3:
 
         refused = "abort refused"
         try:
-            answer: dict[str, Any] = self._calls.aws(
-                f"s3 abort {UploadId}", abort, seconds=_TAKES, twice=refused, lost=refused, refused=refused
-            )
+            faults = {"twice": refused, "lost": refused, "refused": refused}
+            return self._call(f"s3 abort {UploadId}", abort, faults=faults)
         except Exception:
             if UploadId in self._bucket.uploads:
                 self._bucket.uploads[UploadId].excused = True
             raise
-        return answer
 
     def get_paginator(self, operation: str) -> "_Lister":
         """See boto3."""
         assert operation == "list_objects_v2"
         return _Lister(self)
 
-    def list_all(self, prefix: str) -> dict[str, Any]:
-        """All keys in one page."""
+    def list_page(self, prefix: str, after: str) -> dict[str, Any]:
+        """List the page of keys that follow the key `after`."""
 
-        def found(again: bool) -> dict[str, Any]:
-            return {
-                "Contents": [{"Key": key} for key in sorted(self._bucket.objects) if key.startswith(prefix)]
-            }
+        def list_keys(again: bool) -> dict[str, Any]:
+            keys = sorted(key for key in self._bucket.objects if key.startswith(prefix) and key > after)
+            page = [{"Key": key} for key in keys[: self._keys_per_page]]
+            return {"IsTruncated": len(page) < len(keys), **({"Contents": page} if page else {})}
 
-        return self._calls.aws(f"s3 list {prefix}", found, seconds=_TAKES, **_READ_FAULTS)
+        return self._call(f"s3 list {prefix}", list_keys, faults=_READ_FAULTS)
 
     def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         """See boto3."""
@@ -165,15 +176,17 @@ class S3:
             self._bucket.changed(Key)
             return {}
 
-        return self._calls.aws(f"s3 delete {Key}", delete, seconds=_TAKES, **_FAULTS)
+        return self._call(f"s3 delete {Key}", delete)
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         """See boto3."""
 
         def get(again: bool) -> dict[str, Any]:
+            if Key not in self._bucket.objects:
+                raise refusal("NoSuchKey", "GetObject")
             return {"Body": io.BytesIO(self._bucket.objects[Key])}
 
-        return self._calls.aws(f"s3 get {Key}", get, seconds=_TAKES, **_READ_FAULTS)
+        return self._call(f"s3 get {Key}", get, faults=_READ_FAULTS)
 
     def _open(self, upload_id: str, operation: str) -> Upload:
         upload = self._bucket.uploads.get(upload_id)
@@ -188,7 +201,11 @@ class _Lister:
 
     def paginate(self, *, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:
         """See boto3."""
-        yield self._client.list_all(Prefix)
+        page = self._client.list_page(Prefix, "")
+        yield page
+        while page["IsTruncated"]:
+            page = self._client.list_page(Prefix, page["Contents"][-1]["Key"])
+            yield page
 
 
 def _check(checksum: str | None, body: bytes, operation: str) -> None:

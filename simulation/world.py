@@ -10,17 +10,16 @@ from random import Random
 from typing import Any
 
 from crm_export.exports.callbacks import sign
-from crm_export.exports.request import ExportRequest
 from simulation import functions as names
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb, TableData
 from simulation.faults import Faults
-from simulation.functions import Functions
+from simulation.functions import Functions, SecretsManager, Sizes
 from simulation.invariants import Invariants
+from simulation.output import kept_output
 from simulation.queues import Queue, QueueSettings, Sqs
 from simulation.s3 import S3, Bucket
 from simulation.scheduler import Scheduler
-from simulation.seams import seams
 from simulation.zoho import Job, Zoho
 from simulation.zoho_http import Session
 from simulation.zoho_records import MODULE
@@ -75,10 +74,16 @@ class World:
         )  # fmt: skip
         self.functions = Functions(
             self.scheduler, self.calls, self.rng,
-            dynamodb=DynamoDb(self.table, self.calls), s3=S3(self.bucket, self.calls),
-            sqs=Sqs(self.queues, self.calls), session=session,
+            aws={
+                "dynamodb": DynamoDb(self.table, self.calls),
+                "s3": S3(self.bucket, self.calls),
+                "sqs": Sqs(self.queues, self.calls),
+                "secretsmanager": SecretsManager(self.calls),
+            },
+            session=session,
             api_version=version, deadline_hours=DEADLINE_HOURS,
             result_format=self.rng.choice(("csv", "csv", "csv.gz")),
+            sizes=Sizes(self.rng.choice(_S3_PART_BYTES), self.rng.choice((1, 2, 4))),
         )  # fmt: skip
         self.queues["submit"].invoke = self.functions.submitter
         self.queues["download"].invoke = self.functions.downloader
@@ -92,19 +97,16 @@ class World:
         for number in range(self.rng.choice((1, 1, 2))):
             query = self.rng.choice(({}, {}, {"fields": ["Last_Name", "Description"]}, _CRITERIA))
             module = self.rng.choice(("Contacts", "Contacts", "Leads", MODULE))
-            request = ExportRequest(module, {} if module == MODULE else query, "csv", 1)
+            body = {} if module == MODULE else {"query": query}
+            post = partial(self.functions.post, f"/v1/e/zoho/bulk-read/{module.lower()}", body)
             self._to_post += 1
-            self.scheduler.at(number * self.rng.choice((0.0, 30.0)), partial(self._post, request, 3))
+            self.scheduler.at(number * self.rng.choice((0.0, 30.0)), partial(self._post, post, 3))
         for _ in range(self.rng.choice((0, 0, 3))):
             self.scheduler.at(
                 self.rng.choice((self.rng.uniform(0, 5), self.rng.uniform(0, 900))), self.zoho.change_records
             )
         self.scheduler.at(TICK_SECONDS * self.rng.random(), self._tick)
-        s3_part_bytes = self.rng.choice(_S3_PART_BYTES)
-        records = self.rng.choice((1, 2, 4))
-        with seams(
-            self.scheduler, self.calls, self.rng, s3_part_bytes=s3_part_bytes, page_records=records
-        ) as log:
+        with kept_output() as output:
             self.scheduler.run(_END)
         if self.scheduler.failure is not None:
             raise RuntimeError(f"seed {self.seed}: the simulation failed") from self.scheduler.failure
@@ -118,7 +120,7 @@ class World:
             }
             secrets |= {sign(names.SIGNING_KEY, *part) for part in self.zoho.jobs_of}
             messages = [message.body for queue in self.queues.values() for message in queue.messages]
-            self.invariants.no_secret_in(secrets, log.lines, messages)
+            self.invariants.no_secret_in(secrets, output.lines, messages)
         return Outcome(
             seed=self.seed,
             broken=self.invariants.broken,
@@ -138,14 +140,14 @@ class World:
 
     # --- who calls from outside ---
 
-    def _post(self, request: ExportRequest, tries: int) -> None:
-        def done(export: Any) -> None:
+    def _post(self, post: Callable[[Callable[[Any], None]], None], tries: int) -> None:
+        def done(response: Any) -> None:
             self._to_post -= 1
-            if export is None and tries > 1 and self.faults.happens("POST sent again"):
+            if response is None and tries > 1 and self.faults.happens("POST sent again"):
                 self._to_post += 1
-                self.scheduler.after(self.rng.choice((1.0, 40.0)), lambda: self._post(request, tries - 1))
+                self.scheduler.after(self.rng.choice((1.0, 40.0)), lambda: self._post(post, tries - 1))
 
-        self.functions.start(request, done)
+        post(done)
 
     def _tick(self) -> None:
         is_open = any("open" in item for item in self.table.items.values())

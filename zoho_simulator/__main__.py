@@ -1,4 +1,4 @@
-"""`python -m zoho_simulator`: the simulator as a process of its own."""
+"""`python -m zoho_simulator`: the simulator as a process."""
 
 import argparse
 import json
@@ -6,7 +6,8 @@ import signal
 import threading
 from collections.abc import Sequence
 
-from zoho_simulator.server import SimulatorConfig, start_simulator
+from zoho_simulator.config import SimulatorConfig
+from zoho_simulator.http.server import start_simulator
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.records is not None:
         config.records = dict.fromkeys(config.records, options.records)
     config.records |= {name: int(count) for name, _, count in (m.partition("=") for m in options.module)}
-    config.patch(dict(_setting(text) for text in options.set))
+    config.patch(dict(_setting(argument) for argument in options.set))
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -28,22 +29,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m zoho_simulator", description="A Zoho CRM to test against."
+        prog="python -m zoho_simulator", description="Serve a simulated Zoho CRM organisation."
     )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free port (default)")
-    parser.add_argument("--records", type=int, metavar="N", help="records in every module")
-    parser.add_argument(
-        "--module", action="append", default=[], metavar="NAME=N", help="records in one module, repeatable"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of SimulatorConfig"
-    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=0, help="0 (default) takes any free port")
+    add("--records", type=int, metavar="N", help="records in every module")
+    add("--module", action="append", default=[], metavar="NAME=N", help="records in one module; repeatable")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of SimulatorConfig")
     return parser
 
 
-def _setting(text: str) -> tuple[str, object]:
-    name, _, value = text.partition("=")
+def _setting(argument: str) -> tuple[str, object]:
+    name, _, value = argument.partition("=")
     try:
         return name, json.loads(value)
     except ValueError:

@@ -1,36 +1,56 @@
-"""Everything about the simulator that can be set, at start or over PATCH /__sim__/config."""
+"""Settings of the simulator, and what it needs from outside: time, randomness and transport."""
 
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from random import Random, SystemRandom
 from typing import Any, Literal, get_args
 
 VERSIONS = ("v2", "v2.1", "v3", "v4", "v5", "v6", "v7", "v8")
 
 
-def _default_records() -> dict[str, int]:
-    return {
-        "Contacts": 1000, "Accounts": 600, "Deals": 400, "Leads": 300, "Tasks": 200, "Events": 150,
-        "Calls": 100, "Notes": 250, "Products": 80, "Campaigns": 40, "Cases": 60, "Vendors": 30,
-        "Projects": 50, "Invoices": 70, "Price_Books": 10, "Purchase_Orders": 45, "Quotes": 55,
-        "Sales_Orders": 65, "Solutions": 20, "Inspections": 35,
-    }  # fmt: skip
+def at_least(version: str, first: str) -> bool:
+    """Return True if API version `version` is `first` or newer."""
+    return VERSIONS.index(version) >= VERSIONS.index(first)
 
 
-def _default_deleted() -> dict[str, int]:
-    return {"Contacts": 12, "Accounts": 5}
+@dataclass(frozen=True)
+class Environment:
+    """What an organisation needs from outside. The server passes real ones, a simulation virtual ones.
+
+    clock: seconds since 1970. after(seconds, action): run the action once, that much later. post(url,
+    headers, body): send a callback and return the HTTP status; raises OSError or HTTPException if the
+    receiver cannot be reached. rng: the source of tokens.
+    """
+
+    after: Callable[[float, Callable[[], None]], None]
+    post: Callable[[str, Mapping[str, str], bytes], int]
+    clock: Callable[[], float] = time.time
+    rng: Random = field(default_factory=SystemRandom)
+
+    def token(self, count: int) -> str:
+        """Return `count` random bytes as hexadecimal digits."""
+        return f"{self.rng.getrandbits(8 * count):0{2 * count}x}"
+
+
+_RECORDS = {
+    "Contacts": 1000, "Accounts": 600, "Deals": 400, "Leads": 300, "Tasks": 200, "Events": 150, "Calls": 100,
+    "Notes": 250, "Products": 80, "Campaigns": 40, "Cases": 60, "Vendors": 30, "Projects": 50, "Invoices": 70,
+    "Price_Books": 10, "Purchase_Orders": 45, "Quotes": 55, "Sales_Orders": 65, "Solutions": 20,
+    "Inspections": 35,
+}  # fmt: skip
 
 
 @dataclass
 class SimulatorConfig:
-    """All switches. Those marked [U] stand for something Zoho does not document."""
+    """All settings. [U] marks behaviour that Zoho does not document."""
 
     # Data
-    records: dict[str, int] = field(default_factory=_default_records)
-    deleted: dict[str, int] = field(default_factory=_default_deleted)
+    records: dict[str, int] = field(default_factory=_RECORDS.copy)
+    deleted: dict[str, int] = field(default_factory=lambda: {"Contacts": 12, "Accounts": 5})
     seed: int = 1
-    custom_views: dict[str, dict[str, Any]] = field(default_factory=dict)  # cvid → {"module", "criteria"}
+    custom_views: dict[str, dict[str, Any]] = field(default_factory=dict)  # cvid: {"module", "criteria"}
 
     # OAuth
     client_id: str = "1000.LOCAL"
@@ -39,36 +59,32 @@ class SimulatorConfig:
     scopes: str = (
         "ZohoCRM.modules.ALL,ZohoCRM.bulk.ALL,ZohoCRM.settings.ALL,ZohoCRM.users.ALL,ZohoCRM.org.ALL"
     )
-    api_domain: str = ""  # empty: the simulator's own URL
     access_token_seconds: float = 3600
     token_window_seconds: float = 600
     tokens_per_window: int = 10
     active_tokens: int = 15  # [U] 10 on another page of Zoho
     throttle_status: int = 400  # [U] Zoho's own post says 200
     expires_in_style: Literal["seconds", "expires_in_sec"] = "seconds"
-    token_scope_in_answer: bool = True
 
     # Limits
     credits: int = 5_000_000
     credit_window_seconds: float = 86_400
     concurrency: int = 25
     downloads_per_minute: int = 10  # 0: no limit
-    too_many_requests_message: str = "too many requests. please try again after some time"  # [U]
 
     # Records API
-    notes_admin_only: bool = False  # True: the user is no administrator
-    records_page_cap: int = 2000  # v3+; beyond it a page token is needed
+    notes_admin_only: bool = False  # True: the user is not an administrator
+    records_per_page: int = 200  # default and maximum of per_page
+    records_page_cap: int = 2000  # v3+; records beyond it need a page token
     records_token_cap: int = 100_000
-    # [U] how a page token finds its page when records have changed: behind the last record, or by counting
+    # [U] where the page of a token begins after changes: after the last record's key, or at its offset
     records_paging: Literal["cursor", "offset"] = "cursor"
-    records_dotted_fields: bool = (
-        False  # [U] False: a dotted name in `fields` is ignored, as an unknown one is
-    )
+    records_dotted_fields: bool = False  # [U] False: dotted names in `fields` are ignored, as unknown ones
     restricted_modules: set[str] = field(default_factory=set)  # 403 NO_PERMISSION
 
-    # Bulk Read: what is accepted
+    # Bulk Read: create requests
     versions: tuple[str, ...] = VERSIONS
-    bulk_notes: bool = False  # [U] True: a job for Notes is taken and ends with no records
+    bulk_notes: bool = False  # [U] True: a job for Notes is accepted and ends without records
     bulk_unsupported: set[str] = field(default_factory=set)  # modules refused with MODULE_NOT_SUPPORTED
     bulk_page_max: int = 500  # [U] 50 in the 2025 OpenAPI
     bulk_join_limit: int = 10  # [U]
@@ -76,11 +92,8 @@ class SimulatorConfig:
     bulk_values_limit: int = 200
     bulk_fields_limit: int = 200
     bulk_strict_keys: bool = True
-    bulk_legacy_criteria_api_name: bool = False
-    bulk_page_token_with_callback: bool = True  # [U]
     bulk_query_file_type_since: str = "v3"  # [U] in the samples of v3, in Zoho's SDK from v6
     bulk_error_envelope: Literal["flat", "data"] = "flat"  # data: {"data": [error]}, as in the 2025 OpenAPI
-    callback_requires_https: bool = False
     page_token_seconds: float = 86_400
 
     # Bulk Read: jobs
@@ -89,10 +102,8 @@ class SimulatorConfig:
     added_seconds: float = 0.1
     queued_seconds: float = 0.3
     in_progress_seconds: float = 0.6
-    serial_jobs: bool = False
     result_seconds: float = 86_400
     result_gone_status: int = 404  # [U]
-    result_not_ready_status: int = 404  # [U]
 
     # Bulk Read: callback
     callback_shape: Literal["documented", "flat"] = "documented"
@@ -118,47 +129,39 @@ class SimulatorConfig:
     result_content_length: bool = False  # True generates the file twice, once to count it
     result_filename_style: Literal["plain", "extended"] = "plain"
 
-    clock: Callable[[], float] = time.time
-
     def public(self) -> dict[str, Any]:
-        """The settings as JSON, without the clock."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "clock"}
+        """Return the settings as JSON values."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {k: sorted(v) if isinstance(v, set) else v for k, v in values.items()}
 
     def patch(self, changes: Mapping[str, Any]) -> None:
-        """Change settings; dictionaries are merged. Raises ValueError before anything is changed."""
-        checked = {name: self._checked(name, value) for name, value in changes.items()}
+        """Change settings; dictionaries are merged. Raises ValueError without changing anything."""
+        types = {f.name: f.type for f in dataclasses.fields(self)}
+        if unknown := sorted(changes.keys() - types.keys()):
+            raise ValueError(f"There is no setting {unknown[0]!r}.")
+        checked = {
+            name: _checked(name, types[name], getattr(self, name), value) for name, value in changes.items()
+        }
         for name, value in checked.items():
             setattr(self, name, value)
 
-    def _checked(self, name: str, value: Any) -> Any:
-        kinds = {f.name: f.type for f in dataclasses.fields(self) if f.name != "clock"}
-        if name not in kinds:
-            raise ValueError(f"no setting {name!r}")
-        choices = get_args(kinds[name])
-        if isinstance(value, str) and choices and all(isinstance(c, str) for c in choices):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {list(choices)}, not {value!r}")
-            return value
-        return _converted(name, getattr(self, name), value)
 
-
-def _converted(name: str, current: Any, value: Any) -> Any:
+def _checked(name: str, declared: Any, current: Any, value: Any) -> Any:
+    choices = get_args(declared)
+    if isinstance(value, str) and choices and all(isinstance(choice, str) for choice in choices):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {list(choices)}, not {value!r}.")
+        return value
     if isinstance(current, set | tuple) and isinstance(value, list | tuple | set):
         return type(current)(value)
     if isinstance(current, dict) and isinstance(value, dict):
         return {**current, **value}
-    if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if (
-        isinstance(current, int)
-        and isinstance(value, int)
-        and isinstance(current, bool) == isinstance(value, bool)
-    ):
-        return value
-    # A duration may be declared float and hold an int such as 3600.
-    if isinstance(current, int) and not isinstance(current, bool) and isinstance(value, float):
+    if _is_number(current) and _is_number(value):  # a duration may hold an int such as 3600
         return value
     if type(current) is type(value):
         return value
-    raise ValueError(f"{name} must be a {type(current).__name__}, not {value!r}")
+    raise ValueError(f"{name} must be a {type(current).__name__}, not {value!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,23 +1,40 @@
-"""Scripted faults: which request (or callback) is met, and what happens to it instead.
+"""Scripted faults: a rule matches requests (or callbacks) and says what happens to them.
 
-A rule is JSON: {"method": "POST", "path": "<regex>", "nth": 2 or [1, 3], "times": 1, <actions>}.
-Actions: status, body, headers (answer this, the request is not processed unless "process" is true); delay
-(seconds before the answer); cut_after (body bytes, then the connection closes); drop ("before" or "after"
-the request is processed); job (JobFaults of the job this request creates); error (one of Zoho's codes in
-error_codes.py: its status and body, with the parts of `details`); change ({"Contacts": {"modify": 3}}: what
-changes.py does to records once this request has its answer). With "target": "callback" the path is searched
-in the callback URL, and the actions are delay, drop (true) and duplicate (extra copies).
+A rule is JSON: {"method": "POST", "path": "<regex>", "nth": 2 or [1, 3], "times": 1, <actions>}. Actions:
+status, body, headers: send this response; the request is processed only if "process" is true.
+error, details: send one of Zoho's documented errors (errors.py) with these details.
+delay: wait that many seconds before the response.
+cut_after: close the connection after that many bytes of the body.
+drop: "before" or "after" the request is processed, close the connection without a response.
+job: what happens to the job that this request creates (JobFaults).
+change: change records once this request has its response, for example {"Contacts": {"modify": 3}}
+(data/changes.py).
+With "target": "callback" the path is searched in the callback URL, and the actions are delay, drop (true)
+and duplicate (extra copies).
 """
 
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from threading import Lock
 from typing import Any, Literal
 
-from zoho_simulator.changes import check_change
-from zoho_simulator.error_codes import documented_error
-from zoho_simulator.jobs import JobFaults
+from zoho_simulator.data.changes import check_change
+from zoho_simulator.errors import ZohoError, documented_error
+from zoho_simulator.wire import Json
+
+
+@dataclass(frozen=True)
+class JobFaults:
+    """Deviations of one job."""
+
+    state: str = ""  # end in this state; a state other than COMPLETED or FAILURE lasts
+    error: Json = field(default_factory=lambda: ZohoError("INTERNAL_SERVER_ERROR").body())
+    count_delta: int = 0  # added to the count that the job details report
+    missing_rows: int = 0  # rows that the file lacks
+    corrupt_crc: bool = False
+    expired: bool = False
+    entry_name: str = ""  # another name for the entry in the ZIP
 
 
 @dataclass
@@ -37,48 +54,50 @@ class Fault:
     cut_after: int | None = None
     drop: Literal["", "before", "after"] = ""
     duplicate: int = 0
-    job: dict[str, Any] = field(default_factory=dict)
+    job: Json = field(default_factory=dict)
     error: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Json = field(default_factory=dict)
     change: dict[str, Any] = field(default_factory=dict)
     seen: int = 0
     used: int = 0
 
     def matches(self, target: str, method: str, path: str) -> bool:
-        """Whether the rule is about this request, counters aside."""
+        """Return True if the rule concerns this request, whatever its counters say."""
         return self.target == target and self.method in ("", method) and bool(re.search(self.path, path))
 
 
+_NO_FAULT = Fault()
+
+
+@dataclass
 class Faults:
-    """The rules in force; the first that acts wins."""
+    """The rules in force; the first that acts wins. A simulation overrides `take` to draw its own faults."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._rules: list[Fault] = []
+    _lock: Lock = field(default_factory=Lock)
+    _rules: list[Fault] = field(default_factory=list)
 
-    def add(self, document: Mapping[str, Any]) -> Fault:
-        """Add a rule. Raises ValueError if it makes no sense."""
+    def add(self, document: Mapping[str, Any]) -> None:
+        """Add a rule. Raises ValueError for a malformed one."""
         fault = parse_fault(document)
         with self._lock:
             self._rules.append(fault)
-        return fault
 
-    def take(self, target: str, method: str, path: str) -> Fault | None:
-        """The rule that acts on this request, if any. Counts."""
+    def take(self, target: str, method: str, path: str) -> Fault:
+        """Count a request (or callback) and return the rule that acts on it, or a rule without actions."""
         acting = None
         with self._lock:
             for rule in self._rules:
                 if not rule.matches(target, method, path):
                     continue
                 rule.seen += 1
-                due = not rule.nth or rule.seen in rule.nth
-                if acting is None and due and not (rule.times and rule.used >= rule.times):
+                is_due = not rule.nth or rule.seen in rule.nth
+                if acting is None and is_due and not (rule.times and rule.used >= rule.times):
                     rule.used += 1
                     acting = rule
-        return acting
+        return acting or _NO_FAULT
 
-    def list(self) -> list[dict[str, Any]]:
-        """The rules with their counters."""
+    def list(self) -> list[Json]:
+        """Return the rules with their counters."""
         with self._lock:
             return [asdict(rule) for rule in self._rules]
 
@@ -89,42 +108,38 @@ class Faults:
 
 
 def parse_fault(document: Mapping[str, Any]) -> Fault:
-    """A rule from its JSON. Raises ValueError naming what is wrong."""
+    """Return a rule from its JSON. Raises ValueError that names the mistake."""
     values = dict(document)
-    unknown = values.keys() - {f.name for f in fields(Fault)} | values.keys() & {"seen", "used"}
-    if unknown:
-        raise ValueError(f"no such key in a fault: {sorted(unknown)}")
+    _refuse_unknown(values, Fault, "seen", "used")
     nth = values.get("nth", [])
     values["nth"] = [nth] if isinstance(nth, int) else list(nth)
-    if values.get("drop") is True:
-        values["drop"] = "before"
-    if values.get("drop", "") not in ("", "before", "after", False):
-        raise ValueError("drop must be true, before or after")
+    values["drop"] = "before" if values.get("drop") is True else values.get("drop") or ""
+    if values["drop"] not in ("", "before", "after"):
+        raise ValueError(f"drop must be true, before or after, not {values['drop']!r}.")
     if values.get("target", "request") not in ("request", "callback"):
-        raise ValueError("target must be request or callback")
-    values["drop"] = values.get("drop") or ""
+        raise ValueError(f"target must be request or callback, not {values['target']!r}.")
     try:
         re.compile(values.get("path", ""))
     except re.error as error:
-        raise ValueError(f"path is no regular expression: {error}") from None
-    job_faults(values.get("job", {}))
+        raise ValueError(f"path is not a regular expression: {error}.") from None
+    parse_job_faults(values.get("job", {}))
     for module, change in values.get("change", {}).items():
         check_change(module, change)
-    return Fault(**values, **_scripted_error(values))
+    if values.get("error"):
+        if values.keys() & {"status", "body"}:
+            raise ValueError("A fault takes either error, or status and body.")
+        scripted = documented_error(values["error"], values.get("details"))
+        values |= {"status": scripted.status, "body": scripted.body()}
+    return Fault(**values)
 
 
-def _scripted_error(values: Mapping[str, Any]) -> dict[str, Any]:
-    if not values.get("error"):
-        return {}
-    if values.keys() & {"status", "body"}:
-        raise ValueError("a fault has either error or status and body")
-    error = documented_error(values["error"], values.get("details"))
-    return {"status": error.status, "body": error.body()}
-
-
-def job_faults(document: Mapping[str, Any]) -> JobFaults:
-    """JobFaults from JSON. Raises ValueError for a key it does not have."""
-    unknown = document.keys() - {f.name for f in fields(JobFaults)}
-    if unknown:
-        raise ValueError(f"no such key in a job fault: {sorted(unknown)}")
+def parse_job_faults(document: Mapping[str, Any]) -> JobFaults:
+    """Return JobFaults from JSON. Raises ValueError for an unknown key."""
+    _refuse_unknown(document, JobFaults)
     return JobFaults(**document)
+
+
+def _refuse_unknown(document: Mapping[str, Any], kind: type[Fault | JobFaults], *reserved: str) -> None:
+    allowed = {f.name for f in fields(kind)} - set(reserved)
+    if unknown := sorted(document.keys() - allowed):
+        raise ValueError(f"{kind.__name__} has no key {unknown[0]!r}; allowed are {sorted(allowed)}.")

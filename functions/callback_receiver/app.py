@@ -1,4 +1,4 @@
-"""POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}: Zoho says a job is done or failed."""
+"""POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}: Zoho reports a finished job."""
 
 from typing import Any
 
@@ -9,7 +9,6 @@ from crm_export import wiring
 from crm_export.api.requests import body_bytes
 from crm_export.api.responses import make_app, success
 from crm_export.exports.callbacks import receive_callback
-from crm_export.settings import CallbackReceiverSettings
 from crm_export.telemetry import observed
 
 app = make_app()
@@ -17,20 +16,13 @@ app = make_app()
 
 @app.post("/v1/e/zoho/bulk-read/callback/<export_id>/<part>/<signature>")
 def post_callback(export_id: str, part: str, signature: str) -> Response[str]:
-    """The signature is checked before anything is parsed."""
-    settings = wiring.settings_of(CallbackReceiverSettings)
-    number = wiring.callback_keys(settings.callback_secret_id).verify(export_id, part, signature)
-    receive_callback(
-        wiring.export_store(settings.exports_table),
-        wiring.part_queue(settings.download_queue_url),
-        export_id,
-        number,
-        body_bytes(app.current_event.raw_event),
-    )
+    """Receive a callback; its signature is verified before anything is parsed."""
+    body = body_bytes(app.current_event.raw_event)
+    receive_callback(wiring.container().receiver, export_id, part, signature, body)
     return success("Callback is received", None)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Entry point: an HTTP API event, payload 2.0."""
+    """Handle an event of the HTTP API, payload format 2.0."""
     return app.resolve(event, context)

@@ -6,32 +6,27 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from crm_export import wiring
-from crm_export.api.requests import caller_of, parse_page_request
+from crm_export.api.requests import caller_of, page_module, parse_page_request
 from crm_export.api.responses import make_app, success
-from crm_export.errors import TypeNotSupported
-from crm_export.settings import ExportHandlerSettings
 from crm_export.telemetry import observed
-from crm_export.zoho.records import MODULES, get_records
 
 app = make_app()
 
 
 @app.get("/v1/e/zoho/export/.+")
-def export_page() -> Response[str]:
-    """The seed's contract: the token is looked for before the type is checked."""
-    settings = wiring.settings_of(ExportHandlerSettings)
-    caller = caller_of(app.current_event.raw_event)
-    client = wiring.zoho_client(settings, caller.account_id, caller.owner)
-    export_type = app.current_event.path.removeprefix("/v1/e/zoho/export/")
-    if export_type not in MODULES:
-        raise TypeNotSupported("Type is not Selected yet")
-    version = settings.records_api_version
-    wanted = parse_page_request(version, app.current_event.query_string_parameters or {})
-    records = get_records(client, version, MODULES[export_type], wanted)
-    return success("Received Information", records.data, pagination=records.info)
+def get_page() -> Response[str]:
+    """Return a page. As the original API did, look for the connection before the type is checked."""
+    event, container = app.current_event.raw_event, wiring.container()
+    caller, version = caller_of(event), container.handler_settings.records_api_version
+    records = container.handler_zoho(caller.account_id, caller.owner).records
+    module = page_module(event)
+    page = records.get_page(
+        version, module, parse_page_request(version, event.get("queryStringParameters") or {})
+    )
+    return success("Received Information", page.data, pagination=page.info)
 
 
 @observed
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Entry point: an HTTP API event, payload 2.0."""
+    """Handle an event of the HTTP API, payload format 2.0."""
     return app.resolve(event, context)

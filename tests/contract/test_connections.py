@@ -1,5 +1,5 @@
-"""What every store of connections promises: Secrets Manager on moto, MongoDB over a socket, and the
-MongoDB that the environment variable MONGODB_URI names, where it is set."""
+"""The contract of every store of connections: Secrets Manager on moto, MongoDB over a socket, and the MongoDB
+that the environment variable MONGODB_URI names, if it is set."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -21,11 +22,11 @@ from moto import mock_aws
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from cli.errors import CliError
 from cli.in_mongo import MongoAdmin
+from cli.stores import CliError
 from crm_export.connections.model import Connection, ConnectionStore, require_identity
 from crm_export.connections.mongo import MongoConnections, open_collection
-from crm_export.connections.secrets_manager import SecretsManagerConnections
+from crm_export.connections.secrets_manager import SecretsManagerConnections, list_names
 from crm_export.errors import (
     CallerNotIdentified,
     ConfigurationError,
@@ -38,7 +39,7 @@ from crm_export.errors import (
 )
 from tests.support.mongo import SILENT, MongoServer, ignore_mongomock_throw, mongo_server
 
-# A real server is asked wherever there is one, as in the GitHub workflow.
+# A real server is used if there is one, as in the GitHub workflow.
 MONGOS = ["over_a_socket", "real"] if os.environ.get("MONGODB_URI") else ["over_a_socket"]
 TRUSTED = ("http://127.0.0.1:9999",)
 PREFIX = "zoho-crm-export/connections"
@@ -46,7 +47,7 @@ TOKEN = {"refresh_token": "1000.r", "api_domain": "https://www.zohoapis.eu"}
 
 
 class Backend(Protocol):
-    """A store under test, and the way behind its back."""
+    """A store under test, and direct access to its documents."""
 
     store: ConnectionStore
 
@@ -64,8 +65,8 @@ class Secrets:
         self.client.create_secret(Name=f"{PREFIX}/{account_id}/{owner}", SecretString=json.dumps(document))
 
     def read(self, account_id, owner):
-        answer = self.client.get_secret_value(SecretId=f"{PREFIX}/{account_id}/{owner}")
-        return json.loads(answer["SecretString"])
+        secret = self.client.get_secret_value(SecretId=f"{PREFIX}/{account_id}/{owner}")
+        return json.loads(secret["SecretString"])
 
 
 @dataclass
@@ -82,13 +83,21 @@ class Mongo:
         return document
 
 
+@pytest.fixture(scope="module")
+def secrets_client() -> Any:
+    """Return one client for all tests: creating a boto3 client is slow."""
+    return boto3.client(
+        "secretsmanager",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
 @pytest.fixture
-def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Secrets]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+def secrets(secrets_client: Any) -> Iterator[Secrets]:
     with mock_aws():
-        client = boto3.client("secretsmanager", region_name="us-east-1")
-        yield Secrets(client, SecretsManagerConnections(client, PREFIX, TRUSTED))
+        yield Secrets(secrets_client, SecretsManagerConnections(secrets_client, PREFIX, TRUSTED))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +107,7 @@ def server() -> Iterator[MongoServer]:
 
 
 def database_uri(uri: str) -> str:
-    """The URI with a database of its own for this test; who authenticated there by default still does."""
+    """Return the URI with a database for this test only, and the database that authenticates as before."""
     parts = urlsplit(uri)
     query = parts.query
     if "@" in parts.netloc and "authsource" not in query.lower():
@@ -142,7 +151,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 # --- every store -----------------------------------------------------------------------------
 
 
-def test_found(backend):
+def test_stored_connection_is_found(backend):
     backend.write("acct-1", "user-1", {"account_id": "acct-1", "owner": "user-1", "token": TOKEN})
     assert backend.store.get("acct-1", "user-1") == Connection(
         "acct-1", "user-1", "https://www.zohoapis.eu", "https://accounts.zoho.eu", "1000.r"
@@ -162,20 +171,20 @@ def test_found(backend):
         ("a.*", "user-1"),
     ],
 )
-def test_only_the_very_account_and_owner_are_found(backend, account_id, owner):
+def test_only_the_exact_account_and_owner_are_found(backend, account_id, owner):
     backend.write("acct-1", "user-1", {"token": TOKEN})
     with pytest.raises(ConnectionNotFound, match="^Access Token is not Found$"):
         backend.store.get(account_id, owner)
 
 
-def test_an_empty_store_finds_nothing_and_marks_nothing(backend):
+def test_empty_store_finds_and_marks_nothing(backend):
     backend.store.invalidate("acct-1")
     with pytest.raises(ConnectionNotFound):
         backend.store.get("acct-1", "user-1")
 
 
 @pytest.mark.parametrize("identity", ["0", "user_Lwh9EzeD8", "jo.doe@example-corp.com", "a" * 128])
-def test_every_identity_that_callers_may_have_can_be_stored(backend, identity):
+def test_every_allowed_identity_can_be_stored(backend, identity):
     require_identity("uid", identity)
     backend.write(identity, identity, {"token": TOKEN})
     assert backend.store.get(identity, identity).owner == identity
@@ -184,18 +193,18 @@ def test_every_identity_that_callers_may_have_can_be_stored(backend, identity):
 
 
 @pytest.mark.parametrize("identity", ["jürgen", "用户", "user\u0000", "a/b", "a b", "", {"$gt": ""}, None, 5])
-def test_other_identities_are_refused_before_any_store_is_asked(identity):
+def test_other_identities_are_refused_without_a_store(identity):
     with pytest.raises(CallerNotIdentified):
         require_identity("uid", identity)
 
 
-def test_unicode_in_a_document_is_kept(backend):
+def test_unicode_in_a_document_is_unchanged(backend):
     backend.write("acct-1", "user-1", {"token": TOKEN, "note": "Jürgen 用户"})
     backend.store.invalidate("acct-1")
     assert backend.read("acct-1", "user-1")["note"] == "Jürgen 用户"
 
 
-def test_invalidate_marks_all_of_the_account_and_no_other(backend):
+def test_invalidate_marks_all_connections_of_the_account_only(backend):
     for account_id, owner in [("acct-1", "u1"), ("acct-1", "u2"), ("acct-10", "u1"), ("ACCT-1", "u1")]:
         backend.write(account_id, owner, {"token": TOKEN})
     backend.store.invalidate("acct-1")
@@ -207,7 +216,7 @@ def test_invalidate_marks_all_of_the_account_and_no_other(backend):
     assert "token_invalidated" not in backend.read("ACCT-1", "u1")
 
 
-def test_invalidate_twice_is_invalidate_once(backend):
+def test_invalidate_is_idempotent(backend):
     backend.write("acct-1", "user-1", {"token": TOKEN})
     backend.store.invalidate("acct-1")
     once = backend.read("acct-1", "user-1")
@@ -215,12 +224,12 @@ def test_invalidate_twice_is_invalidate_once(backend):
     assert backend.read("acct-1", "user-1") == once
 
 
-def test_an_invalidated_connection_is_still_found(backend):
+def test_invalidated_connection_is_still_found(backend):
     backend.write("acct-1", "user-1", {"token": TOKEN, "token_invalidated": True})
     assert backend.store.get("acct-1", "user-1").refresh_token == "1000.r"
 
 
-def test_a_malformed_connection_keeps_no_other_from_being_marked(backend):
+def test_invalidate_skips_a_malformed_connection_and_marks_the_others(backend):
     backend.write("acct-1", "a", {"token": "?"})
     backend.write("acct-1", "b", {"token": TOKEN})
     backend.store.invalidate("acct-1")
@@ -245,7 +254,7 @@ def test_a_malformed_connection_keeps_no_other_from_being_marked(backend):
         {"token": {"refresh_token": "1000.secret", "api_domain": {"$ne": "1"}}},
     ],
 )
-def test_malformed_documents(backend, document):
+def test_malformed_document_raises(backend, document):
     backend.write("acct-1", "user-1", document)
     with pytest.raises(ConnectionMalformed, match="acct-1/user-1") as raised:
         backend.store.get("acct-1", "user-1")
@@ -264,7 +273,7 @@ def test_malformed_documents(backend, document):
         {"accounts_server": "http://accounts.zoho.eu"},
     ],
 )
-def test_an_untrusted_host_is_refused(backend, changes):
+def test_untrusted_host_is_refused(backend, changes):
     backend.write("acct-1", "user-1", {"token": {**TOKEN, **changes}})
     with pytest.raises(UntrustedOrigin):
         backend.store.get("acct-1", "user-1")
@@ -281,7 +290,7 @@ def test_an_untrusted_host_is_refused(backend, changes):
         ({"api_domain": TRUSTED[0]}, TRUSTED[0]),
     ],
 )
-def test_the_accounts_server_is_the_stored_one_or_the_api_domains(backend, token, accounts_server):
+def test_accounts_server_is_the_stored_one_or_the_api_domains(backend, token, accounts_server):
     backend.write("acct-1", "user-1", {"token": {**TOKEN, **token}})
     assert backend.store.get("acct-1", "user-1").accounts_server == accounts_server
 
@@ -289,12 +298,12 @@ def test_the_accounts_server_is_the_stored_one_or_the_api_domains(backend, token
 # --- MongoDB ---------------------------------------------------------------------------------
 
 
-def test_the_collection_has_the_contracts_name(mongo):
+def test_collection_has_the_name_of_the_contract(mongo):
     assert mongo.collection.name == "integrations.zoho.key"
 
 
 @pytest.mark.parametrize("operator", [{"$gt": ""}, {"$ne": None}, {"$regex": ".*"}, {"$in": ["acct-1"]}])
-def test_an_operator_never_matches(mongo, operator):
+def test_operator_in_an_identity_never_matches(mongo, operator):
     mongo.write("acct-1", "user-1", {"token": TOKEN})
     for account_id, owner in [(operator, "user-1"), ("acct-1", operator)]:
         with pytest.raises(ConnectionNotFound):
@@ -303,14 +312,14 @@ def test_an_operator_never_matches(mongo, operator):
     assert "token_invalidated" not in mongo.read("acct-1", "user-1")
 
 
-def test_unicode_stored_by_others_is_compared_as_it_is(mongo):
+def test_unicode_identities_are_compared_without_normalisation(mongo):
     mongo.write("acct-1", "jürgen", {"token": TOKEN})
     assert mongo.store.get("acct-1", "jürgen").owner == "jürgen"
     with pytest.raises(ConnectionNotFound):
         mongo.store.get("acct-1", "ju\u0308rgen")
 
 
-def test_of_several_documents_the_newest_valid_one_counts(mongo):
+def test_newest_valid_document_of_several_is_used(mongo):
     for token, marked in [("1000.old", {}), ("1000.new", {}), ("1000.dead", {"token_invalidated": True})]:
         mongo.write("acct-1", "user-1", {"token": {**TOKEN, "refresh_token": token}, **marked})
     assert mongo.store.get("acct-1", "user-1").refresh_token == "1000.new"
@@ -318,7 +327,7 @@ def test_of_several_documents_the_newest_valid_one_counts(mongo):
     assert mongo.collection.count_documents({"token_invalidated": True}) == 3
 
 
-def test_the_functions_make_no_index_and_ask_for_the_token_only(over_a_socket, server):
+def test_functions_create_no_index_and_read_the_token_only(over_a_socket, server):
     over_a_socket.write("acct-1", "user-1", {"token": TOKEN})
     server.received.clear()
     over_a_socket.store.get("acct-1", "user-1")
@@ -328,7 +337,7 @@ def test_the_functions_make_no_index_and_ask_for_the_token_only(over_a_socket, s
     assert [change["multi"] for change in update["updates"]] == [True]
 
 
-def test_ensure_indexes_makes_a_second_document_impossible(mongo):
+def test_ensure_indexes_prevents_a_second_document(mongo):
     admin = MongoAdmin(mongo.collection)
     mongo.write("acct-1", "user-1", {"token": TOKEN})
     assert admin.ensure_indexes() == admin.ensure_indexes() == "account_id_1_owner_1"
@@ -339,7 +348,7 @@ def test_ensure_indexes_makes_a_second_document_impossible(mongo):
 
 
 @ignore_mongomock_throw
-def test_ensure_indexes_names_the_duplicates_that_prevent_it(mongo):
+def test_ensure_indexes_lists_the_duplicates_that_prevent_it(mongo):
     for owner in ("user-1", "user-1", "user-2", "user-3", "user-3", "user-3"):
         mongo.write("acct-1", owner, {"token": TOKEN})
     with pytest.raises(CliError) as raised:
@@ -364,8 +373,8 @@ def failing(uri: str, timeout_seconds: float = 0.5) -> Iterator[MongoConnections
         collection.database.client.close()
 
 
-def told(kind: type[ExportError], store: ConnectionStore, method: str = "get") -> ExportError:
-    """Call the store; check the error's very class, that it tells nothing of the URI, and its time."""
+def failure(kind: type[ExportError], store: ConnectionStore, method: str = "get") -> ExportError:
+    """Call the store; check the error's exact class, that it reveals nothing of the URI, and its time."""
     began = time.monotonic()
     with pytest.raises(kind) as raised:
         store.get("acct-1", "user-1") if method == "get" else store.invalidate("acct-1")
@@ -383,28 +392,28 @@ def closed_port() -> int:
 
 
 @pytest.mark.parametrize("method", ["get", "invalidate"])
-def test_a_server_that_is_down_is_unavailable_soon(closed_port, method):
+def test_mongo_server_that_is_down_is_unavailable_in_time(closed_port, method):
     for store in failing(f"mongodb://operator:s3cret@127.0.0.1:{closed_port}/crm"):
-        assert told(StoreUnavailable, store, method).retryable
+        assert failure(StoreUnavailable, store, method).retryable
 
 
 @pytest.mark.parametrize("method", ["get", "invalidate"])
-def test_a_server_that_accepts_and_never_answers_is_unavailable_soon(method):
+def test_mongo_server_that_never_responds_is_unavailable_in_time(method):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         for store in failing(f"mongodb://operator:s3cret@127.0.0.1:{listening.getsockname()[1]}/crm"):
-            told(StoreUnavailable, store, method)
+            failure(StoreUnavailable, store, method)
 
 
 @pytest.mark.parametrize("method", ["get", "invalidate"])
-def test_a_server_that_falls_silent_times_out(server, monkeypatch, method):
+def test_mongo_server_that_becomes_silent_times_out(server, monkeypatch, method):
     for store in failing(f"{server.uri}crm"):
         server.refuse_code = None
         store.invalidate("acct-1")  # connected
         monkeypatch.setattr(server, "refuse_code", SILENT)
-        told(StoreTimeout, store, method)
+        failure(StoreTimeout, store, method)
 
 
-def test_the_time_given_in_production_is_well_under_that_of_api_gateway():
+def test_mongo_timeouts_of_production_are_below_api_gateways():
     options = open_collection("mongodb://127.0.0.1/crm").database.client.options
     assert options.server_selection_timeout == options.pool_options.connect_timeout == 5
     assert options.timeout == 5
@@ -413,7 +422,7 @@ def test_the_time_given_in_production_is_well_under_that_of_api_gateway():
     assert options.retry_reads
 
 
-def test_what_the_uri_says_of_tls_and_access_holds_but_not_of_time():
+def test_uri_decides_on_tls_and_access_but_not_on_timeouts():
     uri = "mongodb://operator:s3cret@127.0.0.1/crm?tls=true&authSource=admin&timeoutMS=90000&maxPoolSize=50"
     client = open_collection(uri).database.client
     assert client.options.pool_options._ssl_context is not None
@@ -425,15 +434,15 @@ def test_what_the_uri_says_of_tls_and_access_holds_but_not_of_time():
 
 @pytest.mark.parametrize("code", [13, 18, 8000])
 @pytest.mark.parametrize("credentials", ["operator:s3cret@", ""])
-def test_refused_access_is_a_matter_of_configuration(server, monkeypatch, code, credentials):
+def test_refused_access_is_a_configuration_error(server, monkeypatch, code, credentials):
     monkeypatch.setattr(server, "refuse_code", code)
     for store in failing(server.uri.replace("://", f"://{credentials}") + "crm"):
-        error = told(ConfigurationError, store)
+        error = failure(ConfigurationError, store)
         assert not error.retryable
         assert "authSource" in error.message
 
 
-def test_any_other_refusal_stays_loud(server, monkeypatch):
+def test_other_refusal_passes_unchanged(server, monkeypatch):
     monkeypatch.setattr(server, "refuse_code", 73)
     for store in failing(f"{server.uri}crm"):
         with pytest.raises(OperationFailure):
@@ -453,21 +462,21 @@ def test_any_other_refusal_stays_loud(server, monkeypatch):
         "operator:s3cret",
     ],
 )
-def test_a_uri_that_cannot_be_used_is_a_matter_of_configuration(uri):
-    with pytest.raises(ConfigurationError, match="names a database") as raised:
+def test_unusable_uri_is_a_configuration_error(uri):
+    with pytest.raises(ConfigurationError, match="name a database") as raised:
         open_collection(uri)
     assert not [part for part in SECRETS_OF_URI[:3] if part in raised.value.message]
     assert raised.value.__cause__ is raised.value.__context__ is None
 
 
-def test_an_srv_uri_is_looked_up_at_the_first_use(monkeypatch):
+def test_srv_uri_is_looked_up_at_the_first_use(monkeypatch):
     def resolve(*_: Any, **__: Any) -> None:
         raise dns.exception.Timeout
 
     for uri, kind in [("127.0.0.1", ConfigurationError), ("cluster.example.com", StoreUnavailable)]:
         for store in failing(f"mongodb+srv://operator:s3cret@{uri}/crm"):
             monkeypatch.setattr(dns.resolver, "resolve", resolve)
-            told(kind, store)
+            failure(kind, store)
 
 
 # --- Secrets Manager that fails ----------------------------------------------------------------
@@ -482,23 +491,42 @@ def secrets_at(address: str, monkeypatch: pytest.MonkeyPatch) -> SecretsManagerC
 
 
 @pytest.mark.parametrize("method", ["get", "invalidate"])
-def test_secrets_manager_out_of_reach(closed_port, monkeypatch, method):
-    told(StoreUnavailable, secrets_at(f"http://127.0.0.1:{closed_port}", monkeypatch), method)
+def test_secrets_manager_that_cannot_be_reached_is_unavailable(closed_port, monkeypatch, method):
+    failure(StoreUnavailable, secrets_at(f"http://127.0.0.1:{closed_port}", monkeypatch), method)
 
 
 @pytest.mark.parametrize("method", ["get", "invalidate"])
-def test_secrets_manager_silent(monkeypatch, method):
+def test_secrets_manager_that_never_responds_times_out(monkeypatch, method):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        told(StoreTimeout, secrets_at(address, monkeypatch), method)
+        failure(StoreTimeout, secrets_at(address, monkeypatch), method)
 
 
-def refuse(secrets: Secrets, operation: str, code: str, status: int) -> None:
-    def answer(**_: Any) -> None:
+@contextmanager
+def refusing(client: Any, operation: str, code: str, status: int) -> Iterator[None]:
+    """Let one operation of the client fail."""
+
+    def respond(**_: Any) -> None:
         metadata = {"HTTPStatusCode": status}
         raise ClientError({"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": metadata}, operation)
 
-    secrets.client.meta.events.register(f"before-call.secrets-manager.{operation}", answer)
+    event = f"before-call.secrets-manager.{operation}"
+    client.meta.events.register(event, respond)
+    try:
+        yield
+    finally:
+        client.meta.events.unregister(event, respond)
+
+
+def test_list_names_drops_names_that_differ_in_case():
+    class Client:  # AWS's filter ignores case, moto's does not
+        def get_paginator(self, _operation):
+            return self
+
+        def paginate(self, **_):
+            return [{"SecretList": [{"Name": "p/acct-1/u"}, {"Name": "p/ACCT-1/u"}]}]
+
+    assert list_names(Client(), "p/acct-1/") == ["p/acct-1/u"]
 
 
 OPERATIONS = [("get", "GetSecretValue")] + [
@@ -508,7 +536,7 @@ OPERATIONS = [("get", "GetSecretValue")] + [
 
 @pytest.mark.parametrize(("method", "operation"), OPERATIONS)
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("response", "kind"),
     [
         (("ThrottlingException", 400), StoreUnavailable),
         (("InternalServiceError", 500), StoreUnavailable),
@@ -517,16 +545,17 @@ OPERATIONS = [("get", "GetSecretValue")] + [
         (("DecryptionFailure", 400), ClientError),
     ],
 )
-def test_secrets_manager_that_refuses(secrets, method, operation, answer, kind):
+def test_secrets_manager_failure_is_ours_and_refusal_a_client_error(
+    secrets, method, operation, response, kind
+):
     secrets.write("acct-1", "user-1", {"token": TOKEN})
-    refuse(secrets, operation, *answer)
-    with pytest.raises(kind) as raised:
+    with refusing(secrets.client, operation, *response), pytest.raises(kind) as raised:
         secrets.store.get("acct-1", "user-1") if method == "get" else secrets.store.invalidate("acct-1")
     assert type(raised.value) is kind
 
 
 @pytest.mark.parametrize("text", ["", "1000.secret", "null", "[]", '"1000.secret"'])
-def test_a_secret_that_is_no_object(secrets, text):
+def test_secret_that_is_not_an_object_is_malformed(secrets, text):
     name = f"{PREFIX}/acct-1/user-1"
     secrets.client.create_secret(Name=name, SecretString=text or " ")
     secrets.write("acct-1", "user-2", {"token": TOKEN})
@@ -537,14 +566,14 @@ def test_a_secret_that_is_no_object(secrets, text):
     assert secrets.read("acct-1", "user-2")["token_invalidated"] is True
 
 
-def test_a_binary_secret_is_malformed(secrets):
+def test_binary_secret_is_malformed(secrets):
     secrets.client.create_secret(Name=f"{PREFIX}/acct-1/user-1", SecretBinary=b"\x00")
     with pytest.raises(ConnectionMalformed):
         secrets.store.get("acct-1", "user-1")
     secrets.store.invalidate("acct-1")
 
 
-def test_a_secret_that_waits_for_its_deletion_is_not_found(secrets):
+def test_secret_scheduled_for_deletion_is_not_found(secrets):
     secrets.write("acct-1", "user-1", {"token": TOKEN})
     secrets.client.delete_secret(SecretId=f"{PREFIX}/acct-1/user-1", RecoveryWindowInDays=7)
     with pytest.raises(ConnectionNotFound):

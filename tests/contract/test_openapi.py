@@ -1,4 +1,4 @@
-"""docs/openapi.yaml: valid, the template's routes and no others, every error's status, examples that fit."""
+"""Compare docs/openapi.yaml with the template's routes, the errors and the schemas of its examples."""
 
 import json
 from collections.abc import Iterator
@@ -12,31 +12,31 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from crm_export import errors
-from crm_export.api.responses import error_answer
-from local.stack.processes import REPOSITORY
-from local.stack.template import load_template
+from crm_export.api.responses import error_response
+from local.cloudformation.template import load_template
+from local.host.processes import REPOSITORY
 
-TEXT = (REPOSITORY / "docs/openapi.yaml").read_text()
-# References carry the document's name, so that they hold in a schema taken out of it.
-DOCUMENT: dict[str, Any] = yaml.safe_load(TEXT.replace('"#/components/', '"urn:openapi#/components/'))
+SOURCE = (REPOSITORY / "docs/openapi.yaml").read_text()
+# References contain the document's name, so that they resolve from a schema taken out of it.
+DOCUMENT: dict[str, Any] = yaml.safe_load(SOURCE.replace('"#/components/', '"urn:openapi#/components/'))
 EVENTS = sorted((REPOSITORY / "events").glob("*.json"))
 REGISTRY = Registry().with_resource("urn:openapi", DRAFT202012.create_resource(DOCUMENT))
 
 
 def resolve(node: dict[str, Any]) -> dict[str, Any]:
-    """Return what a reference points to, or the node itself."""
+    """Return the target of a reference, or the node itself."""
     return REGISTRY.resolver().lookup(node["$ref"]).contents if "$ref" in node else node
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
-    """All operations with their route keys, as API Gateway writes them."""
+    """Yield each operation with its route key, as API Gateway writes it."""
     for path, item in DOCUMENT["paths"].items():
         for method, operation in item.items():
             yield f"{method.upper()} {path}", operation
 
 
 def contents(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What an operation takes and answers: a name, and schema with examples."""
+    """Yield the content of the request and of each response, with "request" or the status."""
     if "requestBody" in operation:
         yield "request", operation["requestBody"]["content"]["application/json"]
     for status, response in operation["responses"].items():
@@ -45,11 +45,11 @@ def contents(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def examples() -> Iterator[Any]:
-    """Every example with its schema."""
+    """Yield a pytest parameter (schema, example) for every example."""
     for route, operation in operations():
         for where, content in contents(operation):
             for name, example in content["examples"].items():
-                yield pytest.param(content["schema"], example["value"], id=f"{route} {where} {name}")
+                yield pytest.param(content["schema"], resolve(example)["value"], id=f"{route} {where} {name}")
         for parameter in map(resolve, operation.get("parameters", [])):
             if "example" in parameter:
                 name = f"{route} parameter {parameter['name']}"
@@ -57,6 +57,7 @@ def examples() -> Iterator[Any]:
 
 
 def error_classes(base: type[errors.ExportError] = errors.ExportError) -> Iterator[type[errors.ExportError]]:
+    """Yield the class and all its subclasses."""
     yield base
     for kind in base.__subclasses__():
         yield from error_classes(kind)
@@ -64,24 +65,24 @@ def error_classes(base: type[errors.ExportError] = errors.ExportError) -> Iterat
 
 @pytest.fixture(scope="module")
 def template_routes() -> dict[str, list[dict[str, list[str]]]]:
-    """The template's routes and their security, as AWS's translator makes them."""
+    """Return the security of each of the template's routes, as AWS's translator creates them."""
     resources = load_template(REPOSITORY / "template.yaml", {}, {}).cloudformation["Resources"]
     (body,) = [
         item["Properties"]["Body"] for item in resources.values() if item["Type"] == "AWS::ApiGatewayV2::Api"
     ]
     return {
-        # SAM writes `Authorizer: NONE` as a requirement of that name.
+        # SAM translates `Authorizer: NONE` into a requirement of that name.
         f"{method.upper()} {path}": [need for need in operation.get("security", []) if "NONE" not in need]
         for path, item in body["paths"].items()
         for method, operation in item.items()
     }
 
 
-def test_the_document_is_valid_openapi() -> None:
-    validate(yaml.safe_load(TEXT))
+def test_document_is_valid_openapi() -> None:
+    validate(yaml.safe_load(SOURCE))
 
 
-def test_routes_and_security_are_those_of_the_template(
+def test_document_has_the_routes_and_security_of_the_template(
     template_routes: dict[str, list[dict[str, list[str]]]],
 ) -> None:
     documented = {route: operation.get("security", DOCUMENT["security"]) for route, operation in operations()}
@@ -91,7 +92,7 @@ def test_routes_and_security_are_those_of_the_template(
 @pytest.mark.parametrize(
     ("route", "operation"), list(operations()), ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_path_parameters_are_those_of_the_path(route: str, operation: dict[str, Any]) -> None:
+def test_path_parameters_equal_the_names_in_the_path(route: str, operation: dict[str, Any]) -> None:
     in_path = {part[1:-1] for part in route.split("/") if part.startswith("{")}
     parameters = [resolve(parameter) for parameter in operation.get("parameters", [])]
     assert {item["name"] for item in parameters if item["in"] == "path"} == in_path
@@ -99,45 +100,45 @@ def test_path_parameters_are_those_of_the_path(route: str, operation: dict[str, 
 
 
 @pytest.mark.parametrize("kind", list(error_classes()), ids=lambda kind: kind.__name__)
-def test_the_answer_to_every_error_is_documented(kind: type[errors.ExportError]) -> None:
+def test_response_to_every_error_fits_a_documented_schema(kind: type[errors.ExportError]) -> None:
     # The messages of these two statuses are part of the contract.
     message = "TOKEN_INVALIDATED" if kind is errors.TokenInvalidated else "Export is not Found"
-    answer = error_answer(kind(message, retry_after=7), "request-1")
-    body = json.loads(answer.body or "")
+    response = error_response(kind(message, retry_after=7), "request-1")
+    body = json.loads(response.body or "")
     fitting = [
         route
         for route, operation in operations()
         for status, content in contents(operation)
-        if status == str(answer.status_code) and validator(content["schema"]).is_valid(body)
+        if status == str(response.status_code) and validator(content["schema"]).is_valid(body)
     ]
-    assert fitting, (answer.status_code, body)
+    assert fitting, (response.status_code, body)
 
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
-    """Return a validator that knows the document's own references."""
+    """Return a validator that resolves the document's own references."""
     return Draft202012Validator(schema, registry=REGISTRY, format_checker=FormatChecker())
 
 
 @pytest.mark.parametrize(("schema", "example"), list(examples()))
-def test_an_example_fits_its_schema(schema: dict[str, Any], example: Any) -> None:
+def test_example_fits_its_schema(schema: dict[str, Any], example: Any) -> None:
     assert [error.message for error in validator(schema).iter_errors(example)] == []
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda path: path.stem)
-def test_the_route_of_an_event_is_documented(event: Any) -> None:
+def test_route_of_event_file_is_documented(event: Any) -> None:
     route = json.loads(event.read_text()).get("routeKey")
     assert route is None or route in dict(operations())
 
 
-def test_our_envelopes_are_closed() -> None:
-    """A key that is not documented is a finding; only what is Zoho's own stays open."""
+def test_schemas_are_closed_except_for_those_of_zoho() -> None:
+    """An undocumented key in our own responses must not pass; Zoho may add keys to its own."""
     schemas = DOCUMENT["components"]["schemas"]
-    zohos = {"Record", "RecordsPagination", "JobCallback", "FlatJobCallback"}
-    opened = {
+    zoho_schemas = {"Record", "RecordsPagination", "JobCallback", "FlatJobCallback"}
+    open_schemas = {
         name
         for name, schema in schemas.items()
         if schema.get("type") == "object"
         and schema.get("additionalProperties") is not False
         and schema.get("unevaluatedProperties") is not False
     }
-    assert opened - {"ExportSummary"} == zohos  # ListedExport and Export close ExportSummary
+    assert open_schemas - {"ExportSummary"} == zoho_schemas  # ListedExport and Export close ExportSummary

@@ -1,7 +1,7 @@
-"""Zoho's published sample requests, v2 to v8, at the simulator: accepted in their version, refused in others.
+"""Zoho's published sample requests, v2 to v8: the simulator accepts each in its versions only.
 
-https://www.zoho.com/crm/developer/docs/api/v3/bulk-read/create-job.html and its sisters. The moments of the
-sample with a custom view are printed there with a year of five digits; here they have four.
+https://www.zoho.com/crm/developer/docs/api/v3/bulk-read/create-job.html and the same page of other
+versions. The datetimes of the sample with a custom view are printed there with a year of five digits.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from zoho_simulator.config import VERSIONS
-from zoho_simulator.server import SimulatorConfig, start_simulator
+from zoho_simulator.http.server import SimulatorConfig, start_simulator
 
 NAMED = VERSIONS[1:]  # the versions in which module and field are objects
 VIEW = "5725767000000087501"
@@ -143,7 +143,7 @@ class Zoho:
         return self.session.post(f"{self.url}/crm/bulk/{version}/read", json=body, timeout=10)
 
     def next_page_token(self) -> str:
-        """A token that is good: that of a job with more records than it holds."""
+        """Return a valid token: that of a job whose module has more records than it returned."""
         created = self.create("v8", {"query": {"module": {"api_name": "Contacts"}}}).json()
         path = f"/crm/bulk/v8/read/{created['data'][0]['details']['id']}"
         job = self.session.get(self.url + path, timeout=10).json()
@@ -169,13 +169,13 @@ def zoho() -> Iterator[Zoho]:
 
 
 @pytest.mark.parametrize(("version", "name"), CASES)
-def test_sample_is_taken_in_its_versions_and_in_no_other(zoho: Zoho, version: str, name: str) -> None:
+def test_sample_is_accepted_in_its_versions_only(zoho: Zoho, version: str, name: str) -> None:
     versions, body = SAMPLES[name]
     if "page_token" in body["query"]:
         body = {"query": {"page_token": zoho.next_page_token()}}
-    answer = zoho.create(version, body)
+    response = zoho.create(version, body)
     if version in versions:
-        assert answer.status_code == 201, answer.text
+        assert response.status_code == 201, response.text
     else:
-        assert answer.status_code == 400, answer.text
-        assert answer.json()["code"] in ("VALUE_TYPE_NOT_SUPPORTED", "INVALID_REQUEST", "INVALID_CRITERIA")
+        assert response.status_code == 400, response.text
+        assert response.json()["code"] in ("VALUE_TYPE_NOT_SUPPORTED", "INVALID_REQUEST", "INVALID_CRITERIA")

@@ -1,7 +1,7 @@
-"""Zoho's own Python SDK 8.0, unpatched, against the simulator: what satisfies it is close to Zoho.
+"""Zoho's own Python SDK 8.0, unpatched, against the simulator: its parsers check every response.
 
-The SDK keeps its settings in a process-wide singleton, so each scenario runs in a process of its own:
-this file executed as a script.
+The SDK keeps its settings in a process-wide singleton, so each scenario runs in its own process,
+which executes this file as a script.
 """
 
 import csv
@@ -18,11 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from zoho_simulator.server import Simulator, SimulatorConfig, start_simulator
+from zoho_simulator.http.server import Simulator, SimulatorConfig, start_simulator
 
 ROOT = Path(__file__).parents[2]
-
-
 NOT_EMPTY = {"field": {"api_name": "Last_Name"}, "comparator": "not_equal", "value": "${EMPTY}"}
 
 
@@ -41,10 +39,10 @@ def simulator() -> Iterator[Simulator]:
 
 
 def run_scenario(name: str, simulator: Simulator, folder: Path) -> dict:
-    """Run one of the functions below in a fresh interpreter; what it returns comes back as JSON."""
+    """Run one of the scenarios below in a fresh interpreter and return its outcome, passed as JSON."""
     finished = subprocess.run(
         [sys.executable, __file__, name, simulator.url, str(folder)],
-        cwd=folder,  # the SDK falls back to the working directory
+        cwd=folder,  # the SDK writes to the working directory
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -91,7 +89,7 @@ def test_sdk_filters_with_criteria(simulator: Simulator, tmp_path: Path) -> None
     assert {row[header.index("Email_Opt_Out")] for row in rows} == {"true"}
 
 
-def test_sdk_gets_zoho_code_for_unknown_module(simulator: Simulator, tmp_path: Path) -> None:
+def test_sdk_reads_zoho_code_for_unknown_module(simulator: Simulator, tmp_path: Path) -> None:
     outcome = run_scenario("unknown_module", simulator, tmp_path)
 
     assert outcome == {
@@ -107,7 +105,7 @@ def test_sdk_lists_fields_of_a_module(simulator: Simulator, tmp_path: Path) -> N
     assert {"Last_Name", "Account_Name", "Modified_Time"} <= set(outcome["fields"])
 
 
-def test_sdk_asks_for_view_nested_criteria_and_page(simulator: Simulator, tmp_path: Path) -> None:
+def test_sdk_exports_a_page_of_a_view_with_nested_criteria(simulator: Simulator, tmp_path: Path) -> None:
     simulator.config.records_per_job = 20
     outcome = run_scenario("export_view", simulator, tmp_path)
 
@@ -121,7 +119,7 @@ def test_sdk_asks_for_view_nested_criteria_and_page(simulator: Simulator, tmp_pa
     assert header == ["Id", "Last_Name", "Email_Opt_Out", "Created_Time"]
     assert len(rows) == 20
     assert {row[1] for row in rows} <= {"Boyle", "Silva", "O'Brien"}
-    # What the SDK understood of the query that the status answer repeats.
+    # The query as the SDK parsed it from the job details.
     assert outcome["query"] == {
         "module": "Contacts",
         "cvid": 77,
@@ -158,7 +156,7 @@ def test_sdk_reads_a_failed_job(simulator: Simulator, tmp_path: Path) -> None:
 def test_sdk_reads_refusals(simulator: Simulator, tmp_path: Path) -> None:
     outcome = run_scenario("refusals", simulator, tmp_path)
 
-    # Of the details, the SDK keeps those it knows.
+    # The SDK keeps only the details it knows.
     assert outcome == {
         "page token": {
             "type": "APIException",
@@ -196,7 +194,7 @@ def test_sdk_lists_notes_by_page_token(simulator: Simulator, tmp_path: Path) -> 
     assert [entry["status"] for entry in simulator.journal.requests("/crm/v8/Notes$")] == [200, 200, 200]
 
 
-# What follows runs in the child process only; the SDK is imported there.
+# The rest runs in the child process only, where the SDK is imported.
 
 
 def initialise(url: str, folder: Path) -> None:
@@ -206,7 +204,7 @@ def initialise(url: str, folder: Path) -> None:
     from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter  # noqa: PLC0415
     from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer  # noqa: PLC0415
 
-    # The SDK's public way to name hosts of one's own: an Environment with three URLs.
+    # The SDK's public way to set hosts: an Environment with three URLs.
     environment = DataCenter.Environment(url, f"{url}/oauth/v2/token", url)
     token = OAuthToken(
         client_id="1000.LOCAL", client_secret="local-secret", refresh_token="1000.local.refresh"
@@ -247,7 +245,7 @@ def contacts_query(module_name: str = "Contacts") -> object:
 
 
 def wait_for(job_id: int, states: list[str]) -> object:
-    """Ask for the job until it has ended."""
+    """Poll the job until it has ended."""
     from zohocrmsdk.src.com.zoho.crm.api.bulk_read import BulkReadOperations  # noqa: PLC0415
 
     while True:
@@ -261,11 +259,11 @@ def wait_for(job_id: int, states: list[str]) -> object:
 def finish_job(
     query: object, url: str, folder: Path, states: list[str], file_type: str | None = None
 ) -> tuple[dict, object]:
-    """Create, poll, download: the page's facts and what the SDK made of the job."""
+    """Create a job, poll it and download it. Returns facts of the page, and the job as parsed."""
     from zohocrmsdk.src.com.zoho.crm.api.bulk_read import BulkReadOperations  # noqa: PLC0415
 
-    answer = create_job(query, url, file_type).get_data()[0]
-    job_id = int(answer.get_details()["id"])
+    created = create_job(query, url, file_type).get_data()[0]
+    job_id = int(created.get_details()["id"])
     detail = wait_for(job_id, states)
     stream = BulkReadOperations().download_result(job_id).get_object().get_file()
     with (folder / stream.get_name()).open("wb") as target:
@@ -296,9 +294,9 @@ def criterion(name: str, comparator: str, value: object) -> object:
     return criteria
 
 
-def error_of(answer: object) -> dict:
-    kind = type(answer).__name__
-    return {"type": kind, "code": answer.get_code().get_value(), "details": answer.get_details()}
+def error_of(response: object) -> dict:
+    code = response.get_code().get_value()
+    return {"type": type(response).__name__, "code": code, "details": response.get_details()}
 
 
 def export_contacts(url: str, folder: Path) -> dict:
@@ -342,7 +340,7 @@ def export_view(url: str, folder: Path) -> dict:
     page, detail = finish_job(query, url, folder, [])
     echo = detail.get_query()
     members = echo.get_criteria().get_group()
-    understood = {
+    parsed = {
         "module": echo.get_module().get_api_name(),
         "cvid": echo.get_cvid(),
         "fields": echo.get_fields(),
@@ -350,7 +348,7 @@ def export_view(url: str, folder: Path) -> dict:
         "comparators": [member.get_comparator().get_value() for member in members],
         "field_ids": all(isinstance(member.get_field().get_id(), int) for member in members),
     }
-    return {"pages": [page], "query": understood, "created_by": detail.get_created_by().get_name()}
+    return {"pages": [page], "query": parsed, "created_by": detail.get_created_by().get_name()}
 
 
 def export_events(url: str, folder: Path) -> dict:
@@ -410,10 +408,10 @@ def list_notes(_url: str, _folder: Path) -> dict:
         parameters.add(GetRecordsParam.sort_order, "asc")
         if token:
             parameters.add(GetRecordsParam.page_token, token)
-        answer = RecordOperations("Notes").get_records(parameters).get_object()
-        info = answer.get_info()
+        page = RecordOperations("Notes").get_records(parameters).get_object()
+        info = page.get_info()
         counts.append(info.get_count())
-        ids += [record.get_id() for record in answer.get_data()]
+        ids += [record.get_id() for record in page.get_data()]
         token = info.get_next_page_token()
     return {"counts": counts, "ids": ids, "sorted_by": [info.get_sort_by(), info.get_sort_order()]}
 

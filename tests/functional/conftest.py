@@ -1,29 +1,35 @@
-"""The functions in this process, over the real template's resources on moto and the Zoho simulator.
+"""Runs the functions in this process, on the template's resources in moto and on the Zoho simulator.
 
-Handlers get their own environment from the deployed template. Queues are pumped by the test, so that
-every order of events can be tried.
+Handlers get their environment from the deployed template. The test moves the messages of the queues, so it
+can try every order of events.
 """
 
 import importlib
 import json
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import batched
 from typing import Any
 
 import pytest
 
-from crm_export import wiring
-from local.stack.aws import REGION, LocalAws
-from local.stack.deploy import Deployment, deploy
-from local.stack.functions import lambda_variables
-from local.stack.pollers import build_event
-from local.stack.processes import REPOSITORY, Child
-from local.stack.template import load_template
+from crm_export.wiring import Container, boto3_client, running_in
+from local.cloudformation.deploy import deploy
+from local.cloudformation.resources import Deployment
+from local.cloudformation.template import load_template
+from local.host.aws import REGION, LocalAws
+from local.host.processes import REPOSITORY, Child
+from local.runtime.environments import lambda_variables
+from local.triggers.pollers import build_event
 from tests.support.http import http_event
+from tests.support.look_back import look_back_of
+from tests.support.privileges import FUNCTIONS, granted, refused, used
 from tests.support.recorder import Recorder
-from zoho_simulator.server import Simulator, SimulatorConfig, start_simulator
+from zoho_simulator.http.server import Simulator, SimulatorConfig, start_simulator
 
 API_URL = "https://api.example.com"
 FOLDERS = {
@@ -36,15 +42,8 @@ FOLDERS = {
 CONSUMERS = {"SubmitQueue": "BulkReadSubmitter", "DownloadQueue": "ResultDownloader"}
 
 
-def forget_containers() -> None:
-    """Begin anew, as a new container would, but for clients, slow to make or to be closed."""
-    for name, factory in vars(wiring).items():
-        if hasattr(factory, "cache_clear") and name not in {"aws", "mongo_collection"}:
-            factory.cache_clear()
-
-
 class Context:
-    """What our handlers read of a LambdaContext."""
+    """The attributes of a LambdaContext that our handlers read."""
 
     function_name = "test"
     memory_limit_in_mb = 512
@@ -55,9 +54,15 @@ class Context:
         return 30_000
 
 
+@cache
+def client_of(aws: LocalAws, service: str) -> Any:
+    """Return a client of an AWS service; creating one takes longer than a call."""
+    return aws.client(service)
+
+
 @dataclass
 class World:
-    """The deployed stack and Zoho, for one test with an account of its own."""
+    """The deployed stack and Zoho for one test, which has its own account."""
 
     deployment: Deployment
     aws: LocalAws
@@ -66,19 +71,24 @@ class World:
     recorder: Recorder
     account: str = field(default_factory=lambda: f"acct-{uuid.uuid4().hex[:8]}")
     owner: str = "user-1"
-    exports: set[str] = field(default_factory=set)
+    started: float = field(default_factory=time.time)
+    make_container: Callable[[dict[str, str]], Container] = Container
+
+    def client(self, service: str) -> Any:
+        """Return the test's own boto3 client of a service."""
+        return client_of(self.aws, service)
 
     def store_connection(self, **changes: Any) -> None:
-        """Store the account's connection; `changes` replace keys of its token."""
+        """Store the account's connection; `changes` replaces keys of its token."""
         token = {"refresh_token": f"1000.{self.account}", "api_domain": self.zoho.url, **changes}
         self.zoho.config.refresh_tokens.add(token["refresh_token"])
         document = {"account_id": self.account, "owner": self.owner, "token": token}
-        self.aws.client("secretsmanager").create_secret(
+        self.client("secretsmanager").create_secret(
             Name=f"zoho-crm-export/connections/{self.account}/{self.owner}", SecretString=json.dumps(document)
         )
 
     def invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
-        """Call a function's handler with the environment the template gives it, as a new container."""
+        """Call a function's handler as a new container, with the environment from the template."""
         variables = lambda_variables(self.deployment.functions[function], "stream", "none", REGION)
         with self.monkeypatch.context() as patch:
             for name, value in {**variables, "AWS_ENDPOINT_URL": self.aws.url}.items():
@@ -86,59 +96,62 @@ class World:
                     patch.setenv(name, value)
             patch.setenv("AWS_ACCESS_KEY_ID", "test")
             patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-            forget_containers()
             handler = importlib.import_module(f"functions.{FOLDERS[function]}.app").lambda_handler
-            with self.recorder.acting(function, self.deployment.functions[function].environment):
+            environment = self.deployment.functions[function].environment
+            with self.recorder.acting(function, environment), running_in(self.make_container(variables)):
                 return json.loads(json.dumps(handler(event, Context())))
 
     def http(self, function: str, method: str, path: str, **event: Any) -> tuple[int, dict[str, Any]]:
-        """Send an HTTP request to a function as the account's caller; return status and body."""
-        answer = self.request(function, method, path, **event)
-        return answer["statusCode"], json.loads(answer["body"])
+        """Send an HTTP request as the account's caller; return status and parsed body."""
+        response = self.request(function, method, path, **event)
+        return response["statusCode"], json.loads(response["body"])
 
     def request(self, function: str, method: str, path: str, **event: Any) -> dict[str, Any]:
-        """The same; return the whole answer."""
+        """Send an HTTP request as the account's caller; return the whole response."""
         claims = {"account_id": self.account, "uid": self.owner}
         return self.invoke(function, http_event(method, path, **{"claims": claims, **event}))
 
     def start(self, export_type: str = "contacts", **body: Any) -> str:
-        """Start an export; return its id."""
+        """Start an export and return its id."""
         path = f"/v1/e/zoho/bulk-read/{export_type}"
-        status, answer = self.http("BulkReadSubmitter", "POST", path, body=json.dumps(body) if body else None)
-        assert status == 202, answer
-        self.exports.add(answer["data"]["export_id"])
-        return answer["data"]["export_id"]
+        status, response = self.http(
+            "BulkReadSubmitter", "POST", path, body=json.dumps(body) if body else None
+        )
+        assert status == 202, response
+        return response["data"]["export_id"]
 
     def export(self, export_id: str) -> dict[str, Any]:
-        """GET an export."""
-        status, answer = self.http("BulkReadSubmitter", "GET", f"/v1/e/zoho/bulk-read/exports/{export_id}")
-        assert status == 200, answer
-        return answer["data"]
+        """Return an export as the API shows it."""
+        path = f"/v1/e/zoho/bulk-read/exports/{export_id}"
+        status, response = self.http("BulkReadSubmitter", "GET", path)
+        assert status == 200, response
+        return response["data"]
 
     def callback(self, url: str, body: str) -> tuple[int, dict[str, Any]]:
-        """Post a body to a callback URL, without a token."""
+        """Post a body to a callback URL without a token; return status and parsed body."""
         return self.http("CallbackReceiver", "POST", url.removeprefix(API_URL), body=body, claims=None)
 
     def callback_urls(self) -> list[str]:
-        """The callback URLs Zoho was given, in order."""
+        """Return the callback URLs given to Zoho, in order."""
         creations = self.zoho.journal.requests("/read$", "POST")
         return [json.loads(request["body"])["callback"]["url"] for request in creations]
 
     def receive(self, queue: str) -> list[dict[str, Any]]:
-        """Take the messages of this test's exports that a queue holds now."""
-        client, url = self.aws.client("sqs"), self.deployment.queues[queue]
-        answer = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
-        messages = answer.get("Messages", [])
-        ours = [item for item in messages if json.loads(item["Body"]).get("export_id") in self.exports]
-        for message in messages:
-            if message not in ours:  # left by another test
+        """Receive the messages of a queue; messages of earlier tests are deleted."""
+        client, url = self.client("sqs"), self.deployment.queues[queue]
+        response = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
+        ours = []
+        for message in response.get("Messages", []):
+            if int(message["Attributes"]["SentTimestamp"]) < self.started * 1000:
                 client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            else:
+                ours.append(message)
         return ours
 
     def pump(self, queue: str) -> list[list[str]]:
-        """Hand the messages of a queue to its function once; return the failures of each."""
+        """Invoke a queue's function once for each message; return the batch item failures of each."""
         failures = []
-        client, url = self.aws.client("sqs"), self.deployment.queues[queue]
+        client, url = self.client("sqs"), self.deployment.queues[queue]
         for message in self.receive(queue):
             event = build_event([message], f"arn:aws:sqs:{REGION}:123456789012:{queue}", REGION)
             failed = self.invoke(CONSUMERS[queue], event)["batchItemFailures"]
@@ -148,8 +161,8 @@ class World:
         return failures
 
     def objects(self, export_id: str) -> dict[str, bytes]:
-        """The export's objects in S3, by the last part of their key."""
-        s3, bucket = self.aws.client("s3"), self.deployment.outputs["ResultsBucketName"]
+        """Return the export's objects in S3, by the last part of their key."""
+        s3, bucket = self.client("s3"), self.deployment.outputs["ResultsBucketName"]
         prefix = f"exports/account_id={self.account}/"
         keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
         return {
@@ -159,19 +172,46 @@ class World:
         }
 
     def let_time_pass(self, export_id: str) -> None:
-        """Let the pauses after failed attempts be over."""
+        """End the retry delays of all parts."""
         for part in self.export(export_id)["parts"]:
             self.set_item(export_id, f"PART#{part['part']:05d}", not_before=None)
 
     def set_item(self, export_id: str, sort_key: str, **values: dict[str, str] | None) -> None:
-        """Change attributes of an item behind the functions' back; None removes one."""
-        self.aws.client("dynamodb").update_item(
+        """Change attributes of an item in the table directly; None removes an attribute."""
+        self.client("dynamodb").update_item(
             TableName=self.deployment.outputs["ExportsTableName"],
             Key={"pk": {"S": f"EXPORT#{export_id}"}, "sk": {"S": sort_key}},
             AttributeUpdates={
                 name: {"Value": value} if value else {"Action": "DELETE"} for name, value in values.items()
             },
         )
+
+    def configure(self, function: str, **variables: str) -> None:
+        """Change environment variables of a function until the end of the test."""
+        for name, value in variables.items():
+            self.monkeypatch.setitem(self.deployment.functions[function].environment, name, value)
+
+    def delete_everything(self) -> None:
+        """Delete all items and objects, so that no later test finds them; moto stays fast, too."""
+        table, dynamodb = self.deployment.outputs["ExportsTableName"], self.client("dynamodb")
+        items = dynamodb.scan(TableName=table, ProjectionExpression="pk, sk")["Items"]
+        for some in batched(items, 25, strict=False):
+            deletions = [{"DeleteRequest": {"Key": item}} for item in some]
+            dynamodb.batch_write_item(RequestItems={table: deletions})
+        s3, bucket = self.client("s3"), self.deployment.outputs["ResultsBucketName"]
+        for item in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
+            s3.delete_object(Bucket=bucket, Key=item["Key"])
+
+    def finish(self, export_id: str, rounds: int = 15) -> dict[str, Any]:
+        """Run the reconciler and the queues until the export ends; return it as the API shows it."""
+        for _ in range(rounds):
+            if self.export(export_id)["state"] != "RUNNING":
+                break
+            self.let_time_pass(export_id)
+            self.invoke("ExportReconciler", {})
+            self.pump("SubmitQueue")
+            self.pump("DownloadQueue")
+        return self.export(export_id)
 
 
 @pytest.fixture(scope="session")
@@ -183,7 +223,7 @@ def zoho_server() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def deployed(zoho_server: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    moto = Child("local.stack.aws_server", log=tmp_path_factory.mktemp("aws") / "aws.log")
+    moto = Child("local.host.aws", log=tmp_path_factory.mktemp("aws") / "aws.log")
     try:
         aws = LocalAws(moto.wait_for_url())
         ours = {
@@ -198,13 +238,27 @@ def deployed(zoho_server: Simulator, tmp_path_factory: pytest.TempPathFactory) -
         moto.stop()
 
 
+@pytest.fixture(scope="session")
+def recorder(pytestconfig: pytest.Config) -> Iterator[Recorder]:
+    """Record the functions' AWS calls, and hand them to the checks at the end of the run."""
+    recorder = Recorder()
+    recorder.listen()
+    boto3_client.cache_clear()  # clients that other tests created do not record
+    yield recorder
+    recorder.stop()
+    record = look_back_of(pytestconfig).record
+    record["refused"] += refused(recorder.calls)
+    record["granted"] += [item for function in FUNCTIONS for item in granted(function)]
+    record["used"] += used(recorder.calls)
+
+
 @pytest.fixture
 def world(
     zoho_server: Simulator, deployed: Any, monkeypatch: pytest.MonkeyPatch, recorder: Recorder
 ) -> Iterator[World]:
     deployment, aws = deployed
     zoho_server.journal.clear()
-    zoho_server.simulation.faults.clear()
+    zoho_server.organisation.faults.clear()
     settings = zoho_server.config.public()
     zoho_server.config.patch(
         {"callback_mode": "never", "added_seconds": 0.0, "queued_seconds": 0.0, "in_progress_seconds": 0.0}
@@ -213,6 +267,19 @@ def world(
     world.store_connection()
     yield world
     zoho_server.config.patch({name: value for name, value in settings.items() if name != "refresh_tokens"})
-    for export_id in world.exports:  # leave none open for the next test's reconciler
-        world.set_item(export_id, "META", open=None)
+    world.delete_everything()
     assert "AWS_LAMBDA_FUNCTION_NAME" not in os.environ
+
+
+@pytest.fixture
+def quiet_at_once(world: World) -> World:
+    """A world in which the reconciler does not wait before it queues a part again."""
+    world.configure("ExportReconciler", PART_QUIET_SECONDS="0")
+    return world
+
+
+@pytest.fixture
+def small_jobs(quiet_at_once: World) -> World:
+    """The same, with 250 contacts in jobs of at most 100 records."""
+    quiet_at_once.zoho.config.patch({"records": {"Contacts": 250}, "records_per_job": 100})
+    return quiet_at_once

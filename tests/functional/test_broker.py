@@ -1,4 +1,4 @@
-"""The access-token broker, counted by what reaches Zoho's token endpoint."""
+"""The access-token broker, measured by the requests that reach Zoho's token endpoint."""
 
 import json
 import multiprocessing
@@ -14,6 +14,7 @@ from crm_export.aws.token_cache import DynamoTokenCache
 from crm_export.connections.broker import TokenBroker, cache_key
 from crm_export.connections.model import Connection
 from crm_export.errors import ZohoThrottled, ZohoUnavailable
+from crm_export.system import System
 from crm_export.zoho.oauth import AccessToken, ZohoClientCredentials, refresh_access_token
 from crm_export.zoho.transport import make_session
 
@@ -40,27 +41,23 @@ def test_containers_share_one_token(world):
     assert refreshes(world) == 1
 
 
-def test_off_is_a_fresh_token_for_every_call(world):
-    environment = world.deployment.functions["ExportHandler"].environment
-    environment["ACCESS_TOKEN_CACHE"] = "off"
-    try:
-        for _ in range(3):
-            assert get(world)[0] == 200
-    finally:
-        environment["ACCESS_TOKEN_CACHE"] = "shared"
+def test_cache_off_requests_a_token_for_every_call(world):
+    world.configure("ExportHandler", ACCESS_TOKEN_CACHE="off")
+    for _ in range(3):
+        assert get(world)[0] == 200
     assert refreshes(world) == 3
 
 
-def test_a_token_is_not_used_in_its_last_minute(world):
+def test_token_is_not_used_in_its_last_minute(world):
     world.zoho.config.patch({"access_token_seconds": 59.0})
     for _ in range(2):
         assert get(world)[0] == 200
     assert refreshes(world) == 2
 
 
-def test_a_cached_token_that_zoho_rejects_costs_one_refresh_and_one_retry(world):
+def test_cached_token_that_zoho_rejects_costs_one_refresh_and_one_retry(world):
     assert get(world)[0] == 200
-    world.zoho.simulation.tokens.expire_all()
+    world.zoho.organisation.tokens.expire_all()
     world.zoho.journal.clear()
     assert get(world)[0] == 200
     calls = [request["path"] for request in world.zoho.journal.requests()]
@@ -71,21 +68,21 @@ def test_a_cached_token_that_zoho_rejects_costs_one_refresh_and_one_retry(world)
 @pytest.mark.parametrize(
     "description", ["You have made too many requests continuously.", "リクエストが多すぎます。"]
 )
-def test_throttling_is_remembered_for_all_containers(world, status, description):
+def test_throttling_is_shared_by_all_containers(world, status, description):
     fail_tokens(world, status, description)
     for _ in range(3):
-        answer = world.request("ExportHandler", "GET", PAGE)
-        assert (answer["statusCode"], json.loads(answer["body"])["errno"]) == (429, 429)
-        assert 1 <= int(answer["headers"]["Retry-After"]) <= 121
+        response = world.request("ExportHandler", "GET", PAGE)
+        assert (response["statusCode"], json.loads(response["body"])["errno"]) == (429, 429)
+        assert 1 <= int(response["headers"]["Retry-After"]) <= 121
     assert refreshes(world) == 1
 
 
-def test_a_dead_refresh_token_marks_the_account_and_a_new_grant_is_taken_up(world):
+def test_revoked_refresh_token_marks_the_account_and_a_new_grant_is_used(world):
     world.zoho.config.refresh_tokens.remove(f"1000.{world.account}")
-    status, answer = get(world)
-    assert (status, answer["errno"], answer["message"]) == (401, 400, "TOKEN_INVALIDATED")
+    status, body = get(world)
+    assert (status, body["errno"], body["message"]) == (401, 400, "TOKEN_INVALIDATED")
     name = f"zoho-crm-export/connections/{world.account}/{world.owner}"
-    secrets = world.aws.client("secretsmanager")
+    secrets = world.client("secretsmanager")
     document = json.loads(secrets.get_secret_value(SecretId=name)["SecretString"])
     assert document["token_invalidated"] is True
     document["token"]["refresh_token"] = "1000.reconnected"
@@ -94,34 +91,34 @@ def test_a_dead_refresh_token_marks_the_account_and_a_new_grant_is_taken_up(worl
     assert get(world)[0] == 200
 
 
-def test_a_client_that_zoho_rejects_is_our_fault_and_nobodys_grant_is_marked(world):
+def test_rejected_client_is_our_fault_and_marks_no_grant(world):
     world.zoho.fault(method="POST", path="/oauth/v2/token", body={"error": "invalid_client"}, status=200)
-    status, answer = get(world)
-    assert (status, answer["errno"], answer["zoho_code"]) == (502, 502, "invalid_client")
+    status, body = get(world)
+    assert (status, body["errno"], body["zoho_code"]) == (502, 502, "invalid_client")
     name = f"zoho-crm-export/connections/{world.account}/{world.owner}"
-    document = world.aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+    document = world.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
     assert "token_invalidated" not in document
 
 
-def test_a_refresh_that_fails_lets_the_next_one_try(world):
+def test_failed_refresh_leaves_the_next_request_free_to_refresh(world):
     world.zoho.fault(method="POST", path="/oauth/v2/token", status=500, body="<html>", times=3)
     assert get(world)[0] == 502
-    world.zoho.simulation.faults.clear()
+    world.zoho.organisation.faults.clear()
     assert get(world)[0] == 200
 
 
-def test_milliseconds_beside_expires_in_sec_are_not_taken_for_seconds(world):
+def test_expires_in_next_to_expires_in_sec_is_read_as_milliseconds(world):
     world.zoho.config.patch({"expires_in_style": "expires_in_sec"})
     assert get(world)[0] == 200
     table = world.deployment.outputs["ExportsTableName"]
     connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
-    shared = DynamoTokenCache(world.aws.client("dynamodb"), table).read(cache_key(connection))
+    shared = DynamoTokenCache(world.client("dynamodb"), table).read(cache_key(connection))
     assert 3000 < shared.usable_until - time.time() < 3600
 
 
-def test_what_is_kept_in_the_table_expires_by_itself_and_does_not_name_the_grant(world):
+def test_table_item_expires_and_does_not_reveal_the_grant(world):
     get(world)
-    items = world.aws.client("dynamodb").scan(TableName=world.deployment.outputs["ExportsTableName"])["Items"]
+    items = world.client("dynamodb").scan(TableName=world.deployment.outputs["ExportsTableName"])["Items"]
     tokens = [item for item in items if item["pk"]["S"].startswith("TOKEN#")]
     assert tokens
     assert all(item["expires_at"]["N"].isdigit() for item in tokens)
@@ -133,7 +130,7 @@ def test_what_is_kept_in_the_table_expires_by_itself_and_does_not_name_the_grant
 
 class NoStore:
     def invalidate(self, account_id):
-        raise AssertionError("nothing is to be invalidated")
+        raise AssertionError("the grant must not be invalidated")
 
 
 def make_broker(aws_url, zoho_url, table, refresh_token):
@@ -153,7 +150,7 @@ def make_broker(aws_url, zoho_url, table, refresh_token):
     return TokenBroker(connection, NoStore(), refresh, DynamoTokenCache(client, table))
 
 
-def ask(arguments, start, results):
+def request_tokens(arguments, start, results):
     """One process with ten threads, each with a broker of its own, as ten containers have."""
     brokers = [make_broker(*arguments) for _ in range(10)]
     start.wait()
@@ -181,19 +178,19 @@ def test_200_requests_in_20_processes_cause_one_refresh(world):
     spawn = multiprocessing.get_context("forkserver")
     spawn.set_forkserver_preload(["tests.functional.test_broker"])
     start, results = spawn.Barrier(20), spawn.Queue()
-    processes = [spawn.Process(target=ask, args=(arguments, start, results)) for _ in range(20)]
+    processes = [spawn.Process(target=request_tokens, args=(arguments, start, results)) for _ in range(20)]
     for process in processes:
         process.start()
-    answers = Counter(results.get(timeout=120) for _ in range(200))
+    tokens = Counter(results.get(timeout=120) for _ in range(200))
     for process in processes:
         process.join()
-    assert len(answers) == 1, answers
+    assert len(tokens) == 1, tokens
     assert refreshes(world) == 1
     assert os.getpid() not in {process.pid for process in processes}
 
 
 class Clock:
-    """A clock that only we move."""
+    """A clock that only the test moves."""
 
     def __init__(self):
         self.now = 1_000_000.0
@@ -202,18 +199,20 @@ class Clock:
         return self.now
 
 
-def test_a_container_that_dies_while_refreshing_blocks_nobody_for_long(world):
-    cache = DynamoTokenCache(world.aws.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
+def test_container_that_dies_while_refreshing_blocks_others_for_its_lease_only(world):
+    cache = DynamoTokenCache(world.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
     connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
     clock = Clock()
     assert cache.take_lease(cache_key(connection), "died", clock.now, clock.now + 20)
-    broker = TokenBroker(connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, clock)
+    broker = TokenBroker(
+        connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, System(epoch=clock)
+    )
     clock.now += 21
     assert broker.token() == "t"
 
 
-def test_waiting_for_another_refresh_ends_in_a_clear_error(world, monkeypatch):
-    cache = DynamoTokenCache(world.aws.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
+def test_wait_for_another_refresh_ends_with_a_clear_error(world):
+    cache = DynamoTokenCache(world.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
     connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
     clock = Clock()
     cache.take_lease(cache_key(connection), "slow", clock.now, clock.now + 20)
@@ -221,10 +220,10 @@ def test_waiting_for_another_refresh_ends_in_a_clear_error(world, monkeypatch):
     def sleep(_seconds):
         clock.now += 1
 
-    monkeypatch.setattr(time, "sleep", sleep)
-    broker = TokenBroker(connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, clock)
+    system = System(epoch=clock, sleep=sleep)
+    broker = TokenBroker(connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, system)
     with pytest.raises(ZohoUnavailable, match="Another request"):
         broker.token()
     cache.give_up(cache_key(connection), "slow", clock.now + 50)
-    with pytest.raises(ZohoThrottled, match="come back in 51 seconds"):
+    with pytest.raises(ZohoThrottled, match="retry in 51 seconds"):
         broker.token()

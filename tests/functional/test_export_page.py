@@ -11,32 +11,32 @@ def get(world, export_type, **event):
     ("export_type", "module"),
     [("contacts", "Contacts"), ("accounts", "Accounts"), ("deals", "Deals"), ("notes", "Notes")],
 )
-def test_a_page_of_each_type(world, export_type, module):
-    status, answer = get(world, export_type, query={"page": "2", "limit": "20"})
+def test_page_of_each_type_is_returned(world, export_type, module):
+    status, body = get(world, export_type, query={"page": "2", "limit": "20"})
     assert status == 200
-    assert (answer["success"], answer["message"], len(answer["data"])) == (True, "Received Information", 20)
+    assert (body["success"], body["message"], len(body["data"])) == (True, "Received Information", 20)
     assert (
-        answer["pagination"].items() >= {"page": 2, "per_page": 20, "count": 20, "more_records": True}.items()
+        body["pagination"].items() >= {"page": 2, "per_page": 20, "count": 20, "more_records": True}.items()
     )
     (request,) = world.zoho.journal.requests("/crm/", "GET")
     assert request["path"] == f"/crm/v2/{module}"
 
 
-def test_page_1_of_10_records_is_the_default(world):
-    status, answer = get(world, "contacts")
+def test_page_defaults_to_the_first_with_10_records(world):
+    status, body = get(world, "contacts")
     assert status == 200
-    assert (answer["pagination"]["page"], answer["pagination"]["per_page"], len(answer["data"])) == (
+    assert (body["pagination"]["page"], body["pagination"]["per_page"], len(body["data"])) == (
         1,
         10,
         10,
     )
 
 
-def test_an_empty_module_is_an_empty_page(world):
+def test_page_of_empty_module_is_empty(world):
     world.zoho.config.patch({"records": {"Deals": 0}})
-    status, answer = get(world, "deals")
+    status, body = get(world, "deals")
     assert status == 200
-    assert answer == {
+    assert body == {
         "success": True,
         "message": "Received Information",
         "data": [],
@@ -44,31 +44,31 @@ def test_an_empty_module_is_an_empty_page(world):
     }
 
 
-def test_without_a_connection(world):
-    status, answer = get(world, "contacts", claims={"account_id": "nobody", "uid": "user-1"})
+def test_page_without_a_connection_is_404(world):
+    status, body = get(world, "contacts", claims={"account_id": "nobody", "uid": "user-1"})
     assert status == 404
-    assert answer.items() >= {"success": False, "errno": 400, "message": "Access Token is not Found"}.items()
-    assert answer["request_id"] == "request-1"
+    assert body.items() >= {"success": False, "errno": 400, "message": "Access Token is not Found"}.items()
+    assert body["request_id"] == "request-1"
 
 
-def test_a_type_that_does_not_exist(world):
-    status, answer = get(world, "invoices")
+def test_page_of_unknown_type_is_404(world):
+    status, body = get(world, "invoices")
     assert status == 404
-    assert answer.items() >= {"success": False, "errno": 400, "message": "Type is not Selected yet"}.items()
+    assert body.items() >= {"success": False, "errno": 400, "message": "Type is not Selected yet"}.items()
 
 
-def test_the_connection_is_looked_for_before_the_type_is_checked(world):
-    _, answer = get(world, "nonsense", claims={"account_id": "nobody", "uid": "user-1"})
-    assert answer["message"] == "Access Token is not Found"
+def test_connection_is_checked_before_the_type(world):
+    _, body = get(world, "nonsense", claims={"account_id": "nobody", "uid": "user-1"})
+    assert body["message"] == "Access Token is not Found"
 
 
 @pytest.mark.parametrize(
     "query", [{"limit": "0"}, {"limit": "201"}, {"page": "-1"}, {"page": "1.5"}, {"limit": "٣"}]
 )
-def test_a_page_or_limit_out_of_range_is_refused(world, query):
-    status, answer = get(world, "contacts", query=query)
-    assert (status, answer["errno"]) == (400, 400)
-    assert next(iter(query)) in answer["message"]
+def test_page_or_limit_out_of_range_is_refused(world, query):
+    status, body = get(world, "contacts", query=query)
+    assert (status, body["errno"]) == (400, 400)
+    assert next(iter(query)) in body["message"]
     assert not world.zoho.journal.requests("/crm/", "GET")
 
 
@@ -82,31 +82,31 @@ def test_a_page_or_limit_out_of_range_is_refused(world, query):
         {},
     ],
 )
-def test_a_caller_who_cannot_be_identified(world, claims):
-    status, answer = get(world, "contacts", claims=claims)
-    assert (status, answer["errno"]) == (403, 403)
-    assert "Claim" in answer["message"]
+def test_caller_without_usable_claims_is_403(world, claims):
+    status, body = get(world, "contacts", claims=claims)
+    assert (status, body["errno"]) == (403, 403)
+    assert "Claim" in body["message"]
 
 
-def test_a_revoked_grant_invalidates_all_connections_of_the_account(world):
+def test_revoked_grant_invalidates_all_connections_of_the_account(world):
     world.owner = "user-2"
     world.store_connection()
     world.zoho.config.refresh_tokens.remove(f"1000.{world.account}")
-    status, answer = get(world, "contacts")
-    assert (status, answer["errno"], answer["message"]) == (401, 400, "TOKEN_INVALIDATED")
+    status, body = get(world, "contacts")
+    assert (status, body["errno"], body["message"]) == (401, 400, "TOKEN_INVALIDATED")
     for owner in ("user-1", "user-2"):
-        secret = world.aws.client("secretsmanager").get_secret_value(
+        secret = world.client("secretsmanager").get_secret_value(
             SecretId=f"zoho-crm-export/connections/{world.account}/{owner}"
         )
         assert '"token_invalidated": true' in secret["SecretString"]
 
 
-def test_a_host_that_is_not_zohos_gets_no_token(world):
+def test_host_that_is_not_zohos_receives_no_token(world):
     world.account += "x"
     world.store_connection(api_domain="https://www.zohoapis.com.evil.example")
-    status, answer = get(world, "contacts")
+    status, body = get(world, "contacts")
     assert status == 502
-    assert "https://www.zohoapis.com.evil.example" in answer["message"]
+    assert "https://www.zohoapis.com.evil.example" in body["message"]
     assert not world.zoho.journal.requests()
 
 
@@ -122,37 +122,37 @@ def test_a_host_that_is_not_zohos_gets_no_token(world):
         ({"drop": "before"}, (502, 502)),
     ],
 )
-def test_what_zoho_refuses_is_told(world, fault, expected):
+def test_zohos_refusal_is_reported(world, fault, expected):
     world.zoho.fault(path="/crm/v2/Contacts", **fault)
-    status, answer = get(world, "contacts")
-    assert (status, answer["errno"]) == expected
-    assert answer["success"] is False
+    status, body = get(world, "contacts")
+    assert (status, body["errno"]) == expected
+    assert body["success"] is False
 
 
 def page_of(world, data: bytes):
     world.zoho.fault(path="/crm/v2/Contacts", status=200, body=data.decode(), times=1)
 
 
-def test_half_a_character_passes_as_it_came(world):
+def test_half_a_surrogate_pair_passes_unchanged(world):
     page_of(world, b'{"data": [{"id": "1", "Name": "\\ud800"}], "info": {}}')
-    status, answer = get(world, "contacts")
-    assert (status, answer["data"][0]["Name"]) == (200, "\ud800")
+    status, body = get(world, "contacts")
+    assert (status, body["data"][0]["Name"]) == (200, "\ud800")
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
-def test_an_answer_of_zoho_that_is_no_json_is_not_passed_on(world, number):
+def test_response_that_is_not_json_is_502(world, number):
     page_of(world, b'{"data": [{"id": "1", "Amount": %b}], "info": {}}' % number)
     assert get(world, "contacts")[0] == 502
 
 
-def test_a_page_that_lambda_cannot_send_says_what_to_do(world):
+def test_page_too_large_for_lambda_says_what_to_do(world):
     page_of(world, b'{"data": [{"id": "1", "Notes": "%b"}], "info": {}}' % (b"x" * 6_000_000))
-    status, answer = get(world, "contacts")
-    assert (status, answer["errno"]) == (400, 400)
-    assert "Lower limit, or name fewer fields" in answer["message"]
+    status, body = get(world, "contacts")
+    assert (status, body["errno"]) == (400, 400)
+    assert "Lower limit, or name fewer fields" in body["message"]
 
 
-def test_a_token_that_cannot_be_had_is_asked_for_once_per_request(world):
+def test_failed_token_request_is_not_retried(world):
     world.zoho.fault(method="POST", path="/oauth/v2/token", status=500, body="<html>")
     assert get(world, "contacts")[0] == 502
     assert len(world.zoho.journal.requests("/oauth/v2/token", "POST")) == 1

@@ -1,4 +1,4 @@
-"""The formats of an export's objects: the same records whichever it is, and never another in mid-export."""
+"""An export's objects contain the same records in every format, and an export never changes its format."""
 
 import gzip
 import json
@@ -8,40 +8,23 @@ import zlib
 import pytest
 
 
-def finish(world, export_id):
-    """Push an export on by the reconciler alone until it ends."""
-    for _ in range(15):
-        if world.export(export_id)["state"] != "RUNNING":
-            break
-        world.let_time_pass(export_id)
-        world.invoke("ExportReconciler", {})
-        world.pump("SubmitQueue")
-        world.pump("DownloadQueue")
-    return world.export(export_id)
-
-
 @pytest.fixture
-def small_jobs(world):
-    """Jobs of 100 records, parts that count as quiet at once, and files stored as they are."""
-    world.zoho.config.patch({"records": {"Contacts": 250, "Events": 30}, "records_per_job": 100})
-    world.deployment.functions["ExportReconciler"].environment["PART_QUIET_SECONDS"] = "0"
-    yield world
-    world.deployment.functions["ExportReconciler"].environment["PART_QUIET_SECONDS"] = "300"
-    store_as(world, "csv")
+def world(small_jobs):
+    small_jobs.zoho.config.patch({"records": {"Events": 30}})
+    return small_jobs
 
 
 def store_as(world, result_format):
-    """What a deployment with ResultFormat changed does."""
-    world.deployment.functions["BulkReadSubmitter"].environment["RESULT_FORMAT"] = result_format
+    """Change ResultFormat as a new deployment does."""
+    world.configure("BulkReadSubmitter", RESULT_FORMAT=result_format)
 
 
 @pytest.mark.parametrize("method", ["deflate", "store"])
-def test_csv_gz_holds_what_csv_holds(small_jobs, method):
-    world = small_jobs
+def test_csv_gz_has_the_content_of_csv(world, method):
     world.zoho.config.patch({"zip_method": method})
-    plain = world.objects(finish(world, world.start())["export_id"])
+    plain = world.objects(world.finish(world.start())["export_id"])
     store_as(world, "csv.gz")
-    export = finish(world, world.start())
+    export = world.finish(world.start())
     assert (export["state"], export["records"]) == ("COMPLETED", 250)
     objects = world.objects(export["export_id"])
     manifest = json.loads(objects.pop("manifest.json"))
@@ -57,46 +40,43 @@ def test_csv_gz_holds_what_csv_holds(small_jobs, method):
     assert manifest["bytes"] == sum(map(len, objects.values()))
 
 
-def test_a_link_gives_the_gzip_file_and_no_browser_unpacks_it(small_jobs):
-    store_as(small_jobs, "csv.gz")
-    export = finish(small_jobs, small_jobs.start())
-    with urllib.request.urlopen(export["parts"][0]["url"]) as answer:
-        assert answer.read() == small_jobs.objects(export["export_id"])["part-00001.csv.gz"]
-        assert answer.headers["Content-Type"] == "application/gzip"
-        assert "Content-Encoding" not in answer.headers
+def test_download_link_returns_the_gzip_file_without_content_encoding(world):
+    store_as(world, "csv.gz")
+    export = world.finish(world.start())
+    with urllib.request.urlopen(export["parts"][0]["url"]) as response:
+        assert response.read() == world.objects(export["export_id"])["part-00001.csv.gz"]
+        assert response.headers["Content-Type"] == "application/gzip"
+        assert "Content-Encoding" not in response.headers
 
 
 @pytest.mark.parametrize(("before", "after"), [("csv", "csv.gz"), ("csv.gz", "csv")])
-def test_an_export_under_way_keeps_its_format_when_the_parameter_changes(small_jobs, before, after):
-    world = small_jobs
+def test_running_export_keeps_its_format_when_the_parameter_changes(world, before, after):
     store_as(world, before)
     export_id = world.start()
     world.invoke("ExportReconciler", {})
     world.pump("DownloadQueue")
     store_as(world, after)
-    finish(world, export_id)
+    world.finish(export_id)
     names = set(world.objects(export_id)) - {"manifest.json"}
     assert names == {f"part-{part:05d}.{before}" for part in (1, 2, 3)}
 
 
-def test_an_export_older_than_the_parameter_is_stored_as_csv(small_jobs):
-    world = small_jobs
+def test_export_without_a_format_is_stored_as_csv(world):
     store_as(world, "csv.gz")
     export_id = world.start()
     world.set_item(export_id, "META", result_format=None)
-    finish(world, export_id)
+    world.finish(export_id)
     assert "part-00001.csv" in world.objects(export_id)
 
 
 @pytest.mark.parametrize("result_format", ["csv", "csv.gz"])
-def test_a_calendar_is_stored_as_ics_whatever_the_parameter_says(small_jobs, result_format):
-    world = small_jobs
+def test_calendar_is_stored_as_ics_whatever_the_parameter_is(world, result_format):
     store_as(world, result_format)
     export_id = world.start("events")
     job = create_ics_job(world)
     world.set_item(export_id, "META", file_type={"S": "ics"})
     world.set_item(export_id, "PART#00001", job_id={"S": job})
-    export = finish(world, export_id)
+    export = world.finish(export_id)
     assert (export["state"], export["records"]) == ("COMPLETED", 30)
     objects = world.objects(export_id)
     assert objects["part-00001.ics"].count(b"BEGIN:VEVENT\r\n") == 30
@@ -104,27 +84,26 @@ def test_a_calendar_is_stored_as_ics_whatever_the_parameter_says(small_jobs, res
     assert (manifest["file_format"], manifest["parts"][0]["header"]) == ("ics", [])
 
 
-def test_a_calendar_with_an_event_too_few_is_not_stored(small_jobs):
-    world = small_jobs
+def test_calendar_with_a_missing_event_is_not_stored(world):
     export_id = world.start("events")
     world.zoho.fault(method="POST", path="/read$", job={"missing_rows": 1})
     job = create_ics_job(world)
     world.set_item(export_id, "META", file_type={"S": "ics"})
     world.set_item(export_id, "PART#00001", job_id={"S": job})
-    export = finish(world, export_id)
+    export = world.finish(export_id)
     assert (export["state"], export["failure"]["code"]) == ("FAILED", "RECORD_COUNT_MISMATCH")
     assert world.objects(export_id) == {}
 
 
 def create_ics_job(world) -> str:
-    """A job of Zoho's whose result is a calendar."""
+    """Create a job in Zoho whose result is a calendar; return its id."""
     zoho = world.zoho
     form = f"grant_type=refresh_token&client_id={zoho.config.client_id}&refresh_token=1000.{world.account}"
     form += f"&client_secret={zoho.config.client_secret}"
-    with urllib.request.urlopen(f"{zoho.url}/oauth/v2/token", form.encode()) as answer:
-        token = json.loads(answer.read())["access_token"]
+    with urllib.request.urlopen(f"{zoho.url}/oauth/v2/token", form.encode()) as response:
+        token = json.loads(response.read())["access_token"]
     body = {"query": {"module": {"api_name": "Events"}}, "file_type": "ics"}
     headers = {"Authorization": f"Zoho-oauthtoken {token}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{zoho.url}/crm/bulk/v8/read", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request) as answer:
-        return json.loads(answer.read())["data"][0]["details"]["id"]
+    with urllib.request.urlopen(request) as response:
+        return json.loads(response.read())["data"][0]["details"]["id"]

@@ -1,4 +1,4 @@
-"""TokenStore `mongo`: the same contract, with the connection in MongoDB (over a real socket)."""
+"""TokenStore `mongo`: the same contract with the connection in MongoDB, over a socket."""
 
 import pytest
 
@@ -10,15 +10,13 @@ PAGE = "/v1/e/zoho/export/contacts"
 
 @pytest.fixture
 def mongo(world):
+    """A MongoDB server that the functions read connections from."""
     with mongo_server() as server:
         uri = f"{server.uri.rstrip('/')}/crm"
-        secret = world.aws.client("secretsmanager").create_secret(
-            Name=f"mongo-{world.account}", SecretString=uri
-        )
-        environment = world.deployment.functions["ExportHandler"].environment
-        environment |= {"TOKEN_STORE": "mongo", "MONGO_URI_SECRET_ID": secret["ARN"]}
+        secret = world.client("secretsmanager").create_secret(Name=f"mongo-{world.account}", SecretString=uri)
+        for function in ("ExportHandler", "BulkReadSubmitter", "ResultDownloader"):
+            world.configure(function, TOKEN_STORE="mongo", MONGO_URI_SECRET_ID=secret["ARN"])
         yield server
-        environment |= {"TOKEN_STORE": "secretsmanager", "MONGO_URI_SECRET_ID": ""}
         wiring.mongo_collection(uri).database.client.close()
         wiring.mongo_collection.cache_clear()
 
@@ -32,35 +30,42 @@ def store(world, server):
     collection(server).insert_one({"token": token, "account_id": world.account, "owner": world.owner})
 
 
-def test_a_page_with_the_connection_of_the_seed(world, mongo):
+def test_page_with_the_connection_of_the_seed_is_returned(world, mongo):
     store(world, mongo)
-    status, answer = world.http("ExportHandler", "GET", PAGE)
-    assert (status, len(answer["data"])) == (200, 10)
+    status, body = world.http("ExportHandler", "GET", PAGE)
+    assert (status, len(body["data"])) == (200, 10)
 
 
-def test_without_a_connection(world, mongo):
-    status, answer = world.http("ExportHandler", "GET", PAGE)
-    assert (status, answer["errno"], answer["message"]) == (404, 400, "Access Token is not Found")
+def test_page_without_a_connection_is_404(world, mongo):
+    status, body = world.http("ExportHandler", "GET", PAGE)
+    assert (status, body["errno"], body["message"]) == (404, 400, "Access Token is not Found")
 
 
-def test_a_revoked_grant_marks_the_document(world, mongo):
+def test_revoked_grant_marks_the_document(world, mongo):
     store(world, mongo)
     world.zoho.config.refresh_tokens.remove(f"1000.{world.account}")
     assert world.http("ExportHandler", "GET", PAGE)[0] == 401
     assert collection(mongo).find_one({"account_id": world.account})["token_invalidated"] is True
 
 
-def test_a_server_that_is_silent_is_a_504_in_good_time(world, mongo):
+def test_silent_server_is_504_in_time(world, mongo):
     store(world, mongo)
     mongo.refuse_code = SILENT
-    status, answer = world.http("ExportHandler", "GET", PAGE)
-    assert (status, answer["errno"]) == (504, 504)
-    assert "MongoDB" in answer["message"]
+    status, body = world.http("ExportHandler", "GET", PAGE)
+    assert (status, body["errno"]) == (504, 504)
+    assert "MongoDB" in body["message"]
 
 
-def test_a_server_that_refuses_the_login_says_what_to_check_but_not_the_uri(world, mongo):
+def test_export_with_its_connection_in_mongodb_completes(quiet_at_once, mongo):
+    world = quiet_at_once
+    store(world, mongo)
+    assert world.finish(world.start("deals"))["state"] == "COMPLETED"
+    assert collection(mongo).count_documents({}) == 1
+
+
+def test_refused_login_says_what_to_check_without_the_uri(world, mongo):
     mongo.refuse_code = 18
-    status, answer = world.http("ExportHandler", "GET", PAGE)
+    status, body = world.http("ExportHandler", "GET", PAGE)
     assert status == 500
-    assert "authSource" in answer["message"]
-    assert "mongodb://" not in answer["message"]
+    assert "authSource" in body["message"]
+    assert "mongodb://" not in body["message"]

@@ -1,4 +1,4 @@
-"""What Zoho refuses, as our callers see it: at once, and in an export that fails later."""
+"""Zoho's refusals as our callers see them: in the response, and in an export that fails later."""
 
 import json
 
@@ -14,7 +14,7 @@ def error(code, **details):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize(
-    ("status", "refusal", "told"),
+    ("status", "refusal", "expected"),
     [
         (401, {"code": "OAUTH_SCOPE_MISMATCH"}, (403, BULK_SCOPES)),
         (400, {"code": "NO_PERMISSION", "permissions": ["Crm_View"]}, (403, "Needed: Crm_View.")),
@@ -25,14 +25,18 @@ def error(code, **details):
         (400, {"code": "A_CODE_OF_TOMORROW"}, (422, "(A_CODE_OF_TOMORROW: m)")),
     ],
 )
-def test_a_refused_job_is_told_at_once(world, wrapped, status, refusal, told):
-    expected, says = told
+def test_refused_job_is_reported_in_the_response(world, wrapped, status, refusal, expected):
+    expected_status, says = expected
     body = error(**refusal)
     body = {"data": [body]} if wrapped else body
     world.zoho.fault(method="POST", path="/read$", status=status, body=body)
-    answered, answer = world.http("BulkReadSubmitter", "POST", f"{EXPORTS}/contacts")
-    assert (answered, answer["errno"], answer["zoho_code"]) == (expected, expected, refusal["code"])
-    assert says in answer["message"]
+    answered, response = world.http("BulkReadSubmitter", "POST", f"{EXPORTS}/contacts")
+    assert (answered, response["errno"], response["zoho_code"]) == (
+        expected_status,
+        expected_status,
+        refusal["code"],
+    )
+    assert says in response["message"]
     _, listed = world.http("BulkReadSubmitter", "GET", f"{EXPORTS}/exports")
     assert listed["data"][0]["state"] == "FAILED"
 
@@ -48,13 +52,13 @@ def test_a_refused_job_is_told_at_once(world, wrapped, status, refusal, told):
         (200, "INVALID_MODULE", 422, "INVALID_MODULE: m"),
     ],
 )
-def test_a_refused_page_is_told(world, status, code, expected, says):
+def test_refused_page_is_reported(world, status, code, expected, says):
     world.zoho.fault(path="/crm/v2/Deals", status=status, body=error(code))
-    answer = world.request("ExportHandler", "GET", "/v1/e/zoho/export/deals")
-    body = json.loads(answer["body"])
-    assert (answer["statusCode"], body["errno"], body["zoho_code"]) == (expected, expected, code)
+    response = world.request("ExportHandler", "GET", "/v1/e/zoho/export/deals")
+    body = json.loads(response["body"])
+    assert (response["statusCode"], body["errno"], body["zoho_code"]) == (expected, expected, code)
     assert says in body["message"]
-    assert answer["headers"].get("Retry-After") == ("60" if expected == 429 else None)
+    assert response["headers"].get("Retry-After") == ("60" if expected == 429 else None)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +69,7 @@ def test_a_refused_page_is_told(world, status, code, expected, says):
         ("INVALID_URL_PATTERN", "ZOHO_REQUEST_MALFORMED", "BulkReadApiVersion"),
     ],
 )
-def test_an_export_that_fails_later_says_why_and_what_to_do(world, code, failure, remedy):
+def test_export_that_fails_later_says_why_and_what_to_do(world, code, failure, remedy):
     """The first job is postponed by Zoho's limit, the second try is refused."""
     limit = {"status": 429, "headers": {"Retry-After": "1"}, "body": error("TOO_MANY_REQUESTS"), "times": 1}
     world.zoho.fault(method="POST", path="/read$", **limit)
@@ -73,7 +77,7 @@ def test_an_export_that_fails_later_says_why_and_what_to_do(world, code, failure
     export_id = world.start()
     assert world.export(export_id)["state"] == "RUNNING"
     world.let_time_pass(export_id)
-    world.deployment.functions["ExportReconciler"].environment["PART_QUIET_SECONDS"] = "0"
+    world.configure("ExportReconciler", PART_QUIET_SECONDS="0")
     world.invoke("ExportReconciler", {})
     world.pump("SubmitQueue")
     export = world.export(export_id)
@@ -82,7 +86,7 @@ def test_an_export_that_fails_later_says_why_and_what_to_do(world, code, failure
     assert remedy in export["failure"]["remedy"]
 
 
-def test_a_callback_that_names_what_cannot_be_a_job_ends_nothing(world):
+def test_callback_with_an_impossible_job_id_ends_nothing(world):
     world.zoho.fault(method="POST", path="/read$", drop="before", times=1)
     export_id = world.start()
     world.zoho.fault(path="/read/nonsense$", status=404, body=error("INVALID_URL_PATTERN"))
@@ -92,8 +96,8 @@ def test_a_callback_that_names_what_cannot_be_a_job_ends_nothing(world):
     assert (export["state"], export["parts"][0]["job_id"]) == ("RUNNING", None)
 
 
-def test_what_a_caller_is_told_at_once_wakes_nobody_up(world, capsys):
-    """The alarm is on ExportsFailed; a typo in a query is its caller's to mend."""
+def test_refused_export_is_counted_without_an_alarm(world, capsys):
+    """The alarm is on ExportsFailed; the caller has to correct a typo in a query."""
     body = json.dumps({"query": {"fields": ["Nothing"]}})
     status, _ = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/contacts", body=body)
     assert status == 422

@@ -1,7 +1,7 @@
-"""Feeds the ZIP reader what atheris makes of ZIPs of every flavour; `make fuzz` runs it.
+"""Runs the ZIP reader on inputs that atheris derives from ZIPs of every flavour; `make fuzz` runs it.
 
-The first byte of an input is the size of the chunks. An input that fails is written to
-.local/fuzz/: keep it in tests/unit/results/test_hostile_zips.py.
+The first byte of an input is the chunk size. An input that fails is written to .local/fuzz/: add it to
+tests/unit/results/test_malformed_zips.py.
 """
 
 import sys
@@ -17,13 +17,13 @@ _CONTENTS = (b"", b"Id\r\n1\r\n", b"Id,Name\n" + b"7,\xc3\x84\n" * 40, b"PK\x01\
 
 
 def one_input(data: bytes) -> None:
-    """What atheris calls."""
+    """Check one input of atheris."""
     if data:
         check(data[1:], data[0] or 4096)
 
 
 def write_seeds(folder: Path) -> None:
-    """One small ZIP of each flavour and content."""
+    """Write a small ZIP of each flavour and content."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, flavour in enumerate(FLAVOURS.values()):
         for index, content in enumerate(_CONTENTS):

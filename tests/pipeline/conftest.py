@@ -1,4 +1,4 @@
-"""One stack for all pipeline tests: `python -m local up` as a user starts it, with a Zoho of small jobs."""
+"""One stack for all tests of a worker: `python -m local up`, as a user starts it, with small jobs in Zoho."""
 
 import json
 import os
@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import requests
 
-from local.stack.aws import LocalAws
-from local.stack.processes import REPOSITORY
-from local.stack.state import State, read_state
+from local.host.aws import LocalAws, closed_session
+from local.host.processes import REPOSITORY
+from local.state import State, read_state
+from tests.support.processes import parents
 
-# Small and quick jobs; downloads unlimited, or every test beyond the tenth part would wait a minute.
+# Small and quick jobs. Downloads are unlimited: ten a minute would make most tests wait.
 ZOHO = {
     "records": {"Contacts": 450, "Accounts": 0, "Deals": 120},
     "records_per_job": 200,
@@ -29,6 +30,11 @@ ZOHO = {
     "callback_retry_seconds": 0.2,
 }
 BULK_READ = "/v1/e/zoho/bulk-read"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the plugin that only these tests use; pyproject.toml disables automatic loading."""
+    config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
 
 
 class RunningStack:
@@ -43,7 +49,7 @@ class RunningStack:
     def call(
         self, method: str, path: str, token: str | None = None, body: object = None, **headers: str
     ) -> requests.Response:
-        """Call the API as acct-1/user-1, or with another token; "" sends none."""
+        """Call the API as acct-1/user-1, or with another token; "" sends no token."""
         token = self.state.token if token is None else token
         authorization = {"Authorization": f"Bearer {token}"} if token else {}
         return requests.request(
@@ -57,22 +63,24 @@ class RunningStack:
 
     def zoho(self, method: str, path: str, document: object = None) -> Any:
         """Call the simulator's control API."""
-        answer = requests.request(method, f"{self.state.zoho_url}/__sim__/{path}", json=document, timeout=10)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = requests.request(
+            method, f"{self.state.zoho_url}/__sim__/{path}", json=document, timeout=10
+        )
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def start(self, module: str = "contacts", body: Mapping[str, object] | None = None) -> str:
-        """Start an export; returns its id."""
-        answer = self.call("POST", f"{BULK_READ}/{module}", body=body or {})
-        assert answer.status_code == 202, answer.text
-        return answer.json()["data"]["export_id"]
+        """Start an export; return its id."""
+        response = self.call("POST", f"{BULK_READ}/{module}", body=body or {})
+        assert response.status_code == 202, response.text
+        return response.json()["data"]["export_id"]
 
     def export(self, export_id: str) -> dict[str, Any]:
-        """Return how an export stands."""
+        """Return the API's description of an export."""
         return self.call("GET", f"{BULK_READ}/exports/{export_id}").json()["data"]
 
     def wait(self, export_id: str, seconds: float = 60) -> dict[str, Any]:
-        """Return an export when it has ended."""
+        """Wait until an export has ended, and return it."""
         deadline = time.monotonic() + seconds
         while (export := self.export(export_id))["state"] == "RUNNING":
             assert time.monotonic() < deadline, f"still {json.dumps(export, indent=1)}"
@@ -90,12 +98,12 @@ class RunningStack:
         return [item["Key"].rpartition("/")[2] for item in listed if f"export_id={export_id}/" in item["Key"]]
 
     def jobs(self, export_id: str, part: int | str = "") -> list[dict[str, Any]]:
-        """Return the jobs the simulator has of an export, or of one of its parts."""
-        wanted = f"/callback/{export_id}/{part}" + ("/" if part else "")
-        return [job for job in self.zoho("GET", "jobs")["jobs"] if wanted in (job["callback_url"] or "")]
+        """Return the simulator's jobs of an export, or of one of its parts."""
+        path = f"/callback/{export_id}/{part}" + ("/" if part else "")
+        return [job for job in self.zoho("GET", "jobs")["jobs"] if path in (job["callback_url"] or "")]
 
     def callbacks(self, export_id: str, at_least: int) -> list[int]:
-        """Return the answers to the callbacks of part 1, once there are so many; Zoho notes them last."""
+        """Return the statuses Zoho got for part 1's callbacks, once there are `at_least` so many."""
         deadline = time.monotonic() + 10
         while True:
             sent = [call for job in self.jobs(export_id, 1) for call in job["callbacks"]]
@@ -103,16 +111,32 @@ class RunningStack:
                 return [call["status"] for call in sent]
             time.sleep(0.05)
 
+    def lambda_client(self) -> Any:
+        """Return a boto3 client for the local stack's functions."""
+        return closed_session(self.state.region).client("lambda", endpoint_url=self.state.control_url)
+
+    @contextmanager
+    def configured(self, function: str, *, timeout: int | None = None, **variables: str) -> Iterator[None]:
+        """Run a function with another timeout or other variables until the end of the context."""
+        client, name = self.lambda_client(), self.state.functions[function]
+        before = client.get_function_configuration(FunctionName=name)
+        environment = {"Variables": {**before["Environment"]["Variables"], **variables}}
+        client.update_function_configuration(
+            FunctionName=name, Timeout=timeout or before["Timeout"], Environment=environment
+        )
+        try:
+            yield
+        finally:
+            client.update_function_configuration(
+                FunctionName=name, Timeout=before["Timeout"], Environment=before["Environment"]
+            )
+
     def descendants(self) -> set[int]:
-        """Return the processes of the stack, without its own."""
-        listing = subprocess.run(
-            ["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True
-        ).stdout
-        parents = dict(map(int, line.split()) for line in listing.splitlines())
-        found = {self.process.pid}
-        for _ in range(4):
-            found |= {pid for pid, parent in parents.items() if parent in found}
-        return found - {self.process.pid}
+        """Return the processes that the stack has started, directly or indirectly."""
+        parent_of, family = parents(), {self.process.pid}
+        while children := {pid for pid, parent in parent_of.items() if parent in family} - family:
+            family |= children
+        return family - {self.process.pid}
 
 
 @contextmanager
@@ -136,10 +160,12 @@ def running_stack(folder: Path, *arguments: str) -> Iterator[RunningStack]:
 
 @pytest.fixture(scope="session")
 def session_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """The stack all tests share."""
+    """The stack that all tests of a worker share. Its reconciler runs every second and is impatient."""
     folder = tmp_path_factory.mktemp("stack")
-    parameters = ["--parameter", "PartQuietSeconds=5", "--parameter", "DownloadsPerMinute=1000"]
-    with running_stack(folder, "--tick", "1", *parameters) as stack:
+    with (
+        running_stack(folder, "--tick", "1", "--parameter", "DownloadsPerMinute=1000") as stack,
+        stack.configured("ExportReconciler", PART_QUIET_SECONDS="2"),  # the template allows 5 or more
+    ):
         stack.zoho("PATCH", "config", ZOHO)
         stack.defaults = stack.zoho("GET", "config")
         yield stack
@@ -147,7 +173,7 @@ def session_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 
 @pytest.fixture
 def stack(session_stack: RunningStack) -> Iterator[RunningStack]:
-    """The shared stack, with Zoho as it was at the start."""
+    """The shared stack; the simulator gets its settings back after the test."""
     yield session_stack
     session_stack.zoho("PATCH", "config", session_stack.defaults)
     session_stack.zoho("DELETE", "faults")

@@ -1,4 +1,4 @@
-"""The other commands: invoke and token against a running stack or none, and the demo."""
+"""The commands: invoke and token with and without a running stack, their errors, and the demo."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack.processes import REPOSITORY
+from local.host.processes import REPOSITORY
 from tests.pipeline.conftest import RunningStack
 
 
@@ -26,11 +26,27 @@ def state_file(stack: RunningStack, tmp_path: Path) -> str:
     return str(tmp_path / "stack.json")
 
 
-def test_token_prints_one_the_api_accepts(stack: RunningStack, state_file: str) -> None:
-    printed = run(
-        "token", "--state-file", state_file, "--account", "acct-1", "--owner", "user-1"
-    ).stdout.strip()
-    assert stack.call("GET", "/v1/e/zoho/export/contacts?page=1&limit=1", printed).status_code == 200
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["token", "--account", "a", "--owner", "o"], "no running stack has the state file"),
+        (["invoke", "F", "--event", "-"], "is not JSON"),
+        (["invoke", "F", "--event", "/nowhere.json"], "cannot be read"),
+        (["up", "--zoho", "http://127.0.0.1:9", "--parameter", "Nope=1"], "there is no parameter Nope"),
+    ],
+)
+def test_command_that_cannot_work_fails_with_the_reason(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    result = run(*arguments, "--state-file", str(tmp_path / "s.json"), stdin="{")
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_token_prints_a_token_that_the_api_accepts(stack: RunningStack, state_file: str) -> None:
+    printed = run("token", "--state-file", state_file, "--account", "acct-1", "--owner", "user-1").stdout
+    assert stack.call("GET", "/v1/e/zoho/export/contacts?page=1&limit=1", printed.strip()).status_code == 200
     other = run("token", "--state-file", state_file, "--account", "x", "--owner", "y", "--claim", "aud=z")
     assert stack.call("GET", "/v1/e/zoho/export/contacts", other.stdout.strip()).status_code == 401
 
@@ -42,7 +58,7 @@ def test_invoke_uses_the_running_stack(state_file: str) -> None:
     assert "REPORT RequestId: " in result.stderr
 
 
-def test_invoke_fails_when_the_function_does(state_file: str) -> None:
+def test_invoke_fails_when_the_function_fails(state_file: str) -> None:
     result = run("invoke", "ExportHandler", "--event", "-", "--state-file", state_file, stdin="[]")
     assert result.returncode == 1
     assert "errorType" in json.loads(result.stdout)
@@ -51,17 +67,18 @@ def test_invoke_fails_when_the_function_does(state_file: str) -> None:
     assert "there is no function Nobody; there are BulkReadSubmitter, " in unknown.stderr
 
 
-def test_invoke_starts_a_stack_where_none_is_running(tmp_path: Path) -> None:
+def test_invoke_starts_a_stack_if_none_is_running(tmp_path: Path) -> None:
     missing = str(tmp_path / "none.json")
     result = run("invoke", "ExportReconciler", "--event", "-", "--state-file", missing, stdin="{}")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == {"pushed": 0}
 
 
-def test_the_demo_checks_itself_and_needs_no_terminal() -> None:
+def test_demo_verifies_its_exports_without_a_terminal() -> None:
     result = run("demo", "--records", "700")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "700 of 700" in result.stdout
-    assert "COMPLETED" in result.stdout
+    for shown in ("700 of 700", "COMPLETED", "422", "requested twice, started once", "250 of 250"):
+        assert shown in result.stdout
+    assert "FAIL" not in result.stdout
     assert "\x1b" not in result.stdout
     assert result.stdout.rstrip().endswith("checks passed.")

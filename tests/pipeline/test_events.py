@@ -1,11 +1,11 @@
-"""Every file in events/ through `local invoke`, against the running stack."""
+"""Every file in events/ works with `python -m local invoke`, against the running stack."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from local.stack.processes import REPOSITORY
+from local.host.processes import REPOSITORY
 from tests.pipeline.conftest import RunningStack
 from tests.pipeline.test_commands import run
 
@@ -18,7 +18,7 @@ FUNCTIONS = {
     "result_downloader": "ResultDownloader",
     "export_reconciler": "ExportReconciler",
 }
-# event: status and message of the HTTP answer, or the whole of another answer
+# event: status and message of the HTTP response, or the whole result of a function without one
 EXPECTED: dict[str, object] = {
     "export_handler.contacts": (200, "Received Information"),
     "export_handler.unknown_type": (404, "Type is not Selected yet"),
@@ -41,13 +41,13 @@ EXPECTED: dict[str, object] = {
 PLACEHOLDER_ID, PLACEHOLDER_SIGNATURE = "20260101T000000Z-0123456789abcdef", "0" * 64
 
 
-def invoke(name: str, text: str, state_file: str) -> object:
-    """Run an event's function; return (status, message) of an HTTP answer, else the answer."""
+def invoke(name: str, event: str, state_file: str) -> object:
+    """Run an event's function; return (status, message) of its HTTP response, or its result."""
     function = FUNCTIONS[name.partition(".")[0]]
-    result = run("invoke", function, "--event", "-", "--state-file", state_file, stdin=text)
+    result = run("invoke", function, "--event", "-", "--state-file", state_file, stdin=event)
     assert result.returncode == 0, result.stdout + result.stderr
-    answer = json.loads(result.stdout)
-    return (answer["statusCode"], json.loads(answer["body"])["message"]) if "statusCode" in answer else answer
+    output = json.loads(result.stdout)
+    return (output["statusCode"], json.loads(output["body"])["message"]) if "statusCode" in output else output
 
 
 @pytest.fixture
@@ -59,31 +59,31 @@ def state_file(stack: RunningStack, tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     "name", sorted({path.stem for path in EVENTS.glob("*.json")} - NOT_FOR_A_FUNCTION), ids=str
 )
-def test_an_event_does_what_its_name_says(name: str, state_file: str) -> None:
-    answer = invoke(name, (EVENTS / f"{name}.json").read_text(), state_file)
+def test_event_has_the_result_that_its_name_promises(name: str, state_file: str) -> None:
+    result = invoke(name, (EVENTS / f"{name}.json").read_text(), state_file)
     match EXPECTED.get(name):
         case None:
-            assert set(answer) == {"pushed"}
+            assert set(result) == {"pushed"}
         case (status, None):
-            assert answer[0] == status
+            assert result[0] == status
         case expected:
-            assert answer == expected
+            assert result == expected
 
 
 @pytest.mark.parametrize("name", ["completed", "completed_flat", "failed", "not_json"])
-def test_a_callback_event_with_a_real_signature_is_taken(
+def test_callback_event_with_a_valid_signature_is_accepted(
     name: str, stack: RunningStack, state_file: str
 ) -> None:
     stack.zoho("PATCH", "config", {"callback_mode": "never"})
     export_id = stack.start("deals")
     url = stack.zoho("GET", "jobs")["jobs"][-1]["callback_url"]
-    text = (EVENTS / f"callback_receiver.{name}.json").read_text()
-    text = text.replace(PLACEHOLDER_ID, export_id).replace(PLACEHOLDER_SIGNATURE, url.rpartition("/")[2])
-    status, message = invoke(f"callback_receiver.{name}", text, state_file)
+    event = (EVENTS / f"callback_receiver.{name}.json").read_text()
+    event = event.replace(PLACEHOLDER_ID, export_id).replace(PLACEHOLDER_SIGNATURE, url.rpartition("/")[2])
+    status, message = invoke(f"callback_receiver.{name}", event, state_file)
     assert status == (400 if name == "not_json" else 200), message
     assert stack.wait(export_id)["state"] == "COMPLETED"
 
 
-def test_the_manifest_of_the_sample_for_downstream_is_where_manifests_are() -> None:
+def test_downstream_event_names_the_key_of_a_manifest() -> None:
     event = json.loads((EVENTS / "downstream.manifest_created.json").read_text())
     assert event["detail"]["object"]["key"].endswith(f"/export_id={PLACEHOLDER_ID}/manifest.json")

@@ -1,6 +1,6 @@
 """docs/openapi.yaml against the running stack, with schemathesis: https://schemathesis.readthedocs.io
 
-A stack of its own, as hundreds of exports are started; its Zoho calls nobody back.
+It has its own stack, because it starts hundreds of exports; its Zoho sends no callbacks.
 """
 
 import json
@@ -23,13 +23,13 @@ from schemathesis.checks import (
 )
 from schemathesis.config import SchemathesisConfig
 
-from local.stack.processes import REPOSITORY
+from local.host.processes import REPOSITORY
 from tests.pipeline.conftest import RunningStack, running_stack
 
 CONFIG = {
-    # The same cases at every run: a finding is news of the API or of the document, never of the dice.
+    # The same cases in every run, so that a new finding is due to a change.
     "generation": {"deterministic": True, "no-shrink": True, "with-security-parameters": False},
-    # Without the 5xx of schemathesis's own list: bad input must not break anything.
+    # Unlike schemathesis's own list, without 5xx: bad input must not break anything.
     "checks": {
         "negative_data_rejection": {"expected-statuses": ["400", "401", "403", "404", "413", "422"]},
         # API Gateway answers 404 to a method that no route has.
@@ -37,10 +37,10 @@ CONFIG = {
     },
 }
 FUZZ = settings(max_examples=25, phases=[Phase.explicit, Phase.generate], deadline=None)
-# What one part of a request has to do with another, and days that the calendar does not have.
+# Rules that no schema expresses: how parts of a request depend on each other, and days that do not exist.
 BEYOND_A_SCHEMA = re.compile(
-    "the path says|allowed is csv: only Events|must be the same|it must be left out|name one field"
-    "|criteria; allowed are 25|in ISO 8601|is of the type"
+    "the path says|for Events only|give the same value|leave it out with|name one field"
+    "|criteria; at most 25|in ISO 8601"
 )
 CONFORMANCE = [
     status_code_conformance,
@@ -68,7 +68,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 @pytest.fixture(scope="module")
 def signed(api: RunningStack) -> dict[str, Any]:
-    """The path parameters of a callback, as Zoho was given them."""
+    """The path parameters of a callback URL that Zoho was given."""
     api.start("contacts")
     *_, export_id, part, signature = api.zoho("GET", "jobs")["jobs"][-1]["callback_url"].split("/")
     return {"export_id": export_id, "part": int(part), "signature": signature}
@@ -87,9 +87,9 @@ def call_and_validate(case: Case, api: RunningStack) -> None:
 
 
 def excluded_checks(case: Case, response: Response) -> list[Any]:
-    """Checks of what no schema can tell: whether Zoho takes a query, whose page a token is, blank bodies."""
-    answer = response.json()
-    beyond = "zoho_code" in answer or BEYOND_A_SCHEMA.search(answer.get("message", ""))
+    """Return the checks to skip: no schema expresses which queries Zoho accepts or who owns a page token."""
+    body = response.json()
+    beyond = "zoho_code" in body or BEYOND_A_SCHEMA.search(body.get("message", ""))
     if beyond or "page_token" in (case.query or {}):
         return [positive_data_acceptance]
     sent = response.request.body
@@ -98,20 +98,20 @@ def excluded_checks(case: Case, response: Response) -> list[Any]:
 
 @schema.parametrize()
 @FUZZ
-def test_every_answer_is_as_documented(case: Case, api: RunningStack) -> None:
+def test_every_response_conforms_to_its_documentation(case: Case, api: RunningStack) -> None:
     call_and_validate(case, api)
 
 
 @schema.include(operation_id="receiveCallback").parametrize()
 @FUZZ
-def test_every_answer_to_a_signed_callback_is_as_documented(
+def test_every_response_to_a_signed_callback_conforms(
     case: Case, api: RunningStack, signed: dict[str, Any]
 ) -> None:
     case.path_parameters = dict(signed)
     call_and_validate(case, api)
 
 
-def test_what_one_answer_links_to_is_there(api: RunningStack) -> None:
+def test_links_of_responses_work(api: RunningStack) -> None:
     class Machine(schema.as_state_machine()):
         def get_call_kwargs(self, case: Case) -> dict[str, Any]:
             return {"base_url": api.state.api_url, "headers": authorization("acct-1", api)}
@@ -129,7 +129,7 @@ def test_what_one_answer_links_to_is_there(api: RunningStack) -> None:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A cause and the status of its answer. `fault` and `config` are the simulator's."""
+    """A request and the status of its response. `fault` and `config` are the simulator's."""
 
     name: str
     operation: tuple[str, str]
@@ -143,6 +143,7 @@ class Scenario:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+USED_KEY = "k-2"  # of a request that the fixture `exports` has sent
 CONTACTS, UNKNOWN = {"type": "contacts"}, {"export_id": "20260101T000000Z-0123456789abcdef"}
 REFUSED = {
     "code": "INVALID_DATA",
@@ -189,14 +190,13 @@ SCENARIOS = [
     Scenario("unknown type", START, 404, {"type": "unicorns"}),
     Scenario("no such characters", START, 404, NO_ROUTE),
     Scenario("too large", START, 413, CONTACTS, body={"file_type": "c" * 10_500_000}),
-    # In this order: the first request with the key is the one it belongs to.
     Scenario("with a key", START, 202, CONTACTS, headers={"Idempotency-Key": "k-1"}),
-    Scenario("key of another request", START, 409, {"type": "deals"}, headers={"Idempotency-Key": "k-1"}),
+    Scenario("key of another request", START, 409, {"type": "deals"}, headers={"Idempotency-Key": USED_KEY}),
     Scenario("unusable key", START, 400, CONTACTS, headers={"Idempotency-Key": "a b"}),
     Scenario("unknown key", START, 422, CONTACTS, body={"query": {"per_page": 2}}),
     Scenario("Zoho refuses", START, 422, CONTACTS, body={"query": {"fields": ["Nickname"]}}),
-    Scenario("group is no list", START, 422, CONTACTS, body={"query": {"criteria": {"group": 5}}}),
-    Scenario("group of texts", START, 422, CONTACTS, body={"query": {"criteria": {"group": ["x", "y"]}}}),
+    Scenario("group is not a list", START, 422, CONTACTS, body={"query": {"criteria": {"group": 5}}}),
+    Scenario("group of strings", START, 422, CONTACTS, body={"query": {"criteria": {"group": ["x", "y"]}}}),
     Scenario("half a character", START, 400, CONTACTS, body={"file_type": "\ud800"}),
     Scenario("half a character in a key", START, 400, CONTACTS, body={"\ud800": 1}),
     Scenario("more than an item holds", START, 400, CONTACTS, body={"query": {"cvid": "1" * 500_000}}),
@@ -223,7 +223,7 @@ SCENARIOS = [
     Scenario("no such characters", CALLBACK, 404, {**UNKNOWN, "part": 1, "signature": 'a"b'}, body={}),
     Scenario("too large", CALLBACK, 413, {"export_id": "SIGNED"}, body={"job_id": "c" * 10_500_000}),
 ]
-# Faults of our own (500), functions that hang (503), and half a minute of silence (504).
+# Our own faults (500), functions that hang (503), and half a minute of silence (504).
 NOT_PROVOKED = {500, 503, 504}
 
 
@@ -238,12 +238,14 @@ def exports(api: RunningStack, signed: dict[str, Any]) -> dict[str, str]:
     completed = api.start("deals")
     assert api.wait(completed)["state"] == "COMPLETED"
     api.zoho("PATCH", "config", {"callback_mode": "never"})
+    used = api.call("POST", "/v1/e/zoho/bulk-read/contacts", **{"Idempotency-Key": USED_KEY})
+    assert used.status_code == 202
     return {"SIGNED": signed["export_id"], "COMPLETED": completed, "FAILED": newest["export_id"]}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def connections(api: RunningStack) -> None:
-    """One whose refresh token Zoho does not know, and one that is none."""
+    """A connection with a refresh token that Zoho does not know, and one without a refresh token."""
     tokens = {
         "acct-dead": {"refresh_token": "1000.dead", "api_domain": api.state.zoho_url},
         "acct-broken": {"api_domain": api.state.zoho_url},
@@ -257,14 +259,14 @@ def connections(api: RunningStack) -> None:
 
 @pytest.fixture
 def zoho(api: RunningStack) -> Iterator[RunningStack]:
-    """The stack, whose Zoho is put right again afterwards."""
+    """The stack; faults and restrictions of its Zoho are removed after the test."""
     yield api
     api.zoho("PATCH", "config", {"restricted_modules": []})
     api.zoho("DELETE", "faults")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: f"{s.operation[1]}-{s.status}-{s.name}")
-def test_an_answer_fits_its_documentation(
+def test_scenario_has_its_documented_response(
     scenario: Scenario, zoho: RunningStack, exports: dict[str, str], signed: dict[str, Any]
 ) -> None:
     if scenario.fault:
@@ -284,21 +286,21 @@ def test_an_answer_fits_its_documentation(
 
 
 def path_parameters(scenario: Scenario, exports: dict[str, str], signed: dict[str, Any]) -> dict[str, Any]:
-    """The scenario's own, with an export in the state it names and the signature of that."""
-    found = dict(scenario.path)
-    if scenario.operation == CALLBACK and found["export_id"] == "SIGNED":
+    """Return the scenario's path parameters, with the id and the signature of a real export."""
+    parameters = dict(scenario.path)
+    if scenario.operation == CALLBACK and parameters["export_id"] == "SIGNED":
         return dict(signed)
-    if "export_id" in found:
-        found["export_id"] = exports.get(found["export_id"], found["export_id"])
-    return found
+    if "export_id" in parameters:
+        parameters["export_id"] = exports.get(parameters["export_id"], parameters["export_id"])
+    return parameters
 
 
 def authorization(account: str, stack: RunningStack) -> dict[str, str]:
-    """A JWT of the account; none for the empty one."""
+    """Return the header with a JWT of the account; no header if it is empty."""
     return {"Authorization": f"Bearer {stack.token_of(account, 'user-1')}"} if account else {}
 
 
-def test_every_documented_status_has_a_scenario_that_gives_it() -> None:
+def test_every_documented_status_has_a_scenario() -> None:
     provoked = {(scenario.operation, scenario.status) for scenario in SCENARIOS}
     documented = {
         ((path, method.upper()), int(status))
@@ -306,6 +308,6 @@ def test_every_documented_status_has_a_scenario_that_gives_it() -> None:
         for method, operation in item.items()
         for status in operation["responses"]
     }
-    gateways_limit = {(operation, 429) for operation in (START, LIST, GET, CALLBACK)}
+    throttled = {(operation, 429) for operation in (START, LIST, GET, CALLBACK)}
     assert provoked <= documented
-    assert {pair for pair in documented - provoked - gateways_limit if pair[1] not in NOT_PROVOKED} == set()
+    assert {pair for pair in documented - provoked - throttled if pair[1] not in NOT_PROVOKED} == set()

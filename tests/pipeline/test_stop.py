@@ -1,4 +1,4 @@
-"""A stack that is stopped, or killed, in the middle of its work leaves nothing running behind."""
+"""A stack that is stopped or killed while it works leaves no process behind."""
 
 import os
 import signal
@@ -9,27 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from local.stack.processes import REPOSITORY
+from local.host.processes import REPOSITORY
 from tests.pipeline.conftest import RunningStack, running_stack
-
-
-def alive(pids: set[int]) -> set[int]:
-    """Return those of `pids` that still run, after giving them two seconds."""
-    deadline = time.monotonic() + 2
-    while time.monotonic() < deadline:
-        listing = subprocess.run(
-            ["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True
-        ).stdout
-        states = dict(line.split() for line in listing.splitlines())
-        left = {pid for pid in pids if str(pid) in states and not states[str(pid)].startswith("Z")}
-        if not left:
-            break
-        time.sleep(0.1)
-    return left
+from tests.support.processes import still_running
 
 
 def busy(stack: RunningStack) -> set[int]:
-    """Put the stack to work on a download that takes its time; returns its processes."""
+    """Make the stack work on a slow download; return its processes."""
     stack.zoho("PATCH", "config", {"added_seconds": 0, "queued_seconds": 0, "in_progress_seconds": 0})
     stack.zoho("POST", "faults", {"method": "GET", "path": "/result$", "delay": 60})
     export_id = stack.start()
@@ -41,19 +27,19 @@ def busy(stack: RunningStack) -> set[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
+def test_stopped_stack_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
     with running_stack(tmp_path) as stack:
         processes = busy(stack)
         assert len(processes) >= 5, "moto, the simulator, and three functions"
         os.kill(stack.process.pid, number)
         code = stack.process.wait(timeout=10)
-    assert alive(processes) == set()
+    assert still_running(processes) == set()
     if number is not signal.SIGKILL:
         assert code == 0
         assert not (tmp_path / "stack.json").exists()
 
 
-def test_a_second_stack_does_not_take_over_the_state_file(tmp_path: Path) -> None:
+def test_second_stack_refuses_the_state_file_of_the_first(tmp_path: Path) -> None:
     with running_stack(tmp_path) as stack:
         command = [sys.executable, "-m", "local", "up", "--state-file", str(tmp_path / "stack.json")]
         second = subprocess.run(

@@ -1,35 +1,41 @@
-"""The simulation bites: code of ours broken on purpose is caught within a few hundred seeds."""
+"""The simulation catches defects: code of ours that is broken on purpose fails within a few hundred seeds."""
 
 from dataclasses import replace
 
 import pytest
 
-from crm_export.aws.export_table import DynamoExportStore, PartTransitions, Table
+from crm_export.aws import export_table
+from crm_export.aws.export_table import DynamoExportTable
 from crm_export.aws.object_writer import ObjectWriter
-from crm_export.aws.results_bucket import S3Results
-from crm_export.exports import attempt, complete, download, reconcile
+from crm_export.aws.results_bucket import ResultsBucket
+from crm_export.exports import attempt, callbacks, complete, download, reconcile
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
 from crm_export.zoho import client
-from simulation import functions
+from functions.export_reconciler import app as reconciler
 from simulation.world import run
 
 SEEDS = 400
 
 
 def without_conditions(patch):
-    right = Table.update_request
+    right = export_table.update_of
 
-    def update_request(self, key, update, condition, *given):
-        return right(self, key, update, f"attribute_exists(pk) OR {condition}", *given)
+    def update_of(item, update, condition, **values):
+        return right(item, update, f"attribute_exists(pk) OR {condition}", **values)
 
-    patch.setattr(Table, "update_request", update_request)
+    patch.setattr("crm_export.aws.table.update_of", update_of)
+    patch.setattr(export_table, "update_of", update_of)
 
 
 def without_the_count_check(patch):
-    right = S3Results._store
+    right = ResultsBucket._store
     patch.setattr(
-        S3Results, "_store", lambda self, content, key, kind, expected: right(self, content, key, kind, None)
+        ResultsBucket,
+        "_store",
+        lambda self, pieces, content, key, file_format, _: right(
+            self, pieces, content, key, file_format, None
+        ),
     )
 
 
@@ -38,16 +44,16 @@ def without_the_zip_check(patch):
 
 
 def without_leases(patch):
-    patch.setattr(PartTransitions, "claim", lambda self, *given: True)
-    patch.setattr(PartTransitions, "renew", lambda self, *given: True)
+    patch.setattr(DynamoExportTable, "claim", lambda self, *given: True)
+    patch.setattr(DynamoExportTable, "renew", lambda self, *given: True)
 
 
 def without_the_reconciler(patch):
-    patch.setattr(functions, "reconcile", lambda services: 0)
+    patch.setattr(reconciler, "reconcile", lambda pipeline: 0)
 
 
 def without_deadlines(patch):
-    patch.setattr(download, "_give_up_overdue", lambda services, part, job: False)
+    patch.setattr(download, "_replace_overdue_job", lambda pipeline, export, part, job: False)
     patch.setattr(reconcile, "fail_export", lambda *given: None)
 
 
@@ -60,38 +66,42 @@ def with_a_manifest_as_soon_as_one_part_is_stored(patch):
 
 
 def without_the_next_part(patch):
-    right = PartTransitions.mark_ready
+    right = DynamoExportTable.mark_ready
     patch.setattr(
-        PartTransitions,
+        DynamoExportTable,
         "mark_ready",
         lambda self, part, job, now: right(self, part, replace(job, more_records=False), now),
     )
 
 
 def with_any_job_a_callback_names(patch):
-    patch.setattr(download, "_is_ours", lambda job, export, part: True)
+    patch.setattr(download, "is_job_for", lambda job, request, *, not_before: True)
 
 
 def with_a_hint_that_stays(patch):
-    patch.setattr(PartTransitions, "forget_hint", lambda self, part, now: None)
+    patch.setattr(DynamoExportTable, "forget_hint", lambda self, part, now: None)
 
 
 def without_signatures(patch):
-    patch.setattr(functions, "verify", lambda key, export_id, part, signature: int(part))
+    patch.setattr(callbacks, "verify", lambda keys, export_id, part, signature: int(part))
 
 
 def with_throttling_that_uses_up_attempts(patch):
-    right = attempt.is_last_attempt
+    right = attempt.Attempt.is_last
 
-    def is_last_attempt(error, part):
-        return right(error, replace(part, strikes=part.attempts))
+    def is_last(self, error):
+        part = self.part
+        self.part = replace(part, strikes=part.attempts)
+        try:
+            return right(self, error)
+        finally:
+            self.part = part
 
-    patch.setattr(attempt, "is_last_attempt", is_last_attempt)
-    patch.setattr(download, "is_last_attempt", is_last_attempt)
+    patch.setattr(attempt.Attempt, "is_last", is_last)
 
 
 def without_the_object(patch):
-    patch.setattr(ObjectWriter, "commit", lambda self, crc32: None)
+    patch.setattr(ObjectWriter, "commit", lambda self, *given: None)
 
 
 def without_aborting_uploads(patch):
@@ -99,24 +109,23 @@ def without_aborting_uploads(patch):
 
 
 def without_the_generation(patch):
-    right = DynamoExportStore.restart
-    # The part that lost its snapshot goes on with another one.
+    right = DynamoExportTable.restart
+    # The part that lost its snapshot continues with another one.
     patch.setattr(
-        DynamoExportStore,
+        DynamoExportTable,
         "restart",
         lambda self, export, first: right(self, replace(export, generation=0), first),
     )
 
 
 def with_a_token_in_the_log(patch):
-    right = client.ZohoClient._token
+    right = client._ZohoAuth.__init__
 
-    def token(self):
-        value = right(self)
-        download.logger.info("calling Zoho", token=value)
-        return value
+    def init(self, token):
+        download.logger.info("calling Zoho", token=token)
+        right(self, token)
 
-    patch.setattr(client.ZohoClient, "_token", token)
+    patch.setattr(client._ZohoAuth, "__init__", init)
 
 
 MUTANTS = [

@@ -3,14 +3,13 @@
 import subprocess
 import sys
 from collections import Counter
-from datetime import timedelta
 
 import pytest
 
-from local.stack.processes import REPOSITORY
-from local.stack.template import load_template
+from local.cloudformation.template import load_template
+from local.host.processes import REPOSITORY
 from simulation.faults import KINDS
-from simulation.functions import DOWNLOADS_PER_MINUTE, JOB_DEADLINE, QUIET_SECONDS, TIMEOUTS
+from simulation.functions import DOWNLOADS_PER_MINUTE, JOB_DEADLINE_MINUTES, QUIET_SECONDS, TIMEOUTS
 from simulation.queues import MAX_RECEIVES
 from simulation.world import DEADLINE_HOURS, QUEUES, TICK_SECONDS, run
 
@@ -44,11 +43,10 @@ def test_functions_and_queues_are_those_of_the_template():
     parameters = template["Parameters"]
     resources = {name: item.get("Properties", {}) for name, item in template["Resources"].items()}
     names = {
-        "start": "BulkReadSubmitter",
-        "submitter": "BulkReadSubmitter",
-        "callback": "CallbackReceiver",
-        "downloader": "ResultDownloader",
-        "reconciler": "ExportReconciler",
+        "bulk_read_submitter": "BulkReadSubmitter",
+        "callback_receiver": "CallbackReceiver",
+        "result_downloader": "ResultDownloader",
+        "export_reconciler": "ExportReconciler",
     }
     assert {ours: resources[name]["Timeout"] for ours, name in names.items()} == TIMEOUTS
     for ours, name in (("submit", "SubmitQueue"), ("download", "DownloadQueue")):
@@ -59,7 +57,7 @@ def test_functions_and_queues_are_those_of_the_template():
         assert (mapping["BatchSize"], mapping["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
         assert resources[name]["RedrivePolicy"]["maxReceiveCount"] == MAX_RECEIVES
     assert parameters["DownloadsPerMinute"]["Default"] == DOWNLOADS_PER_MINUTE
-    assert timedelta(minutes=parameters["JobDeadlineMinutes"]["Default"]) == JOB_DEADLINE
+    assert parameters["JobDeadlineMinutes"]["Default"] == JOB_DEADLINE_MINUTES
     assert parameters["PartQuietSeconds"]["Default"] == QUIET_SECONDS
     assert parameters["ExportDeadlineHours"]["Default"] == DEADLINE_HOURS
     schedules = [item["ScheduleExpression"] for item in resources.values() if "ScheduleExpression" in item]

@@ -1,4 +1,4 @@
-"""A proxy between functions and AWS that breaks what it is told to, and lets all else pass."""
+"""A proxy between functions and AWS that breaks the requests its rules match."""
 
 import contextlib
 import re
@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-# hold: keep the request back until it is let go, then as if nothing had been. refuse: HTTP 500, nothing is
-# done. cut: the connection closes before anything is done. lose: it is done, and the connection closes
-# after the first bytes of the answer.
+# hold: delay the request until it is released. refuse: respond HTTP 500 without forwarding it. cut: close the
+# connection without forwarding it. lose: forward it, and close the connection after the first bytes of the
+# response.
 Action = Literal["hold", "refuse", "cut", "lose"]
 UPLOAD_PART = r"PUT .*[?&]partNumber="
 _HOPS = {"host", "connection", "expect", "transfer-encoding", "content-length"}
@@ -22,7 +22,7 @@ _HOPS = {"host", "connection", "expect", "transfer-encoding", "content-length"}
 
 @dataclass
 class Rule:
-    """Acts on `times` requests (0: all) whose "METHOD /path?query target" matches; `met` once it has."""
+    """Acts on `times` requests (0: all) whose "METHOD /path?query target" matches; then `met` is set."""
 
     pattern: str
     action: Action
@@ -33,10 +33,10 @@ class Rule:
 
 
 class AwsProxy:
-    """Listens on a loopback port of its own, until closed."""
+    """Listens on its own loopback port until it is closed."""
 
     def __init__(self, aws_url: str) -> None:
-        """Start passing requests on to `aws_url`."""
+        """Start forwarding requests to `aws_url`."""
         self.target = urlsplit(aws_url).netloc
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
@@ -45,14 +45,14 @@ class AwsProxy:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
-        """Let go of all requests, and stop."""
+        """Release all requests, and stop."""
         self.forget()
         self._server.shutdown()
         self._server.server_close()
 
     @contextmanager
     def rule(self, pattern: str, action: Action, times: int = 1) -> Iterator[Rule]:
-        """Break requests so until the end of the context, or so many times."""
+        """Break matching requests until the end of the context, at most `times` times."""
         rule = Rule(pattern, action, times)
         with self._lock:
             self._rules.append(rule)
@@ -62,15 +62,15 @@ class AwsProxy:
             self.forget(rule)
 
     def forget(self, *rules: Rule) -> None:
-        """Drop these rules, or all, and let go of what they hold."""
+        """Remove these rules, or all, and release the requests they hold."""
         with self._lock:
-            gone = list(rules or self._rules)
-            self._rules = [rule for rule in self._rules if rule not in gone]
-        for rule in gone:
+            removed = list(rules or self._rules)
+            self._rules = [rule for rule in self._rules if rule not in removed]
+        for rule in removed:
             rule.released.set()
 
-    def acting(self, request: str) -> Rule | None:
-        """Return the first rule that acts on this request. Counts."""
+    def take_rule(self, request: str) -> Rule | None:
+        """Return the first rule that acts on this request, and count its use."""
         with self._lock:
             for rule in self._rules:
                 if (not rule.times or rule.used < rule.times) and re.search(rule.pattern, request):
@@ -90,7 +90,7 @@ class _Server(ThreadingHTTPServer):
         self.proxy = proxy
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed is no event worth a traceback."""
+        """Write no traceback for a client that was killed."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -101,33 +101,35 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        rule = self.server.proxy.acting(f"{self.command} {self.path} {self.headers.get('X-Amz-Target', '')}")
+        rule = self.server.proxy.take_rule(
+            f"{self.command} {self.path} {self.headers.get('X-Amz-Target', '')}"
+        )
         action = rule.action if rule else None
         if rule and action == "hold":
             rule.released.wait(120)
         if action == "refuse":
-            self._answer(500, [], b"")
+            self._respond(500, [], b"")
         elif action == "cut":
             self._hang_up()
         else:
-            status, headers, answer = self._pass_on(body)
+            status, headers, content = self._forward(body)
             if action == "lose":
                 self.wfile.write(b"HTTP/1.1 200")
                 self.wfile.flush()
                 self._hang_up()
             else:
-                self._answer(status, headers, answer)
+                self._respond(status, headers, content)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _serve  # noqa: N815
 
-    def _pass_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOPS}
         with closing(HTTPConnection(self.server.proxy.target, timeout=120)) as connection:
             connection.request(self.command, self.path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.getheaders(), answer.read()
+            response = connection.getresponse()
+            return response.status, response.getheaders(), response.read()
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def _respond(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)
         for name, value in headers:
             if name.lower() not in _HOPS:

@@ -1,4 +1,4 @@
-"""HTTP API events (payload 2.0)."""
+"""Events of an HTTP API, in payload format 2.0."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -13,7 +13,7 @@ def http_event(
     body: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The event API Gateway sends for a request whose JWT had these claims (None: no authorizer)."""
+    """Return the event of a request whose JWT has these claims; None: the route has no authorizer."""
     raw_query = urlencode(query or {})
     context: dict[str, Any] = {
         "accountId": "123456789012",

@@ -1,8 +1,8 @@
-"""The policies of the template as IAM reads them: who may do what, and which permission that uses.
+"""Evaluates the template's policies as IAM does.
 
-Only what our policies need: Allow, and conditions by StringLike. All else is an error here, so that a policy
-is never judged by a rule that this does not know. What is denied takes from AWS's managed policies, which
-are not looked at here (tests/template).
+Supports what our policies use: Allow, and conditions with StringLike. Anything else raises an AssertionError,
+so that no policy is judged by a rule this module does not know. Deny statements only restrict AWS's managed
+policies, which tests/template checks.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from local.stack.aws import ACCOUNT_ID, REGION
+from local.host.aws import ACCOUNT_ID, REGION
 
 _PSEUDO = {
     "AWS::Partition": "aws",
@@ -25,7 +25,7 @@ _CONDITIONS = {"ForAllValues:StringLike", "StringLike"}
 
 @dataclass(frozen=True)
 class Request:
-    """What IAM is asked: an action on a resource, with the keys of the request's context."""
+    """An action on a resource, with the keys of the request's context."""
 
     action: str
     resource: str
@@ -34,17 +34,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Permission:
-    """One action on one resource of one statement, as resolved for a deployment."""
+    """One action on one resource of one statement, resolved for a deployment."""
 
     sid: str
     action: str
     resource: str
     conditions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    # The resource as written in the template: the same permission however it is deployed.
+    # The resource as written in the template, which identifies the permission in every deployment.
     written: str = field(default="", compare=False)
 
     def allows(self, request: Request) -> bool:
-        """Tell whether it covers a request. A key that the request lacks meets ForAllValues, and no other."""
+        """Return True if it covers `request`. A missing context key satisfies only ForAllValues."""
         context = dict(request.context)
         return (
             _like(request.action.lower(), self.action.lower())
@@ -58,14 +58,14 @@ class Permission:
 
 
 def _like(value: str, *patterns: str) -> bool:
-    # Of fnmatch's wildcards, IAM knows no [...].
+    # IAM has the wildcards * and ?, but not [...].
     return any(fnmatchcase(value, pattern.replace("[", "[[]")) for pattern in patterns)
 
 
 class Policies:
-    """The functions' policies of a translated template, with `values` for its references.
+    """The functions' policies of a translated template.
 
-    `values` are parameters and resources by logical id, as `Ref` gives them.
+    `values` maps parameters and logical ids of resources to what `Ref` returns for them.
     """
 
     def __init__(self, cloudformation: Mapping[str, Any], values: Mapping[str, str]) -> None:
@@ -79,12 +79,12 @@ class Policies:
         self._values = {**_PSEUDO, **defaults, **values}
 
     def permissions(self, function: str) -> list[Permission]:
-        """Every permission the function's own policies give."""
-        found = []
+        """Return every permission that the function's own policies give."""
+        permissions: list[Permission] = []
         for statement in statements_of(self._resources, function):
             if (resolved := self._resolve(statement)) is not None:
-                found += list(self._permissions(resolved, statement))
-        return found
+                permissions += list(self._permissions(resolved, statement))
+        return permissions
 
     def _permissions(self, statement: Mapping[str, Any], written: Mapping[str, Any]) -> Iterator[Permission]:
         assert set(statement) <= {"Sid", "Effect", "Action", "Resource", "Condition"}, statement
@@ -97,13 +97,13 @@ class Policies:
         assert {operator for operator, *_ in conditions} <= _CONDITIONS, conditions
         source = written["Fn::If"][1] if "Fn::If" in written else written
         for action in as_list(statement["Action"]):
-            for resource, text in zip(
+            for resource, as_written in zip(
                 as_list(statement["Resource"]), as_list(source["Resource"]), strict=True
             ):
-                yield Permission(statement["Sid"], action, resource, conditions, str(text))
+                yield Permission(statement["Sid"], action, resource, conditions, str(as_written))
 
     def _resolve(self, value: Any) -> Any:
-        """A value with its intrinsic functions done; None for AWS::NoValue."""
+        """Return `value` with its intrinsic functions evaluated; None for AWS::NoValue."""
         if isinstance(value, list):
             return [self._resolve(item) for item in value]
         if not isinstance(value, dict):
@@ -120,7 +120,7 @@ class Policies:
     def _get_att(self, path: list[str] | str) -> str:
         name, attribute = path.split(".") if isinstance(path, str) else path
         kind = self._resources[name]["Type"]
-        assert (kind, attribute) in _ARNS, f"no ARN known here of {name}: {kind}.{attribute}"
+        assert (kind, attribute) in _ARNS, f"{name}: add how to build {kind}.{attribute} to _ARNS"
         return _ARNS[kind, attribute](self._values[name])
 
     def _sub(self, text: str) -> str:
@@ -151,12 +151,12 @@ _INTRINSICS = {
 
 
 def table_arn(name: str) -> str:
-    """The ARN of a table."""
+    """Return the ARN of a table."""
     return f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/{name}"
 
 
 def queue_arn(url: str) -> str:
-    """The ARN of a queue, from its URL."""
+    """Return the ARN of a queue from its URL."""
     return f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{url.rpartition('/')[2]}"
 
 
@@ -168,12 +168,12 @@ _ARNS = {
 
 
 def as_list(value: Any) -> list[Any]:
-    """A value that may stand alone or in a list, as a list."""
+    """Return `value` if it is a list, else a list of it."""
     return value if isinstance(value, list) else [value]
 
 
 def statements_of(resources: Mapping[str, Any], function: str) -> list[Any]:
-    """What a function's own policies allow, as written."""
+    """Return the Allow statements of a function's own policies as written."""
     role = resources[f"{function}Role"]["Properties"]
     items = [item for policy in role["Policies"] for item in policy["PolicyDocument"]["Statement"]]
     return [item for item in items if item.get("Effect") != "Deny"]

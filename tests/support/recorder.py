@@ -1,4 +1,4 @@
-"""Keeps every AWS call a function makes in this process, as what IAM is asked for it.
+"""Records every AWS call a function makes in this process as the requests that IAM would judge.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
@@ -12,13 +12,13 @@ from typing import Any
 from botocore.handlers import BUILTIN_HANDLERS
 from botocore.model import OperationModel
 
-from local.stack.aws import ACCOUNT_ID, REGION
+from local.host.aws import ACCOUNT_ID, REGION
 from tests.support.policies import Request, queue_arn, table_arn
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request to IAM, by a function, with the environment variables it had then."""
+    """A request to IAM by a function, with the environment variables the function had."""
 
     function: str
     environment: tuple[tuple[str, str], ...]
@@ -26,67 +26,69 @@ class Call:
 
 
 class Recorder:
-    """Hears of the calls of every boto3 client made after `listen`."""
+    """Records the calls of every boto3 client that is created after `listen`."""
 
     def __init__(self) -> None:
         self.calls: set[Call] = set()
         self._actor: tuple[str, tuple[tuple[str, str], ...]] | None = None
 
     def listen(self) -> None:
-        """Join botocore's own handlers, which every session has: no client can be made without."""
-        BUILTIN_HANDLERS.append(("before-parameter-build", self._hear))
+        """Register with botocore's built-in handlers, which every new client gets."""
+        BUILTIN_HANDLERS.append(("before-parameter-build", self._record))
 
     def stop(self) -> None:
-        """Leave them."""
-        BUILTIN_HANDLERS.remove(("before-parameter-build", self._hear))
+        """Undo `listen`; clients that exist go on recording."""
+        BUILTIN_HANDLERS.remove(("before-parameter-build", self._record))
 
     @contextmanager
     def acting(self, function: str, environment: Mapping[str, str]) -> Iterator[None]:
-        """What is called from here on, by whichever thread, is this function's."""
-        assert self._actor is None, f"{self._actor} within {function}"
+        """Record the calls of all threads as this function's while the context lasts."""
+        assert self._actor is None, f"{function} was invoked inside {self._actor}"
         self._actor = (function, tuple(sorted(environment.items())))
         try:
             yield
         finally:
             self._actor = None
 
-    def _hear(self, *, model: OperationModel, params: dict[str, Any], **_: Any) -> None:
-        if self._actor is not None:  # else it is a test's own call
+    def _record(self, *, model: OperationModel, params: dict[str, Any], **_: Any) -> None:
+        if self._actor is not None:  # a call outside a function is the test's own
             for request in requests_of(model.service_model.service_name, model.name, params):
                 self.calls.add(Call(*self._actor, request))
 
 
 def requests_of(service: str, operation: str, params: Mapping[str, Any]) -> list[Request]:
-    """What IAM is asked for a call. A call that is not known here is an error: it cannot be judged."""
-    assert (service, operation) in _REQUESTS, f"say in {__name__} what {service} {operation} asks of IAM"
+    """Return the requests IAM judges for a call. An unknown operation fails: add it to _REQUESTS."""
+    assert (service, operation) in _REQUESTS, (
+        f"{service} {operation} has no entry in {__name__}._REQUESTS: add what IAM judges for it"
+    )
     return _REQUESTS[service, operation](params)
 
 
-type Ask = Callable[[Mapping[str, Any]], list[Request]]
+type ToRequests = Callable[[Mapping[str, Any]], list[Request]]
 
 
 def _leading(*keys: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return (("dynamodb:LeadingKeys", keys),)
 
 
-def _item(action: str, member: str = "Key") -> Ask:
-    def ask(params: Mapping[str, Any]) -> list[Request]:
-        # The partition key of our one table; its indexes are only queried.
-        key = _text(params[member]["pk"])
+def _item(action: str, member: str = "Key") -> ToRequests:
+    def requests(params: Mapping[str, Any]) -> list[Request]:
+        # All items are in one table with the partition key pk; its indexes are only queried.
+        key = _string(params[member]["pk"])
         return [Request(f"dynamodb:{action}", table_arn(params["TableName"]), _leading(key))]
 
-    return ask
+    return requests
 
 
-def _text(value: Any) -> str:
-    """A string attribute, of a client (typed) or of a table resource (plain)."""
+def _string(value: Any) -> str:
+    """Return a string attribute as a client (typed) or a table resource (plain) sends it."""
     return str(value["S"]) if isinstance(value, dict) else str(value)
 
 
 def _query(params: Mapping[str, Any]) -> list[Request]:
     match = re.match(r"\s*[#\w]+\s*=\s*(:\w+)", params["KeyConditionExpression"])
     assert match, params["KeyConditionExpression"]
-    key = _text(params["ExpressionAttributeValues"][match[1]])
+    key = _string(params["ExpressionAttributeValues"][match[1]])
     index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
     return [Request("dynamodb:Query", table_arn(params["TableName"]) + index, _leading(key))]
 
@@ -101,7 +103,7 @@ _MEMBERS = {
 
 
 def _transaction(params: Mapping[str, Any]) -> list[Request]:
-    """A transaction is allowed by what allows its members."""
+    """Return the requests of all members: IAM judges each of them."""
     return [
         request
         for member in params["TransactItems"]
@@ -110,16 +112,16 @@ def _transaction(params: Mapping[str, Any]) -> list[Request]:
     ]
 
 
-def _object(action: str) -> Ask:
+def _object(action: str) -> ToRequests:
     return lambda params: [Request(f"s3:{action}", f"arn:aws:s3:::{params['Bucket']}/{params['Key']}")]
 
 
-def _bucket(action: str) -> Ask:
-    def ask(params: Mapping[str, Any]) -> list[Request]:
+def _bucket(action: str) -> ToRequests:
+    def requests(params: Mapping[str, Any]) -> list[Request]:
         context = (("s3:prefix", (params["Prefix"],)),) if "Prefix" in params else ()
         return [Request(f"s3:{action}", f"arn:aws:s3:::{params['Bucket']}", context)]
 
-    return ask
+    return requests
 
 
 def _delete_objects(params: Mapping[str, Any]) -> list[Request]:
@@ -132,21 +134,21 @@ def _copy(params: Mapping[str, Any]) -> list[Request]:
     return [*_object("GetObject")(source), *_object("PutObject")(params)]
 
 
-def _secret(action: str) -> Ask:
-    def ask(params: Mapping[str, Any]) -> list[Request]:
+def _secret(action: str) -> ToRequests:
+    def requests(params: Mapping[str, Any]) -> list[Request]:
         name = params["SecretId"]
-        # AWS adds a dash and six random characters to a secret's name.
-        whole = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:{name}-a1B2c3"
-        return [Request(f"secretsmanager:{action}", name if name.startswith("arn:") else whole)]
+        # AWS appends a dash and six random characters to a secret's name.
+        arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:{name}-a1B2c3"
+        return [Request(f"secretsmanager:{action}", name if name.startswith("arn:") else arn)]
 
-    return ask
+    return requests
 
 
-def _queue(action: str) -> Ask:
+def _queue(action: str) -> ToRequests:
     return lambda params: [Request(f"sqs:{action}", queue_arn(params["QueueUrl"]))]
 
 
-_REQUESTS: dict[tuple[str, str], Ask] = {
+_REQUESTS: dict[tuple[str, str], ToRequests] = {
     **{
         ("dynamodb", action): _item(action, "Item" if action == "PutItem" else "Key")
         for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")

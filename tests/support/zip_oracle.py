@@ -1,4 +1,4 @@
-"""Any bytes, read by `unzip` and by Python's zipfile: what the fuzzers hold the ZIP reader to."""
+"""Compares `unzip` with Python's zipfile on any bytes, for the fuzzer and for tests with hypothesis."""
 
 import io
 import zipfile
@@ -8,42 +8,42 @@ from crm_export.errors import ResultError
 from crm_export.results.unzip import unzip
 from tests.support.zips import cut
 
-LARGEST_CHUNK = 256 * 1024
+_MAX_PIECE_BYTES = 256 * 1024
 
 
-def read(data: bytes, size: int) -> bytes | None:
-    """The content of a ZIP that comes in chunks of `size`; None where it is refused with a ResultError."""
-    deflated: list[bytes] = []
-    entry, chunks = unzip(cut(data, size), deflated.append)
-    found = []
+def read(data: bytes, size: int, *, compress: bool = True) -> bytes | None:
+    """Return the content of a ZIP that arrives in chunks of `size`, or None if `unzip` refuses it."""
+    entry, pieces = unzip(cut(data, size), compress=compress)
     try:
-        for chunk in chunks:
-            assert len(chunk) <= max(LARGEST_CHUNK, size + 64), "a chunk is larger than is given on"
-            found.append(chunk)
+        pieces = list(pieces)
     except ResultError:
         return None
-    content = b"".join(found)
-    assert (entry.size, entry.crc32) == (len(content), zlib.crc32(content)), "the entry says otherwise"
-    assert zlib.decompress(b"".join(deflated), wbits=-15) == content, "the gzip would hold other bytes"
+    limit = max(_MAX_PIECE_BYTES, size + 64)
+    assert all(len(piece.content) <= limit for piece in pieces), "a piece is too large"
+    content = b"".join(piece.content for piece in pieces)
+    assert (entry.size, entry.crc32) == (len(content), zlib.crc32(content)), "the entry states other values"
+    if compress:
+        inflated = zlib.decompress(b"".join(piece.compressed for piece in pieces), wbits=-15)
+        assert inflated == content, "the compressed bytes have other content"
     return content
 
 
 def zipfile_entries(data: bytes) -> list[bytes | None] | None:
-    """What zipfile finds in each entry; [None] for a wrong CRC, None where it refuses the file otherwise."""
+    """Return what zipfile reads from each entry: [None] for a wrong CRC, None if it refuses the file."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return [archive.read(info) for info in archive.infolist()]
     except zipfile.BadZipFile as error:
         return [None] if "CRC" in str(error) else None
-    except Exception:  # whatever comes from the fields that zipfile does not check
+    except Exception:  # fields that zipfile does not check raise anything
         return None
 
 
 def check(data: bytes, size: int) -> None:
-    """Assert that `unzip` refuses the bytes, or gives what zipfile does, in whatever chunks they come."""
+    """Assert that `unzip` refuses the bytes, or reads what zipfile reads, whatever the chunk size."""
     content = read(data, size)
-    assert content == read(data, len(data) or 1), "another result in other chunks"
+    assert content == read(data, len(data) or 1, compress=False), "the chunk size changes the result"
     if content is None:
         return
-    # zipfile goes by offsets in the end record that a stream has no use for: no entry is wrong offsets.
+    # zipfile uses offsets in the end record, which a stream does not need: wrong offsets give no entry.
     assert (zipfile_entries(data) or [content]) == [content], "zipfile reads other bytes"

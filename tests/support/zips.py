@@ -1,4 +1,4 @@
-"""ZIPs of every flavour a server may send, made with zipfile and by hand where it cannot."""
+"""ZIPs of every flavour that a server may send, made with zipfile, or by hand where zipfile cannot."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class _Unseekable(io.RawIOBase):
-    """Makes zipfile write data descriptors, as it does into a socket."""
+    """Makes zipfile write data descriptors, as it does to a socket."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -22,7 +22,7 @@ class _Unseekable(io.RawIOBase):
 
 
 def zip_of(content: bytes, *, method: int = 8, seekable: bool = True, zip64: bool = False) -> bytes:
-    """A ZIP of one entry by Python's zipfile."""
+    """Return a ZIP with one entry, written by Python's zipfile."""
     out = io.BytesIO() if seekable else _Unseekable()
     info = zipfile.ZipInfo("554023000000568002.csv")
     info.compress_type = method
@@ -43,7 +43,7 @@ def hand_made(
     entries: int = 1,
     comment: bytes = b"",
 ) -> bytes:
-    """A ZIP of one entry with a data descriptor as asked: signature or none, 4- or 8-byte sizes."""
+    """Return a ZIP with one entry. `signature` and `wide` (8-byte sizes) form its descriptor."""
     compressor = zlib.compressobj(wbits=-15)
     data = compressor.compress(content) + compressor.flush() if method else content
     crc = zlib.crc32(content) if crc32 is None else crc32
@@ -83,12 +83,12 @@ FLAVOURS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def cut(data: bytes, size: int) -> list[bytes]:
-    """Data in chunks of a size."""
+    """Cut data into chunks of a size."""
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 def deflated_data(archive: bytes) -> bytes | None:
-    """The compressed bytes of a ZIP's one entry as they stand in it; None where it is stored as it is."""
+    """Return the compressed bytes of a ZIP's only entry, or None if the entry is stored."""
     method, name_length, extra_length = struct.unpack_from("<8xH16xHH", archive)
     if not method:
         return None

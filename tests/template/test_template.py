@@ -1,4 +1,4 @@
-"""House rules of template.yaml, checked on what AWS's own translator makes of it."""
+"""House rules of template.yaml, checked on the output of AWS's own translator."""
 
 import ast
 import json
@@ -10,8 +10,8 @@ import pytest
 
 from crm_export import settings
 from crm_export.aws.results_bucket import CONTENT_TYPES
-from local.stack.processes import REPOSITORY
-from local.stack.template import load_template
+from local.cloudformation.template import load_template
+from local.host.processes import REPOSITORY
 
 SETTINGS = {
     "ExportHandler": settings.ExportHandlerSettings,
@@ -20,7 +20,7 @@ SETTINGS = {
     "ResultDownloader": settings.ResultDownloaderSettings,
     "ExportReconciler": settings.ExportReconcilerSettings,
 }
-# ListSecrets knows no resources; AWS's managed policies and X-Ray are not ours.
+# ListSecrets does not support resources.
 WITHOUT_RESOURCE = {"secretsmanager:ListSecrets"}
 
 
@@ -53,16 +53,16 @@ def as_list(value):
 def statements(resources, function):
     role = resources[f"{function}Role"]["Properties"]
     items = [item for policy in role["Policies"] for item in policy["PolicyDocument"]["Statement"]]
-    # [condition, statement where it holds, nothing]
+    # Fn::If is [condition, statement if it holds, nothing]
     return [item["Fn::If"][1] if "Fn::If" in item else item for item in items]
 
 
-def test_there_are_the_five_functions(resources):
+def test_template_has_the_five_functions(resources):
     assert set(functions(resources)) == set(SETTINGS)
 
 
 @pytest.mark.parametrize("function", SETTINGS)
-def test_the_handler_exists(template, function):
+def test_handler_of_a_function_exists(template, function):
     handler = template.cloudformation["Resources"][function]["Properties"]["Handler"]
     module, _, name = handler.rpartition(".")
     source = (template.folders[function] / f"{module}.py").read_text()
@@ -70,14 +70,14 @@ def test_the_handler_exists(template, function):
 
 
 @pytest.mark.parametrize("function", SETTINGS)
-def test_its_variables_are_the_fields_of_its_settings(resources, function):
+def test_variables_of_a_function_are_the_fields_of_its_settings(resources, function):
     variables = set(functions(resources)[function]["Environment"]["Variables"])
     ours = {name for name in variables if not name.startswith(("POWERTOOLS_", "MALLOC_"))}
     assert ours == {field.name.upper() for field in fields(SETTINGS[function])}
 
 
 @pytest.mark.parametrize("function", SETTINGS)
-def test_a_handler_imports_only_libraries_and_the_package(template, function):
+def test_handler_imports_only_third_party_packages_and_crm_export(template, function):
     tree = ast.parse((template.folders[function] / "app.py").read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -86,13 +86,13 @@ def test_a_handler_imports_only_libraries_and_the_package(template, function):
 
 
 @pytest.mark.parametrize("function", SETTINGS)
-def test_it_has_a_log_group_with_retention(resources, function):
+def test_function_has_a_log_group_with_retention(resources, function):
     group = functions(resources)[function]["LoggingConfig"]["LogGroup"]["Ref"]
     assert "RetentionInDays" in resources[group]["Properties"]
 
 
 @pytest.mark.parametrize("function", SETTINGS)
-def test_it_is_python_313_on_arm64_with_both_layers(resources, function):
+def test_function_runs_python_313_on_arm64_with_both_layers(resources, function):
     properties = functions(resources)[function]
     assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["arm64"])
     layers = [re.sub(r"[0-9a-f]{10}$", "", layer["Ref"]) for layer in properties["Layers"]]
@@ -100,7 +100,7 @@ def test_it_is_python_313_on_arm64_with_both_layers(resources, function):
 
 
 @pytest.mark.parametrize("function", SETTINGS)
-def test_no_statement_allows_everything(resources, function):
+def test_statement_has_no_wildcard_action_or_resource(resources, function):
     for statement in statements(resources, function):
         actions = set(as_list(statement["Action"]))
         assert not any("*" in action for action in actions), statement
@@ -110,8 +110,8 @@ def test_no_statement_allows_everything(resources, function):
             assert "*" not in as_list(statement["Resource"]), statement
 
 
-def test_who_polls_a_queue_can_reach_no_other(resources):
-    """SAM gives a queue's function AWS's managed policy, which allows every queue of the account."""
+def test_role_of_a_polled_queue_is_denied_every_other_queue(resources):
+    """SAM attaches a managed policy that allows every queue of the account."""
     for mapping in mappings(resources):
         function, queue = mapping["FunctionName"]["Ref"], mapping["EventSourceArn"]
         (denied,) = [item for item in statements(resources, function) if item["Effect"] == "Deny"]
@@ -121,7 +121,7 @@ def test_who_polls_a_queue_can_reach_no_other(resources):
     assert all(item["Effect"] == "Allow" for name in others for item in statements(resources, name))
 
 
-def test_every_statement_says_in_a_comment_what_it_is_for():
+def test_every_statement_has_a_comment_with_its_purpose():
     text = (REPOSITORY / "template.yaml").read_text()
     lines = [line for line in text.splitlines() if re.match(r" {12,}- Sid: ", line)]
     assert len(lines) > 15
@@ -130,7 +130,7 @@ def test_every_statement_says_in_a_comment_what_it_is_for():
     assert {line.partition("Sid: ")[2] for line in uncommented} <= obvious
 
 
-def test_a_queue_waits_six_times_as_long_as_its_function(resources):
+def test_visibility_timeout_is_six_times_the_timeout_of_the_function(resources):
     assert len(mappings(resources)) == 2
     for mapping in mappings(resources):
         queue = resources[mapping["EventSourceArn"]["Fn::GetAtt"][0]]["Properties"]
@@ -139,7 +139,7 @@ def test_a_queue_waits_six_times_as_long_as_its_function(resources):
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-def test_every_queue_with_a_consumer_has_a_dead_letter_queue_with_an_alarm(resources):
+def test_consumed_queue_has_a_dead_letter_queue_with_an_alarm(resources):
     alarms = json.dumps(of_type(resources, "AWS::CloudWatch::Alarm"))
     for mapping in mappings(resources):
         queue = resources[mapping["EventSourceArn"]["Fn::GetAtt"][0]]["Properties"]
@@ -148,7 +148,7 @@ def test_every_queue_with_a_consumer_has_a_dead_letter_queue_with_an_alarm(resou
         assert json.dumps({"Fn::GetAtt": [dead, "QueueName"]}) in alarms
 
 
-def test_functions_behind_the_api_end_before_it_gives_up(resources):
+def test_functions_of_the_api_time_out_before_api_gateway(resources):
     (api,) = of_type(resources, "AWS::ApiGatewayV2::Api").values()
     text = json.dumps(api["Body"])
     behind = {name for name in functions(resources) if f"${{{name}.Arn}}" in text}
@@ -156,7 +156,7 @@ def test_functions_behind_the_api_end_before_it_gives_up(resources):
     assert all(functions(resources)[name]["Timeout"] < 30 for name in behind)
 
 
-def test_every_route_but_the_callback_wants_a_token(resources):
+def test_every_route_except_the_callback_requires_a_token(resources):
     (api,) = of_type(resources, "AWS::ApiGatewayV2::Api").values()
     routes = {
         f"{method.upper()} {path}": operation.get("security")
@@ -168,7 +168,7 @@ def test_every_route_but_the_callback_wants_a_token(resources):
     assert len(routes) == 5
 
 
-def test_the_results_bucket_is_private_encrypted_and_cleans_up(resources):
+def test_results_bucket_is_private_encrypted_and_aborts_old_uploads(resources):
     (bucket,) = of_type(resources, "AWS::S3::Bucket").values()
     assert all(bucket["PublicAccessBlockConfiguration"].values())
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
@@ -185,7 +185,7 @@ def test_the_results_bucket_is_private_encrypted_and_cleans_up(resources):
     )
 
 
-def test_who_deletes_results_can_reach_no_other_objects(resources):
+def test_only_the_downloader_deletes_and_only_below_exports(resources):
     bucket = {"Fn::GetAtt": ["ResultsBucket", "Arn"]}
     deleting = {}
     for function in SETTINGS:
@@ -200,7 +200,7 @@ def test_who_deletes_results_can_reach_no_other_objects(resources):
     assert deleting == {"ResultDownloader": {"Fn::Sub": "${ResultsBucket.Arn}/exports/*"}}
 
 
-def test_every_result_format_can_be_stored(template, resources):
+def test_every_allowed_result_format_has_a_content_type(template, resources):
     formats = template.cloudformation["Parameters"]["ResultFormat"]["AllowedValues"]
     assert set(formats) == set(CONTENT_TYPES) - {"ics"}
     variables = {
@@ -210,26 +210,26 @@ def test_every_result_format_can_be_stored(template, resources):
     assert {name for name, value in variables.items() if value} == {"BulkReadSubmitter"}
 
 
-def test_what_holds_data_survives_the_stack(resources):
+def test_table_and_bucket_survive_deletion_of_the_stack(resources):
     for name in ("ExportsTable", "ResultsBucket"):
         assert resources[name]["DeletionPolicy"] == resources[name]["UpdateReplacePolicy"] == "Retain"
 
 
-def test_the_table_recovers_expires_and_costs_nothing_at_rest(resources):
+def test_table_has_recovery_expiry_and_on_demand_billing(resources):
     (table,) = of_type(resources, "AWS::DynamoDB::Table").values()
     assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_every_parameter_is_described_bounded_and_has_a_default_that_fits(template):
+def test_parameter_has_description_default_and_limits(template):
     for name, parameter in template.cloudformation["Parameters"].items():
         assert parameter.get("Description"), name
         assert "Default" in parameter, name
         assert {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter), name
 
 
-def test_parameters_are_grouped_for_the_console(template):
+def test_every_parameter_is_in_one_group_of_the_console(template):
     interface = template.cloudformation["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
     assert sorted(grouped) == sorted(template.cloudformation["Parameters"])

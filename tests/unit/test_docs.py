@@ -1,93 +1,73 @@
-"""The documentation's page: all of it is served from here, and it asks nobody else."""
+"""The documentation's page: it contains the whole document and loads nothing from elsewhere."""
 
-import os
+import inspect
+import json
 import re
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from urllib.parse import urljoin, urlsplit
 
 import pytest
-import requests
 import yaml
 
-from local.docs import answer
-from local.stack.http import Server
-from local.stack.processes import REPOSITORY
+from crm_export.exports.model import next_step
+from local.docs import page
+from local.host.processes import REPOSITORY
+
+
+class Elements(HTMLParser):
+    """The start tags of a page with their attributes, and the contents of its style and script elements."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.contents: dict[str, list[str]] = {}
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and data.strip():
+            self.contents.setdefault(self.tags[-1][0], []).append(data)
+
+
+def test_readme_lists_every_parameter_of_the_template() -> None:
+    template = (REPOSITORY / "template.yaml").read_text()
+    parameters = template.partition("\nParameters:\n")[2].partition("\nRules:\n")[0]
+    table = (REPOSITORY / "README.md").read_text().partition("\n## Configuration\n")[2].partition("\n## ")[0]
+    first_columns = "".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE))
+    names = re.findall(r"^  (\w+):$", parameters, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", first_columns)) == sorted(names)
+
+
+def test_design_has_the_rows_of_next_step_in_the_same_order() -> None:
+    design = (REPOSITORY / "docs/design.md").read_text()
+    table = design.partition("### The next step")[2].partition("The step decides")[0]
+    rows = re.findall(r"^\| \d+ \|.*\| ([A-Z]+) \|[^|]*\|$", table, re.MULTILINE)
+    assert rows == re.findall(r"return Step\.(\w+)", inspect.getsource(next_step))
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    server = Server(answer)
-    yield f"{server.url}/"
-    server.close()
+def elements() -> Elements:
+    return Elements(page())
 
 
-def get(url: str) -> requests.Response:
-    return requests.get(url, timeout=10)
+def test_page_contains_the_whole_document(elements: Elements) -> None:
+    options = json.loads(elements.contents["script"][-1].removeprefix("SwaggerUIBundle(").removesuffix(")"))
+    document = yaml.safe_load((REPOSITORY / "docs/openapi.yaml").read_text())
+    assert options["spec"] == json.loads(json.dumps(document, default=str))
+    assert options["validatorUrl"] is None
 
 
-def references(page: str) -> list[str]:
-    """What the page loads."""
-    found: list[str] = []
-
-    class Parser(HTMLParser):
-        def handle_starttag(self, _tag: str, attributes: list[tuple[str, str | None]]) -> None:
-            found.extend(value for name, value in attributes if name in ("src", "href") and value)
-
-    Parser().feed(page)
-    return found
-
-
-def test_every_file_of_the_page_is_served_with_it(url: str) -> None:
-    names = references(get(url).text)
-    assert {"swagger-ui-bundle.js", "swagger-ui.css", "start.js"} <= set(names)
-    for name in names:
-        assert urlsplit(urljoin(url, name)).netloc == urlsplit(url).netloc
-        assert get(urljoin(url, name)).status_code == 200, name
-
-
-def test_the_viewer_is_given_our_document_and_no_other_host(url: str) -> None:
-    start = get(f"{url}start.js").text
-    assert re.findall(r'url: "(.*)"', start) == ["openapi.yaml"]
-    assert "validatorUrl: null" in start
-    assert "//" not in start
-
-
-def test_stylesheets_load_nothing_from_elsewhere(url: str) -> None:
-    text = get(f"{url}swagger-ui.css").text
-    assert "@import" not in text
-    loaded = re.findall(r"url\(\s*['\"]?([^'\")]*)", text)
+def test_page_loads_nothing_from_elsewhere(elements: Elements) -> None:
+    assert [tag for tag, attributes in elements.tags if {"src", "href"} & attributes.keys()] == []
+    style = "".join(elements.contents["style"])
+    assert "@import" not in style
+    loaded = re.findall(r"url\(\s*['\"]?([^'\")]*)", style)
     assert [target for target in loaded if not target.startswith(("data:", "#"))] == []
 
 
-def test_the_browser_is_told_to_load_nothing_from_elsewhere(url: str) -> None:
-    policy = get(url).headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'self';")
+def test_page_forbids_the_browser_to_load_anything(elements: Elements) -> None:
+    (policy,) = [attributes["content"] for tag, attributes in elements.tags if "http-equiv" in attributes]
+    assert policy.startswith("default-src 'none';")
     assert "http" not in policy
     assert "*" not in policy
-
-
-def test_the_document_is_served_as_it_is(url: str) -> None:
-    served = get(f"{url}openapi.yaml")
-    assert served.text == (REPOSITORY / "docs/openapi.yaml").read_text()
-    assert yaml.safe_load(served.text)["info"]["title"] == "zoho-crm-export"
-
-
-@pytest.mark.parametrize("name", ["index.html", "../template.yaml", "%2e%2e/template.yaml", "swagger-ui.js"])
-def test_nothing_else_is_served(url: str, name: str) -> None:
-    assert get(url + name).status_code == 404
-
-
-def test_the_command_prints_where_it_serves_and_ends_when_told() -> None:
-    command = [sys.executable, "-m", "local.docs"]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            line = process.stdout.readline()
-            assert get(line.rpartition(" ")[2].strip()).status_code == 200
-        finally:
-            os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(timeout=10) == 0

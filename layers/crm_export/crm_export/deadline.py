@@ -1,24 +1,35 @@
-"""How long this invocation may still run. Set by the handler, asked by whoever would wait."""
+"""How long this invocation may still run. Entry points set it; code that would wait asks for it."""
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_until: ContextVar[float] = ContextVar("until", default=math.inf)
+_monotonic: ContextVar[Callable[[], float]] = ContextVar("monotonic", default=time.monotonic)
+_ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
+
+
+@contextmanager
+def clocked_by(monotonic: Callable[[], float]) -> Iterator[None]:
+    """Measure deadlines with this clock (in seconds) instead of the machine's."""
+    token = _monotonic.set(monotonic)
+    try:
+        yield
+    finally:
+        _monotonic.reset(token)
 
 
 @contextmanager
 def ends_in(seconds: float) -> Iterator[None]:
-    """What runs in this context ends in so many seconds."""
-    token = _until.set(time.monotonic() + seconds)
+    """Let the code in this context end in that many seconds."""
+    token = _ends_at.set(_monotonic.get()() + seconds)
     try:
         yield
     finally:
-        _until.reset(token)
+        _ends_at.reset(token)
 
 
 def remaining() -> float:
-    """Seconds left; infinite outside an invocation."""
-    return _until.get() - time.monotonic()
+    """Return the seconds left; infinite outside an invocation."""
+    return _ends_at.get() - _monotonic.get()()

@@ -8,7 +8,7 @@
     ├── StoreUnavailable
     │   └── StoreTimeout
     ├── PagingBroken · JobOverdue · DeadlineExceeded · WorkerDied · StepFailed
-    ├── PartBusy · DownloadsSpent
+    ├── StepPostponed · PartBusy · DownloadsSpent
     ├── ResultError
     │   ├── TruncatedZip · CorruptZip · UnsupportedZip · ResultTooLarge
     │   └── CountMismatch · RecordWithoutId · StorageRefused
@@ -25,10 +25,37 @@ A message says what failed (with its value), why, and what is allowed. It never 
 or a record.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-_LONGEST_MESSAGE = 2500  # characters: a failure is part of a DynamoDB item
-_INHERIT = -1
+# What the user can do about an error, by code. A class without an entry inherits its base's remedy.
+_REMEDIES = {
+    "CONFIGURATION": "Correct the stack's parameters and deploy again.",
+    "QUERY_REFUSED": "Change the query as the message says and start a new export.",
+    "CONNECTION_NOT_FOUND": "Connect the account to Zoho and store its refresh token.",
+    "CONNECTION_MALFORMED": "Store the connection again with token.refresh_token and token.api_domain.",
+    "UNTRUSTED_ORIGIN": "Correct the connection, or add the origin to the parameter TrustedZohoOrigins.",
+    "TOKEN_INVALIDATED": "Connect the account to Zoho again.",
+    "PAGING_BROKEN": "Start a new export; if it fails again, ask Zoho's support.",
+    "JOB_OVERDUE": "See Zoho's status page, then start a new export; if it hangs again, ask Zoho's support.",
+    "DEADLINE_EXCEEDED": "Start a new export; raise ExportDeadlineHours if the module is that large.",
+    "WORKER_DIED": "Look at the function's log for a timeout or its memory, then start a new export.",
+    "INTERNAL_ERROR": "Look at the function's log for the export's id; then start a new export.",
+    "RESULT_INVALID": "Start a new export; if it fails again, ask Zoho's support.",
+    "STORAGE_REFUSED": "Look at the results bucket and the function's permissions, then start a new export.",
+    "ZOHO_ERROR": "Look the Zoho code up in Zoho's API documentation.",
+    "ZOHO_PERMISSION_DENIED": "Give the Zoho user the permission, or connect again with the named scopes.",
+    "ZOHO_CLIENT_REJECTED": "Correct ZohoClientId and ZohoClientSecret and deploy again.",
+    "ZOHO_REQUEST_MALFORMED": "Report the message: this software writes a request that Zoho does not accept.",
+    "ZOHO_NOT_FOUND": "A result is kept for one day; start a new export.",
+    "ZOHO_THROTTLED": "Wait, then start a new export.",
+    "ZOHO_JOB_FAILED": "Start a new export; if it fails again, ask Zoho's support.",
+    "ZOHO_UNAVAILABLE": "Look at Zoho's status page, then start a new export.",
+    "ZOHO_QUERY_REFUSED": "Change the query as Zoho's message says and start a new export.",
+    "ZOHO_MODULE_NOT_SUPPORTED": "Check the module's API name and the Zoho user's permission for it.",
+    "ZOHO_PAGE_RANGE_EXCEEDED": "Split the export by criteria, or deploy with BulkReadApiVersion v7.",
+    "ZOHO_PAGINATION_LIMIT": "Export a smaller custom view, or read pages with modified_since.",
+    "ZOHO_PAGE_TOKEN_EXPIRED": "Start with the first page; split a large export by criteria.",
+}
 
 
 class ExportError(Exception):
@@ -43,13 +70,12 @@ class ExportError(Exception):
     max_attempts: ClassVar[int | None] = 1
     remedy: str = ""
 
-    def __init_subclass__(
-        cls, *, code: str | None = None, remedy: str | None = None, max_attempts: int | None = _INHERIT
-    ) -> None:
+    def __init_subclass__(cls, *, code: str | None = None, **attempts: int | None) -> None:
+        """Set `code`, its remedy and, if it is given, max_attempts."""
         super().__init_subclass__()
-        cls.code = cls.code if code is None else code
-        cls.remedy = cls.remedy if remedy is None else remedy
-        cls.max_attempts = cls.max_attempts if max_attempts == _INHERIT else max_attempts
+        cls.code = code or cls.code
+        cls.remedy = _REMEDIES.get(cls.code, cls.remedy)
+        cls.max_attempts = attempts.get("max_attempts", cls.max_attempts)
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -61,17 +87,11 @@ class ExportError(Exception):
         """True if a later attempt may succeed."""
         return self.max_attempts != 1
 
-    def as_failure(self) -> dict[str, str]:
-        """The `failure` of an export: {"code", "message", "remedy"}."""
-        return {"code": self.code, "message": self.message[:_LONGEST_MESSAGE], "remedy": self.remedy}
-
 
 # --- Requests to our API ----------------------------------------------------------------------
 
 
-class ConfigurationError(
-    ExportError, code="CONFIGURATION", remedy="Correct the stack's parameters and deploy again."
-):
+class ConfigurationError(ExportError, code="CONFIGURATION"):
     """An environment variable, secret or parameter of the stack is missing or invalid."""
 
 
@@ -87,11 +107,7 @@ class TypeNotSupported(ExportError, code="TYPE_NOT_SUPPORTED"):
     """The {type} in the path names no module that can be exported."""
 
 
-class QueryRefused(
-    ExportError,
-    code="QUERY_REFUSED",
-    remedy="Change the query as the message says and start a new export.",
-):
+class QueryRefused(ExportError, code="QUERY_REFUSED"):
     """The query of an export cannot work, so it is not sent to Zoho."""
 
 
@@ -114,31 +130,19 @@ class InvalidSignature(ExportError, code="INVALID_SIGNATURE"):
 # --- Connections and their stores -------------------------------------------------------------
 
 
-class ConnectionNotFound(
-    ExportError,
-    code="CONNECTION_NOT_FOUND",
-    remedy="Connect the account to Zoho and store its refresh token.",
-):
+class ConnectionNotFound(ExportError, code="CONNECTION_NOT_FOUND"):
     """No OAuth grant is stored for this account and owner."""
 
 
-class ConnectionMalformed(
-    ExportError,
-    code="CONNECTION_MALFORMED",
-    remedy="Store the connection again with token.refresh_token and token.api_domain.",
-):
+class ConnectionMalformed(ExportError, code="CONNECTION_MALFORMED"):
     """The stored document is not a connection."""
 
 
-class UntrustedOrigin(
-    ExportError,
-    code="UNTRUSTED_ORIGIN",
-    remedy="Correct the connection, or add the origin to the parameter TrustedZohoOrigins.",
-):
+class UntrustedOrigin(ExportError, code="UNTRUSTED_ORIGIN"):
     """A connection names a host that is neither Zoho's nor in TrustedZohoOrigins."""
 
 
-class TokenInvalidated(ExportError, code="TOKEN_INVALIDATED", remedy="Connect the account to Zoho again."):
+class TokenInvalidated(ExportError, code="TOKEN_INVALIDATED"):
     """Zoho no longer accepts the refresh token."""
 
 
@@ -153,45 +157,28 @@ class StoreTimeout(StoreUnavailable, code="STORE_TIMEOUT"):
 # --- Steps of an export -----------------------------------------------------------------------
 
 
-class PagingBroken(
-    ExportError,
-    code="PAGING_BROKEN",
-    remedy="Start a new export; ask Zoho's support if it fails again.",
-):
+class PagingBroken(ExportError, code="PAGING_BROKEN"):
     """Zoho reports more records but gives no usable way to read them."""
 
 
-class JobOverdue(
-    ExportError,
-    code="JOB_OVERDUE",
-    remedy="Look at Zoho's status page, then start a new export; ask Zoho's support if it hangs again.",
-):
+class JobOverdue(ExportError, code="JOB_OVERDUE"):
     """Zoho finished neither the Bulk Read job nor its replacements in time."""
 
 
-class DeadlineExceeded(
-    ExportError,
-    code="DEADLINE_EXCEEDED",
-    remedy="Start a new export; raise ExportDeadlineHours if the module is that large.",
-):
+class DeadlineExceeded(ExportError, code="DEADLINE_EXCEEDED"):
     """The export was still running at its deadline."""
 
 
-class WorkerDied(
-    ExportError,
-    code="WORKER_DIED",
-    remedy="Look at the function's log for a timeout or its memory, then start a new export.",
-):
+class WorkerDied(ExportError, code="WORKER_DIED"):
     """The Lambda died (timeout or out of memory) three times on one part."""
 
 
-class StepFailed(
-    ExportError,
-    code="INTERNAL_ERROR",
-    max_attempts=8,
-    remedy="Look at the function's log for the export's id; then start a new export.",
-):
+class StepFailed(ExportError, code="INTERNAL_ERROR", max_attempts=8):
     """A step raised an exception we did not foresee."""
+
+
+class StepPostponed(ExportError, code="STEP_POSTPONED", max_attempts=None):
+    """A step failed and is attempted again after `retry_after` seconds; the cause is the step's own error."""
 
 
 class PartBusy(ExportError, code="PART_BUSY", max_attempts=None):
@@ -205,12 +192,7 @@ class DownloadsSpent(ExportError, code="DOWNLOADS_SPENT", max_attempts=None):
 # --- Results and where they are stored --------------------------------------------------------
 
 
-class ResultError(
-    ExportError,
-    code="RESULT_INVALID",
-    max_attempts=8,
-    remedy="Start a new export; ask Zoho's support if it fails again.",
-):
+class ResultError(ExportError, code="RESULT_INVALID", max_attempts=8):
     """A result is invalid; the part downloads it again."""
 
 
@@ -238,18 +220,14 @@ class RecordWithoutId(ResultError, code="RECORD_WITHOUT_ID"):
     """A record from the records API has no usable id."""
 
 
-class StorageRefused(
-    ResultError,
-    code="STORAGE_REFUSED",
-    remedy="Look at the results bucket and the function's permissions, then start a new export.",
-):
+class StorageRefused(ResultError, code="STORAGE_REFUSED"):
     """S3 refused to write, read or delete an object."""
 
 
 # --- Zoho's refusals and failures; `crm_export.zoho.refusals` chooses the class ---------------
 
 
-class ZohoError(ExportError, code="ZOHO_ERROR", remedy="Look the Zoho code up in Zoho's API documentation."):
+class ZohoError(ExportError, code="ZOHO_ERROR"):
     """Zoho refused a request or failed.
 
     zoho_code, http_status and request_id are Zoho's own, or None. A `remedy` given here replaces the class's.
@@ -276,59 +254,31 @@ class ZohoTokenRejected(ZohoError, code="ZOHO_TOKEN_REJECTED"):
     """401 INVALID_TOKEN: the access token is no longer valid."""
 
 
-class ZohoPermissionDenied(
-    ZohoError,
-    code="ZOHO_PERMISSION_DENIED",
-    remedy="Give the Zoho user the permission; where the message names scopes, connect again with them.",
-):
+class ZohoPermissionDenied(ZohoError, code="ZOHO_PERMISSION_DENIED"):
     """The Zoho user or the scopes of the grant do not allow the request."""
 
 
-class ZohoClientRejected(
-    ZohoError,
-    code="ZOHO_CLIENT_REJECTED",
-    remedy="Correct ZohoClientId and ZohoClientSecret and deploy again.",
-):
+class ZohoClientRejected(ZohoError, code="ZOHO_CLIENT_REJECTED"):
     """Zoho does not accept this deployment's client id or secret."""
 
 
-class ZohoRequestMalformed(
-    ZohoError,
-    code="ZOHO_REQUEST_MALFORMED",
-    remedy="Report the message: this software writes a request that Zoho does not accept.",
-):
+class ZohoRequestMalformed(ZohoError, code="ZOHO_REQUEST_MALFORMED"):
     """Zoho cannot read our request. The caller cannot fix this; the deployment or our code is wrong."""
 
 
-class ZohoNotFound(
-    ZohoError,
-    code="ZOHO_NOT_FOUND",
-    max_attempts=3,
-    remedy="A result is kept for one day; start a new export.",
-):
+class ZohoNotFound(ZohoError, code="ZOHO_NOT_FOUND", max_attempts=3):
     """The job or its result does not exist, or no longer exists."""
 
 
-class ZohoThrottled(
-    ZohoError, code="ZOHO_THROTTLED", max_attempts=None, remedy="Wait, then start a new export."
-):
+class ZohoThrottled(ZohoError, code="ZOHO_THROTTLED", max_attempts=None):
     """429, or too many token requests: retry after `retry_after` seconds."""
 
 
-class ZohoJobFailed(
-    ZohoError,
-    code="ZOHO_JOB_FAILED",
-    remedy="Start a new export; ask Zoho's support if it fails again.",
-):
+class ZohoJobFailed(ZohoError, code="ZOHO_JOB_FAILED"):
     """The Bulk Read job ended in FAILURE."""
 
 
-class ZohoUnavailable(
-    ZohoError,
-    code="ZOHO_UNAVAILABLE",
-    max_attempts=None,
-    remedy="Look at Zoho's status page, then start a new export.",
-):
+class ZohoUnavailable(ZohoError, code="ZOHO_UNAVAILABLE", max_attempts=None):
     """Zoho could not be reached, returned 5xx, or returned something that its API would not."""
 
 
@@ -336,50 +286,36 @@ class ZohoTimeout(ZohoUnavailable, code="ZOHO_TIMEOUT"):
     """Zoho did not respond in time."""
 
 
-class ZohoQueryRefused(
-    ZohoError,
-    code="ZOHO_QUERY_REFUSED",
-    remedy="Change the query as Zoho's message says and start a new export.",
-):
+class ZohoQueryRefused(ZohoError, code="ZOHO_QUERY_REFUSED"):
     """Zoho refuses the content of the request. json_path and api_name are from Zoho's details, or None."""
 
-    json_path: str | None = None
-    api_name: str | None = None
+    def __init__(
+        self, message: str, *, json_path: str | None = None, api_name: str | None = None, **more: Any
+    ) -> None:
+        super().__init__(message, **more)
+        self.json_path = json_path
+        self.api_name = api_name
 
 
 class ZohoFieldRefused(ZohoQueryRefused):
     """Zoho refuses one of `query.fields`; `field` is its name, or None if Zoho does not name it."""
 
-    field: str | None = None
+    def __init__(self, message: str, *, field: str | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.field = field
 
 
-class ZohoModuleNotSupported(
-    ZohoQueryRefused,
-    code="ZOHO_MODULE_NOT_SUPPORTED",
-    remedy="Check the module's API name and the Zoho user's permission for it.",
-):
+class ZohoModuleNotSupported(ZohoQueryRefused, code="ZOHO_MODULE_NOT_SUPPORTED"):
     """Bulk Read does not support the module; an export reads it through the records API if possible."""
 
 
-class ZohoPageRangeExceeded(
-    ZohoQueryRefused,
-    code="ZOHO_PAGE_RANGE_EXCEEDED",
-    remedy="Split the export by criteria, or deploy with BulkReadApiVersion v7 or later, then start again.",
-):
+class ZohoPageRangeExceeded(ZohoQueryRefused, code="ZOHO_PAGE_RANGE_EXCEEDED"):
     """The module has more records than Zoho's numbered pages reach."""
 
 
-class ZohoPaginationLimit(
-    ZohoQueryRefused,
-    code="ZOHO_PAGINATION_LIMIT",
-    remedy="Read fewer records at once: export a smaller custom view, or read pages with modified_since.",
-):
+class ZohoPaginationLimit(ZohoQueryRefused, code="ZOHO_PAGINATION_LIMIT"):
     """The query has more records than page tokens of the records API reach (100,000)."""
 
 
-class ZohoPageTokenExpired(
-    ZohoQueryRefused,
-    code="ZOHO_PAGE_TOKEN_EXPIRED",
-    remedy="Begin with the first page; a large export finishes sooner when it is split by criteria.",
-):
+class ZohoPageTokenExpired(ZohoQueryRefused, code="ZOHO_PAGE_TOKEN_EXPIRED"):
     """The page token is older than 24 hours."""

@@ -1,6 +1,6 @@
 """One frozen dataclass of settings per function, read from its environment variables.
 
-A field `exports_table` is the variable EXPORTS_TABLE. tests/template holds both to each other.
+The field `exports_table` is the variable EXPORTS_TABLE. tests/template checks that template.yaml sets them.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read every field, or raise one ConfigurationError that names every problem."""
+        """Read every field. Raises one ConfigurationError that names every problem."""
         values: dict[str, Any] = {}
         problems: list[str] = []
         for field in fields(cls):
@@ -44,7 +44,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class ZohoSettings(Settings):
-    """What is needed to speak to Zoho in a connection's name."""
+    """What a function needs to call Zoho in the name of a connection."""
 
     token_store: str  # secretsmanager | mongo
     connection_prefix: str
@@ -57,14 +57,14 @@ class ZohoSettings(Settings):
 
 @dataclass(frozen=True)
 class ExportHandlerSettings(ZohoSettings):
-    """Of functions/export_handler."""
+    """Settings of functions/export_handler."""
 
     records_api_version: str
 
 
 @dataclass(frozen=True)
 class BulkReadSubmitterSettings(ZohoSettings):
-    """Of functions/bulk_read_submitter. Deadline in hours, retention in days."""
+    """Settings of functions/bulk_read_submitter."""
 
     bulk_read_api_version: str
     submit_queue_url: str
@@ -79,7 +79,7 @@ class BulkReadSubmitterSettings(ZohoSettings):
 
 @dataclass(frozen=True)
 class CallbackReceiverSettings(Settings):
-    """Of functions/callback_receiver."""
+    """Settings of functions/callback_receiver."""
 
     exports_table: str
     download_queue_url: str
@@ -88,7 +88,7 @@ class CallbackReceiverSettings(Settings):
 
 @dataclass(frozen=True)
 class ResultDownloaderSettings(ZohoSettings):
-    """Of functions/result_downloader."""
+    """Settings of functions/result_downloader."""
 
     downloads_per_minute: int
     job_deadline_minutes: int
@@ -99,7 +99,7 @@ class ResultDownloaderSettings(ZohoSettings):
 
 @dataclass(frozen=True)
 class ExportReconcilerSettings(Settings):
-    """Of functions/export_reconciler."""
+    """Settings of functions/export_reconciler."""
 
     exports_table: str
     submit_queue_url: str

@@ -1,38 +1,49 @@
-"""JSON as RFC 8259 has it: no NaN, no number beyond a double. Python's own reader takes both."""
+"""Strict readers of JSON and of decimal numbers, for whatever comes from outside.
+
+JSON as RFC 8259 defines it, without the NaN and the infinite numbers that Python's own reader accepts.
+"""
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 
+class NumberText(str):
+    """A JSON number as the characters that were sent: 1.10 stays 1.10."""
+
+    __slots__ = ()
+
+
 def loads(text: str | bytes) -> Any:
-    """Read JSON. Raises ValueError, which RecursionError becomes, too."""
+    """Read JSON. Raises ValueError, also for JSON that is nested too deeply."""
+    return _loads(text, parse_float=_finite, parse_int=int)
+
+
+def loads_exact(text: str | bytes) -> Any:
+    """Read JSON with every number as NumberText. Raises ValueError, as `loads` does."""
+    return _loads(text, parse_float=NumberText, parse_int=NumberText)
+
+
+def whole_number(value: Any, digits: int) -> int | None:
+    """Return a string of 1 to `digits` ASCII digits as an int; None for any other value."""
+    usable = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= digits
+    return int(value) if usable else None
+
+
+def _loads(text: str | bytes, parse_float: Callable[[str], Any], parse_int: Callable[[str], Any]) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(text, parse_float=parse_float, parse_int=parse_int, parse_constant=_refuse_constant)
     except RecursionError as error:
-        raise ValueError("nested too deep") from error
+        raise ValueError("nested too deeply") from error
 
 
-def _no_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text[:20]} is beyond a double")
+        raise ValueError(f"{text[:20]} exceeds a double")
     return number
-
-
-class NumberText(str):
-    """A number of JSON as the text that stood there: 1.10 stays 1.10."""
-
-    __slots__ = ()
-
-
-def loads_exact(text: str | bytes) -> Any:
-    """Read JSON with all numbers as NumberText. Raises ValueError, as `loads`."""
-    try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=NumberText, parse_int=NumberText)
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error

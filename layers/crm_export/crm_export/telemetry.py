@@ -1,4 +1,4 @@
-"""Logs and metrics of all functions. Never log an event, a URL or a body whole: they carry secrets."""
+"""Logs and metrics of all functions. Never log a whole event, URL or body: they contain secrets."""
 
 import os
 from collections.abc import Callable
@@ -18,13 +18,13 @@ logger = Logger()
 
 @cache
 def metrics() -> Metrics:
-    """The metrics of this container, of one `service` for all functions: an alarm needs one dimension."""
+    """Return this container's metrics. All functions share one `service`: an alarm needs one dimension."""
     namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "ZohoCrmExport")
     return Metrics(namespace=namespace, service="zoho-crm-export")
 
 
 def count(name: str, value: float = 1) -> None:
-    """Add to a metric of the stack's namespace."""
+    """Add to a metric that counts."""
     metrics().add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
@@ -34,13 +34,13 @@ def count_bytes(name: str, value: float) -> None:
 
 
 def gauge(name: str, value: float) -> None:
-    """Set a metric that is a level; of several values in one invocation the last one counts."""
+    """Set a metric that is a level; an invocation reports the last value."""
     metrics().metric_set.pop(name, None)
     metrics().add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
 def observed(handler: Handler) -> Handler:
-    """Give a handler its deadline and its log lines their request id; write its metrics out at the end."""
+    """Wrap a handler: set its deadline, add the request id to log lines, flush its metrics at the end."""
 
     @wraps(handler)
     def with_metrics(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def observed(handler: Handler) -> Handler:
             with deadline.ends_in(context.get_remaining_time_in_millis() / 1000):
                 return handler(event, context)
         finally:
-            if metrics().metric_set:  # flushing none would log a warning each time
+            if metrics().metric_set:  # flushing an empty set would log a warning
                 metrics().flush_metrics()
 
     entry: Handler = logger.inject_lambda_context(with_metrics, clear_state=True)

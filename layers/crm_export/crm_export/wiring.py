@@ -1,48 +1,46 @@
-"""Builds what the functions use, once per container. Nothing else builds clients, and nothing at import.
+"""Builds what the functions use, once per container; nothing is built at import.
 
 Imports are lazy, so that a function loads only what it uses.
 """
+# ruff: noqa: PLC0415
 
+import json
 import os
-from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any
 
-from crm_export.settings import Settings, ZohoSettings
+from crm_export import deadline
+from crm_export.exports.pipeline import Limits, Pipeline, Zoho
+from crm_export.settings import (
+    BulkReadSubmitterSettings,
+    CallbackReceiverSettings,
+    ExportHandlerSettings,
+    ExportReconcilerSettings,
+    ResultDownloaderSettings,
+    ZohoSettings,
+)
+from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:
-    from crm_export.aws.part_queue import SqsPartQueue
-    from crm_export.aws.results_bucket import S3Results
+    from crm_export.aws.results_bucket import ResultsBucket
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.callbacks import KeyRing
-    from crm_export.exports.pipeline import DownloadBudget, ExportStore
-    from crm_export.zoho.bulk_read import BulkRead
     from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.oauth import AccessToken
-    from crm_export.zoho.records import RecordPages
+    from crm_export.zoho.records import RecordsReader
+
+_LINK_SECONDS = 900
 
 
 @cache
-def _settings(kind: Any) -> Any:
-    return kind.from_env(os.environ)
-
-
-def settings_of[S: Settings](kind: type[S]) -> S:
-    """The function's settings from its environment."""
-    return cast(S, _settings(cast(Any, kind)))
-
-
-def utc_now() -> datetime:
-    """The clock of production."""
-    return datetime.now(UTC)
-
-
-@cache
-def aws(service: str) -> Any:
-    """A boto3 client; but for S3, all its tries together end well before API Gateway gives up."""
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
+def boto3_client(service: str) -> Any:
+    """Return a boto3 client. Except for S3, all its retries end well before API Gateway gives up."""
+    import boto3
+    from botocore.config import Config
 
     config = Config(
         connect_timeout=2,
@@ -50,146 +48,236 @@ def aws(service: str) -> Any:
         retries={"mode": "standard", "total_max_attempts": 4 if service == "s3" else 3},
         signature_version="s3v4" if service == "s3" else None,
     )
-    return boto3.client(cast(Any, service), config=config)
-
-
-@cache
-def secret(secret_id: str) -> str:
-    """The string of one of the stack's own secrets."""
-    from crm_export.connections.secrets_manager import read_secret  # noqa: PLC0415
-
-    return read_secret(aws("secretsmanager"), secret_id)
-
-
-@cache
-def callback_keys(secret_id: str) -> "KeyRing":
-    """The keys of callback URLs, current and previous."""
-    from crm_export.connections.secrets_manager import read_rotated_secret  # noqa: PLC0415
-    from crm_export.exports.callbacks import KeyRing  # noqa: PLC0415
-
-    return KeyRing(lambda: read_rotated_secret(aws("secretsmanager"), secret_id))
-
-
-@cache
-def export_store(table: str) -> "ExportStore":
-    """The state of exports."""
-    from crm_export.aws.export_table import DynamoExportStore  # noqa: PLC0415
-
-    return DynamoExportStore(aws("dynamodb"), table)
-
-
-@cache
-def part_queue(url: str) -> "SqsPartQueue":
-    """The submit or the download queue."""
-    from crm_export.aws.part_queue import SqsPartQueue  # noqa: PLC0415
-
-    return SqsPartQueue(aws("sqs"), url)
-
-
-@cache
-def download_budget(table: str, per_minute: int) -> "DownloadBudget":
-    """The downloads an account may begin."""
-    from crm_export.aws.download_budget import DynamoDownloadBudget  # noqa: PLC0415
-
-    return DynamoDownloadBudget(aws("dynamodb"), table, per_minute)
-
-
-@cache
-def results(bucket: str) -> "S3Results":
-    """The results bucket."""
-    from crm_export.aws.results_bucket import S3Results  # noqa: PLC0415
-
-    return S3Results(aws("s3"), bucket)
-
-
-def presigner(bucket: str, seconds: int = 900) -> Callable[[str], str]:
-    """Makes links to objects that work for so many seconds."""
-
-    def presign(key: str) -> str:
-        url: str = aws("s3").generate_presigned_url(
-            "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
-        )
-        return url
-
-    return presign
+    client: Any = boto3.client(service, config=config)  # type: ignore[call-overload]
+    return client
 
 
 @cache
 def mongo_collection(uri: str) -> Any:
-    """The collection of connections, over one client."""
-    from crm_export.connections.mongo import open_collection  # noqa: PLC0415
+    """Return the MongoDB collection of connections; one client serves all containers of a process."""
+    from crm_export.connections.mongo import open_collection
 
     return open_collection(uri)
 
 
-@cache
-def connections(settings: ZohoSettings) -> "ConnectionStore":
-    """Where the OAuth grants are."""
-    if settings.token_store == "mongo":  # noqa: S105
-        from crm_export.connections.mongo import MongoConnections  # noqa: PLC0415
+class Container:
+    """What one execution environment of Lambda builds at its first use and keeps between invocations.
 
-        collection = mongo_collection(secret(settings.mongo_uri_secret_id))
-        return MongoConnections(collection, settings.trusted_zoho_origins)
-    from crm_export.connections.secrets_manager import SecretsManagerConnections  # noqa: PLC0415
+    env: the function's environment variables. aws(service): a boto3 client. Raises ConfigurationError where a
+    variable is missing or invalid.
+    """
 
-    return SecretsManagerConnections(
-        aws("secretsmanager"), settings.connection_prefix, settings.trusted_zoho_origins
-    )
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        *,
+        aws: Callable[[str], Any] = boto3_client,
+        session: Any = None,
+        system: System = MACHINE,
+    ) -> None:
+        self._env = env
+        self._aws = aws
+        self._given_session = session
+        self.system = system
+        self.secret = cache(self._read_secret)
 
+    # --- One per function --------------------------------------------------------------------
 
-@cache
-def _zoho_session() -> Any:
-    from crm_export.zoho.transport import make_session  # noqa: PLC0415
+    @cached_property
+    def handler_settings(self) -> ExportHandlerSettings:
+        """The settings of functions/export_handler."""
+        return ExportHandlerSettings.from_env(self._env)
 
-    return make_session()
+    @cached_property
+    def handler_zoho(self) -> Callable[[str, str], Zoho]:
+        """Zoho for functions/export_handler."""
+        return self._zoho(self.handler_settings)
 
+    @cached_property
+    def submitter(self) -> Pipeline:
+        """The Pipeline of functions/bulk_read_submitter."""
+        from crm_export.aws.idempotency import once
 
-@cache
-def _client_of(settings: ZohoSettings, connection: "Connection") -> "ZohoClient":
-    """One per connection as stored: its token is kept for as long as the stored grant is the same."""
-    from crm_export.aws.token_cache import DynamoTokenCache  # noqa: PLC0415
-    from crm_export.connections.broker import FreshTokens, TokenBroker  # noqa: PLC0415
-    from crm_export.zoho.client import ZohoClient  # noqa: PLC0415
-    from crm_export.zoho.oauth import refresh_access_token  # noqa: PLC0415
-
-    def refresh(grant: "Connection") -> "AccessToken":
-        return refresh_access_token(
-            _zoho_session(), grant.accounts_server, _credentials(settings), grant.refresh_token
+        settings = BulkReadSubmitterSettings.from_env(self._env)
+        return Pipeline(
+            **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
+            zoho=self._zoho(settings),
+            callback_keys=self._callback_keys(settings.callback_secret_id),
+            callback_base_url=settings.callback_base_url,
+            link=partial(self._link, settings.results_bucket),
+            once=partial(once, self._aws("dynamodb"), settings.exports_table),
+            limits=Limits(
+                api_version=settings.bulk_read_api_version,
+                result_format=settings.result_format,
+                deadline=timedelta(hours=settings.export_deadline_hours),
+                retention=timedelta(days=settings.state_retention_days),
+            ),
         )
 
-    store = connections(settings)
-    tokens: TokenSource
-    if settings.access_token_cache == "off":  # noqa: S105
-        tokens = FreshTokens(connection, store, refresh)
-    else:
-        cache = DynamoTokenCache(aws("dynamodb"), settings.exports_table)
-        tokens = TokenBroker(connection, store, refresh, cache)
-    return ZohoClient(_zoho_session(), connection.api_domain, tokens)
+    @cached_property
+    def receiver(self) -> Pipeline:
+        """The Pipeline of functions/callback_receiver."""
+        settings = CallbackReceiverSettings.from_env(self._env)
+        return Pipeline(
+            **self._table_and_queues(settings, None, settings.download_queue_url),
+            callback_keys=self._callback_keys(settings.callback_secret_id),
+        )
+
+    @cached_property
+    def downloader(self) -> Pipeline:
+        """The Pipeline of functions/result_downloader."""
+        from crm_export.aws.download_budget import DynamoDownloadBudget
+
+        settings = ResultDownloaderSettings.from_env(self._env)
+        return Pipeline(
+            **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
+            zoho=self._zoho(settings),
+            results=self._results(settings.results_bucket),
+            budget=DynamoDownloadBudget(
+                self._aws("dynamodb"), settings.exports_table, settings.downloads_per_minute
+            ),
+            limits=Limits(job_deadline=timedelta(minutes=settings.job_deadline_minutes)),
+        )
+
+    @cached_property
+    def reconciler(self) -> Pipeline:
+        """The Pipeline of functions/export_reconciler."""
+        settings = ExportReconcilerSettings.from_env(self._env)
+        return Pipeline(
+            **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
+            limits=Limits(quiet=timedelta(seconds=settings.part_quiet_seconds)),
+        )
+
+    # --- Parts that several functions use ----------------------------------------------------
+
+    def _table_and_queues(self, settings: Any, submit_url: str | None, download_url: str) -> dict[str, Any]:
+        from crm_export.aws.export_table import DynamoExportTable
+        from crm_export.aws.part_queue import SqsPartQueue
+
+        members: dict[str, Any] = {
+            "table": DynamoExportTable(self._aws("dynamodb"), settings.exports_table),
+            "download_queue": SqsPartQueue(self._aws("sqs"), download_url),
+            "system": self.system,
+        }
+        if submit_url is not None:
+            members["submit_queue"] = SqsPartQueue(self._aws("sqs"), submit_url)
+        return members
+
+    def _results(self, bucket: str) -> "ResultsBucket":
+        from crm_export.aws.results_bucket import ResultsBucket
+
+        return ResultsBucket(self._aws("s3"), bucket)
+
+    def _read_secret(self, secret_id: str) -> str:
+        from crm_export.connections.secrets_manager import read_secret
+
+        return read_secret(self._aws("secretsmanager"), secret_id)
+
+    def _callback_keys(self, secret_id: str) -> "KeyRing":
+        from crm_export.connections.secrets_manager import read_rotated_secret
+        from crm_export.exports.callbacks import KeyRing
+
+        return KeyRing(
+            lambda: read_rotated_secret(self._aws("secretsmanager"), secret_id), self.system.monotonic
+        )
+
+    def _link(self, bucket: str, key: str) -> str:
+        url: str = self._aws("s3").generate_presigned_url(
+            "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=_LINK_SECONDS
+        )
+        return url
+
+    # --- Zoho in the name of a connection ----------------------------------------------------
+
+    def _zoho(self, settings: ZohoSettings) -> Callable[[str, str], Zoho]:
+        """Return a function of account_id and owner. Raises as ConnectionStore.get.
+
+        One client per connection as stored: its token is used for as long as the stored grant is the same.
+        """
+        from crm_export.zoho.bulk_read import BulkRead
+        from crm_export.zoho.metadata import known_modules
+
+        store = cache(lambda: self._connections(settings))
+        client_of = cache(lambda connection: self._client(settings, store(), connection))
+
+        def zoho(account_id: str, owner: str) -> Zoho:
+            client = client_of(store().get(account_id, owner))
+            return Zoho(BulkRead(client), self._records(client), partial(known_modules, client))
+
+        return zoho
+
+    def _records(self, client: "ZohoClient") -> "RecordsReader":
+        from crm_export.zoho.records import RecordsReader
+
+        return RecordsReader(client)
+
+    def _connections(self, settings: ZohoSettings) -> "ConnectionStore":
+        if settings.token_store == "mongo":  # noqa: S105
+            from crm_export.connections.mongo import MongoConnections
+
+            collection = mongo_collection(self.secret(settings.mongo_uri_secret_id))
+            return MongoConnections(collection, settings.trusted_zoho_origins)
+        from crm_export.connections.secrets_manager import SecretsManagerConnections
+
+        return SecretsManagerConnections(
+            self._aws("secretsmanager"), settings.connection_prefix, settings.trusted_zoho_origins
+        )
+
+    def _client(
+        self, settings: ZohoSettings, store: "ConnectionStore", connection: "Connection"
+    ) -> "ZohoClient":
+        from crm_export.connections.broker import FreshTokens, TokenBroker
+        from crm_export.zoho.client import ZohoClient
+
+        refresh = partial(self._refresh, settings)
+        tokens: TokenSource
+        if settings.access_token_cache == "off":  # noqa: S105
+            tokens = FreshTokens(connection, store, refresh)
+        else:
+            from crm_export.aws.token_cache import DynamoTokenCache
+
+            token_cache = DynamoTokenCache(self._aws("dynamodb"), settings.exports_table)
+            tokens = TokenBroker(connection, store, refresh, token_cache, self.system)
+        return ZohoClient(self._session, connection.api_domain, tokens, self.system)
+
+    def _refresh(self, settings: ZohoSettings, connection: "Connection") -> "AccessToken":
+        from crm_export.zoho.oauth import ZohoClientCredentials, refresh_access_token
+
+        stored = json.loads(self.secret(settings.zoho_client_secret_id))
+        return refresh_access_token(
+            self._session,
+            connection.accounts_server,
+            ZohoClientCredentials(stored["client_id"], stored["client_secret"]),
+            connection.refresh_token,
+            self.system,
+        )
+
+    @cached_property
+    def _session(self) -> Any:
+        from crm_export.zoho.transport import make_session
+
+        return self._given_session or make_session()
 
 
-def _credentials(settings: ZohoSettings) -> Any:
-    import json  # noqa: PLC0415
-
-    from crm_export.zoho.oauth import ZohoClientCredentials  # noqa: PLC0415
-
-    stored = json.loads(secret(settings.zoho_client_secret_id))
-    return ZohoClientCredentials(stored["client_id"], stored["client_secret"])
+_running_in: ContextVar[Container | None] = ContextVar("container", default=None)
 
 
-def zoho_client(settings: ZohoSettings, account_id: str, owner: str) -> "ZohoClient":
-    """Zoho in the name of a connection. Raises as ConnectionStore.get."""
-    return _client_of(settings, connections(settings).get(account_id, owner))
+@cache
+def _lambda_container() -> Container:
+    return Container(os.environ)
 
 
-def bulk_read(settings: ZohoSettings) -> Callable[[str, str], "BulkRead"]:
-    """Bulk Read in the name of a connection."""
-    from crm_export.zoho.bulk_read import BulkRead  # noqa: PLC0415
-
-    return lambda account_id, owner: BulkRead(zoho_client(settings, account_id, owner))
+def container() -> Container:
+    """Return the container that the calling handler runs in."""
+    return _running_in.get() or _lambda_container()
 
 
-def records(settings: ZohoSettings) -> Callable[[str, str], "RecordPages"]:
-    """The records API in the name of a connection."""
-    from crm_export.zoho.records import RecordPages  # noqa: PLC0415
-
-    return lambda account_id, owner: RecordPages(zoho_client(settings, account_id, owner))
+@contextmanager
+def running_in(other: Container) -> Iterator[None]:
+    """Run handlers in this container instead of Lambda's own."""
+    token = _running_in.set(other)
+    try:
+        with deadline.clocked_by(other.system.monotonic):
+            yield
+    finally:
+        _running_in.reset(token)

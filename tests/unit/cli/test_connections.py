@@ -25,15 +25,23 @@ GRANT = ("--account", "acct-1", "--owner", "user-1")
 TOKEN = "1000.s3cret"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_clients_of_other_modules():
+    """Creating a boto3 client is slow, so the tests share one, but not with other modules."""
+    wiring.boto3_client.cache_clear()
+    yield
+    wiring.boto3_client.cache_clear()
+
+
 @pytest.fixture
 def aws(monkeypatch):
     for name, value in [("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("REGION", "us-east-1")]:
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    wiring.aws.cache_clear()
+    wiring.boto3_client.cache_clear()
     with mock_aws():
-        yield boto3.client("secretsmanager")
-    wiring.aws.cache_clear()
+        yield wiring.boto3_client("secretsmanager")
+    wiring.boto3_client.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +62,7 @@ def collection(server, monkeypatch):
 
 @pytest.fixture(params=["secretsmanager", "mongo"])
 def store(request):
-    """The name of the store, and the functions' view of it."""
+    """Return the name of the store, and the functions' view of it."""
     if request.param == "mongo":
         return "mongo", MongoConnections(request.getfixturevalue("collection"), ())
     return "secretsmanager", SecretsManagerConnections(request.getfixturevalue("aws"), PREFIX, ())
@@ -69,7 +77,7 @@ class Input(io.StringIO):
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    """Run a command; return its exit code and what it wrote, where a token never is."""
+    """Run a command; return its exit code and its output, which never contains a token."""
 
     def run_it(*arguments, stdin="", terminal=False):
         monkeypatch.setattr(sys, "stdin", Input(stdin))
@@ -90,7 +98,7 @@ def put(run, store, *more, grant=GRANT, domain="https://www.zohoapis.eu/", token
     return run(*arguments, stdin=token)
 
 
-def test_what_is_put_is_what_the_functions_get(run, store):
+def test_put_stores_what_the_functions_get(run, store):
     name, connections = store
     assert put(run, name) == (0, "Stored the connection of acct-1/user-1.\n", "")
     stored = connections.get("acct-1", "user-1")
@@ -98,7 +106,7 @@ def test_what_is_put_is_what_the_functions_get(run, store):
     assert stored.accounts_server == "https://accounts.zoho.eu"
 
 
-def test_put_again_replaces_all_and_makes_it_valid(run, store):
+def test_put_again_replaces_everything_and_clears_the_mark(run, store):
     name, connections = store
     put(run, name, "--accounts-server", "https://accounts.zoho.in")
     connections.invalidate("acct-1")
@@ -110,23 +118,23 @@ def test_put_again_replaces_all_and_makes_it_valid(run, store):
 
 
 @pytest.mark.parametrize(
-    ("more", "domain", "told"),
+    ("more", "domain", "says"),
     [
         ((), "https://evil.example", "api_domain 'https://evil.example'"),
         ((), "http://www.zohoapis.eu", "api_domain"),
         (("--accounts-server", "https://evil.example"), "https://www.zohoapis.eu", "accounts_server"),
     ],
 )
-def test_untrusted_hosts_are_not_stored(run, store, more, domain, told):
+def test_put_of_untrusted_host_stores_nothing(run, store, more, domain, says):
     name, connections = store
     code, out, err = put(run, name, *more, domain=domain)
     assert (code, out) == (1, "")
-    assert told in err
+    assert says in err
     with pytest.raises(ConnectionNotFound):
         connections.get("acct-1", "user-1")
 
 
-def test_an_origin_can_be_trusted(run, store):
+def test_trust_origin_allows_another_host(run, store):
     name, _ = store
     trust = ("--trust-origin", "http://127.0.0.1:9")
     assert put(run, name, *trust, domain="http://127.0.0.1:9")[0] == 0
@@ -137,7 +145,7 @@ def test_an_origin_can_be_trusted(run, store):
 
 
 @pytest.mark.parametrize("token", ["", "\n", "two words", "a\nb", "1000.\x07", "1000.ü"])
-def test_a_token_that_is_none_is_not_stored(run, store, token):
+def test_put_of_invalid_token_stores_nothing(run, store, token):
     name, connections = store
     code, _, err = put(run, name, token=token)
     assert (code, "nothing was stored" in err) == (1, True)
@@ -145,7 +153,7 @@ def test_a_token_that_is_none_is_not_stored(run, store, token):
         connections.get("acct-1", "user-1")
 
 
-def test_the_token_is_asked_for_on_a_terminal_only(run, store, monkeypatch):
+def test_put_asks_for_the_token_on_a_terminal_only(run, store, monkeypatch):
     name, connections = store
     arguments = ("put", "--store", name, *GRANT, "--api-domain", "https://www.zohoapis.eu")
     code, _, err = run(*arguments)
@@ -155,20 +163,20 @@ def test_the_token_is_asked_for_on_a_terminal_only(run, store, monkeypatch):
     assert connections.get("acct-1", "user-1").refresh_token == TOKEN
 
 
-def test_no_option_takes_the_token(run):
+def test_put_has_no_option_for_the_token_itself(run):
     code, _, err = run("put", *GRANT, "--api-domain", "https://www.zohoapis.eu", "--refresh-token", "x")
     assert code == 2
     assert "--refresh-token" in err
 
 
 @pytest.mark.parametrize("account", ["", "a/b", "jürgen", "-a", "a b", "$gt", "a" * 129])
-def test_identities_the_functions_would_refuse(run, account):
+def test_identity_that_the_functions_would_refuse_is_wrong_usage(run, account):
     code, _, err = run("delete", f"--account={account}", "--owner", "user-1")
     assert code == 2
     assert "the functions would refuse it" in err
 
 
-def test_show(run, store):
+def test_show_prints_the_connection_without_its_token(run, store):
     name, connections = store
     put(run, name)
     code, out, err = run("show", "--store", name, *GRANT)
@@ -184,7 +192,7 @@ def test_show(run, store):
     assert run("show", "--store", name, *GRANT)[1] == out.replace("valid", "invalidated")
 
 
-def test_list(run, store):
+def test_list_prints_a_line_for_each_connection(run, store):
     name, connections = store
     for account, owner in [("b", "u1"), ("a", "u2"), ("a", "u1"), ("a1", "u1")]:
         put(run, name, grant=("--account", account, "--owner", owner))
@@ -199,7 +207,7 @@ def test_list(run, store):
     assert run("list", "--store", name, "--account", "c") == (0, "", "0 connections\n")
 
 
-def test_delete(run, store):
+def test_delete_removes_one_connection(run, store):
     name, connections = store
     put(run, name)
     put(run, name, grant=("--account", "acct-1", "--owner", "user-2"))
@@ -211,7 +219,7 @@ def test_delete(run, store):
 
 
 @pytest.mark.parametrize("command", ["show", "delete"])
-def test_what_is_not_there_has_an_exit_code_of_its_own(run, store, command):
+def test_missing_connection_has_its_own_exit_code(run, store, command):
     code, out, err = run(command, "--store", store[0], *GRANT)
     assert (code, out, err) == (3, "", "error: No connection of acct-1/user-1 is stored.\n")
 
@@ -230,7 +238,7 @@ def test_malformed_secrets_are_listed_as_unusable(run, aws, text):
     assert run("show", *GRANT)[0] == 0
 
 
-def test_another_prefix(run, aws):
+def test_prefix_option_changes_the_names_of_secrets(run, aws):
     put(run, "secretsmanager", "--prefix", "other")
     assert json.loads(aws.get_secret_value(SecretId="other/acct-1/user-1")["SecretString"]) == {
         "account_id": "acct-1",
@@ -240,7 +248,7 @@ def test_another_prefix(run, aws):
     assert run("list")[2] == "0 connections\n"
 
 
-def test_a_secret_that_waits_for_its_deletion_is_absent_until_put(run, aws):
+def test_secret_scheduled_for_deletion_is_absent_until_put(run, aws):
     put(run, "secretsmanager")
     aws.delete_secret(SecretId=f"{PREFIX}/acct-1/user-1", RecoveryWindowInDays=7)
     assert run("show", *GRANT)[0] == 3
@@ -248,32 +256,32 @@ def test_a_secret_that_waits_for_its_deletion_is_absent_until_put(run, aws):
     assert "valid" in run("show", *GRANT)[1]
 
 
-def test_no_region(run, monkeypatch, tmp_path):
+def test_missing_region_says_what_to_set(run, monkeypatch, tmp_path):
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # or it asks there for credentials first
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the region it once saw
-    wiring.aws.cache_clear()
+    wiring.boto3_client.cache_clear()
     code, out, problem = run("list")
     assert (code, out) == (1, "")
     assert problem.startswith("error: AWS cannot be used: You must specify a region. ")
     assert "AWS_DEFAULT_REGION" in problem
 
 
-def test_secrets_manager_out_of_reach(run, monkeypatch):
+def test_unreachable_secrets_manager_has_its_own_exit_code(run, monkeypatch):
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.setenv(f"AWS_{name}", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    wiring.aws.cache_clear()
+    wiring.boto3_client.cache_clear()
     code, _, err = run("show", *GRANT)
-    wiring.aws.cache_clear()
+    wiring.boto3_client.cache_clear()
     assert code == 4
     assert err.endswith("Try again later.\n")
 
 
-def test_only_mongo_has_indexes(run):
+def test_ensure_indexes_of_secrets_manager_is_wrong_usage(run):
     code, _, err = run("ensure-indexes")
     assert (code, "Only --store mongo" in err) == (2, True)
 
@@ -281,32 +289,32 @@ def test_only_mongo_has_indexes(run):
 # --- MongoDB ---------------------------------------------------------------------------------
 
 
-def test_the_uri_comes_from_the_environment_only(run, collection, monkeypatch):
+def test_mongo_uri_comes_from_the_environment_only(run, collection, monkeypatch):
     monkeypatch.setenv("OTHER", os.environ["MONGODB_URI"])
     monkeypatch.delenv("MONGODB_URI")
     code, _, err = run("list", "--store", "mongo")
-    assert (code, err) == (2, "error: The environment variable MONGODB_URI holds no MongoDB URI.\n")
+    assert (code, err) == (2, "error: The environment variable MONGODB_URI has no MongoDB URI.\n")
     assert run("list", "--store", "mongo", "--mongo-uri-env", "OTHER")[0] == 0
     assert run("list", "--store", "mongo", "--mongo-uri", "mongodb://x/y")[0] == 2
 
 
 @pytest.mark.parametrize("uri", ["mongodb://u:s3cret@127.0.0.1:1", "s3cret"])
-def test_a_uri_that_cannot_be_used(run, monkeypatch, uri):
+def test_unusable_mongo_uri_is_reported(run, monkeypatch, uri):
     monkeypatch.setenv("MONGODB_URI", uri)
     code, _, err = run("list", "--store", "mongo")
-    assert (code, "names a database" in err) == (1, True)
+    assert (code, "name a database" in err) == (1, True)
 
 
 @pytest.mark.usefixtures("collection")
 @pytest.mark.parametrize("arguments", [("list",), ("delete", *GRANT), ("ensure-indexes",)])
-@pytest.mark.parametrize(("refused", "told"), [(13, "authSource"), (18, "authSource"), (73, "code 73")])
-def test_refused_by_mongodb(run, server, arguments, refused, told):
+@pytest.mark.parametrize(("refused", "says"), [(13, "authSource"), (18, "authSource"), (73, "code 73")])
+def test_refusal_of_mongodb_is_reported(run, server, arguments, refused, says):
     server.refuse_code = refused
     code, out, err = run(*arguments, "--store", "mongo")
-    assert (code, out, told in err) == (1, "", True)
+    assert (code, out, says in err) == (1, "", True)
 
 
-def test_keys_of_others_in_the_document_stay(run, collection):
+def test_put_keeps_other_keys_of_the_document(run, collection):
     grant = {"account_id": "acct-1", "owner": "user-1"}
     collection.insert_one({**grant, "token": {"scope": "old"}, "token_invalidated": True, "note": "kept"})
     assert put(run, "mongo")[1].startswith("Replaced")
@@ -316,7 +324,7 @@ def test_keys_of_others_in_the_document_stay(run, collection):
 
 
 @ignore_mongomock_throw
-def test_ensure_indexes_and_duplicates(run, collection):
+def test_ensure_indexes_lists_duplicates_until_they_are_deleted(run, collection):
     for owner in ("user-1", "user-1", "user-2"):
         collection.insert_one({"account_id": "acct-1", "owner": owner, "token": {"refresh_token": TOKEN}})
     code, out, err = run("ensure-indexes", "--store", "mongo")
@@ -327,10 +335,11 @@ def test_ensure_indexes_and_duplicates(run, collection):
     run("delete", "--store", "mongo", *GRANT)
     for _ in range(2):
         code, out, err = run("ensure-indexes", "--store", "mongo")
-        assert (code, out, err) == (0, "Unique index account_id_1_owner_1 is there.\n", "")
+        assert (code, out, err) == (0, "Unique index account_id_1_owner_1 exists.\n", "")
 
 
-def test_it_runs_from_the_repository_as_it_is():
+@pytest.mark.process
+def test_command_runs_from_the_repository():
     repository = Path(__file__).resolve().parents[3]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The steps of an export one by one: the store over a table in memory, queues, S3 and Zoho as told."""
+"""One export and everything around it: its table in memory, and fakes of queues, S3 and Zoho."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -7,21 +7,29 @@ from typing import Any
 
 import pytest
 
-from crm_export.aws.export_table import DynamoExportStore
-from crm_export.errors import ZohoNotFound
-from crm_export.exports.download import DownloadServices, advance_part
-from crm_export.exports.model import Export, Part, timestamp
-from crm_export.exports.reconcile import ReconcileServices, reconcile
-from crm_export.exports.submit import SubmitServices, submit_part
+import tests.support.hypothesis_profiles  # noqa: F401 (for the property tests)
+from crm_export.aws.export_table import DynamoExportTable
+from crm_export.errors import StepPostponed, ZohoNotFound
+from crm_export.exports.callbacks import KeyRing
+from crm_export.exports.download import advance_part
+from crm_export.exports.model import Caller, Export, Failure, Part, Stored
+from crm_export.exports.pipeline import Limits, Pipeline, Zoho
+from crm_export.exports.reconcile import reconcile
+from crm_export.exports.request import ExportRequest
+from crm_export.exports.start import create_export
+from crm_export.exports.submit import submit_part
+from crm_export.system import System
+from crm_export.telemetry import metrics
 from crm_export.zoho.bulk_read import COMPLETED, Job
 from simulation.dynamodb import DynamoDb, TableData
 
 EXPORT_ID = "20261122T130000Z-0123456789abcdef"
-_BEGAN = datetime(2026, 11, 22, 13, tzinfo=UTC)
+CALLER = Caller("acct-1", "user-1")
+BEGAN = datetime(2026, 11, 22, 13, tzinfo=UTC)
 
 
-class Queue:
-    """A queue: the parts that were sent to it, and after which delay."""
+class FakeQueue:
+    """A queue: `sent` holds the parts that were sent and after which delay."""
 
     def __init__(self):
         self.sent: list[tuple[int, int]] = []
@@ -34,43 +42,43 @@ class Queue:
         return [part for part, _ in self.sent]
 
 
-class Results:
-    """S3: `objects` are keys and what was written."""
+class FakeResults:
+    """S3: `objects` holds what was written by key, `expected` the records and the job of each result."""
 
     def __init__(self):
         self.objects: dict[str, Any] = {}
         self.manifests: dict[str, dict[str, Any]] = {}
-        self.expected: list[Any] = []
+        self.expected: list[tuple[int, str]] = []
         self.fails: Exception | None = None
 
-    def store(self, chunks, key, *, file_type, expected_records, entry_name):
+    def store_result(self, chunks, key, *, file_format, expected_records, job_id):
         content = b"".join(chunks)
         if self.fails:
             raise self.fails
         self.objects[key] = content
-        self.expected.append(expected_records)
-        return {"records": expected_records, "bytes": len(content), "crc32": "0000000a", "header": ["Id"]}
+        self.expected.append((expected_records, job_id))
+        return Stored(key, expected_records, len(content), "0000000a", ("Id",))
 
-    def store_records(self, pages, key, *, fields, file_type):
+    def store_records(self, pages, key, *, fields, file_format):
         records = [record["id"] for page in pages for record in page]
         self.objects[key] = records
-        return {"records": len(records), "bytes": 9, "crc32": "0000000b", "header": ["Id"]}
+        return Stored(key, len(records), 9, "0000000b", ("Id",))
 
-    def ids(self, key):
+    def read_ids(self, key):
         yield from self.objects[key]
 
-    def delete_others(self, folder, keep):
-        gone = [key for key in self.objects if key.startswith(f"{folder}/part-") and key not in keep]
-        for key in gone:
+    def delete_other_parts(self, folder, keep):
+        others = [key for key in self.objects if key.startswith(f"{folder}/part-") and key not in keep]
+        for key in others:
             del self.objects[key]
-        return len(gone)
+        return len(others)
 
-    def put_manifest(self, key, manifest):
+    def write_manifest(self, key, manifest):
         self.manifests.setdefault(key, manifest)
 
 
-class Zoho:
-    """Zoho: its jobs, their results, and all that was asked of it; `meanwhile` happens before it answers."""
+class FakeZoho:
+    """Zoho's jobs, results and pages, and what was asked; `meanwhile` runs before a response."""
 
     def __init__(self):
         self.jobs: dict[str, Any] = {}
@@ -92,157 +100,168 @@ class Zoho:
 
     def _ask(self, job_id):
         self.asked.append(job_id)
-        assert len(self.asked) < 50, "a step that goes on and on"
+        assert len(self.asked) < 50, "a step that never ends"
 
     def get_job(self, version, job_id):
         self._ask(job_id)
         self.meanwhile()
-        found = self.jobs.get(job_id, ZohoNotFound("no such job"))
-        if isinstance(found, Exception):
-            raise found
-        return found
+        return _value_of(self.jobs.get(job_id, ZohoNotFound("no such job")))
 
     @contextmanager
     def open_result(self, version, job_id):
         self._ask(job_id)
-        found = self.results.get(job_id, [b"result of ", job_id.encode()])
-        if isinstance(found, Exception):
-            raise found
-        yield iter(found)
+        yield iter(_value_of(self.results.get(job_id, [b"result of ", job_id.encode()])))
 
     def field_names(self, version, module):
-        if isinstance(self.names, Exception):
-            raise self.names
-        return self.names
+        return _value_of(self.names)
 
-    def page(self, version, module, query, fields, cursor):
+    def read_page(self, version, module, cvid, fields, cursor):
         self.cursors.append(cursor)
-        found = self.pages.pop(0)
-        if isinstance(found, Exception):
-            raise found
-        return found() if callable(found) else found
+        page = _value_of(self.pages.pop(0))
+        return page() if callable(page) else page
+
+
+def _value_of(planned):
+    if isinstance(planned, Exception):
+        raise planned
+    return planned
 
 
 @dataclass
-class Pipeline:
-    """One export, and everything it meets."""
+class OneExport:
+    """One export, the verbs that work on it, and the fakes."""
 
-    now: datetime = _BEGAN
+    now: datetime = BEGAN
     export_id: str = EXPORT_ID
-    submit_queue: Queue = field(default_factory=Queue)
-    download_queue: Queue = field(default_factory=Queue)
-    results: Results = field(default_factory=Results)
-    zoho: Zoho = field(default_factory=Zoho)
-    wait: int = 0
-    table: TableData = field(default_factory=lambda: TableData(lambda: 0.0))
+    submit_queue: FakeQueue = field(default_factory=FakeQueue)
+    download_queue: FakeQueue = field(default_factory=FakeQueue)
+    results: FakeResults = field(default_factory=FakeResults)
+    zoho: FakeZoho = field(default_factory=FakeZoho)
+    wait: int = 0  # seconds that the download budget makes a part wait
+    items: TableData = field(default_factory=lambda: TableData(lambda: 0.0))
 
     def __post_init__(self):
-        self.store = DynamoExportStore(DynamoDb(self.table), "exports")
+        self.table = DynamoExportTable(DynamoDb(self.items), "exports")
+        self.pipeline = Pipeline(
+            table=self.table,
+            submit_queue=self.submit_queue,
+            download_queue=self.download_queue,
+            zoho=lambda account_id, owner: Zoho(self.zoho, self.zoho, lambda version: None),
+            results=self.results,
+            budget=self,
+            callback_keys=KeyRing(lambda: ("k" * 32, None)),
+            callback_base_url="https://x",
+            link=lambda key: f"https://s3.example/{key}",
+            system=System(now=lambda: self.now),
+            limits=Limits(),
+        )
 
-    def clock(self):
-        return self.now
+    def limit(self, **limits):
+        self.pipeline = replace(self.pipeline, limits=Limits(**limits))
 
     def let_pass(self, seconds):
         self.now += timedelta(seconds=seconds)
 
-    @property
-    def moment(self):
-        return timestamp(self.now)
+    def at(self, seconds):
+        return self.now + timedelta(seconds=seconds)
 
     def create(self, export_id=EXPORT_ID, **changes):
+        """Write the export with one PENDING part, in place of what was there."""
         export = Export(
             export_id=export_id,
-            account_id="acct-1",
-            owner="user-1",
+            account_id=CALLER.account_id,
+            owner=CALLER.owner,
             module=changes.pop("module", "Contacts"),
             query=changes.pop("query", {}),
             file_type="csv",
             api_version=changes.pop("api_version", "v8"),
             callback_base_url="https://x",
-            requested_at=self.moment,
-            deadline_at=timestamp(self.now + timedelta(hours=24)),
-            expires_at=2_000_000_000,
+            requested_at=self.now,
+            deadline_at=self.now + timedelta(hours=24),
+            expires_at=self.now + timedelta(days=30),
         )
-        self.store.create(replace(export, **changes), Part(export_id, 1, self.moment))
+        self.table.create(replace(export, **changes), Part(export_id, 1, self.now))
         return self.export()
 
     def export(self):
-        return self.store.get(self.export_id)
+        return self.table.get(self.export_id)
 
     def part(self, number=1):
-        return self.store.get_part(self.export_id, number)
+        return self.table.get_part(self.export_id, number)
+
+    def claim(self, owner, seconds, number=1):
+        """Lease a part as another worker does."""
+        assert self.table.claim(self.part(number), owner, self.now, self.at(seconds))
 
     def submitted(self, number=1, job_id="1"):
-        assert self.store.mark_submitted(self.part(number), job_id, self.moment)
+        assert self.table.mark_submitted(self.part(number), job_id, self.now)
 
     def ready(self, number=1, job_id="1", count=5, token=None):
-        """A part whose job is done; with a token more records follow."""
+        """Let a part's job be done; with a token more records follow."""
         self.submitted(number, job_id)
-        assert self.store.mark_ready(self.part(number), job(job_id, count, token), self.moment)
+        assert self.table.mark_ready(self.part(number), job(job_id, count, token), self.now)
 
     def stored(self, number=1, job_id="1", count=5, token=None, key=None):
         self.ready(number, job_id, count, token)
         key = key or self.export().part_key(number)
         self.results.objects[key] = b"x"
-        facts = {
-            "records": count,
-            "bytes": 10 * count,
-            "crc32": f"{number:08x}",
-            "header": ["Id"],
-            "key": key,
-        }
-        assert self.store.mark_stored(self.part(number), facts, self.moment)
+        stored = Stored(key, count, 10 * count, f"{number:08x}", ("Id",))
+        assert self.table.mark_stored(self.part(number), stored, self.now)
 
-    def begin_anew(self, first):
-        assert self.store.restart(self.export(), Part(self.export_id, first, self.moment))
+    def restart(self, first):
+        assert self.table.restart(self.export(), Part(self.export_id, first, self.now))
 
     def fail(self):
-        failure = {"code": "X", "message": "x", "remedy": ""}
-        assert self.store.fail(self.export(), None, failure, self.moment)
+        assert self.table.fail(self.export(), None, Failure("X", "x", ""), self.now)
+
+    def start(self, request=None):
+        """Start another export, which takes the place of this one."""
+        request = request or ExportRequest("Contacts", {}, "csv")
+        export = create_export(self.pipeline, CALLER, request, "https://x")
+        self.export_id = export.export_id
+        return export
+
+    def submit(self, number=1):
+        with _cause():
+            submit_part(self.pipeline, self.export_id, number)
 
     def advance(self, number=1):
-        services = DownloadServices(
-            store=self.store,
-            submit_queue=self.submit_queue,
-            download_queue=self.download_queue,
-            bulk_read=lambda account_id, owner: self.zoho,
-            records=lambda account_id, owner: self.zoho,
-            results=self.results,
-            budget=self,
-            clock=self.clock,
-            job_deadline=timedelta(hours=3),
-        )
-        advance_part(services, self.export_id, number)
+        with _cause():
+            advance_part(self.pipeline, self.export_id, number)
 
     def take(self, account_id, now):
         """DownloadBudget."""
         return self.wait
 
-    def submit(self, number=1):
-        services = SubmitServices(
-            store=self.store,
-            submit_queue=self.submit_queue,
-            download_queue=self.download_queue,
-            bulk_read=lambda account_id, owner: self.zoho,
-            records=lambda account_id, owner: self.zoho,
-            callback_url=lambda export, part: f"https://x/{part}",
-            clock=self.clock,
-        )
-        submit_part(services, self.export_id, number)
-
     def reconcile(self):
-        return reconcile(
-            ReconcileServices(self.store, self.submit_queue, self.download_queue, self.clock, 300)
-        )
+        return reconcile(self.pipeline)
+
+
+@contextmanager
+def _cause():
+    """Raise the error that postponed a step."""
+    try:
+        yield
+    except StepPostponed as postponed:
+        raise postponed.__cause__ from None
 
 
 def job(job_id, count=5, token=None, state=COMPLETED, **more):
-    """A job as Zoho tells of it; with a token more records follow."""
-    return Job(
-        job_id, state, "Contacts", 1, count, more_records=token is not None, next_page_token=token, **more
-    )
+    """Return a job as Zoho describes it; with a token more records follow, found by page if it is empty."""
+    more_records = token is not None
+    return Job(job_id, state, "Contacts", 1, count, more_records, next_page_token=token or None, **more)
 
 
 @pytest.fixture
-def pipeline():
-    return Pipeline()
+def one_export():
+    """A RUNNING export of Contacts with one PENDING part."""
+    one_export = OneExport()
+    one_export.create()
+    return one_export
+
+
+@pytest.fixture
+def metric_names():
+    """A function that returns the names of the metrics counted since the test began."""
+    metrics().metric_set.clear()
+    return lambda: set(metrics().metric_set)

@@ -1,339 +1,369 @@
-"""What a part's next step is, what it asks of Zoho and the queues, and what it leaves alone."""
+"""The steps of result_downloader: adopt or check a job, store its result, and what stops a step."""
+
+from datetime import timedelta
 
 import pytest
 
 from crm_export.errors import (
     DownloadsSpent,
+    JobOverdue,
     PagingBroken,
     PartBusy,
     ResultError,
+    StepPostponed,
+    WorkerDied,
     ZohoError,
     ZohoNotFound,
     ZohoPermissionDenied,
     ZohoQueryRefused,
 )
 from crm_export.exports.attempt import LEASE_SECONDS
-from crm_export.exports.model import ExportState, PartState, timestamp
+from crm_export.exports.download import advance_part
+from crm_export.exports.model import ExportState, PartState
 from crm_export.zoho.bulk_read import FAILURE
 from tests.unit.exports.conftest import job
 
-
-@pytest.fixture
-def export(pipeline):
-    return pipeline.create()
+IN_PROGRESS = "IN PROGRESS"
 
 
-def until_it_raises(pipeline, error, number=1):
-    """Let a part fail, as often as it is tried."""
-    with pytest.raises(error):
-        while pipeline.export().state is ExportState.RUNNING:
-            with pytest.raises(error) as raised:
-                pipeline.advance(number)
-            pipeline.let_pass(1000)
-        raise raised.value
+def fail_repeatedly(one_export, error, number=1):
+    """Advance a part until its export has failed; each attempt must raise `error`."""
+    while one_export.export().state is ExportState.RUNNING:
+        with pytest.raises(error):
+            one_export.advance(number)
+        one_export.let_pass(1000)
 
 
-# --- what is left alone ---
+# --- parts that are left alone ---
 
 
-@pytest.mark.usefixtures("export")
-@pytest.mark.parametrize("end", ["failed", "begun anew"])
-def test_a_part_of_what_has_ended_is_not_asked_for(pipeline, end):
-    pipeline.ready()
+@pytest.mark.parametrize("end", ["failed", "restarted"])
+def test_download_of_ended_or_restarted_export_asks_nothing(one_export, end):
+    one_export.ready()
     if end == "failed":
-        pipeline.fail()
+        one_export.fail()
     else:
-        pipeline.begin_anew(2)
-    pipeline.advance()
-    assert (pipeline.zoho.asked, pipeline.results.objects) == ([], {})
+        one_export.restart(2)
+    one_export.advance()
+    assert (one_export.zoho.asked, one_export.results.objects) == ([], {})
 
 
-@pytest.mark.usefixtures("export")
-def test_a_part_without_a_job_waits_for_one(pipeline):
-    pipeline.advance()
-    assert (pipeline.zoho.asked, pipeline.part()) == ([], pipeline.part())
-    assert pipeline.part().lease_owner is None
+@pytest.mark.parametrize(("export_id", "number"), [("20261122T130000Z-0000000000000000", 1), (None, 2)])
+def test_download_of_unknown_part_does_nothing(one_export, export_id, number):
+    advance_part(one_export.pipeline, export_id or one_export.export_id, number)
+    assert one_export.zoho.asked == []
 
 
-@pytest.mark.usefixtures("export")
-def test_a_message_that_comes_while_another_looks_comes_again(pipeline):
-    pipeline.submitted()
-    pipeline.store.claim(pipeline.part(), "another", pipeline.moment, "2026-11-22T13:00:30.000Z")
+def test_download_of_part_without_job_leaves_it_to_the_submitter(one_export):
+    before = one_export.part()
+    one_export.advance()
+    assert (one_export.zoho.asked, one_export.part()) == ([], before)
+    assert one_export.part().lease_owner is None
+
+
+def test_check_while_another_worker_holds_the_lease_is_repeated_when_it_ends(one_export):
+    one_export.submitted()
+    one_export.claim("another", 30)
     with pytest.raises(PartBusy) as busy:
-        pipeline.advance()
+        one_export.advance()
     assert busy.value.retry_after == 35
-    assert pipeline.zoho.asked == []
+    assert one_export.zoho.asked == []
 
 
-@pytest.mark.usefixtures("export")
-def test_a_part_that_rests_after_a_failure_is_left_alone(pipeline):
-    pipeline.submitted()
-    assert pipeline.store.claim(pipeline.part(), "a", pipeline.moment, "2026-11-22T13:01:30.000Z")
-    pipeline.store.release(pipeline.part(), "a", pipeline.moment, not_before="2026-11-22T13:01:00.000Z")
-    pipeline.advance()
-    assert pipeline.zoho.asked == []
+def test_store_while_another_worker_holds_the_lease_is_left_to_that_worker(one_export):
+    one_export.ready()
+    one_export.claim("another", 30)
+    one_export.advance()
+    assert (one_export.zoho.asked, one_export.part().lease_owner) == ([], "another")
 
 
-@pytest.mark.usefixtures("export")
-def test_a_job_that_is_not_done_leaves_the_part_free(pipeline):
-    pipeline.submitted()
-    pipeline.zoho.jobs["1"] = job("1", state="IN PROGRESS")
-    pipeline.advance()
-    assert (pipeline.part().state, pipeline.part().lease_owner) == (PartState.SUBMITTED, None)
+def test_check_during_pause_after_failed_attempt_asks_nothing(one_export):
+    one_export.submitted()
+    one_export.claim("another", 90)
+    one_export.table.release(one_export.part(), "another", one_export.now, not_before=one_export.at(60))
+    one_export.advance()
+    assert one_export.zoho.asked == []
+
+
+def test_check_of_unfinished_job_releases_the_lease(one_export):
+    one_export.submitted()
+    one_export.zoho.jobs["1"] = job("1", state=IN_PROGRESS)
+    one_export.advance()
+    assert (one_export.part().state, one_export.part().lease_owner) == (PartState.SUBMITTED, None)
 
 
 # --- a job that a callback named ---
 
 
-@pytest.mark.usefixtures("export")
-@pytest.mark.parametrize("found", [job("7"), ZohoNotFound("unknown")], ids=["another's", "nobody's"])
-def test_a_job_that_is_not_ours_is_forgotten(pipeline, found):
-    pipeline.store.note_job(pipeline.export_id, 1, "7")
-    pipeline.zoho.jobs["7"] = found
-    pipeline.advance()
-    part = pipeline.part()
+@pytest.mark.parametrize("response", [job("7"), ZohoNotFound("unknown")], ids=["another's", "unknown"])
+def test_adopt_forgets_job_that_is_not_this_parts(one_export, response):
+    one_export.table.note_hint(one_export.export_id, 1, "7")
+    one_export.zoho.jobs["7"] = response
+    one_export.advance()
+    part = one_export.part()
     assert (part.state, part.hinted_job_id, part.lease_owner) == (PartState.PENDING, None, None)
 
 
 @pytest.mark.parametrize(
-    ("created", "ours"), [("2026-11-22T13:00:01+00:00", True), ("2026-11-22T12:00:00+00:00", False)]
+    ("seconds", "is_adopted"), [(1, True), (-3600, False)], ids=["created after", "created before"]
 )
-def test_a_job_from_before_the_export_is_not_its_own(pipeline, export, created, ours):
-    pipeline.store.note_job(pipeline.export_id, 1, "7")
-    pipeline.zoho.jobs["7"] = job("7", 1, created_time=created)
-    pipeline.advance()
-    assert (pipeline.export().state is ExportState.COMPLETED) is ours
-    assert export.module == "Contacts"
+def test_adopt_takes_only_a_job_created_after_the_export_was_requested(one_export, seconds, is_adopted):
+    one_export.table.note_hint(one_export.export_id, 1, "7")
+    one_export.zoho.jobs["7"] = job("7", created_time=one_export.at(seconds))
+    one_export.advance()
+    assert (one_export.export().state is ExportState.COMPLETED) is is_adopted
+    assert one_export.part().job_id == ("7" if is_adopted else None)
 
 
-# --- a job that does not end well ---
+# --- a job that fails, disappears or takes too long ---
 
 
-@pytest.mark.usefixtures("export")
-def test_a_failed_job_is_made_anew_after_a_pause_and_the_third_is_the_last(pipeline):
+def test_failed_job_is_replaced_after_a_pause_and_the_third_fails_the_export(one_export):
     for number in ("1", "2"):
-        pipeline.submitted(job_id=number)
-        pipeline.zoho.jobs[number] = job(number, state=FAILURE)
-        pipeline.advance()
-        part = pipeline.part()
+        one_export.submitted(job_id=number)
+        one_export.zoho.jobs[number] = job(number, state=FAILURE)
+        one_export.advance()
+        part = one_export.part()
         assert (part.state, part.job_id, part.submitted_at) == (PartState.PENDING, None, None)
+        assert part.not_before == one_export.at(29)
         assert number in part.failed_job_ids
-        pipeline.let_pass(30)
-    assert pipeline.submit_queue.sent == [(1, 30), (1, 30)]
-    pipeline.submitted(job_id="3")
-    pipeline.zoho.jobs["3"] = job("3", state=FAILURE)
+        one_export.let_pass(30)
+    assert one_export.submit_queue.sent == [(1, 30), (1, 30)]
+    one_export.submitted(job_id="3")
+    one_export.zoho.jobs["3"] = job("3", state=FAILURE)
     with pytest.raises(ZohoError):
-        pipeline.advance()
-    assert pipeline.export().failure["code"] == "ZOHO_JOB_FAILED"
+        one_export.advance()
+    assert one_export.export().failure.code == "ZOHO_JOB_FAILED"
 
 
-@pytest.mark.usefixtures("export")
 @pytest.mark.parametrize(
     ("code", "error"), [("INVALID_QUERY", ZohoQueryRefused), ("NO_PERMISSION", ZohoPermissionDenied)]
 )
-def test_a_job_that_would_fail_again_is_not_made_again(pipeline, code, error):
-    pipeline.submitted()
-    pipeline.zoho.jobs["1"] = job("1", state=FAILURE, failure_code=code)
+def test_job_that_fails_for_good_fails_the_export_at_once(one_export, code, error):
+    one_export.submitted()
+    one_export.zoho.jobs["1"] = job("1", state=FAILURE, failure_code=code)
     with pytest.raises(error):
-        pipeline.advance()
-    assert pipeline.submit_queue.sent == []
-    assert pipeline.export().state is ExportState.FAILED
+        one_export.advance()
+    assert one_export.submit_queue.sent == []
+    assert one_export.export().state is ExportState.FAILED
 
 
-@pytest.mark.usefixtures("export")
-def test_a_job_that_is_gone_is_looked_for_thrice_then_made_anew_and_not_for_ever(pipeline):
+def test_missing_job_is_replaced_at_third_attempt_and_third_missing_job_fails_the_export(one_export):
     for number in ("1", "2"):
-        pipeline.submitted(job_id=number)
+        one_export.submitted(job_id=number)
         for _ in range(2):
             with pytest.raises(ZohoNotFound):
-                pipeline.advance()
-            pipeline.let_pass(1000)
-        assert pipeline.part().state is PartState.SUBMITTED
-        pipeline.advance()
-        assert pipeline.part().state is PartState.PENDING
-        pipeline.let_pass(30)
-    pipeline.submitted(job_id="3")
-    until_it_raises(pipeline, ZohoNotFound)
-    assert pipeline.zoho.asked == ["1"] * 3 + ["2"] * 3 + ["3"] * 3
+                one_export.advance()
+            one_export.let_pass(1000)
+        assert one_export.part().state is PartState.SUBMITTED
+        one_export.advance()
+        assert one_export.part().state is PartState.PENDING
+        one_export.let_pass(30)
+    one_export.submitted(job_id="3")
+    fail_repeatedly(one_export, ZohoNotFound)
+    assert one_export.zoho.asked == ["1"] * 3 + ["2"] * 3 + ["3"] * 3
 
 
-@pytest.mark.usefixtures("export")
-def test_only_a_job_that_takes_too_long_is_made_anew(pipeline):
-    pipeline.submitted()
-    pipeline.zoho.jobs["1"] = job("1", state="IN PROGRESS")
-    pipeline.let_pass(3 * 3600 - 1)
-    pipeline.advance()
-    assert pipeline.part().state is PartState.SUBMITTED
-    pipeline.let_pass(1)
-    pipeline.advance()
-    assert (pipeline.part().state, pipeline.submit_queue.parts) == (PartState.PENDING, [1])
+def test_job_is_replaced_at_its_deadline_and_not_before(one_export):
+    one_export.submitted()
+    one_export.zoho.jobs["1"] = job("1", state=IN_PROGRESS)
+    one_export.let_pass(3 * 3600 - 1)
+    one_export.advance()
+    assert one_export.part().state is PartState.SUBMITTED
+    one_export.let_pass(1)
+    one_export.advance()
+    assert (one_export.part().state, one_export.submit_queue.parts) == (PartState.PENDING, [1])
 
 
-# --- where there are more records ---
+def test_third_overdue_job_fails_the_export(one_export):
+    for number in ("1", "2", "3"):
+        one_export.submitted(job_id=number)
+        one_export.zoho.jobs[number] = job(number, state=IN_PROGRESS)
+        one_export.let_pass(3 * 3600)
+        if number == "3":
+            with pytest.raises(JobOverdue, match="nor 2 jobs before it; each may take 3:00:00"):
+                one_export.advance()
+        else:
+            one_export.advance()
+    assert one_export.export().failure.code == "JOB_OVERDUE"
+
+
+# --- more records ---
 
 
 @pytest.mark.parametrize(
     ("version", "count", "token"), [("v8", 5, ""), ("v8", 0, "t"), ("v6", 0, "")], ids=str
 )
-def test_more_records_that_are_nowhere_fail_the_export(pipeline, version, count, token):
-    pipeline.create(api_version=version)
-    pipeline.submitted()
-    pipeline.zoho.jobs["1"] = job("1", count, token)
+def test_more_records_without_a_way_to_them_fail_the_export(one_export, version, count, token):
+    one_export.create(api_version=version)
+    one_export.submitted()
+    one_export.zoho.jobs["1"] = job("1", count, token)
     with pytest.raises(PagingBroken):
-        pipeline.advance()
-    assert pipeline.export().state is ExportState.FAILED
+        one_export.advance()
+    assert one_export.export().state is ExportState.FAILED
 
 
-@pytest.mark.usefixtures("export")
-def test_a_page_that_leads_to_itself_fails_the_export(pipeline):
-    pipeline.stored(token="t")
-    pipeline.submitted(2, "2")
-    pipeline.zoho.jobs["2"] = job("2", 5, "t")
+def test_page_token_that_repeats_fails_the_export(one_export):
+    one_export.stored(token="t")
+    one_export.submitted(2, "2")
+    one_export.zoho.jobs["2"] = job("2", 5, "t")
     with pytest.raises(PagingBroken):
-        pipeline.advance(2)
-    assert pipeline.export().state is ExportState.FAILED
+        one_export.advance(2)
+    assert one_export.export().state is ExportState.FAILED
 
 
-def test_before_v7_more_records_need_no_token(pipeline):
-    pipeline.create(api_version="v6")
-    pipeline.submitted()
-    pipeline.zoho.jobs["1"] = job("1", 5, "")
-    pipeline.advance()
-    assert (pipeline.part(1).state, pipeline.part(2).state) == (PartState.STORED, PartState.PENDING)
+def test_more_records_before_v7_need_no_page_token(one_export):
+    one_export.create(api_version="v6")
+    one_export.submitted()
+    one_export.zoho.jobs["1"] = job("1", 5, "")
+    one_export.advance()
+    assert (one_export.part(1).state, one_export.part(2).state) == (PartState.STORED, PartState.PENDING)
 
 
-@pytest.mark.usefixtures("export")
-@pytest.mark.parametrize(("token", "next_parts"), [("t", [2]), (None, [])])
-def test_the_next_part_is_asked_for_where_there_is_one(pipeline, token, next_parts):
-    pipeline.ready(token=token)
-    pipeline.advance()
-    assert pipeline.submit_queue.parts == next_parts
-    assert pipeline.part().state is PartState.STORED
+@pytest.mark.parametrize(("token", "next_parts"), [("t", [2]), (None, [])], ids=["more", "no more"])
+def test_store_submits_the_next_part_if_there_are_more_records(one_export, token, next_parts):
+    one_export.ready(token=token)
+    one_export.advance()
+    assert one_export.submit_queue.parts == next_parts
+    assert one_export.part().state is PartState.STORED
+
+
+def test_store_submits_the_next_part_even_if_its_own_download_has_to_wait(one_export):
+    one_export.ready(token="t")
+    one_export.wait = 7
+    with pytest.raises(DownloadsSpent):
+        one_export.advance()
+    assert one_export.submit_queue.parts == [2]
 
 
 # --- the result ---
 
 
-@pytest.mark.usefixtures("export")
-def test_what_zoho_counted_is_what_the_result_is_held_to(pipeline):
-    pipeline.ready(count=5)
-    pipeline.advance()
-    assert pipeline.results.expected == [5]
-    assert pipeline.export().state is ExportState.COMPLETED
+def test_store_expects_as_many_records_as_zoho_counted_for_the_job(one_export):
+    one_export.ready(count=5)
+    one_export.advance()
+    assert one_export.results.expected == [(5, "1")]
+    assert one_export.export().state is ExportState.COMPLETED
 
 
-@pytest.mark.usefixtures("export")
-def test_a_download_beyond_the_budget_is_not_begun(pipeline):
-    pipeline.ready()
-    pipeline.wait = 7
+@pytest.mark.parametrize(("result_format", "suffix"), [("csv", ".csv"), ("csv.gz", "-2.csv.gz")])
+def test_store_writes_a_new_object_at_each_attempt_only_if_the_bytes_may_differ(
+    one_export, result_format, suffix
+):
+    one_export.create(result_format=result_format)
+    one_export.ready()
+    one_export.results.fails = ResultError("wrong")
+    with pytest.raises(ResultError):
+        one_export.advance()
+    one_export.results.fails = None
+    one_export.let_pass(15)
+    one_export.advance()
+    assert one_export.part().key == f"{one_export.export().folder}/part-00001{suffix}"
+
+
+def test_store_without_budget_waits_and_does_not_download(one_export):
+    one_export.ready()
+    one_export.wait = 7
     with pytest.raises(DownloadsSpent) as spent:
-        pipeline.advance()
+        one_export.advance()
     assert spent.value.retry_after == 7
-    assert pipeline.zoho.asked == []
+    assert one_export.zoho.asked == []
 
 
-def chunks_with_pauses(pipeline, seconds, seen):
-    for _ in range(4):
-        pipeline.let_pass(seconds)
-        yield b"x"
-        seen.append(pipeline.part().lease_until)
+def test_lease_is_renewed_while_bytes_arrive(one_export):
+    one_export.ready()
+    leases = []
 
+    def slow_chunks():
+        for _ in range(4):
+            one_export.let_pass(40)
+            yield b"x"
+            leases.append(one_export.part().lease_until - one_export.now)
 
-@pytest.mark.usefixtures("export")
-def test_the_lease_is_held_for_as_long_as_bytes_come(pipeline):
-    pipeline.ready()
-    seen: list[str] = []
-    pipeline.zoho.results["1"] = chunks_with_pauses(pipeline, 40, seen)
-    began = pipeline.now
-    pipeline.advance()
-    assert began != pipeline.now
-    assert seen == [
-        f"2026-11-22T13:{minute:02d}:{second:02d}.000Z"
-        for minute, second in ((2, 10), (2, 50), (3, 30), (4, 10))
-    ]
+    one_export.zoho.results["1"] = slow_chunks()
+    one_export.advance()
+    assert leases == [timedelta(seconds=90)] * 4
     assert LEASE_SECONDS == 90
 
 
-@pytest.mark.usefixtures("export")
-def test_who_lost_the_lease_stops(pipeline):
-    pipeline.ready()
+def test_download_stops_when_lease_is_taken_over(one_export):
+    one_export.ready()
 
     def chunks():
         yield b"x"
-        pipeline.let_pass(LEASE_SECONDS + 1)
-        until = timestamp(pipeline.now)
-        assert pipeline.store.claim(pipeline.part(), "another", pipeline.moment, until)
+        one_export.let_pass(LEASE_SECONDS + 1)
+        one_export.claim("another", 0)
         yield b"y"
 
-    pipeline.zoho.results["1"] = chunks()
-    with pytest.raises(PartBusy):
-        pipeline.advance()
-    assert pipeline.results.objects == {}
-    assert pipeline.part().lease_owner == "another"
+    one_export.zoho.results["1"] = chunks()
+    with pytest.raises(PartBusy, match="was taken over by another worker"):
+        one_export.advance()
+    assert one_export.results.objects == {}
+    assert (one_export.part().lease_owner, one_export.part().attempts) == ("another", 0)
 
 
-@pytest.mark.usefixtures("export")
-def test_a_result_that_is_gone_is_looked_for_thrice_and_then_all_is_asked_for_again(pipeline):
-    pipeline.ready()
-    pipeline.zoho.results["1"] = ZohoNotFound("gone")
+def test_missing_result_restarts_the_export_at_third_attempt(one_export):
+    one_export.ready()
+    one_export.zoho.results["1"] = ZohoNotFound("gone")
     for _ in range(2):
         with pytest.raises(ZohoNotFound):
-            pipeline.advance()
-        assert pipeline.export().generation == 1
-        pipeline.let_pass(1000)
-    pipeline.advance()
-    assert (pipeline.export().generation, pipeline.export().first_part) == (2, 2)
-    assert pipeline.submit_queue.parts == [2]
+            one_export.advance()
+        assert one_export.export().generation == 1
+        one_export.let_pass(1000)
+    one_export.advance()
+    assert (one_export.export().generation, one_export.export().first_part) == (2, 2)
+    assert one_export.submit_queue.parts == [2]
 
 
-@pytest.mark.usefixtures("export")
-def test_a_step_that_fails_frees_the_part_after_a_pause_and_never_for_ever(pipeline):
-    pipeline.ready()
-    pipeline.results.fails = ResultError("not right")
-    with pytest.raises(ResultError) as error:
-        pipeline.advance()
-    part = pipeline.part()
+# --- steps that fail ---
+
+
+def test_failed_step_pauses_the_part_and_its_eighth_failure_fails_the_export(one_export):
+    one_export.ready()
+    one_export.results.fails = ResultError("wrong")
+    with pytest.raises(StepPostponed, match="wrong") as postponed:
+        advance_part(one_export.pipeline, one_export.export_id, 1)
+    assert postponed.value.retry_after == 15
+    part = one_export.part()
     assert (part.attempts, part.strikes, part.lease_owner) == (1, 1, None)
-    assert error.value.retry_after == 15
-    assert part.not_before == "2026-11-22T13:00:14.000Z"
-    pipeline.let_pass(15)
+    assert part.not_before == one_export.at(14)
+    one_export.let_pass(15)
     for _ in range(6):
         with pytest.raises(ResultError):
-            pipeline.advance()
-        pipeline.let_pass(1000)
-    assert pipeline.export().state is ExportState.RUNNING
+            one_export.advance()
+        one_export.let_pass(1000)
+    assert one_export.export().state is ExportState.RUNNING
     with pytest.raises(ResultError):
-        pipeline.advance()
-    assert pipeline.export().failure["code"] == "RESULT_INVALID"
+        one_export.advance()
+    assert one_export.export().failure.code == "RESULT_INVALID"
 
 
-@pytest.mark.usefixtures("export")
-def test_a_step_that_breaks_is_noted_as_one_that_failed_and_goes_on_breaking(pipeline):
-    pipeline.ready()
-    pipeline.results.fails = ZeroDivisionError("a fault of ours")
+def test_unknown_exception_is_raised_as_it_is_and_counted_as_failed_attempt(one_export):
+    one_export.ready()
+    one_export.results.fails = ZeroDivisionError("our bug")
     with pytest.raises(ZeroDivisionError):
-        pipeline.advance()
-    assert (pipeline.part().attempts, pipeline.part().strikes, pipeline.part().lease_owner) == (1, 1, None)
+        one_export.advance()
+    part = one_export.part()
+    assert (part.attempts, part.strikes, part.lease_owner) == (1, 1, None)
     for _ in range(7):
-        pipeline.let_pass(1000)
+        one_export.let_pass(1000)
         with pytest.raises(ZeroDivisionError):
-            pipeline.advance()
-    assert pipeline.export().failure["code"] == "INTERNAL_ERROR"
+            one_export.advance()
+    assert one_export.export().failure.code == "INTERNAL_ERROR"
 
 
-@pytest.mark.usefixtures("export")
-def test_workers_that_die_are_counted_until_the_export_is_given_up(pipeline):
-    pipeline.ready()
+def test_worker_that_dies_three_times_fails_the_export(one_export):
+    one_export.ready()
 
     class Killed(BaseException):
-        """A Lambda that ends here records nothing."""
+        """Stands for a Lambda that ends: it records nothing."""
 
-    pipeline.results.fails = Killed()
+    one_export.results.fails = Killed()
     for _ in range(3):
         with pytest.raises(Killed):
-            pipeline.advance()
-        pipeline.let_pass(LEASE_SECONDS + 1)
-    assert pipeline.part().crashes == 2
-    with pytest.raises(Exception, match="died 3 times"):
-        pipeline.advance()
-    assert pipeline.export().failure["code"] == "WORKER_DIED"
+            one_export.advance()
+        one_export.let_pass(LEASE_SECONDS + 1)
+    assert one_export.part().crashes == 2
+    with pytest.raises(WorkerDied, match="died 3 times"):
+        one_export.advance()
+    assert one_export.export().failure.code == "WORKER_DIED"

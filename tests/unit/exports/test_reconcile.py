@@ -1,4 +1,4 @@
-"""Which parts are pushed on, by whom they are gone on with, and when an export is given up."""
+"""Which parts the reconciler queues, for whom, and when it fails an export."""
 
 from dataclasses import replace
 
@@ -7,89 +7,105 @@ import pytest
 from crm_export.exports.model import RECORDS, ExportState, PartState
 
 
-@pytest.fixture
-def export(pipeline):
-    return pipeline.create()
+def test_quiet_part_is_queued_for_the_function_of_its_next_step(one_export):
+    one_export.let_pass(300)
+    assert one_export.reconcile() == 1
+    assert (one_export.submit_queue.parts, one_export.download_queue.parts) == ([1], [])
+    one_export.table.note_hint(one_export.export_id, 1, "7")
+    assert one_export.reconcile() == 1
+    assert (one_export.submit_queue.parts, one_export.download_queue.parts) == ([1], [1])
 
 
-@pytest.mark.usefixtures("export")
-def test_a_quiet_part_is_queued_for_whoever_can_go_on_with_it(pipeline):
-    pipeline.let_pass(300)
-    assert pipeline.reconcile() == 1
-    assert (pipeline.submit_queue.parts, pipeline.download_queue.parts) == ([1], [])
-    pipeline.store.note_job(pipeline.export_id, 1, "7")
-    assert pipeline.reconcile() == 1
-    assert (pipeline.submit_queue.parts, pipeline.download_queue.parts) == ([1], [1])
+def test_quiet_part_of_readable_export_is_queued_for_the_downloader(one_export):
+    one_export.create(module="Notes", source=RECORDS, fields=["Note_Title"], read_order="id")
+    one_export.let_pass(300)
+    one_export.reconcile()
+    assert (one_export.submit_queue.parts, one_export.download_queue.parts) == ([], [1])
 
 
-def test_a_quiet_part_that_is_read_needs_no_job(pipeline):
-    pipeline.create(module="Notes", source=RECORDS, fields=["Note_Title"], read_order="id")
-    pipeline.let_pass(300)
-    pipeline.reconcile()
-    assert (pipeline.submit_queue.parts, pipeline.download_queue.parts) == ([], [1])
+def test_every_part_is_queued_once_it_is_quiet_and_not_before(one_export):
+    one_export.ready(token="t")
+    one_export.let_pass(299)
+    assert one_export.reconcile() == 0
+    one_export.let_pass(1)
+    assert one_export.reconcile() == 2
+    assert (one_export.download_queue.parts, one_export.submit_queue.parts) == ([1], [2])
 
 
-@pytest.mark.usefixtures("export")
-def test_every_part_that_is_quiet_is_queued_and_no_other(pipeline):
-    pipeline.ready(token="t")
-    pipeline.let_pass(299)
-    assert pipeline.reconcile() == 0
-    pipeline.let_pass(1)
-    assert pipeline.reconcile() == 2
-    assert (pipeline.download_queue.parts, pipeline.submit_queue.parts) == ([1], [2])
+def test_stored_part_is_not_queued_while_another_is_missing(one_export):
+    one_export.stored(token="t")
+    one_export.let_pass(300)
+    assert one_export.reconcile() == 1
+    assert (one_export.download_queue.parts, one_export.submit_queue.parts) == ([], [2])
 
 
-@pytest.mark.usefixtures("export")
-def test_a_part_that_is_held_or_rests_is_not_quiet(pipeline):
-    pipeline.submitted()
-    until = "2026-11-22T13:20:00.000Z"
-    pipeline.store.claim(pipeline.part(), "a", pipeline.moment, until)
-    pipeline.let_pass(600)
-    assert pipeline.reconcile() == 0
-    pipeline.store.release(pipeline.part(), "a", "2026-11-22T13:00:00.000Z", not_before=until)
-    assert pipeline.reconcile() == 0
-    pipeline.let_pass(601)
-    assert pipeline.reconcile() == 1
+def test_leased_or_paused_part_is_not_quiet(one_export):
+    one_export.submitted()
+    began, until = one_export.now, one_export.at(1200)
+    one_export.claim("a", 1200)
+    one_export.let_pass(600)
+    assert one_export.reconcile() == 0
+    one_export.table.release(one_export.part(), "a", began, not_before=until)
+    assert one_export.reconcile() == 0
+    one_export.let_pass(601)
+    assert one_export.reconcile() == 1
 
 
-@pytest.mark.usefixtures("export")
-def test_an_export_whose_parts_are_all_stored_is_completed_even_past_its_deadline(pipeline):
-    pipeline.stored(1, "1", token="t")
-    pipeline.stored(2, "2")
-    pipeline.let_pass(25 * 3600)
-    assert pipeline.reconcile() == 1
-    assert pipeline.download_queue.parts == [2]
-    pipeline.advance(2)
-    assert pipeline.export().state is ExportState.COMPLETED
+def test_export_with_all_parts_stored_is_completed_even_past_its_deadline(one_export):
+    one_export.stored(1, "1", token="t")
+    one_export.stored(2, "2")
+    one_export.let_pass(25 * 3600)
+    assert one_export.reconcile() == 1
+    assert one_export.download_queue.parts == [2]
+    one_export.advance(2)
+    assert one_export.export().state is ExportState.COMPLETED
 
 
-@pytest.mark.usefixtures("export")
-def test_an_export_past_its_deadline_fails_with_the_part_that_was_missing(pipeline):
-    pipeline.stored(token="t")
-    pipeline.let_pass(24 * 3600)
-    pipeline.reconcile()
-    assert pipeline.export().state is ExportState.RUNNING
-    pipeline.let_pass(1)
-    pipeline.reconcile()
-    assert pipeline.export().failure["code"] == "DEADLINE_EXCEEDED"
-    assert pipeline.part(2).state is PartState.FAILED
-    assert list(pipeline.store.open_export_ids()) == []
+def test_part_is_quiet_at_the_end_of_its_lease(one_export):
+    one_export.claim("a", 300)
+    one_export.let_pass(299)
+    assert one_export.reconcile() == 0
+    one_export.let_pass(1)
+    assert one_export.reconcile() == 1
 
 
-def test_one_export_that_cannot_be_looked_at_does_not_keep_the_others_waiting(pipeline):
-    pipeline.create()
+def test_export_past_its_deadline_fails_and_names_the_first_missing_part(one_export):
+    one_export.stored(token="t")
+    one_export.ready(2, "2", token="u")
+    one_export.let_pass(24 * 3600)
+    assert one_export.reconcile() == 2
+    assert one_export.export().state is ExportState.RUNNING
+    one_export.let_pass(1)
+    assert one_export.reconcile() == 0
+    failure = one_export.export().failure
+    assert failure.code == "DEADLINE_EXCEEDED"
+    assert "not complete by 2026-11-23T13:00:00.000Z; part 2 was missing" in failure.message
+    assert (one_export.part(2).state, one_export.part(3).state) == (PartState.FAILED, PartState.PENDING)
+    assert list(one_export.table.running_export_ids()) == []
+
+
+def test_ended_export_that_the_index_still_lists_is_skipped(one_export):
+    one_export.let_pass(300)
+    one_export.fail()
+    one_export.table.running_export_ids = lambda: iter([one_export.export_id, "20250101T000000Z-0"])
+    assert one_export.reconcile() == 0
+    assert one_export.submit_queue.parts == []
+
+
+def test_export_that_cannot_be_reconciled_does_not_stop_the_others(one_export):
     other = "20261122T130001Z-0123456789abcdef"
-    later = replace(pipeline.export(), export_id=other, requested_at="2026-11-22T13:00:01.000Z")
-    pipeline.store.create(later, replace(pipeline.part(), export_id=other))
-    right = pipeline.store.get_parts
+    later = replace(one_export.export(), export_id=other, requested_at=one_export.at(1))
+    one_export.table.create(later, replace(one_export.part(), export_id=other))
+    get_parts = one_export.table.get_parts
 
-    def get_parts(export):
-        if export.export_id == pipeline.export_id:
+    def get_parts_of_the_other(export):
+        if export.export_id == one_export.export_id:
             raise OSError
-        return right(export)
+        return get_parts(export)
 
-    pipeline.store.get_parts = get_parts
-    pipeline.let_pass(300)
-    with pytest.raises(ExceptionGroup):
-        pipeline.reconcile()
-    assert pipeline.submit_queue.parts == [1]
+    one_export.table.get_parts = get_parts_of_the_other
+    one_export.let_pass(300)
+    with pytest.raises(ExceptionGroup) as raised:
+        one_export.reconcile()
+    assert [type(error) for error in raised.value.exceptions] == [OSError]
+    assert one_export.submit_queue.parts == [1]

@@ -1,31 +1,37 @@
-"""Which job is made of a part, when none is, and who goes on with the part then."""
+"""The steps of bulk_read_submitter: create a part's job, or settle how to read without one; and starting."""
+
+from dataclasses import replace
 
 import pytest
 
 from crm_export import deadline
 from crm_export.errors import (
+    ConnectionNotFound,
+    ExportNotFound,
+    InvalidRequest,
     PartBusy,
     QueryRefused,
+    StepPostponed,
+    TypeNotSupported,
+    ZohoFieldRefused,
     ZohoModuleNotSupported,
+    ZohoNotFound,
     ZohoPageTokenExpired,
     ZohoPermissionDenied,
     ZohoQueryRefused,
     ZohoUnavailable,
 )
 from crm_export.exports.attempt import restart_export
-from crm_export.exports.model import RECORDS, ExportState, PartState, timestamp
-from crm_export.exports.request import ExportRequest
-from crm_export.exports.start import StartServices, start_export
+from crm_export.exports.model import BULK_READ, RECORDS, ExportState, PartState
+from crm_export.exports.request import ExportRequest, StartRequest
+from crm_export.exports.start import start_export
+from crm_export.exports.submit import submit_part
 from crm_export.zoho.records import RecordPage
+from tests.unit.exports.conftest import CALLER
 
 
-@pytest.fixture
-def export(pipeline):
-    return pipeline.create()
-
-
-def refused_field(name):
-    error = ZohoQueryRefused(f"{name} is not supported")
+def refused_field(name, **more):
+    error = ZohoQueryRefused(f"{name} is not supported", **more)
     error.api_name = name
     return error
 
@@ -33,258 +39,399 @@ def refused_field(name):
 # --- which job ---
 
 
-@pytest.mark.usefixtures("export")
-def test_a_job_is_made_once(pipeline):
-    pipeline.submit()
-    pipeline.submit()
-    assert len(pipeline.zoho.created) == 1
-    part = pipeline.part()
+def test_submit_repeated_creates_one_job(one_export):
+    one_export.submit()
+    one_export.submit()
+    assert len(one_export.zoho.created) == 1
+    part = one_export.part()
     assert (part.state, part.job_id, part.lease_owner) == (PartState.SUBMITTED, "new-1", None)
 
 
-def test_a_part_is_asked_for_by_its_page_or_by_its_token(pipeline):
-    pipeline.create(page=4)
-    pipeline.stored(token="t")
-    pipeline.submit(2)
-    (request,) = pipeline.zoho.created
-    assert (request.page, request.page_token, request.callback_url) == (5, "t", "https://x/2")
+def test_submit_of_later_part_names_its_page_token_and_signed_callback_url(one_export):
+    one_export.create(page=4)
+    one_export.stored(token="t")
+    one_export.submit(2)
+    (request,) = one_export.zoho.created
+    assert (request.page, request.page_token) == (5, "t")
+    base, number, signature = request.callback_url.rsplit("/", 2)
+    assert (base, number) == (f"https://x/v1/e/zoho/bulk-read/callback/{one_export.export_id}", "2")
+    assert one_export.pipeline.callback_keys.verify(one_export.export_id, number, signature) == 2
 
 
-def test_an_export_that_began_anew_begins_with_the_page_it_began_with(pipeline):
-    pipeline.create(page=4)
-    pipeline.stored(token="t")
-    pipeline.begin_anew(3)
-    pipeline.submit(3)
-    (request,) = pipeline.zoho.created
+def test_submit_after_restart_begins_with_the_requested_page(one_export):
+    one_export.create(page=4)
+    one_export.stored(token="t")
+    one_export.restart(3)
+    one_export.submit(3)
+    (request,) = one_export.zoho.created
     assert (request.page, request.page_token) == (4, None)
 
 
-@pytest.mark.usefixtures("export")
-@pytest.mark.parametrize("end", ["failed", "begun anew"])
-def test_no_job_is_made_for_what_has_ended(pipeline, end):
+@pytest.mark.parametrize("end", ["failed", "restarted"])
+def test_submit_of_ended_or_restarted_export_creates_no_job(one_export, end):
     if end == "failed":
-        pipeline.fail()
+        one_export.fail()
     else:
-        pipeline.begin_anew(2)
-    pipeline.submit()
-    assert pipeline.zoho.created == []
+        one_export.restart(2)
+    one_export.submit()
+    assert one_export.zoho.created == []
 
 
-@pytest.mark.usefixtures("export")
-def test_no_second_job_is_made_where_a_callback_named_one(pipeline):
-    pipeline.store.note_job(pipeline.export_id, 1, "7")
-    pipeline.submit()
-    assert (pipeline.zoho.created, pipeline.download_queue.parts) == ([], [1])
+@pytest.mark.parametrize(("export_id", "number"), [("20261122T130000Z-0000000000000000", 1), (None, 2)])
+def test_submit_of_unknown_part_does_nothing(one_export, export_id, number):
+    submit_part(one_export.pipeline, export_id or one_export.export_id, number)
+    assert one_export.zoho.created == []
 
 
-def test_no_job_is_made_where_records_are_read(pipeline):
-    pipeline.create(module="Notes", source=RECORDS, fields=["Note_Title"], read_order="id")
-    pipeline.submit()
-    assert (pipeline.zoho.created, pipeline.zoho.cursors, pipeline.download_queue.parts) == ([], [], [1])
+def test_submit_leaves_part_with_hinted_job_to_the_downloader(one_export):
+    one_export.table.note_hint(one_export.export_id, 1, "7")
+    one_export.submit()
+    assert (one_export.zoho.created, one_export.download_queue.parts) == ([], [1])
 
 
-@pytest.mark.usefixtures("export")
-def test_no_job_is_made_while_another_makes_it(pipeline):
-    pipeline.store.claim(pipeline.part(), "another", pipeline.moment, "2026-11-22T13:01:00.000Z")
-    pipeline.submit()
-    assert pipeline.zoho.created == []
+def test_submit_leaves_part_of_readable_export_to_the_downloader(one_export):
+    one_export.create(module="Notes", source=RECORDS, fields=["Note_Title"], read_order="id")
+    one_export.submit()
+    assert (one_export.zoho.created, one_export.zoho.cursors) == ([], [])
+    assert one_export.download_queue.parts == [1]
 
 
-@pytest.mark.usefixtures("export")
-def test_the_job_of_a_faster_callback_stays_the_parts(pipeline):
-    pipeline.zoho.meanwhile = lambda: pipeline.submitted(job_id="7")
-    pipeline.submit()
-    assert pipeline.part().job_id == "7"
+def test_submit_while_another_worker_holds_the_lease_creates_no_job(one_export):
+    one_export.claim("another", 60)
+    one_export.submit()
+    assert one_export.zoho.created == []
 
 
-@pytest.mark.usefixtures("export")
-def test_zoho_that_is_down_leaves_the_part_for_later(pipeline):
-    pipeline.zoho.refusals = [ZohoUnavailable("down")]
-    with pytest.raises(ZohoUnavailable):
-        pipeline.submit()
-    part = pipeline.part()
+def test_submit_keeps_the_job_of_a_faster_callback(one_export):
+    one_export.zoho.meanwhile = lambda: one_export.submitted(job_id="7")
+    one_export.submit()
+    assert one_export.part().job_id == "7"
+
+
+def test_submit_while_zoho_is_down_pauses_the_part_without_a_strike(one_export):
+    one_export.zoho.refusals = [ZohoUnavailable("down")]
+    with pytest.raises(StepPostponed, match="down") as postponed:
+        submit_part(one_export.pipeline, one_export.export_id, 1)
+    assert postponed.value.retry_after == 15
+    part = one_export.part()
     assert (part.state, part.attempts, part.strikes) == (PartState.PENDING, 1, 0)
-    assert part.not_before == timestamp(pipeline.now.replace(second=14))
-    pipeline.submit()
-    assert len(pipeline.zoho.created) == 1
-    pipeline.let_pass(15)
-    pipeline.submit()
-    assert pipeline.part().state is PartState.SUBMITTED
+    assert part.not_before == one_export.at(14)
+    one_export.submit()
+    assert len(one_export.zoho.created) == 1
+    one_export.let_pass(15)
+    one_export.submit()
+    assert one_export.part().state is PartState.SUBMITTED
 
 
-# --- what begins anew ---
+# --- restarts ---
 
 
-@pytest.mark.usefixtures("export")
-def test_an_expired_token_begins_the_export_anew_with_its_new_first_part(pipeline):
-    pipeline.stored(token="t")
-    pipeline.zoho.refusals = [ZohoPageTokenExpired("expired")]
-    pipeline.submit(2)
-    export = pipeline.export()
+def test_expired_page_token_restarts_the_export_and_queues_its_new_first_part(one_export):
+    one_export.stored(token="t")
+    one_export.zoho.refusals = [ZohoPageTokenExpired("expired")]
+    one_export.submit(2)
+    export = one_export.export()
     assert (export.generation, export.first_part) == (2, 3)
-    assert pipeline.submit_queue.parts == [3]
-    pipeline.submit(3)
-    assert pipeline.zoho.created[-1].page_token is None
+    assert one_export.submit_queue.parts == [3]
+    one_export.submit(3)
+    assert one_export.zoho.created[-1].page_token is None
 
 
-@pytest.mark.usefixtures("export")
-def test_an_export_begins_anew_twice_and_no_more(pipeline):
+def test_restart_is_refused_in_the_third_generation(one_export):
     error = ZohoPageTokenExpired("expired")
-    first = [restart_export(pipeline.store, pipeline.clock, pipeline.export(), error) for _ in range(2)]
-    assert first == [2, 3]
+    for _ in range(2):
+        restart_export(one_export.pipeline, one_export.export(), error)
+    assert one_export.submit_queue.parts == [2, 3]
     with pytest.raises(ZohoPageTokenExpired):
-        restart_export(pipeline.store, pipeline.clock, pipeline.export(), error)
-    assert pipeline.export().generation == 3
+        restart_export(one_export.pipeline, one_export.export(), error)
+    assert (one_export.export().generation, one_export.submit_queue.parts) == (3, [2, 3])
 
 
-@pytest.mark.usefixtures("export")
-def test_the_new_first_part_follows_the_last_there_was(pipeline):
-    pipeline.stored(1, "1", token="t")
-    pipeline.stored(2, "2", token="u")
-    error = ZohoPageTokenExpired("expired")
-    assert restart_export(pipeline.store, pipeline.clock, pipeline.export(), error) == 4
-    assert pipeline.part(3).page_token == "u"
-    assert pipeline.part(4).page_token is None
+def test_restart_numbers_its_first_part_after_the_last_part(one_export):
+    one_export.stored(1, "1", token="t")
+    one_export.stored(2, "2", token="u")
+    restart_export(one_export.pipeline, one_export.export(), ZohoPageTokenExpired("expired"))
+    assert one_export.submit_queue.parts == [4]
+    assert one_export.part(3).page_token == "u"
+    assert one_export.part(4).page_token is None
+
+
+def test_restart_of_export_that_another_worker_restarted_queues_nothing(one_export):
+    seen = one_export.export()
+    one_export.restart(2)
+    restart_export(one_export.pipeline, seen, ZohoPageTokenExpired("expired"))
+    assert (one_export.export().generation, one_export.submit_queue.parts) == (2, [])
 
 
 # --- fields ---
 
 
-def test_all_fields_are_named_with_those_only_bulk_read_gives(pipeline):
-    pipeline.create(query={"fields": "all"})
-    pipeline.zoho.names = (["A", "B"], ["C"])
-    pipeline.submit()
-    assert pipeline.zoho.created[0].query == {"fields": ["A", "B", "C"]}
+def test_all_fields_are_named_including_those_outside_lists(one_export):
+    one_export.create(query={"fields": "all"})
+    one_export.zoho.names = (["A", "B"], ["C"])
+    one_export.submit()
+    assert one_export.zoho.created[0].query == {"fields": ["A", "B", "C"]}
 
 
 @pytest.mark.parametrize(
-    "names",
-    [([f"F{number}" for number in range(201)], []), ZohoPermissionDenied("no settings")],
-    ids=["201", "none"],
+    ("names", "count"),
+    [
+        (([f"F{number}" for number in range(200)], []), 200),
+        (([f"F{number}" for number in range(200)], ["G"]), 0),
+        (ZohoPermissionDenied("no settings"), 0),
+    ],
+    ids=["200 fields", "201 fields", "no metadata"],
 )
-def test_more_fields_than_a_job_takes_or_none_known_are_zohos_own_all(pipeline, names):
-    pipeline.create(query={"fields": "all"})
-    pipeline.zoho.names = names
-    pipeline.submit()
-    assert pipeline.zoho.created[0].query == {}
+def test_all_fields_are_left_to_zoho_without_metadata_or_above_200_names(one_export, names, count):
+    one_export.create(query={"fields": "all"})
+    one_export.zoho.names = names
+    one_export.submit()
+    assert len(one_export.zoho.created[0].query.get("fields", [])) == count
 
 
-def test_metadata_that_is_down_is_waited_for(pipeline):
-    pipeline.create(query={"fields": "all"})
-    pipeline.zoho.names = ZohoUnavailable("down")
+def test_submit_waits_while_metadata_is_unavailable(one_export):
+    one_export.create(query={"fields": "all"})
+    one_export.zoho.names = ZohoUnavailable("down")
     with pytest.raises(ZohoUnavailable):
-        pipeline.submit()
-    assert (pipeline.zoho.created, pipeline.export().fields) == ([], None)
+        one_export.submit()
+    assert (one_export.zoho.created, one_export.export().fields) == ([], None)
 
 
-def test_every_field_that_is_refused_is_dropped_and_told(pipeline):
-    pipeline.create(query={"fields": "all"})
-    pipeline.zoho.names = (["A", "B", "C"], [])
-    pipeline.zoho.refusals = [refused_field("A"), refused_field("C")]
-    pipeline.submit()
-    export = pipeline.export()
+def test_refused_fields_are_dropped_and_reported(one_export):
+    one_export.create(query={"fields": "all"})
+    one_export.zoho.names = (["A", "B", "C"], [])
+    one_export.zoho.refusals = [refused_field("A"), refused_field("C")]
+    one_export.submit()
+    export = one_export.export()
     assert export.fields == ["B"]
-    assert [dropped["field"] for dropped in export.fields_dropped] == ["A", "C"]
-    assert pipeline.zoho.created[-1].query == {"fields": ["B"]}
+    assert [(dropped.field, dropped.reason) for dropped in export.fields_dropped] == [
+        ("A", "A is not supported"),
+        ("C", "C is not supported"),
+    ]
+    assert one_export.zoho.created[-1].query == {"fields": ["B"]}
 
 
-def test_the_last_field_is_not_dropped(pipeline):
-    pipeline.create(query={"fields": "all"})
-    pipeline.zoho.names = (["A"], [])
-    pipeline.zoho.refusals = [refused_field("A")]
+def by_path(path):
+    error = ZohoQueryRefused("not supported")
+    error.json_path = path
+    return error
+
+
+def by_field(name):
+    error = ZohoFieldRefused("not supported")
+    error.field = name
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "is_dropped"),
+    [
+        (by_path("$.query.fields[1]"), True),
+        (by_path("query.fields[1]"), True),
+        (by_path("$.query.fields[9]"), False),
+        (by_path("$.query.fields[1].x"), False),
+        (by_path("$.query.criteria"), False),
+        (by_field("B"), True),
+        (by_field("X"), False),
+        (refused_field("B"), True),
+        (refused_field("X"), False),
+        (refused_field("B", zoho_code="INVALID_CRITERIA"), False),
+    ],
+)
+def test_refused_field_is_found_by_path_or_name_but_not_in_criteria(one_export, error, is_dropped):
+    one_export.create(query={"fields": "all"}, fields=["A", "B"])
+    one_export.zoho.refusals = [error]
+    if is_dropped:
+        one_export.submit()
+    else:
+        with pytest.raises(ZohoQueryRefused):
+            one_export.submit()
+    assert [dropped.field for dropped in one_export.export().fields_dropped] == ["B"] * is_dropped
+
+
+def test_refusal_of_fields_that_the_caller_named_fails_the_export(one_export):
+    one_export.create(query={"fields": ["A", "B"]})
+    one_export.zoho.refusals = [refused_field("A")]
     with pytest.raises(ZohoQueryRefused):
-        pipeline.submit()
-    assert pipeline.export().state is ExportState.FAILED
+        one_export.submit()
+    assert one_export.export().state is ExportState.FAILED
 
 
-def test_a_field_that_is_refused_late_is_missing_in_all_parts(pipeline):
-    pipeline.create(query={"fields": "all"}, fields=["A", "B"], api_version="v6")
-    pipeline.stored(token="")
-    pipeline.zoho.refusals = [refused_field("A")]
-    pipeline.submit(2)
-    export = pipeline.export()
+def test_refusal_of_the_only_field_fails_the_export(one_export):
+    one_export.create(query={"fields": "all"})
+    one_export.zoho.names = (["A"], [])
+    one_export.zoho.refusals = [refused_field("A")]
+    with pytest.raises(ZohoQueryRefused):
+        one_export.submit()
+    assert one_export.export().state is ExportState.FAILED
+
+
+def test_field_refused_at_a_later_part_restarts_the_export_without_it(one_export):
+    one_export.create(query={"fields": "all"}, fields=["A", "B"], api_version="v6")
+    one_export.stored(token="")
+    one_export.zoho.refusals = [refused_field("A")]
+    one_export.submit(2)
+    export = one_export.export()
     assert (export.fields, export.generation, export.first_part) == (["B"], 2, 3)
-    assert pipeline.submit_queue.parts == [3]
+    assert one_export.submit_queue.parts == [3]
 
 
-def test_fields_that_are_refused_one_after_the_other_are_gone_on_with_later(pipeline):
-    pipeline.create(query={"fields": "all"}, fields=["A", "B"])
-    pipeline.zoho.refusals = [refused_field("A")]
+def test_fields_refused_one_after_another_are_continued_by_the_next_attempt(one_export):
+    one_export.create(query={"fields": "all"}, fields=["A", "B"])
+    one_export.zoho.refusals = [refused_field("A")]
     with deadline.ends_in(5), pytest.raises(PartBusy):
-        pipeline.submit()
-    pipeline.let_pass(5)
-    pipeline.submit()
-    assert pipeline.part().state is PartState.SUBMITTED
+        one_export.submit()
+    one_export.let_pass(5)
+    one_export.submit()
+    assert one_export.part().state is PartState.SUBMITTED
 
 
-# --- modules without Bulk Read ---
+def test_submit_for_export_that_another_worker_restarted_is_postponed(one_export):
+    one_export.create(query={"fields": "all"}, fields=["A", "B"])
+    one_export.zoho.refusals = [refused_field("A")]
+    one_export.zoho.meanwhile = lambda: one_export.restart(2)
+    with pytest.raises(PartBusy, match="was changed by another worker"):
+        one_export.submit()
+    assert one_export.export().fields_dropped == ()
 
 
-@pytest.mark.usefixtures("export")
-def test_a_module_without_bulk_read_is_read_instead(pipeline):
-    pipeline.zoho.refusals = [ZohoModuleNotSupported("no")]
-    pipeline.zoho.pages = [RecordPage([], None)]
-    pipeline.submit()
-    assert pipeline.export().is_readable
-    assert (pipeline.download_queue.parts, pipeline.submit_queue.parts) == ([1], [])
+# --- modules that Bulk Read does not support ---
 
 
-def test_no_calendar_is_read_instead(pipeline):
-    pipeline.create(file_type="ics")
-    pipeline.zoho.refusals = [ZohoModuleNotSupported("no")]
+def test_module_without_bulk_read_is_read_through_the_records_api(one_export):
+    one_export.zoho.refusals = [ZohoModuleNotSupported("no")]
+    one_export.zoho.pages = [RecordPage([], None)]
+    one_export.submit()
+    assert one_export.export().is_readable
+    assert (one_export.download_queue.parts, one_export.submit_queue.parts) == ([1], [])
+    assert one_export.part().lease_owner is None
+
+
+def test_module_without_bulk_read_as_ics_fails_the_export(one_export):
+    one_export.create(file_type="ics")
+    one_export.zoho.refusals = [ZohoModuleNotSupported("no")]
     with pytest.raises(ZohoModuleNotSupported):
-        pipeline.submit()
-    assert pipeline.export().state is ExportState.FAILED
+        one_export.submit()
+    assert one_export.export().state is ExportState.FAILED
 
 
-@pytest.mark.usefixtures("export")
-def test_an_export_is_not_half_from_bulk_read_and_half_from_records(pipeline):
-    pipeline.stored(token="t")
-    pipeline.zoho.refusals = [ZohoModuleNotSupported("no")]
+def test_module_without_bulk_read_and_query_the_records_api_cannot_do_fails_the_export(one_export):
+    one_export.create(page=2)
+    one_export.zoho.refusals = [ZohoModuleNotSupported("Bulk Read says no.")]
+    with pytest.raises(ZohoModuleNotSupported, match=r"says no\. Its records could be read instead, but: "):
+        one_export.submit()
+    assert one_export.export().source == BULK_READ
+
+
+def test_module_that_neither_api_supports_fails_with_bulk_reads_refusal(one_export):
+    one_export.zoho.refusals = [ZohoModuleNotSupported("Bulk Read says no.")]
+    one_export.zoho.names = ZohoNotFound("no such module")
+    with pytest.raises(ZohoModuleNotSupported, match=r"Bulk Read says no\."):
+        one_export.submit()
+    assert one_export.export().state is ExportState.FAILED
+
+
+def test_module_refused_at_a_later_part_fails_the_export_instead_of_mixing_sources(one_export):
+    one_export.stored(token="t")
+    one_export.zoho.refusals = [ZohoModuleNotSupported("no")]
     with pytest.raises(ZohoModuleNotSupported):
-        pipeline.submit(2)
-    assert pipeline.export().failure["code"] == "ZOHO_MODULE_NOT_SUPPORTED"
+        one_export.submit(2)
+    assert one_export.export().failure.code == "ZOHO_MODULE_NOT_SUPPORTED"
 
 
-# --- starting ---
+# --- creating an export ---
 
 
-def start(pipeline, submit, request=None):
-    services = StartServices(
-        store=pipeline.store,
-        submit_queue=pipeline.submit_queue,
-        submit=submit,
-        clock=pipeline.clock,
-        api_version="v8",
-        deadline_hours=24,
-        retention_days=30,
-    )
-    return start_export(
-        services, request or ExportRequest("Contacts", {}, "csv", 1), "acct-1", "user-1", "https://x"
-    )
-
-
-def raises(error):
-    def submit(export_id, part):
-        raise error
-
-    return submit
-
-
-def test_a_first_job_that_cannot_be_made_now_is_made_by_the_queue(pipeline):
-    export = start(pipeline, raises(ZohoUnavailable("down")))
+def test_first_job_that_zoho_cannot_take_now_is_left_to_the_queue(one_export):
+    one_export.zoho.refusals = [ZohoUnavailable("down")]
+    export = one_export.start()
     assert export.state is ExportState.RUNNING
-    assert pipeline.submit_queue.sent == [(1, 15)]
+    assert one_export.submit_queue.sent == [(1, 15)]
 
 
-def test_a_first_job_that_is_refused_is_told_at_once(pipeline):
+def test_first_job_that_is_refused_is_reported_at_once(one_export, metric_names):
+    one_export.zoho.refusals = [QueryRefused("no")]
     with pytest.raises(QueryRefused):
-        start(pipeline, raises(QueryRefused("no")))
-    assert pipeline.submit_queue.sent == []
+        one_export.start()
+    assert one_export.submit_queue.sent == []
+    assert metric_names() == {"ExportsStarted", "ExportsRefused"}
 
 
-def test_what_is_asked_for_is_what_is_written(pipeline):
+def test_module_read_through_the_records_api_is_refused_before_it_is_written(one_export):
+    with pytest.raises(QueryRefused, match=r"query\.page is 2"):
+        one_export.start(ExportRequest("Notes", {}, "csv", 2))
+    assert len(one_export.items.items) == 2  # only the export of the fixture and its part
+
+
+def test_created_export_is_as_requested(one_export):
     request = ExportRequest("Contacts", {"fields": ["A"], "cvid": "1"}, "csv", 3)
-    export = start(pipeline, lambda export_id, part: None, request)
-    assert (export.query, export.page) == (request.query, 3)
-    assert pipeline.store.get_part(export.export_id, 1).state is PartState.PENDING
+    export = one_export.start(request)
+    assert (export.query, export.page, export.source) == (request.query, 3, BULK_READ)
+    assert (export.account_id, export.owner) == (CALLER.account_id, CALLER.owner)
+    assert (export.requested_at, export.deadline_at) == (one_export.now, one_export.at(24 * 3600))
+    assert export.expires_at == one_export.at(30 * 24 * 3600)
+    assert one_export.part().state is PartState.SUBMITTED
+
+
+def test_created_export_of_notes_is_settled_for_the_records_api(one_export):
+    one_export.zoho.pages = [RecordPage([], None)]
+    assert one_export.start(ExportRequest("Notes", {}, "csv")).is_readable
+    assert one_export.zoho.created == []
+
+
+# --- starting one for a caller ---
+
+
+def start(one_export, *, export_type="contacts", body=None, key=None, **members):
+    """Call start_export with these members of the pipeline."""
+    request = StartRequest(export_type, lambda: body or {}, "https://api.example", key)
+    return start_export(replace(one_export.pipeline, **members), CALLER, request)
+
+
+def test_start_looks_for_the_connection_before_it_reads_the_body(one_export):
+    def no_connection(account_id, owner):
+        raise ConnectionNotFound(f"{account_id} {owner}")
+
+    def read_body():
+        raise InvalidRequest("not JSON")
+
+    pipeline = replace(one_export.pipeline, zoho=no_connection)
+    with pytest.raises(ConnectionNotFound, match="acct-1 user-1"):
+        start_export(pipeline, CALLER, StartRequest("unicorns!", read_body, "https://api.example", None))
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [({"export_type": "uni corns"}, TypeNotSupported), ({"body": {"query": 1}}, QueryRefused)],
+    ids=["type", "body"],
+)
+def test_start_refuses_an_invalid_request(one_export, request_, error):
+    with pytest.raises(error):
+        start(one_export, **request_)
+
+
+@pytest.mark.parametrize(
+    ("configured", "used"), [("", "https://api.example"), ("https://own.example", "https://own.example")]
+)
+def test_start_prefers_the_configured_callback_url_to_that_of_the_request(one_export, configured, used):
+    export = start(one_export, callback_base_url=configured)
+    assert export.callback_base_url == used
+    assert one_export.zoho.created[0].callback_url.startswith(f"{used}/")
+
+
+def test_start_with_idempotency_key_returns_the_export_of_the_first_request(one_export):
+    keys = {}
+
+    def once(caller, key, request, do):
+        return keys.setdefault((caller, key, str(request)), do() if not keys else None)
+
+    body = {"query": {"page": 2}}
+    first = start(one_export, body=body, key="k", once=once)
+    second = start(one_export, body=body, key="k", once=once)
+    assert first.export_id == second.export_id
+    assert (list(keys), len(one_export.zoho.created)) == ([(CALLER, "k", str(["Contacts", body]))], 1)
+
+
+def test_start_with_idempotency_key_of_expired_export_is_not_found(one_export):
+    with pytest.raises(ExportNotFound):
+        start(one_export, key="k", once=lambda *request: "20250101T000000Z-0000000000000000")

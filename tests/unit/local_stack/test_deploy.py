@@ -1,74 +1,67 @@
-"""A template is deployed to moto's own process, with every reference resolved."""
-
-import json
-from collections.abc import Iterator
-from pathlib import Path
+"""Resources that moto cannot create are taken out of its template, with all references to them."""
 
 import pytest
 
-from local.stack.aws import LocalAws
-from local.stack.deploy import deploy
-from local.stack.errors import TemplateError
-from local.stack.functions import QueueMapping
-from local.stack.processes import Child
-from local.stack.template import load_template
+from local.cloudformation.deploy import replace_references, take_out
+from local.host.processes import LocalStackError
+
+VALUES = {
+    "Secret": {"Ref": "arn:secret", "Id": "arn:secret"},
+    "Api": {"Ref": "a1", "ApiEndpoint": "http://x"},
+}
+
+pytestmark = pytest.mark.process
 
 
-@pytest.fixture
-def aws(tmp_path: Path) -> Iterator[LocalAws]:
-    """An AWS with nothing in it."""
-    child = Child("local.stack.aws_server", log=tmp_path / "aws.log")
-    yield LocalAws(child.wait_for_url())
-    child.stop()
+@pytest.mark.parametrize(
+    ("node", "replaced"),
+    [
+        ({"Ref": "Secret"}, "arn:secret"),
+        ({"Ref": "Queue"}, {"Ref": "Queue"}),
+        ({"Fn::GetAtt": ["Secret", "Id"]}, "arn:secret"),
+        ({"Fn::GetAtt": "Api.ApiEndpoint"}, "http://x"),
+        ({"Fn::GetAtt": ["Queue", "Arn"]}, {"Fn::GetAtt": ["Queue", "Arn"]}),
+        ({"Fn::Sub": "${Api}.${AWS::Region}/${Queue.Arn}"}, {"Fn::Sub": "a1.${AWS::Region}/${Queue.Arn}"}),
+        (
+            {"Fn::Sub": ["${Api.ApiEndpoint}/${X}", {"X": {"Ref": "Api"}}]},
+            {"Fn::Sub": ["http://x/${X}", {"X": "a1"}]},
+        ),
+        ([{"a": {"Fn::Join": ["/", [{"Ref": "Api"}]]}}], [{"a": {"Fn::Join": ["/", ["a1"]]}}]),
+    ],
+)
+def test_reference_to_a_known_resource_is_replaced(node: object, replaced: object) -> None:
+    assert replace_references(node, VALUES) == replaced
 
 
-def test_what_is_deployed_is_what_the_template_says(project: Path, aws: LocalAws) -> None:
-    template = load_template(project / "template.yaml", {}, {"Needed": "this"})
-    deployed = deploy(template, aws, "http://127.0.0.1:8080")
-    worker = deployed.functions["Worker"]
-    manager = aws.client("secretsmanager")
-    secrets = {secret["Name"]: secret["ARN"] for secret in manager.list_secrets()["SecretList"]}
+def test_unsupported_attribute_is_refused() -> None:
+    with pytest.raises(LocalStackError, match="Api.DomainName"):
+        replace_references({"Fn::GetAtt": ["Api", "DomainName"]}, VALUES)
 
-    assert worker.environment == {
-        "QUEUE": deployed.queues["Work"],
-        "SECRET": secrets["zoho-crm-export-Secret"],
-        "SECRET_NAME": f"is {secrets['zoho-crm-export-Secret']}",
-        "SIZE": "3",
+
+TEMPLATE = {
+    "Parameters": {"P": {"Type": "String"}},
+    "Conditions": {"C": True},
+    "Resources": {
+        "Queue": {"Type": "AWS::SQS::Queue", "DependsOn": "Api"},
+        "Policy": {"Type": "AWS::S3::BucketPolicy", "Properties": {}},
+        "Mapping": {
+            "Type": "AWS::Lambda::EventSourceMapping",
+            "Properties": {"EventSourceArn": {"Ref": "Queue"}},
+        },
+        "Secret": {
+            "Type": "AWS::SecretsManager::Secret",
+            "Condition": "C",
+            "Properties": {"SecretString": "x"},
+        },
+    },
+}
+
+
+def test_resources_taken_out_become_outputs_with_their_conditions() -> None:
+    reduced = take_out(TEMPLATE)
+    assert reduced["Resources"] == {"Queue": {"Type": "AWS::SQS::Queue"}}, "without DependsOn"
+    assert reduced["Outputs"] == {
+        "OursMapping": {"Value": {"Fn::ToJsonString": {"EventSourceArn": {"Ref": "Queue"}}}},
+        "OursSecret": {"Value": {"Fn::ToJsonString": {"SecretString": "x"}}, "Condition": "C"},
     }
-    assert deployed.queues["Work"].startswith(aws.url)
-    assert (worker.memory_mb, worker.timeout, worker.handler) == (256, 5, "app.lambda_handler")
-    assert worker.layers == [project / "layers/shared"]
-
-    assert set(secrets) == {"zoho-crm-export-Secret", "zoho-crm-export-Given"}, (
-        "the condition of Extra is false"
-    )
-    given, generated = (
-        json.loads(manager.get_secret_value(SecretId=f"zoho-crm-export-{name}")["SecretString"])
-        for name in ("Given", "Secret")
-    )
-    assert given == {"needed": "this"}
-    assert generated["user"] == "me"
-    assert len(generated["password"]) == 32
-
-    queue_arn = f"arn:aws:sqs:us-east-1:123456789012:{deployed.queues['Work'].rpartition('/')[2]}"
-    assert deployed.mappings == [QueueMapping(queue_arn, worker.name, 4, 3, True, True)]
-    assert deployed.schedules[0]["ScheduleExpression"] == "rate(2 minutes)"
-    assert deployed.schedules[0]["Target"]["Arn"] == worker.arn
-    assert set(deployed.api_bodies[0]["paths"]) == {"/things/{id}", "/hook"}
-    assert set(deployed.outputs) == {"ApiUrl", "BucketName"}
-    assert deployed.not_made == []
-    alarm = aws.client("cloudwatch").describe_alarms()["MetricAlarms"][0]
-    assert alarm["Dimensions"][0]["Value"] == deployed.queues["Work"].rpartition("/")[2]
-
-    # moto would invoke, in Docker and within SendMessage, if it knew of the event source mapping.
-    assert aws.client("lambda").list_event_source_mappings()["EventSourceMappings"] == []
-    sqs = aws.client("sqs")
-    sqs.send_message(QueueUrl=deployed.queues["Work"], MessageBody="hello")
-    assert sqs.receive_message(QueueUrl=deployed.queues["Work"])["Messages"][0]["Body"] == "hello"
-
-
-def test_what_cloudformation_refuses_is_told(project: Path, aws: LocalAws) -> None:
-    template = load_template(project / "template.yaml", {}, {"Needed": "x"})
-    template.cloudformation["Outputs"]["Broken"] = {"Value": {"Fn::GetAtt": ["Work", "Colour"]}}
-    with pytest.raises(TemplateError, match="CloudFormation refuses the template"):
-        deploy(template, aws, "http://x")
+    assert TEMPLATE["Resources"]["Queue"]["DependsOn"] == "Api", "the template itself is not changed"

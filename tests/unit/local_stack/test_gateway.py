@@ -1,25 +1,24 @@
-"""The gateway answers by itself what never reaches a function, and what a function fails at."""
+"""The gateway responds itself to requests that reach no function, and to those whose function fails."""
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 import pytest
+import requests
 
-from local.stack.gateway import MAX_BODY_BYTES, Gateway
-from local.stack.http import bind
-from local.stack.invocation import Outcome, Report
-from local.stack.routes import Route
-from local.stack.tokens import Authorizer, TokenIssuer
+from local.edge.gateway import MAX_BODY_BYTES, Gateway
+from local.edge.routes import Route
+from local.edge.tokens import Authorizer, TokenIssuer
+from local.host.http import bind
+from local.runtime.runtime_api import Outcome, Report
 
 ISSUER = TokenIssuer("https://i", "a")
 AUTHORIZER = Authorizer("https://i", ("a",), ISSUER.public_key)
 
 
 class Functions:
-    """A Lambda service that answers as told, or never."""
+    """A Lambda service whose functions return `outcome`, or never return if there is none."""
 
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
@@ -32,44 +31,50 @@ class Functions:
             future.set_result(self.outcome)
         return future
 
-    def answer(self, payload: object, failed: bool = False) -> None:
+    def return_value(self, payload: object, failed: bool = False) -> None:
         self.outcome = Outcome(json.dumps(payload).encode(), Report("f", "r", 1, 128), failed)
 
 
-@pytest.fixture
-def functions() -> Functions:
+@pytest.fixture(scope="module")
+def service() -> Functions:
     return Functions()
 
 
 @pytest.fixture
-def call(functions: Functions) -> Iterator[Callable[..., tuple[int, dict]]]:
-    gateway = Gateway(bind(), integration_seconds=0.3)
+def functions(service: Functions) -> Functions:
+    service.outcome = None
+    service.events.clear()
+    return service
+
+
+@pytest.fixture(scope="module")
+def gateway(service: Functions) -> Iterator[Gateway]:
+    gateway = Gateway(bind(), integration_seconds=0.2)
     routes = [
         Route("GET", "/guarded/{id}", "guarded", AUTHORIZER),
         Route("GET", "/scoped", "scoped", AUTHORIZER, ("write",)),
         Route("POST", "/open", "open"),
     ]
-    gateway.serve(routes, functions)
+    gateway.serve(routes, service)
+    yield gateway
+    gateway.close()
 
+
+@pytest.fixture
+def call(gateway: Gateway, functions: Functions) -> Callable[..., tuple[int, dict]]:
     def send(method: str, path: str, token: str | None = None, body: bytes | None = None) -> tuple[int, dict]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        request = urllib.request.Request(gateway.url + path, body, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.loads(error.read())
+        response = requests.request(method, gateway.url + path, data=body, headers=headers, timeout=10)
+        return response.status_code, response.json()
 
-    yield send
-    gateway.close()
+    return send
 
 
 Call = Callable[..., tuple[int, dict]]
 
 
-def test_a_request_with_a_good_token_reaches_the_function(call: Call, functions: Functions) -> None:
-    functions.answer({"statusCode": 200, "body": '{"fine": true}'})
+def test_request_with_a_valid_token_reaches_the_function(call: Call, functions: Functions) -> None:
+    functions.return_value({"statusCode": 200, "body": '{"fine": true}'})
     token = ISSUER.mint("acct", "user", {"admin": True, "level": 3, "roles": ["a", "b"]})
     assert call("GET", "/guarded/7?x=1", token) == (200, {"fine": True})
     event = functions.events[0]
@@ -81,7 +86,7 @@ def test_a_request_with_a_good_token_reaches_the_function(call: Call, functions:
     assert claims["exp"].isdigit()
 
 
-def test_no_route_is_not_found(call: Call, functions: Functions) -> None:
+def test_request_without_a_route_gets_404(call: Call, functions: Functions) -> None:
     assert call("GET", "/nothing") == (404, {"message": "Not Found"})
     assert call("POST", "/guarded/7") == (404, {"message": "Not Found"})
     assert functions.events == []
@@ -99,24 +104,24 @@ def test_no_route_is_not_found(call: Call, functions: Functions) -> None:
     ],
     ids=["missing", "nonsense", "expired", "audience", "issuer", "key"],
 )
-def test_a_bad_token_is_unauthorized(call: Call, functions: Functions, token: str | None) -> None:
+def test_request_with_an_invalid_token_gets_401(call: Call, functions: Functions, token: str | None) -> None:
     assert call("GET", "/guarded/7", token) == (401, {"message": "Unauthorized"})
     assert functions.events == []
 
 
-def test_a_token_without_the_scope_is_forbidden(call: Call, functions: Functions) -> None:
-    functions.answer({"ok": 1})
+def test_token_without_the_scope_gets_403(call: Call, functions: Functions) -> None:
+    functions.return_value({"ok": 1})
     assert call("GET", "/scoped", ISSUER.mint("a", "b")) == (403, {"message": "Forbidden"})
     assert call("GET", "/scoped", ISSUER.mint("a", "b", {"scope": "read write"})) == (200, {"ok": 1})
 
 
-def test_a_route_without_an_authorizer_needs_no_token(call: Call, functions: Functions) -> None:
-    functions.answer({"ok": 1})
+def test_route_without_an_authorizer_needs_no_token(call: Call, functions: Functions) -> None:
+    functions.return_value({"ok": 1})
     assert call("POST", "/open", body=b"{}") == (200, {"ok": 1})
     assert "authorizer" not in functions.events[0]["requestContext"]
 
 
-def test_a_body_over_ten_megabytes_is_too_large(call: Call, functions: Functions) -> None:
+def test_body_over_ten_megabytes_gets_413(call: Call, functions: Functions) -> None:
     assert call("POST", "/open", body=bytes(MAX_BODY_BYTES + 1)) == (
         413,
         {"message": "Request Entity Too Large"},
@@ -124,12 +129,12 @@ def test_a_body_over_ten_megabytes_is_too_large(call: Call, functions: Functions
     assert functions.events == []
 
 
-def test_a_function_that_fails_is_an_internal_server_error(call: Call, functions: Functions) -> None:
-    functions.answer({"errorMessage": "secret"}, failed=True)
+def test_failed_function_gives_500_without_details(call: Call, functions: Functions) -> None:
+    functions.return_value({"errorMessage": "secret"}, failed=True)
     assert call("POST", "/open", body=b"{}") == (500, {"message": "Internal Server Error"})
-    functions.answer({"statusCode": "garbage"})
+    functions.return_value({"statusCode": "garbage"})
     assert call("POST", "/open", body=b"{}") == (500, {"message": "Internal Server Error"})
 
 
-def test_a_function_that_takes_too_long_is_unavailable(call: Call) -> None:
+def test_function_that_takes_too_long_gives_503(call: Call) -> None:
     assert call("POST", "/open", body=b"{}") == (503, {"message": "Service Unavailable"})

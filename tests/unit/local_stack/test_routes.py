@@ -1,10 +1,10 @@
-"""Routes are matched as an HTTP API does it, and read from SAM's OpenAPI document."""
+"""Routes are matched as an HTTP API does it, and read from the OpenAPI document of SAM."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from local.stack.errors import TemplateError
-from local.stack.routes import Route, find_route, read_routes
+from local.edge.routes import Route, find_route, read_routes
+from local.host.processes import LocalStackError
 
 ROUTES = [
     Route("GET", "/things/{id}", "one"),
@@ -28,7 +28,7 @@ ROUTES = [
         ("GET", "/files/a/b/c", "files", {"proxy": "a/b/c"}),
     ],
 )
-def test_the_most_specific_route_wins(
+def test_most_specific_route_is_chosen(
     method: str, path: str, function: str, parameters: dict[str, str]
 ) -> None:
     match = find_route(ROUTES, method, path)
@@ -40,11 +40,11 @@ def test_the_most_specific_route_wins(
     ("method", "path"),
     [("GET", "/"), ("GET", "/things"), ("GET", "/things/"), ("POST", "/things/7"), ("GET", "/x/7")],
 )
-def test_what_fits_no_route_is_not_found(method: str, path: str) -> None:
+def test_path_without_a_route_is_not_found(method: str, path: str) -> None:
     assert find_route(ROUTES, method, path) is None
 
 
-def test_the_default_route_comes_last() -> None:
+def test_default_route_comes_last() -> None:
     routes = [Route("ANY", "$default", "default"), *ROUTES]
     assert find_route(routes, "GET", "/things/7").route.function == "one"
     match = find_route(routes, "PUT", "/anything")
@@ -72,14 +72,14 @@ def test_routes_and_authorizers_come_from_the_openapi_document() -> None:
         },
         "components": {"securitySchemes": {"Jwt": {"x-amazon-apigateway-authorizer": scheme}}},
     }
-    guarded, opened = read_routes(body, key)
+    guarded, unguarded = read_routes(body, key)
     assert (guarded.key, guarded.function, guarded.scopes) == ("GET /a", "arn:f", ("read",))
     assert (guarded.authorizer.issuer, guarded.authorizer.audience) == ("https://i", ("a", "b"))
     assert guarded.authorizer.header == "x-token"
-    assert (opened.key, opened.authorizer) == ("ANY /b", None)
+    assert (unguarded.key, unguarded.authorizer) == ("ANY /b", None)
 
 
-def test_an_authorizer_we_cannot_do_is_an_error() -> None:
+def test_authorizer_that_is_not_jwt_is_refused() -> None:
     body = {"paths": {"/a": {"get": operation(security=[{"Custom": []}])}}}
-    with pytest.raises(TemplateError, match="Custom"):
+    with pytest.raises(LocalStackError, match="Custom"):
         read_routes(body, rsa.generate_private_key(65537, 2048).public_key())

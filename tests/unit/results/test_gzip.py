@@ -1,82 +1,49 @@
-"""A ZIP's entry as gzip: the same compressed bytes in another wrapping."""
+"""A stream of pieces as raw deflate data and as a gzip member."""
 
 import gzip
-import random
 import zlib
 
 import pytest
 
-from crm_export.errors import TruncatedZip
-from crm_export.results.gzip import GzipWriter
-from crm_export.results.unzip import unzip
-from tests.support.zips import FLAVOURS, cut, deflated_data, zip_of
+from crm_export.results.counters import ByteCounter
+from crm_export.results.gzip import Piece, counted, deflate, gzip_member
 
-_RANDOM = random.Random(3)
-CONTENTS = {
-    "empty": b"",
-    "one byte": b"x",
-    "csv": b'Id,Name\r\n1,"Ann ""A"""\r\n',
-    "looks like a zip": b"PK\x01\x02PK\x07\x08PK\x05\x06" * 9,
-    "3 MB of one byte": b"a" * 3_000_000,
-    "100 kB of noise": _RANDOM.randbytes(100_000),
-    "1 MB of text": b"".join(b"%d,%d\r\n" % (n, _RANDOM.getrandbits(40)) for n in range(60_000)),
-}
+CONTENTS = {"no chunk": [], "empty chunk": [b""], "csv": [b"Id,Name\r\n", b"1,Ann\r\n" * 99, b"2,Bob"]}
 
 
-def rewrapped(chunks) -> tuple[bytes, GzipWriter]:
-    out = bytearray()
-    writer = GzipWriter(out.extend)
-    entry, content = unzip(chunks, writer.write)
-    for _ in content:
-        pass
-    writer.finish(entry.crc32, entry.size)
-    return bytes(out), writer
+@pytest.mark.parametrize("chunks", CONTENTS.values(), ids=CONTENTS)
+def test_deflate_yields_each_chunk_and_one_deflate_stream(chunks):
+    pieces = list(deflate(chunks))
+    assert [piece.content for piece in pieces] == [*chunks, b""]
+    assert zlib.decompress(b"".join(piece.compressed for piece in pieces), wbits=-15) == b"".join(chunks)
 
 
-@pytest.mark.parametrize("size", [1, 7, 65536])
-@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
-@pytest.mark.parametrize("flavour", FLAVOURS.values(), ids=FLAVOURS)
-def test_gives_the_content_and_the_zips_own_bytes(flavour, content, size):
-    if size == 1 and len(content) > 100_000:
-        size = 1000
-    archive = flavour(content)
-    member, writer = rewrapped(cut(archive, size))
-    assert gzip.decompress(member) == content
-    assert writer.crc32 == zlib.crc32(member)
-    own = deflated_data(archive)
-    if own is not None:
-        assert member[10:-8] == own
+@pytest.mark.parametrize("chunks", CONTENTS.values(), ids=CONTENTS)
+def test_gzip_member_is_read_by_gzip_and_counted(chunks):
+    content, member = ByteCounter(), ByteCounter()
+    pieces = list(gzip_member(counted(deflate(chunks), content), content, member))
+    data = b"".join(piece.compressed for piece in pieces)
+    assert gzip.decompress(data) == b"".join(piece.content for piece in pieces) == b"".join(chunks)
+    assert (content.crc32, content.size) == (zlib.crc32(b"".join(chunks)), len(b"".join(chunks)))
+    assert (member.crc32, member.size) == (zlib.crc32(data), len(data))
 
 
-def test_the_end_of_the_data_is_found_wherever_a_chunk_ends():
-    archive = zip_of(b"Id,Name\r\n" + b"1,Ann\r\n" * 200, seekable=False)
-    for start in range(1, len(archive)):
-        for middle in (b"", archive[start : start + 1], archive[start : start + 9]):
-            chunks = [archive[:start], middle, archive[start + len(middle) :]]
-            assert rewrapped(chunks)[0][10:-8] == deflated_data(archive)
+def test_gzip_member_reads_pieces_one_at_a_time():
+    def pieces():
+        yield Piece(b"a", b"b")
+        raise AssertionError("read too early")
+
+    member = gzip_member(pieces(), ByteCounter(), ByteCounter())
+    assert [next(member).content, next(member)] == [b"", (b"a", b"b")]
 
 
-def test_what_is_written_begins_before_the_zip_has_ended():
-    """Memory does not grow with the file: compressed bytes are handed on as they come."""
-    content = _RANDOM.randbytes(2_000_000)
-    out = bytearray()
-    archive = cut(zip_of(content), 65536)
-    _, data = unzip(iter(archive), out.extend)
-    seen = 0
-    for chunk in data:
-        seen += len(chunk)
-        assert len(out) > seen - 2 * 65536 - 256 * 1024
+def test_counted_counts_a_piece_before_it_is_yielded():
+    content = ByteCounter()
+    sizes = [content.size for _ in counted([Piece(b"ab", b"x"), Piece(b""), Piece(b"c")], content)]
+    assert sizes == [2, 2, 3]
+    assert content.crc32 == zlib.crc32(b"abc")
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS.values(), ids=FLAVOURS)
-def test_truncation_at_every_offset_is_told(flavour):
-    whole = flavour(b"Id,Name\n1,\xc3\x84\n" * 3)
-    for length in range(len(whole)):
-        with pytest.raises(TruncatedZip):
-            rewrapped(cut(whole[:length], 5))
-
-
-def test_the_size_in_the_trailer_is_modulo_4_gib():
-    out = bytearray()
-    GzipWriter(out.extend).finish(0x01020304, 2**32 * 3 + 5)
-    assert out[-8:] == bytes([4, 3, 2, 1, 5, 0, 0, 0])
+def test_gzip_trailer_has_the_size_modulo_4_gib():
+    *_, trailer = gzip_member([], ByteCounter(0x01020304, 2**32 * 3 + 5), ByteCounter())
+    assert trailer.compressed == bytes([4, 3, 2, 1, 5, 0, 0, 0])

@@ -1,10 +1,31 @@
-"""The wire formats of Bulk Read, version by version."""
+"""Bulk Read: the wire format of each version, Zoho's jobs, and which job is the one we requested."""
+
+import json
+from datetime import UTC, datetime
 
 import pytest
+import requests
+import responses
 
-from crm_export.errors import ZohoJobFailed, ZohoPermissionDenied, ZohoQueryRefused, ZohoUnavailable
-from crm_export.zoho.bulk_read import Job, JobRequest, callback_job_id, job_body, parse_job
+from crm_export.errors import (
+    ZohoJobFailed,
+    ZohoModuleNotSupported,
+    ZohoNotFound,
+    ZohoPermissionDenied,
+    ZohoQueryRefused,
+    ZohoUnavailable,
+)
+from crm_export.zoho.bulk_read import (
+    BulkRead,
+    Job,
+    JobRequest,
+    callback_job_id,
+    is_job_for,
+    job_body,
+    parse_job,
+)
 from crm_export.zoho.catalog import BULK_READ_FORMATS, has_page_token
+from crm_export.zoho.client import ZohoClient
 
 OBJECTS = [version for version in BULK_READ_FORMATS if version != "v2"]
 CALLBACK = {"url": "https://x/cb", "method": "post"}
@@ -38,7 +59,7 @@ def criteria_of(version, criteria):
 
 
 @pytest.mark.parametrize("version", OBJECTS)
-def test_from_v2_1_on_module_and_field_are_objects(version):
+def test_job_body_from_v2_1_on_has_module_and_field_as_objects(version):
     assert job_body(version, request()) == {
         "callback": CALLBACK,
         "query": {
@@ -50,7 +71,7 @@ def test_from_v2_1_on_module_and_field_are_objects(version):
     }
 
 
-def test_in_v2_they_are_strings():
+def test_job_body_in_v2_has_module_and_field_as_strings():
     query = job_body("v2", request())["query"]
     assert query["module"] == "Leads"
     first, second = query["criteria"]["group"]
@@ -60,26 +81,26 @@ def test_in_v2_they_are_strings():
 
 
 @pytest.mark.parametrize("version", BULK_READ_FORMATS)
-def test_a_criterions_type_is_said_from_v7_on(version):
+def test_job_body_has_the_type_of_a_criterion_from_v7_on(version):
     assert ("type" in criteria_of(version, single("Email", type="value"))) == (version in ("v7", "v8"))
 
 
 @pytest.mark.parametrize("version", OBJECTS)
-def test_criteria_kept_in_v2s_words_are_written_in_the_versions(version):
+def test_job_body_converts_criteria_stored_in_the_form_of_v2(version):
     kept = {"api_name": "Email", "comparator": "equal", "value": "x"}
     assert criteria_of(version, group(kept, single("Phone"))) == group(single("Email"), single("Phone"))
 
 
-def test_a_page_token_stands_for_the_whole_query():
+def test_job_body_with_page_token_has_no_other_query():
     assert job_body("v8", request(page_token="abc")) == {"callback": CALLBACK, "query": {"page_token": "abc"}}
 
 
-def test_page_tokens_are_known_from_v7_on():
+def test_page_tokens_exist_from_v7_on():
     assert [version for version in BULK_READ_FORMATS if has_page_token(version)] == ["v7", "v8"]
 
 
 @pytest.mark.parametrize("version", BULK_READ_FORMATS)
-def test_the_file_type_is_said_where_it_is_not_csv(version):
+def test_job_body_has_the_file_type_unless_it_is_csv(version):
     assert job_body(version, request(file_type="ics"))["file_type"] == "ics"
     assert "file_type" not in job_body(version, request())
 
@@ -103,11 +124,11 @@ def test_the_file_type_is_said_where_it_is_not_csv(version):
         ("x", None),
     ],
 )
-def test_the_job_id_of_a_callback(body, job_id):
+def test_callback_job_id(body, job_id):
     assert callback_job_id(body) == job_id
 
 
-def test_a_completed_job():
+def test_parse_job_of_completed_job():
     datum = {
         "id": "415",
         "operation": "read",
@@ -126,20 +147,20 @@ def test_a_completed_job():
     assert job == Job("415", "COMPLETED", "Leads", 1, 200000, more_records=True, next_page_token="abc")
 
 
-def test_a_v2_job_tells_its_module_as_a_string():
+def test_parse_job_in_v2_takes_module_as_string():
     result = {"count": 0, "more_records": False}
     datum = {"state": "COMPLETED", "result": result, "query": {"module": "Leads", "page": 1}}
     assert parse_job(datum, "1").module == "Leads"
 
 
-@pytest.mark.parametrize("said", [None, "", "yes", 1, 0, [], {}])
-def test_a_job_that_does_not_clearly_tell_whether_there_is_more_is_asked_again(said):
-    datum = {"state": "COMPLETED", "result": {"count": 5, "more_records": said, "next_page_token": "t"}}
+@pytest.mark.parametrize("value", [None, "", "yes", 1, 0, [], {}])
+def test_parse_job_without_a_clear_more_records_is_retryable(value):
+    datum = {"state": "COMPLETED", "result": {"count": 5, "more_records": value, "next_page_token": "t"}}
     with pytest.raises(ZohoUnavailable, match="more_records"):
         parse_job(datum, "1")
 
 
-def test_more_records_may_be_a_text():
+def test_parse_job_takes_more_records_as_string():
     datum = {"state": "COMPLETED", "result": {"count": 5, "more_records": "true", "next_page_token": "t"}}
     assert parse_job(datum, "1").more_records
 
@@ -149,12 +170,16 @@ def test_more_records_may_be_a_text():
     [
         ("FIELD_NOT_AVAILABLE", ZohoQueryRefused, True),
         ("NO_PERMISSION", ZohoPermissionDenied, True),
+        ("INVALID_CRITERIA", ZohoQueryRefused, True),
+        ("FIELD_IN_CRITERIA_NOT_AVAILABLE", ZohoQueryRefused, True),
+        ("CVID_NOT_SUPPORTED", ZohoQueryRefused, True),
+        ("TOKEN_BOUND_DATA_MISMATCH", ZohoQueryRefused, True),
         ("INTERNAL_SERVER_ERROR", ZohoJobFailed, False),
         ("NEVER_HEARD_OF", ZohoJobFailed, False),
         (None, ZohoJobFailed, False),
     ],
 )
-def test_a_failure_of_the_query_is_for_good_and_any_other_is_not(code, kind, for_good):
+def test_job_failure_is_final_for_its_query_only(code, kind, for_good):
     job = Job("1", "FAILURE", failure_code=code, failure_message="m")
     assert job.failed_for_good is for_good
     with pytest.raises(kind) as raised:
@@ -162,7 +187,7 @@ def test_a_failure_of_the_query_is_for_good_and_any_other_is_not(code, kind, for
     assert raised.value.zoho_code == code
 
 
-def test_a_failed_job_tells_why():
+def test_parse_job_of_failed_job_has_code_and_message():
     error = {"status": "error", "code": "INTERNAL_SERVER_ERROR", "message": "Internal server error occurred."}
     job = parse_job({"state": "FAILURE", "result": {"error_message": error}}, "1")
     assert (job.failure_code, job.failure_message) == (error["code"], error["message"])
@@ -179,6 +204,142 @@ def test_a_failed_job_tells_why():
         {"state": "COMPLETED", "result": {"count": 5}},
     ],
 )
-def test_an_answer_without_state_or_count_is_not_believed(datum):
+def test_parse_job_without_state_or_count_raises(datum):
     with pytest.raises(ZohoUnavailable):
         parse_job(datum, "1")
+
+
+# --- calls ------------------------------------------------------------------------------------
+
+API = "https://www.zohoapis.eu"
+
+
+class Tokens:
+    def token(self):
+        return "token-1"
+
+
+@pytest.fixture
+def bulk_read():
+    return BulkRead(ZohoClient(requests.Session(), API, Tokens()))
+
+
+@pytest.fixture
+def zoho():
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+@pytest.mark.parametrize("shape", [lambda error: error, lambda error: {"data": [error]}])
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_error_with_the_status_of_a_success_is_raised(zoho, bulk_read, shape, status):
+    body = json.dumps(shape({"code": "MODULE_NOT_SUPPORTED", "message": "m", "status": "error"}))
+    zoho.post(f"{API}/crm/bulk/v8/read", body=body, status=status)
+    zoho.get(f"{API}/crm/bulk/v8/read/1", body=body, status=status)
+    for call in (
+        lambda: bulk_read.create_job("v8", request(module="Notes")),
+        lambda: bulk_read.get_job("v8", "1"),
+    ):
+        with pytest.raises(ZohoModuleNotSupported, match=f"HTTP {status}"):
+            call()
+
+
+def test_get_job_with_an_id_that_zohos_paths_refuse_is_not_found(zoho, bulk_read):
+    """A callback may name anything; that must not end the export."""
+    body = {"code": "INVALID_URL_PATTERN", "message": "m", "status": "error", "details": {}}
+    zoho.get(f"{API}/crm/bulk/v8/read/abc", json=body, status=404)
+    with pytest.raises(ZohoNotFound):
+        bulk_read.get_job("v8", "abc")
+
+
+# --- is_job_for -------------------------------------------------------------------------------
+
+SINCE = datetime(2026, 11, 22, 13, tzinfo=UTC)
+LEAF = {"field": {"api_name": "Amount"}, "comparator": "between", "value": [1, "2"]}
+OTHER = {"field": {"api_name": "Stage"}, "comparator": "equal", "value": True}
+GROUPED = {"group_operator": "and", "group": [LEAF, OTHER]}
+CONVERTED = {"field": {"id": None, "api_name": "$converted"}, "comparator": "equal", "value": False}
+
+
+def described(criteria=None, **changes):
+    """A job as Zoho describes it, with a query for the fields Id and Amount, page 1."""
+    query = {"module": {"id": "1", "api_name": "Deals"}, "fields": ["Id", "Amount"], "page": 1}
+    if criteria:
+        query["criteria"] = criteria
+    datum = {"id": "7", "state": "ADDED", "query": query, "created_time": "2026-11-22T18:30:01+05:30"}
+    for name, value in changes.items():
+        (datum if name in datum else query)[name] = value
+    return parse_job({name: value for name, value in datum.items() if value is not None}, "7")
+
+
+def matches(job, criteria=None, **changes):
+    token = changes.pop("page_token", None)
+    query = {"fields": ["Id", "Amount"], **({"criteria": criteria} if criteria else {}), **changes}
+    request = JobRequest("Deals", query, "csv", 1, token, "")
+    return is_job_for(job, request, not_before=SINCE)
+
+
+def with_ids(criteria):
+    if "group" in criteria:
+        return {**criteria, "group": [with_ids(member) for member in criteria["group"]]}
+    return {**criteria, "field": {"id": "554023000000000555", **criteria["field"]}}
+
+
+@pytest.mark.parametrize(
+    "criteria", [None, LEAF, GROUPED, {"group_operator": "or", "group": [GROUPED, OTHER]}]
+)
+def test_is_job_for_ignores_ids_that_zoho_adds(criteria):
+    assert matches(described(criteria and with_ids(criteria)), criteria)
+
+
+def test_is_job_for_ignores_what_else_zoho_adds():
+    assert matches(described({"group_operator": "and", "group": [with_ids(LEAF), CONVERTED]}), LEAF)
+    assert matches(described(CONVERTED))
+    assert matches(described(module="Deals"))  # as v2 writes it
+    assert matches(described({"api_name": "Amount", "comparator": "between", "value": ["1", "2"]}), LEAF)
+
+
+def test_is_job_for_allows_a_small_difference_of_clocks():
+    assert matches(described(created_time="2026-11-22T12:55:00+00:00"))
+    assert not matches(described(created_time="2026-11-22T12:54:59+00:00"))
+
+
+@pytest.mark.parametrize(
+    ("job", "criteria", "changes"),
+    [
+        (described(page=2), None, {}),
+        (described(page=None), None, {}),
+        (described(module={"api_name": "Leads"}), None, {}),
+        (described(fields=["Id"]), None, {}),
+        (described(fields=None), None, {}),
+        (described(), None, {"fields": ["Amount", "Id"]}),
+        (described(), None, {"fields": None}),
+        (described(cvid="1"), None, {}),
+        (described(), None, {"cvid": "1"}),
+        (described(LEAF), None, {}),
+        (described(), LEAF, {}),
+        (described(LEAF), OTHER, {}),
+        (described({**LEAF, "value": [1, 3]}), LEAF, {}),
+        (described({**LEAF, "comparator": "not_between"}), LEAF, {}),
+        (described({**GROUPED, "group_operator": "or"}), GROUPED, {}),
+        (described({"group_operator": "and", "group": [LEAF, OTHER, OTHER]}), GROUPED, {}),
+        (described(CONVERTED | {"value": True, "field": {"id": "1", "api_name": "$converted"}}), None, {}),
+        (described("x"), LEAF, {}),
+        (described({"field": "x", "comparator": None}), LEAF, {}),
+        (described(created_time="2026-11-22T12:54:59+00:00"), None, {}),
+        (described(created_time="2026-11-22T13:00:00"), None, {}),
+        (described(created_time="yesterday"), None, {}),
+        (described(created_time=5), None, {}),
+        (described(created_time=None), None, {}),
+        (described(query=None), None, {}),
+        (described(query=[1]), None, {}),
+    ],
+)
+def test_is_job_for_refuses_any_other_job(job, criteria, changes):
+    assert not matches(job, criteria, **changes)
+
+
+def test_is_job_for_with_page_token_compares_the_token_only():
+    assert matches(described(page_token="t"), page_token="t")
+    assert not matches(described(page_token="u"), page_token="t")
+    assert not matches(described(), page_token="t")

@@ -1,4 +1,4 @@
-"""The structure of criteria: what Zoho would refuse is refused here, with path, value and what is allowed."""
+"""The structure of criteria: a refusal names the JSON path, the value and what is allowed."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def between(first, second):
         nested(24),
     ],
 )
-def test_what_zoho_documents_passes_as_it_is(criteria):
+def test_documented_criteria_pass_unchanged(criteria):
     assert check_criteria(criteria) == criteria
 
 
@@ -58,11 +58,11 @@ def test_what_zoho_documents_passes_as_it_is(criteria):
     [
         {"api_name": "Last_Name"},
         {"field": {"api_name": "Last_Name"}, "api_name": "Last_Name"},  # Zoho's SDKs write both
-        {"field": {"api_name": "Last_Name", "id": "554023000000000952"}},  # Zoho's answers
+        {"field": {"api_name": "Last_Name", "id": "554023000000000952"}},  # Zoho's responses
         {"field": {"id": None, "api_name": "Last_Name"}},
     ],
 )
-def test_a_field_named_in_another_spelling_is_named_in_ours(named):
+def test_field_in_another_form_is_returned_in_ours(named):
     criterion = {**named, "comparator": "equal", "value": "x"}
     assert check_criteria(criterion) == ONE
     assert check_criteria(group(criterion, group(criterion, ONE))) == group(ONE, group(ONE, ONE))
@@ -79,7 +79,7 @@ def test_a_field_named_in_another_spelling_is_named_in_ours(named):
         ({**ONE, "operator": "x"}, 'query.criteria has the key "operator"'),
         ({"group": [ONE, ONE]}, "group_operator is null; allowed are and, or"),
         (group(ONE, ONE, operator="xor"), 'group_operator is "xor"; allowed are and, or'),
-        (group(ONE), "it must be an array of two criteria or more"),
+        (group(ONE), "it must be an array of two or more criteria"),
         ({"group_operator": "and", "group": None}, "query.criteria.group is null"),
         (group(ONE, "x"), 'query.criteria.group[1] is "x"'),
         (group(ONE, group(ONE)), "query.criteria.group[1].group is [{"),
@@ -96,14 +96,17 @@ def test_a_field_named_in_another_spelling_is_named_in_ours(named):
         ({**ONE, "field": {"api_name": "Last Name"}}, 'query.criteria.field.api_name is "Last Name"'),
         ({**ONE, "field": {"api_name": "x" * 101}}, "query.criteria.field.api_name is"),
         ({"api_name": 1, "comparator": "equal", "value": "x"}, "query.criteria.api_name is 1"),
-        ({**ONE, "api_name": "Email"}, 'api_name is "Email"; field.api_name is "Last_Name": name one field'),
-        ({**ONE, "type": "field"}, 'query.criteria.type is "field"; allowed is "value"'),
-        ({**ONE, "value": None}, "query.criteria.value is null; it must be a text, a number or a boolean"),
+        (
+            {**ONE, "api_name": "Email"},
+            'api_name is "Email", but field.api_name is "Last_Name": name one field',
+        ),
+        ({**ONE, "type": "field"}, 'query.criteria.type is "field"; only "value" is allowed'),
+        ({**ONE, "value": None}, "query.criteria.value is null; it must be a string, a number or a boolean"),
         ({**ONE, "value": {}}, "query.criteria.value is {}"),
         ({**ONE, "value": ["a"]}, "comparator equal takes one value"),
         ({**ONE, "value": "x" * 256}, 'query.criteria.value is "xxx'),
-        ({**ONE, "value": "x" * 256}, "has 256 characters; allowed are 255"),
-        ({**ONE, "comparator": "in", "value": ["x"] * 201}, "has 201 values; allowed are 1 to 200"),
+        ({**ONE, "value": "x" * 256}, "with 256 characters; at most 255 are allowed"),
+        ({**ONE, "comparator": "in", "value": ["x"] * 201}, "has 201 values; 1 to 200 are allowed"),
         ({**ONE, "comparator": "in", "value": []}, "has 0 values"),
         ({**ONE, "comparator": "in", "value": [[]]}, "query.criteria.value[0] is []"),
         ({**BETWEEN, "value": ["2021-02-22"]}, "query.criteria.value has 1 values; between takes two"),
@@ -119,12 +122,12 @@ def test_a_field_named_in_another_spelling_is_named_in_ours(named):
         (between("٢٠٢١-02-22", "2021-03-01"), "query.criteria.value[0]"),
         (between(20210222, 20210301), "query.criteria.value[0] is 20210222"),
         (between("${EMPTY}", "2021-03-01"), 'query.criteria.value[0] is "${EMPTY}"'),
-        (group(*[ONE] * 26), "has 26 criteria; allowed are 25"),
-        (group(group(*[ONE] * 13), group(*[ONE] * 13)), "has 26 criteria; allowed are 25"),
+        (group(*[ONE] * 26), "has 26 criteria; at most 25 are allowed"),
+        (group(group(*[ONE] * 13), group(*[ONE] * 13)), "has 26 criteria; at most 25 are allowed"),
         (nested(600), "nested 26 deep"),
     ],
 )
-def test_what_cannot_work_is_refused(criteria, says):
+def test_invalid_criteria_are_refused(criteria, says):
     with pytest.raises(QueryRefused) as raised:
         check_criteria(criteria)
     assert says in raised.value.message

@@ -1,4 +1,4 @@
-"""The token endpoint: errors come as HTTP 200, and in any language."""
+"""The token endpoint: errors come as HTTP 200 too, and in any language."""
 
 import pytest
 import requests
@@ -21,7 +21,7 @@ def zoho():
         yield mock
 
 
-def answer(zoho, body, status=200, **more):
+def respond(zoho, body, status=200, **more):
     zoho.post(f"{ACCOUNTS}/oauth/v2/token", json=body, status=status, **more)
 
 
@@ -38,8 +38,8 @@ def answer(zoho, body, status=200, **more):
         ({"expires_in": -5}, 0),
     ],
 )
-def test_a_token_and_its_lifetime_in_seconds(zoho, lifetime, seconds):
-    answer(zoho, {"access_token": "1000.a", "api_domain": "x", "token_type": "Bearer", **lifetime})
+def test_refresh_returns_token_and_lifetime_in_seconds(zoho, lifetime, seconds):
+    respond(zoho, {"access_token": "1000.a", "api_domain": "x", "token_type": "Bearer", **lifetime})
     token = refresh()
     assert (token.value, token.expires_in) == ("1000.a", seconds)
     request = zoho.calls[0].request
@@ -85,8 +85,8 @@ def test_a_token_and_its_lifetime_in_seconds(zoho, lifetime, seconds):
         ([], errors.ZohoUnavailable),
     ],
 )
-def test_errors_are_known_by_their_body(zoho, status, body, kind):
-    answer(zoho, body, status)
+def test_refresh_error_is_classified_by_its_body(zoho, status, body, kind):
+    respond(zoho, body, status)
     with pytest.raises(kind) as raised:
         refresh()
     assert type(raised.value) is kind
@@ -94,15 +94,16 @@ def test_errors_are_known_by_their_body(zoho, status, body, kind):
     assert "s3cret" not in raised.value.message
 
 
-def test_throttling_says_when_to_come_back(zoho):
-    answer(zoho, {"error": "Access Denied", "status": "failure"}, headers={"Retry-After": "33"})
+@pytest.mark.parametrize(("header", "seconds"), [("33", 33), ("soon", 120), ("86400", 900)])
+def test_throttling_carries_retry_after_of_at_most_15_minutes(zoho, header, seconds):
+    respond(zoho, {"error": "Access Denied", "status": "failure"}, headers={"Retry-After": header})
     with pytest.raises(errors.ZohoThrottled) as raised:
         refresh()
-    assert raised.value.retry_after == 33
+    assert raised.value.retry_after == seconds
 
 
-def test_a_redirect_is_not_followed(zoho):
-    answer(zoho, {}, 302, headers={"Location": "https://evil.example/"})
+def test_redirect_is_not_followed(zoho):
+    respond(zoho, {}, 302, headers={"Location": "https://evil.example/"})
     with pytest.raises(errors.ZohoUnavailable, match="redirect"):
         refresh()
 
@@ -115,7 +116,7 @@ def test_a_redirect_is_not_followed(zoho):
         (requests.ConnectionError("refused"), errors.ZohoUnavailable),
     ],
 )
-def test_no_answer(zoho, failure, kind):
+def test_failed_connection_raises_timeout_or_unavailable(zoho, failure, kind):
     zoho.post(f"{ACCOUNTS}/oauth/v2/token", body=failure)
     with pytest.raises(kind, match=r"accounts\.zoho\.eu"):
         refresh()

@@ -1,9 +1,9 @@
-"""The modules: which there are, what Bulk Read refuses of them, and that both APIs tell the same records."""
+"""The modules, the fields that Bulk Read refuses, and that both APIs return the same records."""
 
 import pytest
 
 from zoho_simulator.config import SimulatorConfig
-from zoho_simulator.modules import MODULES
+from zoho_simulator.data.catalog import MODULES_WITH_RECORDS as LISTED
 
 REFUSED = {
     "Calls": ["CTI_Entry"],
@@ -20,7 +20,6 @@ REFUSED = {
     "Accounts": ["Billing_Address", "Coordinates", "nearby_distance__s"],
 }
 CASES = [(module, name) for module, names in REFUSED.items() for name in names]
-LISTED = [name for name in MODULES if name != "Users"]
 
 
 def fields_of(client, module):
@@ -29,7 +28,7 @@ def fields_of(client, module):
 
 
 @pytest.mark.parametrize(("module", "name"), CASES, ids=[f"{m}.{n}" for m, n in CASES])
-def test_field_is_listed_and_refused_by_name(client, module, name):
+def test_unexportable_field_is_listed_and_refused(client, module, name):
     assert name in fields_of(client, module)
     body = {"query": {"module": {"api_name": module}, "fields": ["Owner", name]}}
     error = client.create(body).json()
@@ -37,31 +36,33 @@ def test_field_is_listed_and_refused_by_name(client, module, name):
     assert name in error["message"]
 
 
-def test_every_documented_module_can_be_exported_without_its_refused_fields(start):
+def test_every_module_can_be_exported_without_its_refused_fields(start):
     client = start(records=dict.fromkeys(LISTED, 3), downloads_per_minute=0)
-    taken = [name for name in LISTED if name != "Notes"]
-    assert {"Invoices", "Price_Books", "Purchase_Orders", "Quotes", "Sales_Orders", "Solutions"} <= set(taken)
-    for module in taken:
+    exportable = [name for name in LISTED if name != "Notes"]
+    assert {"Invoices", "Price_Books", "Purchase_Orders", "Quotes", "Sales_Orders", "Solutions"} <= set(
+        exportable
+    )
+    for module in exportable:
         header, *rows = client.rows(client.export(module))
         assert len(rows) == 3, module
         assert not set(REFUSED.get(module, ())) & set(header), module
-        wanted = fields_of(client, module).keys() - set(REFUSED.get(module, ()))
-        assert {*header} - {"Id"} | {"id"} == wanted, module
+        expected = fields_of(client, module).keys() - set(REFUSED.get(module, ()))
+        assert {*header} - {"Id"} | {"id"} == expected, module
 
 
-def test_default_settings_give_every_module_records():
+def test_every_module_has_records_by_default():
     assert {name for name, count in SimulatorConfig().records.items() if count} == set(LISTED)
 
 
-def test_custom_modules_say_so(client):
+def test_custom_modules_are_marked_in_the_metadata(client):
     modules = client.get("/crm/v8/settings/modules").json()["modules"]
     custom = {m["api_name"]: m["module_name"] for m in modules if m["generated_type"] == "custom"}
     assert custom == {"Projects": "CustomModule1", "Inspections": "CustomModule2"}
-    assert [m["api_name"] for m in modules] == LISTED
+    assert [m["api_name"] for m in modules] == list(LISTED)
 
 
 def cell(value):
-    """A JSON value of the records API in Bulk Read's conventions."""
+    """Return a JSON value of the records API as Bulk Read writes it."""
     if isinstance(value, dict):
         return value["id"]
     if isinstance(value, list):
@@ -72,7 +73,7 @@ def cell(value):
 
 
 @pytest.mark.parametrize("module", [name for name in LISTED if name not in ("Notes", "Tasks")])
-def test_both_apis_tell_the_same_records(start, module):
+def test_both_apis_return_the_same_records(start, module):
     client = start(records={module: 60})
     header, *rows = client.rows(client.export(module))
     records = {r["id"]: r for r in client.get(f"/crm/v2/{module}").json()["data"]}
@@ -82,7 +83,7 @@ def test_both_apis_tell_the_same_records(start, module):
         assert row == [cell(record["id" if name == "Id" else name]) for name in header]
 
 
-def test_more_fields_than_one_call_of_the_records_api_gives(start):
+def test_module_with_many_fields_needs_several_calls_of_the_records_api(start):
     client = start(records={"Inspections": 5}, bulk_unsupported={"Inspections"})
     names = [n for n in fields_of(client, "Inspections") if n not in ("id", "Photos")]
     assert len(names) > 50
@@ -96,11 +97,11 @@ def test_more_fields_than_one_call_of_the_records_api_gives(start):
     assert "Inspections" in {m["api_name"] for m in client.get("/crm/v8/settings/modules").json()["modules"]}
 
 
-def test_notes_taken_by_bulk_read_end_without_records(start):
+def test_bulk_job_for_notes_completes_without_records(start):
     client = start(bulk_notes=True)
-    detail = client.export("Notes")
-    assert (detail["state"], detail["result"]["count"]) == ("COMPLETED", 0)
-    header, *rows = client.rows(detail)
+    details = client.export("Notes")
+    assert (details["state"], details["result"]["count"]) == ("COMPLETED", 0)
+    header, *rows = client.rows(details)
     assert header[0] == "Id"
     assert rows == []
     assert client.get("/crm/v8/Notes?fields=Note_Title").json()["info"]["count"] == 12

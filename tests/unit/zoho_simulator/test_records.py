@@ -2,9 +2,11 @@
 
 import pytest
 
+from tests.unit.zoho_simulator.conftest import CREDENTIALS
 
-def code(answer):
-    return answer.status_code, answer.json()["code"]
+
+def code(response):
+    return response.status_code, response.json()["code"]
 
 
 def test_v2_pages_cover_every_record_once(client):
@@ -17,10 +19,10 @@ def test_v2_pages_cover_every_record_once(client):
     assert ids == sorted(ids, reverse=True)
 
 
-def test_empty_module_and_page_past_the_end_are_204(client):
+def test_empty_page_is_204(client):
     for path in ("/crm/v2/Tasks", "/crm/v2/Contacts?page=3", "/crm/v8/Tasks?fields=Subject"):
-        answer = client.get(path)
-        assert (answer.status_code, answer.content) == (204, b"")
+        response = client.get(path)
+        assert (response.status_code, response.content) == (204, b"")
 
 
 @pytest.mark.parametrize(
@@ -47,58 +49,58 @@ def test_empty_module_and_page_past_the_end_are_204(client):
         ("/nonsense", (404, "INVALID_URL_PATTERN")),
     ],
 )
-def test_refusals(client, path, expected):
+def test_malformed_list_request_is_refused(client, path, expected):
     assert code(client.get(path)) == expected
 
 
-def test_writing_is_no_method_of_a_list(client):
-    assert code(client.request("POST", "/crm/v2/Contacts", json={})) == (400, "INVALID_REQUEST_METHOD")
+def test_post_to_a_list_is_refused(client):
+    assert code(client.request("POST", "/crm/v2/Contacts", json_body={})) == (400, "INVALID_REQUEST_METHOD")
 
 
-def test_v8_page_tokens_go_on_where_the_page_ended_even_if_records_are_added(client):
+def test_v8_page_tokens_continue_despite_new_records(client):
     path = "/crm/v8/Contacts?fields=Email&per_page=100"
-    seen, token = [], ""
+    ids, token = [], ""
     for page in range(1, 4):
-        answer = client.get(path + (f"&page_token={token}" if token else "")).json()
-        assert answer["info"]["page"] == page
-        seen += [record["id"] for record in answer["data"]]
-        token = answer["info"]["next_page_token"]
-        client.simulator.config.records["Contacts"] += 7
+        response = client.get(path + (f"&page_token={token}" if token else "")).json()
+        assert response["info"]["page"] == page
+        ids += [record["id"] for record in response["data"]]
+        token = response["info"]["next_page_token"]
+        client.config.records["Contacts"] += 7
     assert token is None
-    assert len(seen) == len(set(seen)) == 250
+    assert len(ids) == len(set(ids)) == 250
 
 
-def test_page_token_is_bound_to_parameters_and_to_a_day(start, clock):
-    client = start(clock=clock, access_token_seconds=10**6)
+def test_page_token_is_bound_to_its_parameters_and_expires(start, clock):
+    client = start(access_token_seconds=10**6)
     token = client.get("/crm/v8/Contacts?fields=Email&per_page=100").json()["info"]["next_page_token"]
     other = client.get(f"/crm/v8/Contacts?fields=Phone&page_token={token}")
     assert code(other) == (400, "TOKEN_BOUND_DATA_MISMATCH")
-    clock.now += 86_400
-    late = client.get(f"/crm/v8/Contacts?fields=Email&page_token={token}")
-    assert code(late) == (400, "EXPIRED_VALUE")
+    clock.advance(86_400)
+    expired = client.get(f"/crm/v8/Contacts?fields=Email&page_token={token}")
+    assert code(expired) == (400, "EXPIRED_VALUE")
 
 
-def test_page_tokens_end_at_their_cap(start):
+def test_page_tokens_end_at_the_cap(start):
     client = start(records_token_cap=150)
     token = client.get("/crm/v8/Contacts?fields=Email&per_page=100").json()["info"]["next_page_token"]
     refused = client.get(f"/crm/v8/Contacts?fields=Email&per_page=100&page_token={token}")
     assert code(refused) == (400, "PAGINATION_LIMIT_EXCEEDED")
 
 
-def test_newer_info_has_more_keys(client):
+def test_info_has_more_keys_in_newer_versions(client):
     v3 = client.get("/crm/v3/Contacts?fields=Email").json()["info"]
     v8 = client.get("/crm/v8/Contacts?fields=Email").json()["info"]
     assert {"call", "email", "next_page_token", "previous_page_token", "page_token_expiry"} <= v3.keys()
     assert v8.keys() - v3.keys() == {"sort_by", "sort_order"}
 
 
-def test_fields_select_and_lookups_are_objects(client):
+def test_fields_are_selected_and_lookups_are_objects(client):
     record = client.get("/crm/v8/Contacts?fields=Owner,Email").json()["data"][0]
     assert record.keys() == {"id", "Owner", "Email"}
     assert record["Owner"].keys() == {"id", "name", "email"}
 
 
-def test_sort_order_and_any_field_on_v2(client):
+def test_v2_sorts_by_any_field_in_both_orders(client):
     ids = [r["id"] for r in client.get("/crm/v2/Contacts?sort_order=asc").json()["data"]]
     assert ids == sorted(ids)
     names = [
@@ -107,47 +109,47 @@ def test_sort_order_and_any_field_on_v2(client):
     assert names == sorted(names, reverse=True)
 
 
-def test_modified_since_in_both_notations(client):
-    everyone = client.get("/crm/v2/Contacts?sort_by=Modified_Time&sort_order=asc").json()["data"]
-    moment = everyone[100]["Modified_Time"]
+def test_if_modified_since_accepts_both_notations(client):
+    records = client.get("/crm/v2/Contacts?sort_by=Modified_Time&sort_order=asc").json()["data"]
+    moment = records[100]["Modified_Time"]
     header = {"If-Modified-Since": moment}
     newer = client.get("/crm/v2/Contacts?per_page=200", headers=header).json()
     assert 0 < newer["info"]["count"] < 250
     assert all(record["Modified_Time"] > moment for record in newer["data"])
-    late = {"If-Modified-Since": "Wed, 06 Aug 2042 10:00:00 GMT"}
-    assert client.get("/crm/v2/Contacts", headers=late).status_code == 304
+    future = {"If-Modified-Since": "Wed, 06 Aug 2042 10:00:00 GMT"}
+    assert client.get("/crm/v2/Contacts", headers=future).status_code == 304
 
 
-def test_single_record(client):
+def test_single_record_is_found_by_id(client):
     record = client.get("/crm/v2/Contacts?per_page=1").json()["data"][0]
-    found = client.get(f"/crm/v8/Contacts/{record['id']}").json()["data"][0]
-    assert found["Email"] == record["Email"]
+    single = client.get(f"/crm/v8/Contacts/{record['id']}").json()["data"][0]
+    assert single["Email"] == record["Email"]
     assert client.get("/crm/v2/Contacts/1").status_code == 204
     assert code(client.get("/crm/v8/Contacts/1")) == (400, "INVALID_DATA")
 
 
-def test_deleted_records(client):
-    answer = client.get("/crm/v8/Contacts/deleted?type=all").json()
-    assert answer["info"] == {"per_page": 200, "count": 12, "page": 1, "more_records": False}
+def test_deleted_records_are_listed_by_type(client):
+    response = client.get("/crm/v8/Contacts/deleted?type=all").json()
+    assert response["info"] == {"per_page": 200, "count": 12, "page": 1, "more_records": False}
     permanent = client.get("/crm/v8/Contacts/deleted?type=permanent").json()["data"]
     assert len(permanent) == 4
     assert {row["deleted_by"] for row in permanent} == {None}
     assert client.get("/crm/v8/Deals/deleted").status_code == 204
 
 
-def test_notes_are_for_administrators(start, client):
+def test_notes_can_be_limited_to_administrators(start, client):
     note = client.get("/crm/v2/Notes?per_page=1").json()["data"][0]
     assert {"Note_Title", "Note_Content", "Parent_Id"} <= note.keys()
     assert code(start(notes_admin_only=True).get("/crm/v2/Notes")) == (403, "NOT_SUPPORTED")
 
 
-def test_restricted_module(start):
+def test_restricted_module_is_refused(start):
     refused = start(restricted_modules={"Leads"}).get("/crm/v2/Leads")
     assert code(refused) == (403, "NO_PERMISSION")
     assert refused.json()["details"] == {"permissions": ["Crm_Implied_View_Leads"]}
 
 
-def test_metadata(client):
+def test_metadata_lists_modules_and_fields(client):
     names = {m["api_name"] for m in client.get("/crm/v8/settings/modules").json()["modules"]}
     assert {"Contacts", "Notes", "Projects"} <= names
     fields = client.get("/crm/v8/settings/fields?module=Contacts").json()["fields"]
@@ -157,22 +159,22 @@ def test_metadata(client):
     assert client.get("/crm/v8/settings/fields?module=Contacts&type=unused").status_code == 204
 
 
-def test_credits_show_when_half_are_used_and_run_out(start, clock):
-    client = start(credits=4, clock=clock, access_token_seconds=10**6)
+def test_credits_are_reported_after_half_of_them_and_run_out(start, clock):
+    client = start(credits=4, access_token_seconds=10**6)
     first, second = client.get("/crm/v2/Deals"), client.get("/crm/v2/Deals")
     assert "X-API-CREDITS-REMAINING" not in first.headers
     assert second.headers["X-API-CREDITS-REMAINING"] == "2"
     assert client.get("/crm/v8/Contacts/deleted").status_code == 200
     assert code(client.get("/crm/v2/Deals")) == (429, "TOO_MANY_REQUESTS")
-    clock.now += 86_400
+    clock.advance(86_400)
     assert client.get("/crm/v2/Deals").status_code == 200
 
 
-def test_no_request_passes_beyond_the_concurrency(start):
+def test_request_beyond_the_concurrency_is_refused(start):
     assert code(start(concurrency=0).get("/crm/v2/Deals")) == (429, "TOO_MANY_REQUESTS")
 
 
-def test_ids_choose_records_and_are_sorted_like_any_list(client):
+def test_ids_select_records_and_are_sorted(client):
     ids = [r["id"] for r in client.get("/crm/v8/Contacts?fields=Email").json()["data"]]
     chosen = [ids[5], ids[1], ids[7], "1"]
     path = "/crm/v8/Contacts?fields=Email&ids=" + ",".join(chosen)
@@ -181,7 +183,7 @@ def test_ids_choose_records_and_are_sorted_like_any_list(client):
     assert client.get(path).json()["data"][0].keys() == {"id", "Email"}
 
 
-def test_custom_view_gives_the_same_records_as_bulk_read(start):
+def test_custom_view_has_the_same_records_in_both_apis(start):
     criteria = {"field": {"api_name": "Email_Opt_Out"}, "comparator": "equal", "value": "true"}
     client = start(custom_views={"77": {"module": "Contacts", "criteria": criteria}})
     listed = [r["id"] for r in client.get("/crm/v8/Contacts?fields=Email&cvid=77").json()["data"]]
@@ -191,20 +193,22 @@ def test_custom_view_gives_the_same_records_as_bulk_read(start):
 def test_page_token_of_another_user_is_refused(start):
     client = start(refresh_tokens={"1000.local.refresh", "1000.other"})
     token = client.get("/crm/v8/Contacts?fields=Email&per_page=100").json()["info"]["next_page_token"]
-    form = {
-        "grant_type": "refresh_token",
-        "client_id": "1000.LOCAL",
-        "client_secret": "local-secret",
-        "refresh_token": "1000.other",
-    }
-    other = client.request("POST", "/oauth/v2/token", params=form).json()["access_token"]
+    form = {**CREDENTIALS, "refresh_token": "1000.other"}
+    other = client.request("POST", "/oauth/v2/token", data=form).json()["access_token"]
     headers = {"Authorization": f"Zoho-oauthtoken {other}"}
     refused = client.get(f"/crm/v8/Contacts?fields=Email&page_token={token}", headers=headers)
     assert code(refused) == (400, "TOKEN_BOUND_DATA_MISMATCH")
 
 
-def test_dots_lead_nowhere_in_the_records_api_unless_told(start, client):
+def test_dotted_fields_are_ignored_unless_configured(start, client):
     path = "/crm/v8/Contacts?fields=Email,Owner.last_name,Nope"
     assert client.get(path).json()["data"][0].keys() == {"id", "Email"}
     dotted = start(records_dotted_fields=True).get(path).json()["data"][0]
     assert dotted.keys() == {"id", "Email", "Owner.last_name"}
+
+
+def test_page_size_can_be_configured(start):
+    client = start(records_per_page=3, records={"Contacts": 7})
+    pages = [client.get(f"/crm/v2/Contacts?page={n}").json() for n in (1, 2, 3)]
+    assert [page["info"]["count"] for page in pages] == [3, 3, 1]
+    assert code(client.get("/crm/v2/Contacts?per_page=4")) == (400, "LIMIT_EXCEEDED")

@@ -1,1 +1,1 @@
-"""HTTP: the requests API Gateway passes on, and our responses."""
+"""HTTP: reads the requests that API Gateway passes on, and writes our responses."""

@@ -1,35 +1,38 @@
-"""Who calls: the claims of the JWT that API Gateway has verified."""
-# The body of a request, as text and as JSON.
-# Query parameters, read strictly.
-# The query string of GET /v1/e/zoho/export/{type}, checked against what the API version allows.
+"""Reads requests of API Gateway's HTTP API (payload format 2.0): caller, body, query string.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+"""
 
 import base64
 import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from crm_export import strict_json
 from crm_export.connections.model import require_identity
-from crm_export.errors import InvalidRequest
-from crm_export.zoho.catalog import records_need_fields
+from crm_export.errors import InvalidRequest, TypeNotSupported
+from crm_export.exports.model import Caller
+from crm_export.exports.request import StartRequest
+from crm_export.zoho.catalog import MODULES, records_need_fields
 from crm_export.zoho.metadata import MAX_FIELDS
 from crm_export.zoho.records import PageRequest
 
-
-@dataclass(frozen=True)
-class Caller:
-    """account_id and owner (the claim `uid`) of a request."""
-
-    account_id: str
-    owner: str
+_LARGEST_BODY = 256 * 1024  # it becomes part of a DynamoDB item (400 KB)
+_LARGEST_INTEGER = 10**9
+_LARGEST_PAGE_SIZE = 200
+_LAST_NUMBERED_RECORD = 2000  # v3 and later: further records only by page_token
+_LONGEST_TOKEN = 2000
+_SORTABLE = ("id", "Created_Time", "Modified_Time")  # v3 and later
+_API_NAME = re.compile(r"[A-Za-z$][A-Za-z0-9_$.]{0,99}")
+_SHOWN = 60  # characters of a value in a message
 
 
 def caller_of(event: dict[str, Any]) -> Caller:
-    """The caller of an HTTP API event (payload 2.0). Raises CallerNotIdentified."""
+    """Return the caller, from the claims of the JWT that API Gateway verified. Raises CallerNotIdentified."""
     authorizer = event.get("requestContext", {}).get("authorizer") or {}
     claims = (authorizer.get("jwt") or {}).get("claims") or {}
     return Caller(
@@ -37,11 +40,28 @@ def caller_of(event: dict[str, Any]) -> Caller:
     )
 
 
-_LARGEST_BODY = 256 * 1024  # it becomes part of an item in DynamoDB, which holds 400 KB
+def start_request(event: dict[str, Any]) -> StartRequest:
+    """Read POST /v1/e/zoho/bulk-read/{type}. The header names of an event are in lower case."""
+    return StartRequest(
+        export_type=event["rawPath"].removeprefix("/v1/e/zoho/bulk-read/"),
+        read_body=partial(json_object, event),
+        base_url=f"https://{event['requestContext']['domainName']}",
+        idempotency_key=event.get("headers", {}).get("idempotency-key"),
+    )
+
+
+def list_request(event: dict[str, Any]) -> tuple[str, int, str | None]:
+    """Read GET /v1/e/zoho/bulk-read/exports: account_id, limit, page_token. Raises InvalidRequest."""
+    params = event.get("queryStringParameters") or {}
+    return (
+        caller_of(event).account_id,
+        integer(params, "limit", default=20, largest=100),
+        params.get("page_token"),
+    )
 
 
 def body_bytes(event: dict[str, Any]) -> bytes:
-    """The body of an HTTP API event. API Gateway encodes all but text and JSON: curl -d, too."""
+    """Return the body. API Gateway encodes everything but text and JSON as base64, so also `curl -d`."""
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
         return str(body).encode("utf-8", "surrogatepass")
@@ -52,9 +72,9 @@ def body_bytes(event: dict[str, Any]) -> bytes:
 
 
 def json_object(event: dict[str, Any]) -> dict[str, Any]:
-    """The body as a JSON object; an empty body is an empty one. Raises InvalidRequest.
+    """Return the body as a JSON object; an empty body is an empty object. Raises InvalidRequest.
 
-    Stricter than Python: no NaN, no number beyond a double, no half of a surrogate pair.
+    Stricter than Python: no NaN, no number that exceeds a double, no lone surrogate.
     """
     raw = body_bytes(event)
     if len(raw) > _LARGEST_BODY:
@@ -62,41 +82,39 @@ def json_object(event: dict[str, Any]) -> dict[str, Any]:
     if not raw.strip():
         return {}
     try:
-        wanted = strict_json.loads(raw.decode())
-        json.dumps(wanted, ensure_ascii=False).encode()
+        body = strict_json.loads(raw.decode())
+        json.dumps(body, ensure_ascii=False).encode()
     except ValueError as error:
         raise InvalidRequest("The body is not JSON; it must be an object, or empty.") from error
-    if not isinstance(wanted, dict):
+    if not isinstance(body, dict):
         raise InvalidRequest("The body is JSON, but not an object; it must be an object, or empty.")
-    return wanted
-
-
-_LARGEST_INTEGER = 10**9
+    return body
 
 
 def integer(params: Mapping[str, str], name: str, default: int, largest: int = _LARGEST_INTEGER) -> int:
-    """An integer of 1 to `largest`. Raises InvalidRequest, which says which parameter and the range."""
+    """Return a parameter as an integer from 1 to `largest`. Raises InvalidRequest with the allowed range."""
     raw = params.get(name)
     if raw is None:
         return default
-    value = int(raw) if raw.isascii() and raw.isdigit() and len(raw) <= len(str(_LARGEST_INTEGER)) else 0
+    value = strict_json.whole_number(raw, len(str(_LARGEST_INTEGER))) or 0
     if not 1 <= value <= largest:
         raise InvalidRequest(f"{name} is {raw[:40]!r}; it must be a whole number from 1 to {largest}.")
     return value
 
 
-_LARGEST_PAGE_SIZE = 200
-_LAST_NUMBERED_RECORD = 2000  # v3 and later: beyond it only by page_token
-_LONGEST_TOKEN = 2000
-_SORTABLE = ("id", "Created_Time", "Modified_Time")  # v3 and later
-_API_NAME = re.compile(r"[A-Za-z$][A-Za-z0-9_$.]{0,99}")
-_SHOWN = 60
+def page_module(event: dict[str, Any]) -> str:
+    """Return the module of GET /v1/e/zoho/export/{type}. Raises TypeNotSupported."""
+    module = MODULES.get(event["rawPath"].removeprefix("/v1/e/zoho/export/"))
+    if module is None or not module.pages:
+        raise TypeNotSupported("Type is not Selected yet")
+    return module.api_name
 
 
 def parse_page_request(version: str, params: Mapping[str, str]) -> PageRequest:
-    """Read page, limit, page_token, fields, sort_by, sort_order and modified_since of a query string.
+    """Read the query string of GET /v1/e/zoho/export/{type}.
 
-    Raises InvalidRequest, which says which one is wrong, its value and what the version allows.
+    Parameters: page, limit, page_token, fields, sort_by, sort_order, modified_since. Raises InvalidRequest,
+    which names the parameter, its value and what the API version allows.
     """
     token = params.get("page_token")
     _check_token(version, token, params)
@@ -109,14 +127,12 @@ def parse_page_request(version: str, params: Mapping[str, str]) -> PageRequest:
         sort_order=_one_of("sort_order", params.get("sort_order"), ("asc", "desc")),
         modified_since=_moment(params.get("modified_since")),
     )
-    if (
-        records_need_fields(version)
-        and token is None
-        and request.page * request.per_page > _LAST_NUMBERED_RECORD
-    ):
+    last_record = request.page * request.per_page
+    if records_need_fields(version) and token is None and last_record > _LAST_NUMBERED_RECORD:
         raise InvalidRequest(
-            f"page is {request.page} with limit {request.per_page}: Zoho's API {version} numbers only the "
-            f"first {_LAST_NUMBERED_RECORD} records; go on with page_token, the last page's next_page_token."
+            f"page is {request.page} with limit {request.per_page}, but Zoho's API {version} numbers only "
+            f"the first {_LAST_NUMBERED_RECORD} records; continue with page_token, the next_page_token of "
+            "the last page."
         )
     return request
 
@@ -125,9 +141,9 @@ def _check_token(version: str, token: str | None, params: Mapping[str, str]) -> 
     if token is None:
         return
     if not records_need_fields(version):
-        raise InvalidRequest(f"page_token is not known to Zoho's API {version}; use page.")
+        raise InvalidRequest(f"Zoho's API {version} has no page_token; use page.")
     if "page" in params:
-        raise InvalidRequest("page and page_token exclude each other; leave page out.")
+        raise InvalidRequest("page and page_token are both given; allowed is one of them.")
     if not token or len(token) > _LONGEST_TOKEN or not token.isascii() or not token.isprintable():
         raise InvalidRequest(
             f"page_token is {token[:_SHOWN]!r}; it must be the next_page_token of the last page."
@@ -140,7 +156,7 @@ def _fields(version: str, value: str | None) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in value.split(",")))
     for name in names:
         if not _API_NAME.fullmatch(name):
-            raise InvalidRequest(f"fields has {name[:_SHOWN]!r}; allowed are API names with commas between.")
+            raise InvalidRequest(f"fields has {name[:_SHOWN]!r}; allowed are API names separated by commas.")
     if records_need_fields(version) and len(names) > MAX_FIELDS:
         raise InvalidRequest(f"fields has {len(names)} names; Zoho's API {version} allows {MAX_FIELDS}.")
     return names

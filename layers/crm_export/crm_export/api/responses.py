@@ -1,11 +1,12 @@
-"""The envelope of every answer, and the one place that maps our errors to HTTP.
+"""The envelope of every response, and the only place that maps our errors to HTTP.
 
 Success: {"success": true, "message", "data", "pagination"?}. Error: {"success": false, "errno",
-"message", "request_id", "zoho_code"?}. `errno` is the seed contract's, not always the status.
+"message", "request_id", "zoho_code"?}. `errno` follows the original API and may differ from the status.
 """
 
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
@@ -13,7 +14,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from crm_export import errors
 from crm_export.telemetry import logger
 
-# From special to general: the first class that fits decides. (status, errno)
+# (status, errno) of each class and its subclasses: the first match decides.
 _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.ConnectionNotFound, (404, 400)),
     (errors.TypeNotSupported, (404, 400)),
@@ -36,14 +37,13 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.UntrustedOrigin, (502, 502)),
     (errors.ExportError, (500, 500)),
 ]
-_SERVER_ERROR = 500
-_LARGEST_ANSWER = 5_500_000  # Lambda takes 6 MB, and escapes what it sends
+_LARGEST_RESPONSE = 5_500_000  # bytes: Lambda allows 6 MB, after escaping
 
 
 def success(
     message: str, data: Any, *, pagination: dict[str, Any] | None = None, status: int = 200
 ) -> Response[str]:
-    """A success envelope."""
+    """Return a success envelope."""
     body = {"success": True, "message": message, "data": data}
     if pagination is not None:
         body["pagination"] = pagination
@@ -59,7 +59,7 @@ def failure(
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> Response[str]:
-    """An error envelope."""
+    """Return an error envelope."""
     body = {"success": False, "errno": errno, "message": message, **more, "request_id": request_id}
     return _json(status, body, headers)
 
@@ -68,12 +68,13 @@ def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = No
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     try:
         size = len(text.encode())
-    except UnicodeEncodeError:  # half of a surrogate pair, somewhere in what Zoho sent: it passes escaped
+    except UnicodeEncodeError:  # Zoho sent a lone surrogate, which JSON can only contain escaped
         text = json.dumps(body, separators=(",", ":"))
         size = len(text)
-    if size > _LARGEST_ANSWER:
+    if size > _LARGEST_RESPONSE:
         raise errors.InvalidRequest(
-            f"The answer has {size} bytes; {_LARGEST_ANSWER} can be sent. Lower limit, or name fewer fields."
+            f"The response has {size} bytes; at most {_LARGEST_RESPONSE} can be sent. Lower limit, or name "
+            "fewer fields."
         )
     return Response(
         status_code=status,
@@ -83,30 +84,30 @@ def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = No
     )
 
 
-def error_answer(error: errors.ExportError, request_id: str) -> Response[str]:
-    """The answer that tells of an error."""
+def error_response(error: errors.ExportError, request_id: str) -> Response[str]:
+    """Return the response for an error, and log it."""
     status, errno = next(found for kind, found in _STATUS if isinstance(error, kind))
-    log = logger.error if status >= _SERVER_ERROR else logger.info
+    log = logger.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logger.info
     log("request failed", code=error.code, status=status, reason=error.message, remedy=error.remedy)
     more: dict[str, Any] = {}
     if isinstance(error, errors.ZohoError) and error.zoho_code:
         more["zoho_code"] = error.zoho_code
     headers = {"Retry-After": str(max(1, error.retry_after))} if error.retry_after is not None else {}
-    # No other request will do: whoever runs the deployment has to know what will.
+    # The caller cannot fix this, so include the remedy.
     ours = isinstance(error, errors.ZohoRequestMalformed)
     message = f"{error.message} {error.remedy}" if ours else error.message
     return failure(status, errno, message, request_id, headers=headers, **more)
 
 
 def make_app() -> APIGatewayHttpResolver:
-    """A resolver whose routes may raise ExportError."""
+    """Return a resolver whose routes may raise ExportError."""
     app = APIGatewayHttpResolver()
 
     def request_id() -> str:
         return app.current_event.request_context.request_id or ""
 
     on_error: Callable[..., Any] = app.exception_handler(errors.ExportError)
-    on_error(lambda error: error_answer(error, request_id()))
+    on_error(lambda error: error_response(error, request_id()))
     not_found: Callable[..., Any] = app.not_found
     not_found(lambda _error: failure(404, 404, "Route is not Found", request_id()))
     return app

@@ -1,497 +1,388 @@
-"""What exports and parts look like as DynamoDB items, and how items are written."""
-# The transitions of a part: each one conditional write of its item in the exports table.
-#
-# Asked so that asking twice does no harm: boto3 repeats a write whose answer was lost.
-#
-# The state of exports in one DynamoDB table: item META and items PART#00001 under EXPORT#<id>.
-#
-# Every transition is one conditional write, and is asked so that asking twice does no harm: boto3
-# repeats a write whose answer was lost.
-#
+"""The state of exports in DynamoDB: one item META and items PART#00001, … under EXPORT#<export_id>.
+
+Every change is one conditional write, so two workers never both succeed at the same transition.
+"""
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
+from boto3.dynamodb.types import TypeDeserializer
 
-from crm_export.exports.model import Export, ExportState, Part, PartState
+from crm_export.aws.table import Item, Key, Table, attribute, key, update_of
+from crm_export.exports.model import DroppedField, Export, ExportState, Failure, Part, PartState, Stored
 from crm_export.zoho.bulk_read import Job
+from crm_export.zoho.records import Cursor
 
-_JSON_FIELDS = {"query", "failure", "fields", "fields_dropped", "header", "cursor"}
-_EXPORT_FIELDS = [field.name for field in fields(Export)]
-_PART_FIELDS = [field.name for field in fields(Part)]
+# RUNNING, not sealed, and of the generation that was read.
+_UNCHANGED = "#state = :RUNNING AND generation = :seen AND attribute_not_exists(completed_at)"
+# What every transition of a part resets; more names to remove may follow.
+_RESET = (
+    "updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0 "
+    "REMOVE not_before, lease_owner, lease_until"
+)
+_STORED = (
+    "#state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, header = :header, "
+    f"#key = :key, stored_at = :now, {_RESET}"
+)
 
 
-def item_key(export_id: str, part: int | None = None) -> dict[str, dict[str, str]]:
-    """The key of an export, or of one of its parts."""
-    sk = "META" if part is None else f"PART#{part:05d}"
-    return {"pk": {"S": f"EXPORT#{export_id}"}, "sk": {"S": sk}}
+class DynamoExportTable:
+    """ExportTable (exports.pipeline) over DynamoDB. Reads are strongly consistent."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._table = Table(client, table)
+
+    # --- Reads -------------------------------------------------------------------------------
+
+    def get(self, export_id: str) -> Export | None:
+        """Return an export, or None."""
+        item = self._table.get(item_key(export_id))
+        return read_export(item) if item else None
+
+    def get_part(self, export_id: str, part: int) -> Part | None:
+        """Return a part, or None."""
+        item = self._table.get(item_key(export_id, part))
+        return read_part(item) if item else None
+
+    def get_parts(self, export: Export) -> list[Part]:
+        """See ExportTable."""
+        first = item_key(export.export_id, export.first_part)
+        items = self._table.query(
+            "pk = :pk AND sk BETWEEN :first AND :last",
+            {"ConsistentRead": True},
+            pk=first["pk"]["S"],
+            first=first["sk"]["S"],
+            last="PART#~",
+        )
+        return [read_part(item) for item in items]
+
+    def list_of_account(
+        self, account_id: str, limit: int, after: tuple[str, str] | None
+    ) -> tuple[list[Export], tuple[str, str] | None]:
+        """See ExportTable."""
+        page: dict[str, Any] = {"IndexName": "by-account", "ScanIndexForward": False, "Limit": limit}
+        if after:
+            requested_at, export_id = after
+            values = {"account_id": attribute(account_id), "requested_at": attribute(requested_at)}
+            page["ExclusiveStartKey"] = item_key(export_id) | values
+        response = self._table.query_page("account_id = :account", page, account=account_id)
+        exports = [read_export(item) for item in response["Items"]]
+        if not response.get("LastEvaluatedKey") or not exports:
+            return exports, None
+        return exports, (response["Items"][-1]["requested_at"]["S"], exports[-1].export_id)
+
+    def running_export_ids(self) -> Iterator[str]:
+        """See ExportTable."""
+        items = self._table.query("#open = :OPEN", {"IndexName": "open"})
+        return (item["pk"]["S"].removeprefix("EXPORT#") for item in items)
+
+    # --- An export ---------------------------------------------------------------------------
+
+    def create(self, export: Export, first: Part) -> None:
+        """Write a new export and its first part."""
+        meta = {**item_key(export.export_id), **encode(vars(export)), "open": attribute("OPEN")}
+        self._table.transact({"Put": {"Item": meta}}, {"Put": {"Item": _part_item(first, export.expires_at)}})
+
+    def amend(self, export: Export, **values: Any) -> Export | None:
+        """See ExportTable."""
+        amended = self._update(
+            item_key(export.export_id),
+            "SET " + ", ".join(f"#{name} = :{name}" for name in values),
+            _UNCHANGED,
+            seen=export.generation,
+            **{name: _plain(name, value) for name, value in values.items()},
+        )
+        return replace(export, **values) if amended else None
+
+    def restart(self, export: Export, first: Part) -> bool:
+        """See ExportTable."""
+        update = _existing(
+            item_key(export.export_id),
+            "SET generation = :next, first_part = :first",
+            _UNCHANGED,
+            seen=export.generation,
+            next=export.generation + 1,
+            first=first.part,
+        )
+        return self._table.transact({"Update": update}, _put_new(first, export.expires_at))
+
+    def seal(self, export: Export, completed_at: datetime, records: int) -> bool:
+        """See ExportTable."""
+        return self._update(
+            item_key(export.export_id),
+            "SET completed_at = if_not_exists(completed_at, :completed_at), records = :records",
+            "#state = :RUNNING AND generation = :seen",
+            completed_at=completed_at,
+            records=records,
+            seen=export.generation,
+        )
+
+    def complete(self, export_id: str) -> bool:
+        """See ExportTable."""
+        condition = "#state = :RUNNING AND attribute_exists(completed_at)"
+        return self._update(item_key(export_id), "SET #state = :COMPLETED REMOVE #open", condition)
+
+    def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
+        """See ExportTable. `part`, if known, becomes FAILED too."""
+        failed = self._update(
+            item_key(export.export_id),
+            "SET #state = :FAILED, failure = :failure, completed_at = :now REMOVE #open",
+            _UNCHANGED,
+            seen=export.generation,
+            failure=_plain("failure", failure),
+            now=now,
+        )
+        if failed and part is not None:
+            update = "SET #state = :FAILED, updated_at = :now"
+            self._update(item_key(export.export_id, part), update, "#state <> :STORED", now=now)
+        return failed
+
+    # --- The lease and the hint of a part ----------------------------------------------------
+
+    def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> bool:
+        """See ExportTable."""
+        # Require the lease that was read, and set `crashes` instead of adding to it: a repeated write would
+        # count the same crash twice.
+        takeover = part.lease_owner is not None and part.lease_owner != owner
+        free = (
+            "lease_owner = :dead AND lease_until < :now" if takeover else "attribute_not_exists(lease_owner)"
+        )
+        crashed = ", crashes = :crashes" if takeover else ""
+        return self._update(
+            _part_key(part),
+            f"SET lease_owner = :owner, lease_until = :until, updated_at = :now{crashed} REMOVE not_before",
+            f"#state = :state AND (({free}) OR lease_owner = :owner) AND "
+            "(attribute_not_exists(not_before) OR not_before <= :now)",
+            state=part.state,
+            owner=owner,
+            until=until,
+            now=now,
+            **({"dead": part.lease_owner, "crashes": part.crashes + 1} if takeover else {}),
+        )
+
+    def renew(self, part: Part, owner: str, until: datetime) -> bool:
+        """See ExportTable."""
+        held = "#state = :state AND lease_owner = :owner"
+        return self._update(
+            _part_key(part), "SET lease_until = :until", held, state=part.state, owner=owner, until=until
+        )
+
+    def release(
+        self,
+        part: Part,
+        owner: str,
+        now: datetime,
+        *,
+        not_before: datetime | None = None,
+        strike: bool = False,
+    ) -> None:
+        """See ExportTable."""
+        failed = ", attempts = attempts + :n1, not_before = :not_before" if not_before else ""
+        if failed and strike:  # parts written before strikes existed counted every attempt
+            failed += ", strikes = if_not_exists(strikes, attempts) + :n1"
+        self._update(
+            _part_key(part),
+            f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until",
+            "#state = :state AND lease_owner = :owner",
+            state=part.state,
+            owner=owner,
+            now=now,
+            **({"not_before": not_before} if not_before else {}),
+        )
+
+    def note_hint(self, export_id: str, part: int, job_id: str) -> None:
+        """See ExportTable. The part need not wait any longer: a job exists."""
+        self._update(
+            item_key(export_id, part),
+            "SET hinted_job_id = :job REMOVE not_before",
+            "#state = :PENDING AND NOT contains(failed_job_ids, :job)",
+            job=job_id,
+        )
+
+    def forget_hint(self, part: Part, now: datetime) -> None:
+        """See ExportTable."""
+        self._update(
+            _part_key(part),
+            "SET updated_at = :now REMOVE hinted_job_id",
+            "#state = :PENDING AND hinted_job_id = :job",
+            job=part.hinted_job_id,
+            now=now,
+        )
+
+    # --- Transitions of a part ---------------------------------------------------------------
+
+    def mark_submitted(self, part: Part, job_id: str, now: datetime) -> bool:
+        """PENDING → SUBMITTED."""
+        return self._update(
+            _part_key(part),
+            "SET #state = :SUBMITTED, job_id = :job, submitted_at = if_not_exists(submitted_at, :now), "
+            f"{_RESET}, hinted_job_id",
+            "#state = :PENDING OR (#state = :SUBMITTED AND job_id = :job)",
+            job=job_id,
+            now=now,
+        )
+
+    def mark_ready(self, part: Part, job: Job, now: datetime) -> bool:
+        """SUBMITTED → READY, and the next part PENDING if there are more records."""
+        token = job.next_page_token
+        ready = _existing(
+            _part_key(part),
+            f"SET #state = :READY, expected_records = :expected, more_records = :more"
+            f"{', next_page_token = :token' if token else ''}, {_RESET}",
+            "#state = :SUBMITTED AND job_id = :job",
+            job=job.job_id,
+            expected=job.count,
+            more=job.more_records,
+            now=now,
+            **({"token": token} if token else {}),
+        )
+        following = Part(part.export_id, part.part + 1, now, page_token=token)
+        return self._transact_with_next(ready, following if job.more_records else None)
+
+    def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
+        """SUBMITTED → PENDING without the job that failed, and not before then."""
+        return self._update(
+            _part_key(part),
+            "SET #state = :PENDING, updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0, "
+            "not_before = :not_before REMOVE lease_owner, lease_until, job_id, submitted_at "
+            "ADD failed_job_ids :jobs",
+            "#state = :SUBMITTED AND job_id = :job",
+            job=part.job_id,
+            jobs={part.job_id},
+            now=now,
+            not_before=not_before,
+        )
+
+    def mark_stored(self, part: Part, stored: Stored, now: datetime) -> bool:
+        """READY → STORED."""
+        return self._update(
+            _part_key(part),
+            f"SET {_STORED}",
+            "#state = :READY AND job_id = :job",
+            job=part.job_id,
+            now=now,
+            **_stored_values(stored),
+        )
+
+    def mark_read(
+        self, part: Part, owner: str, stored: Stored, following: Cursor | None, now: datetime
+    ) -> bool:
+        """See ExportTable."""
+        read = _existing(
+            _part_key(part),
+            f"SET expected_records = :records, more_records = :more, {_STORED}",
+            "#state = :PENDING AND lease_owner = :owner",
+            owner=owner,
+            more=following is not None,
+            now=now,
+            **_stored_values(stored),
+        )
+        next_part = Part(part.export_id, part.part + 1, now, cursor=following)
+        return self._transact_with_next(read, next_part if following is not None else None)
+
+    def _transact_with_next(self, update: dict[str, Any], following: Part | None) -> bool:
+        writes: list[dict[str, dict[str, Any]]] = [{"Update": update}]
+        if following is not None:
+            meta = self._table.get(item_key(following.export_id)) or {}
+            writes.append(_put_new(following, _decode("expires_at", meta["expires_at"])))
+        return self._table.transact(*writes)
+
+    def _update(self, item: Key, update: str, condition: str, **values: Any) -> bool:
+        return self._table.update(item, update, f"attribute_exists(pk) AND ({condition})", **values)
 
 
-def typed(values: dict[str, Any]) -> dict[str, Any]:
-    """Values as DynamoDB's attributes, without those that are None or empty sets."""
-    serialize = TypeSerializer().serialize
+def item_key(export_id: str, part: int | None = None) -> Key:
+    """Return the key of an export, or of one of its parts."""
+    return key(f"EXPORT#{export_id}", "META" if part is None else f"PART#{part:05d}")
+
+
+def read_export(item: Item) -> Export:
+    """Return the export that an item META contains."""
+    return Export(**_decode_item(item, Export) | {"state": ExportState(item["state"]["S"])})
+
+
+def read_part(item: Item) -> Part:
+    """Return the part that an item PART#00001 contains."""
+    return Part(**_decode_item(item, Part) | {"state": PartState(item["state"]["S"])})
+
+
+def _part_key(part: Part) -> Key:
+    return item_key(part.export_id, part.part)
+
+
+def _existing(item: Key, update: str, condition: str, **values: Any) -> dict[str, Any]:
+    return update_of(item, update, f"attribute_exists(pk) AND ({condition})", **values)
+
+
+def _part_item(part: Part, expires_at: datetime) -> Item:
+    return {**_part_key(part), **encode({**vars(part), "expires_at": expires_at})}
+
+
+def _put_new(part: Part, expires_at: datetime) -> dict[str, dict[str, Any]]:
+    item = _part_item(part, expires_at)
+    return {"Put": {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
+
+
+def _stored_values(stored: Stored) -> dict[str, Any]:
+    return {**vars(stored), "header": _plain("header", stored.header)}
+
+
+# --- Attributes: how the fields of Export and Part are stored ---------------------------------
+
+_TO_JSON: dict[str, Callable[[Any], Any]] = {
+    "query": dict,
+    "fields": list,
+    "header": list,
+    "failure": vars,
+    "fields_dropped": lambda dropped: [vars(field) for field in dropped],
+    "cursor": Cursor.to_json,
+}
+_FROM_JSON: dict[str, Callable[[Any], Any]] = {
+    "query": dict,
+    "fields": list,
+    "header": tuple,
+    "failure": lambda stored: Failure(**stored),
+    "fields_dropped": lambda stored: tuple(DroppedField(**field) for field in stored),
+    "cursor": Cursor.from_json,
+}
+_TIMES = {field.name for kind in (Export, Part) for field in fields(kind) if "datetime" in str(field.type)}
+_deserialize = TypeDeserializer().deserialize
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return the string, number, boolean or set that a field is stored as."""
+    if name in _TO_JSON:
+        return json.dumps(_TO_JSON[name](value))
+    if name == "expires_at":  # DynamoDB's time to live wants seconds since the epoch
+        return int(value.timestamp())
+    return value
+
+
+def encode(values: Mapping[str, Any]) -> Item:
+    """Return fields as attributes, without those that are None or an empty set."""
     return {
-        name: serialize(json.dumps(value) if name in _JSON_FIELDS else value)
+        name: attribute(_plain(name, value))
         for name, value in values.items()
         if value is not None and value != frozenset()
     }
 
 
-def _untyped(item: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    deserialize = TypeDeserializer().deserialize
-    values: dict[str, Any] = {}
-    for name in names:
-        if name not in item:
-            continue
-        value = deserialize(item[name])
-        if name in _JSON_FIELDS:
-            value = json.loads(value)
-        values[name] = int(value) if isinstance(value, Decimal) else value
-        if isinstance(value, set):
-            values[name] = frozenset(value)
-    return values
+def _decode_item(item: Item, kind: type[Export | Part]) -> dict[str, Any]:
+    return {field.name: _decode(field.name, item[field.name]) for field in fields(kind) if field.name in item}
 
 
-def read_export(item: dict[str, Any]) -> Export:
-    """The export an item META holds."""
-    values = _untyped(item, _EXPORT_FIELDS)
-    return Export(**{**values, "state": ExportState(values["state"])})
-
-
-def read_part(item: dict[str, Any]) -> Part:
-    """The part an item PART#00001 holds."""
-    values = _untyped(item, _PART_FIELDS)
-    return Part(**{**values, "state": PartState(values["state"])})
-
-
-class Table:
-    """Conditional writes to one table; a condition that does not hold is False, not an exception."""
-
-    def __init__(self, client: Any, name: str) -> None:
-        self.client = client
-        self.name = name
-
-    def get(self, key: dict[str, Any]) -> dict[str, Any] | None:
-        """An item, read consistently, or None."""
-        answer = self.client.get_item(TableName=self.name, Key=key, ConsistentRead=True)
-        item: dict[str, Any] | None = answer.get("Item")
-        return item
-
-    def update_request(
-        self,
-        key: dict[str, Any],
-        update: str,
-        condition: str,
-        values: dict[str, Any],
-        names: dict[str, str] | None = None,
-    ) -> dict[str, Any]:
-        """The parameters of an UpdateItem of an item that exists; `#state` is its state."""
-        serialize = TypeSerializer().serialize
-        return {
-            "TableName": self.name,
-            "Key": key,
-            "UpdateExpression": update,
-            "ConditionExpression": f"attribute_exists(pk) AND ({condition})",
-            "ExpressionAttributeNames": {"#state": "state", **(names or {})},
-            "ExpressionAttributeValues": {name: serialize(value) for name, value in values.items()},
-        }
-
-    def update(
-        self,
-        key: dict[str, Any],
-        update: str,
-        condition: str,
-        values: dict[str, Any],
-        names: dict[str, str] | None = None,
-    ) -> bool:
-        """Do it; tell whether the condition held."""
-        try:
-            self.client.update_item(**self.update_request(key, update, condition, values, names))
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-    def transact(self, writes: list[dict[str, Any]]) -> bool:
-        """Do all writes or none; tell whether all conditions held."""
-        for write in writes:
-            for request in write.values():
-                request.setdefault("TableName", self.name)
-        try:
-            self.client.transact_write_items(TransactItems=writes)
-        except ClientError as error:
-            reasons = error.response.get("CancellationReasons", [])
-            if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                return False
-            raise
-        return True
-
-
-# What a transition sets and removes beside the state, before the names of what else it removes.
-_ANEW = (
-    "updated_at = :now, attempts = :zero, strikes = :zero, crashes = :zero "
-    "REMOVE not_before, lease_owner, lease_until,"
-)
-
-
-class PartTransitions:
-    """The part of ExportStore (ports) that moves parts on."""
-
-    def __init__(self, client: Any, table: str) -> None:
-        self._client = client
-        self._table = Table(client, table)
-
-    def claim(self, part: Part, owner: str, now: str, until: str) -> bool:
-        """See ExportStore."""
-        # Only who read the dead worker's lease takes it over, and sets the count: added to, it would count
-        # one death twice when boto3 asks again.
-        dead = part.lease_owner if part.lease_owner != owner else None
-        crashed = ", crashes = :crashes" if dead else ""
-        free = "lease_owner = :dead AND lease_until < :now" if dead else "attribute_not_exists(lease_owner)"
-        return self._table.update(
-            item_key(part.export_id, part.part),
-            f"SET lease_owner = :owner, lease_until = :until, updated_at = :now{crashed} REMOVE not_before",
-            f"#state = :state AND (({free}) OR lease_owner = :owner) AND "
-            "(attribute_not_exists(not_before) OR not_before <= :now)",
-            {":owner": owner, ":until": until, ":now": now, ":state": part.state}
-            | ({":dead": dead, ":crashes": part.crashes + 1} if dead else {}),
-        )
-
-    def renew(self, part: Part, owner: str, until: str) -> bool:
-        """See ExportStore."""
-        return self._table.update(
-            item_key(part.export_id, part.part),
-            "SET lease_until = :until",
-            "#state = :state AND lease_owner = :owner",
-            {":until": until, ":state": part.state, ":owner": owner},
-        )
-
-    def release(
-        self, part: Part, owner: str, now: str, *, not_before: str | None = None, strike: bool = False
-    ) -> None:
-        """See ExportStore."""
-        failed = ", attempts = attempts + :one, not_before = :not_before" if not_before else ""
-        if failed and strike:  # of a part written before there were strikes, all attempts were
-            failed += ", strikes = if_not_exists(strikes, attempts) + :one"
-        self._table.update(
-            item_key(part.export_id, part.part),
-            f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until",
-            "#state = :state AND lease_owner = :owner",
-            {":now": now, ":state": part.state, ":owner": owner}
-            | ({":one": 1, ":not_before": not_before} if not_before else {}),
-        )
-
-    def forget_hint(self, part: Part, now: str) -> None:
-        """See ExportStore."""
-        self._table.update(
-            item_key(part.export_id, part.part),
-            "SET updated_at = :now REMOVE hinted_job_id",
-            "#state = :PENDING AND hinted_job_id = :job",
-            {":now": now, ":PENDING": PartState.PENDING, ":job": part.hinted_job_id},
-        )
-
-    def note_job(self, export_id: str, part: int, job_id: str) -> None:
-        """See ExportStore."""
-        self._table.update(
-            item_key(export_id, part),
-            # Whatever the part waits for: there is a job now.
-            "SET hinted_job_id = :job REMOVE not_before",
-            "#state = :PENDING AND NOT contains(failed_job_ids, :job)",
-            {":job": job_id, ":PENDING": PartState.PENDING},
-        )
-
-    def mark_submitted(self, part: Part, job_id: str, now: str) -> bool:
-        """PENDING → SUBMITTED."""
-        return self._table.update(
-            item_key(part.export_id, part.part),
-            "SET #state = :SUBMITTED, job_id = :job, submitted_at = if_not_exists(submitted_at, :now), "
-            f"{_ANEW} hinted_job_id",
-            "#state = :PENDING OR (#state = :SUBMITTED AND job_id = :job)",
-            {
-                ":zero": 0,
-                ":PENDING": PartState.PENDING,
-                ":SUBMITTED": PartState.SUBMITTED,
-                ":job": job_id,
-                ":now": now,
-            },
-        )
-
-    def mark_ready(self, part: Part, job: Job, now: str) -> bool:
-        """SUBMITTED → READY, and the next part PENDING where there are more records."""
-        facts: dict[str, Any] = {":expected": job.count, ":more": job.more_records}
-        token = ", next_page_token = :token" if job.next_page_token else ""
-        if job.next_page_token:
-            facts[":token"] = job.next_page_token
-        ready = self._table.update_request(
-            item_key(part.export_id, part.part),
-            f"SET #state = :READY, expected_records = :expected, more_records = :more{token}, "
-            f"{_ANEW} hinted_job_id",
-            "#state = :SUBMITTED AND job_id = :job",
-            {
-                **facts,
-                ":zero": 0,
-                ":READY": PartState.READY,
-                ":SUBMITTED": PartState.SUBMITTED,
-                ":job": job.job_id,
-                ":now": now,
-            },
-        )
-        writes: list[dict[str, Any]] = [{"Update": ready}]
-        if job.more_records:
-            following = Part(part.export_id, part.part + 1, now, page_token=job.next_page_token)
-            writes.append(self._put_next(following))
-        return self._table.transact(writes)
-
-    def mark_pending_again(self, part: Part, now: str, not_before: str) -> bool:
-        """SUBMITTED → PENDING, without the job that failed and after a pause."""
-        return self._table.update(
-            item_key(part.export_id, part.part),
-            "SET #state = :PENDING, updated_at = :now, attempts = :zero, strikes = :zero, crashes = :zero, "
-            "not_before = :not_before REMOVE lease_owner, lease_until, job_id, submitted_at, hinted_job_id "
-            "ADD failed_job_ids :jobs",
-            "#state = :SUBMITTED AND job_id = :job",
-            {
-                ":PENDING": PartState.PENDING,
-                ":SUBMITTED": PartState.SUBMITTED,
-                ":job": part.job_id,
-                ":jobs": {part.job_id},
-                ":now": now,
-                ":not_before": not_before,
-                ":zero": 0,
-            },
-        )
-
-    def mark_stored(self, part: Part, stored: dict[str, Any], now: str) -> bool:
-        """READY → STORED with records, bytes, crc32, header and key."""
-        return self._table.update(
-            item_key(part.export_id, part.part),
-            "SET #state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, "
-            f"header = :header, #key = :key, stored_at = :now, {_ANEW} hinted_job_id",
-            "#state = :READY AND job_id = :job",
-            {
-                ":zero": 0,
-                ":STORED": PartState.STORED,
-                ":READY": PartState.READY,
-                ":job": part.job_id,
-                ":records": stored["records"],
-                ":bytes": stored["bytes"],
-                ":crc32": stored["crc32"],
-                ":header": json.dumps(stored["header"]),
-                ":key": stored["key"],
-                ":now": now,
-            },
-            names={"#bytes": "bytes", "#key": "key"},
-        )
-
-    def mark_read(
-        self, part: Part, owner: str, stored: dict[str, Any], cursor: dict[str, Any] | None
-    ) -> bool:
-        """See ExportStore."""
-        update = self._table.update_request(
-            item_key(part.export_id, part.part),
-            "SET #state = :STORED, expected_records = :expected, more_records = :more, records = :records, "
-            "#bytes = :bytes, crc32 = :crc32, header = :header, #key = :key, stored_at = :now, "
-            f"{_ANEW} job_id",
-            "#state = :PENDING AND lease_owner = :owner",
-            {
-                ":zero": 0,
-                ":STORED": PartState.STORED,
-                ":PENDING": PartState.PENDING,
-                ":owner": owner,
-                ":expected": stored["expected_records"],
-                ":more": cursor is not None,
-                ":records": stored["records"],
-                ":bytes": stored["bytes"],
-                ":crc32": stored["crc32"],
-                ":header": json.dumps(stored["header"]),
-                ":key": stored["key"],
-                ":now": stored["stored_at"],
-            },
-            names={"#bytes": "bytes", "#key": "key"},
-        )
-        writes: list[dict[str, Any]] = [{"Update": update}]
-        if cursor is not None:
-            writes.append(
-                self._put_next(Part(part.export_id, part.part + 1, stored["stored_at"], cursor=cursor))
-            )
-        return self._table.transact(writes)
-
-    def _put_next(self, following: Part) -> dict[str, Any]:
-        export = self._table.get(item_key(following.export_id)) or {}
-        item = self.part_item(following, int(export["expires_at"]["N"]))
-        return {"Put": {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
-
-    def part_item(self, part: Part, expires_at: int) -> dict[str, Any]:
-        """A part as the item it is written as."""
-        values = {**asdict(part), "expires_at": expires_at}
-        return {**item_key(part.export_id, part.part), **typed(values)}
-
-
-_OPEN = "OPEN"
-_JSON = {"fields", "fields_dropped"}
-# RUNNING, not sealed, and in the generation it was read in.
-_UNCHANGED = "#state = :RUNNING AND generation = :seen AND attribute_not_exists(completed_at)"
-
-
-class DynamoExportStore(PartTransitions):
-    """ExportStore (ports) over the exports table. Reads are strongly consistent."""
-
-    # --- reading -----------------------------------------------------------------------------
-
-    def get(self, export_id: str) -> Export | None:
-        """The export, or None."""
-        item = self._table.get(item_key(export_id))
-        return read_export(item) if item else None
-
-    def get_part(self, export_id: str, part: int) -> Part | None:
-        """The part, or None."""
-        item = self._table.get(item_key(export_id, part))
-        return read_part(item) if item else None
-
-    def get_parts(self, export: Export) -> list[Part]:
-        """See ExportStore."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table.name,
-            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
-            ExpressionAttributeValues={
-                ":pk": item_key(export.export_id)["pk"],
-                ":first": item_key(export.export_id, export.first_part)["sk"],
-                ":last": {"S": "PART#~"},
-            },
-            ConsistentRead=True,
-        )
-        return [read_part(item) for page in pages for item in page["Items"]]
-
-    def list_of_account(
-        self, account_id: str, limit: int, after: dict[str, str] | None
-    ) -> tuple[list[Export], dict[str, str] | None]:
-        """See ExportStore. `after` is {"requested_at", "export_id"} of the last one seen."""
-        start: dict[str, Any] = {}
-        if after:
-            start["ExclusiveStartKey"] = {
-                **item_key(after["export_id"]),
-                **typed({"account_id": account_id, "requested_at": after["requested_at"]}),
-            }
-        answer = self._client.query(
-            TableName=self._table.name,
-            IndexName="by-account",
-            KeyConditionExpression="account_id = :account",
-            ExpressionAttributeValues={":account": {"S": account_id}},
-            ScanIndexForward=False,
-            Limit=limit,
-            **start,
-        )
-        exports = [read_export(item) for item in answer["Items"]]
-        if not answer.get("LastEvaluatedKey") or not exports:
-            return exports, None
-        last = exports[-1]
-        return exports, {"requested_at": last.requested_at, "export_id": last.export_id}
-
-    def open_export_ids(self) -> Iterator[str]:
-        """Ids of all exports that are RUNNING, oldest first."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table.name,
-            IndexName="open",
-            KeyConditionExpression="#open = :open",
-            ExpressionAttributeNames={"#open": "open"},
-            ExpressionAttributeValues={":open": {"S": _OPEN}},
-        )
-        for page in pages:
-            for item in page["Items"]:
-                yield item["pk"]["S"].removeprefix("EXPORT#")
-
-    # --- an export ---------------------------------------------------------------------------
-
-    def create(self, export: Export, first: Part) -> None:
-        """Write a new export and its first part."""
-        meta = {**item_key(export.export_id), **typed(asdict(export)), "open": {"S": _OPEN}}
-        self._table.transact(
-            [{"Put": {"Item": meta}}, {"Put": {"Item": self.part_item(first, export.expires_at)}}]
-        )
-
-    def amend(self, export: Export, **values: Any) -> Export | None:
-        """See ExportStore."""
-        amended = self._table.update(
-            item_key(export.export_id),
-            "SET " + ", ".join(f"#{name} = :{name}" for name in values),
-            _UNCHANGED,
-            {
-                ":RUNNING": ExportState.RUNNING,
-                ":seen": export.generation,
-                **{
-                    f":{name}": json.dumps(value) if name in _JSON else value
-                    for name, value in values.items()
-                },
-            },
-            names={f"#{name}": name for name in values},
-        )
-        return replace(export, **values) if amended else None
-
-    def restart(self, export: Export, first: Part) -> bool:
-        """See ExportStore."""
-        request = self._table.update_request(
-            item_key(export.export_id),
-            "SET generation = :next, first_part = :first",
-            _UNCHANGED,
-            {
-                ":RUNNING": ExportState.RUNNING,
-                ":seen": export.generation,
-                ":next": export.generation + 1,
-                ":first": first.part,
-            },
-        )
-        item = self.part_item(first, export.expires_at)
-        put = {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"}
-        return self._table.transact([{"Update": request}, {"Put": put}])
-
-    def seal(self, export: Export, completed_at: str, records: int) -> bool:
-        """See ExportStore."""
-        return self._table.update(
-            item_key(export.export_id),
-            "SET completed_at = if_not_exists(completed_at, :completed_at), records = :records",
-            "#state = :RUNNING AND generation = :seen",
-            {
-                ":completed_at": completed_at,
-                ":records": records,
-                ":RUNNING": ExportState.RUNNING,
-                ":seen": export.generation,
-            },
-        )
-
-    def complete(self, export_id: str) -> bool:
-        """See ExportStore."""
-        return self._table.update(
-            item_key(export_id),
-            "SET #state = :COMPLETED REMOVE #open",
-            "#state = :RUNNING AND attribute_exists(completed_at)",
-            {":COMPLETED": ExportState.COMPLETED, ":RUNNING": ExportState.RUNNING},
-            names={"#open": "open"},
-        )
-
-    def fail(self, export: Export, part: int | None, failure: dict[str, str], now: str) -> bool:
-        """See ExportStore. `part`, where known, becomes FAILED too."""
-        failed = self._table.update(
-            item_key(export.export_id),
-            "SET #state = :FAILED, failure = :failure, completed_at = :now REMOVE #open",
-            _UNCHANGED,
-            {
-                ":FAILED": ExportState.FAILED,
-                ":RUNNING": ExportState.RUNNING,
-                ":seen": export.generation,
-                ":failure": json.dumps(failure),
-                ":now": now,
-            },
-            names={"#open": "open"},
-        )
-        if failed and part is not None:
-            self._table.update(
-                item_key(export.export_id, part),
-                "SET #state = :FAILED, updated_at = :now",
-                "#state <> :STORED",
-                {":FAILED": PartState.FAILED, ":STORED": PartState.STORED, ":now": now},
-            )
-        return failed
+def _decode(name: str, stored: Any) -> Any:
+    value = _deserialize(stored)
+    if name in _FROM_JSON:
+        return _FROM_JSON[name](json.loads(value))
+    if name == "expires_at":
+        return datetime.fromtimestamp(int(value), UTC)
+    if name in _TIMES:
+        return datetime.fromisoformat(value)
+    if isinstance(value, Decimal):
+        return int(value)
+    return frozenset(value) if isinstance(value, set) else value

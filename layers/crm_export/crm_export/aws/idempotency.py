@@ -1,4 +1,4 @@
-"""Header Idempotency-Key: a request sent twice is done once. Called by functions/bulk_read_submitter.
+"""The header Idempotency-Key: a request that is sent twice runs once.
 
 https://docs.powertools.aws.dev/lambda/python/latest/utilities/idempotency/
 """
@@ -20,6 +20,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 
 from crm_export import deadline
 from crm_export.errors import IdempotencyConflict, InvalidRequest, RequestInProgress
+from crm_export.exports.model import Caller
 
 KEPT_SECONDS = 24 * 3600
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -27,20 +28,20 @@ _SHOWN = 60
 
 
 class _Context:
-    """What Powertools reads of a LambdaContext: once its time is over, the request may begin anew."""
+    """What Powertools reads of a LambdaContext: when its time is over, the request may run again."""
 
     def get_remaining_time_in_millis(self) -> int:
         return int(min(deadline.remaining(), KEPT_SECONDS) * 1000)
 
 
-def once(
-    client: Any, table: str, *, account_id: str, owner: str, key: str, request: Any, do: Callable[[], str]
+def once(  # noqa: PLR0917 (wiring binds the first two)
+    client: Any, table: str, caller: Caller, key: str, request: Any, do: Callable[[], str]
 ) -> str:
-    """What `do` returned for the caller's key within 24 hours, else do it and keep what it returns.
+    """Return what `do` returned for the caller's key within the last 24 hours; run it if there is nothing.
 
-    An exception of `do` is not kept: the key is free again. Raises InvalidRequest for a key that is none,
-    IdempotencyConflict when the key came with another request (JSON), RequestInProgress while it is being
-    done.
+    If `do` raises, the key is free again. request: JSON that identifies the request. Raises InvalidRequest
+    for an unusable key, IdempotencyConflict if the key was used for a different request, and
+    RequestInProgress while the same request is running.
     """
     if not _KEY.fullmatch(key):
         raise InvalidRequest(
@@ -49,7 +50,7 @@ def once(
     layer = DynamoDBPersistenceLayer(
         table_name=table,
         key_attr="pk",
-        static_pk_value=f"IDEMPOTENCY#{account_id}",
+        static_pk_value=f"IDEMPOTENCY#{caller.account_id}",
         sort_key_attr="sk",
         expiry_attr="expires_at",
         boto3_client=client,
@@ -65,17 +66,18 @@ def once(
     @idempotent_function(  # type: ignore[untyped-decorator]
         data_keyword_argument="data", persistence_store=layer, config=config, key_prefix="request"
     )
-    def answer(data: dict[str, Any]) -> dict[str, str]:  # noqa: ARG001 (Powertools reads it)
+    def run(data: dict[str, Any]) -> dict[str, str]:  # noqa: ARG001 (Powertools reads it)
         return {"result": do()}
 
     try:
-        return str(answer(data={"key": [owner, key], "request": request})["result"])
+        return str(run(data={"key": [caller.owner, key], "request": request})["result"])
     except IdempotencyValidationError as error:
         raise IdempotencyConflict(
-            f"Idempotency-Key {key[:_SHOWN]!r} came with another request within 24 hours; send the same "
-            "request again, or another key."
+            f"Idempotency-Key {key[:_SHOWN]!r} was used for a different request within 24 hours; send the "
+            "same request again, or use another key."
         ) from error
     except (IdempotencyAlreadyInProgressError, IdempotencyInconsistentStateError) as error:
         raise RequestInProgress(
-            f"The request with Idempotency-Key {key[:_SHOWN]!r} is being worked on; ask again.", retry_after=2
+            f"The request with Idempotency-Key {key[:_SHOWN]!r} is still running; send it again.",
+            retry_after=2,
         ) from error

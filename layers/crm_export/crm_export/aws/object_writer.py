@@ -1,66 +1,74 @@
-"""Writes one S3 object as a stream: a multipart upload whose checksum S3 checks against ours.
+"""Writes one S3 object as a stream: a multipart upload whose checksum S3 verifies against ours.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
 """
 
 import base64
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from isal import isal_zlib
 
-_PART_BYTES = 5 * 1024 * 1024  # S3's least
-LARGEST_OBJECT = 10_000 * _PART_BYTES  # S3's most parts
+MIN_PART_BYTES = 5 * 1024 * 1024  # S3's smallest part, except for the last
+MAX_PARTS = 10_000  # S3's largest number of parts
 
-
-def _base64_crc32(crc32: int) -> str:
-    return base64.b64encode(crc32.to_bytes(4, "big")).decode()
+single_thread: Callable[[], Executor] = partial(ThreadPoolExecutor, 1)
 
 
 class ObjectWriter:
-    """The object appears whole at `commit`, or never: leaving the context before aborts the upload.
+    """The object appears whole at `commit`, or never: leaving the context without it aborts the upload.
 
-    Two parts of 5 MiB are held, however large the object: one being filled, one being sent.
-    size: of what was written so far, in bytes.
+    Two parts are in memory, however large the object is: one is filled while the other is sent by an
+    executor of this writer's own.
     """
 
-    def __init__(self, s3: Any, bucket: str, key: str, content_type: str) -> None:
+    def __init__(
+        self,
+        s3: Any,
+        bucket: str,
+        key: str,
+        content_type: str,
+        *,
+        part_bytes: int = MIN_PART_BYTES,
+        make_executor: Callable[[], Executor] = single_thread,
+    ) -> None:
         self._s3 = s3
         self._target = {"Bucket": bucket, "Key": key}
         self._content_type = content_type
-        self._filling = bytearray()
+        self._part_bytes = part_bytes
+        self._executor = make_executor()
+        self._buffer = bytearray()
         self._upload_id: str | None = None
         self._parts: list[dict[str, Any]] = []
         self._sending: Future[dict[str, Any]] | None = None
-        self._thread = ThreadPoolExecutor(1)
-        self.size = 0
         self._committed = False
 
     def __enter__(self) -> Self:
         return self
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes; sends a part when one is full."""
-        self.size += len(chunk)
-        while len(self._filling) + len(chunk) >= _PART_BYTES:
-            room = _PART_BYTES - len(self._filling)
-            self._filling += chunk[:room]
+        """Add the next bytes. Starts to send a part when one is full; raises what the part before raised."""
+        while len(self._buffer) + len(chunk) >= self._part_bytes:
+            room = self._part_bytes - len(self._buffer)
+            self._buffer += chunk[:room]
             chunk = chunk[room:]
             self._send_part()
-        self._filling += chunk
+        self._buffer += chunk
 
-    def commit(self, crc32: int) -> None:
-        """Make the object, if its CRC32 is this; S3 refuses it otherwise."""
+    def commit(self, crc32: int, size: int) -> None:
+        """Create the object. S3 refuses it if its CRC32, or the size of a multipart upload, differs."""
         if self._upload_id is None:
             self._s3.put_object(
                 **self._target,
-                Body=bytes(self._filling),
+                Body=bytes(self._buffer),
                 ContentType=self._content_type,
                 ChecksumCRC32=_base64_crc32(crc32),
             )
         else:
-            if self._filling:
+            if self._buffer:
                 self._send_part()
             self._wait_for_part()
             self._s3.complete_multipart_upload(
@@ -69,19 +77,19 @@ class ObjectWriter:
                 MultipartUpload={"Parts": self._parts},
                 ChecksumCRC32=_base64_crc32(crc32),
                 ChecksumType="FULL_OBJECT",
-                MpuObjectSize=self.size,
+                MpuObjectSize=size,
             )
         self._committed = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._executor.shutdown(cancel_futures=True)
         if self._upload_id is not None and not self._committed:
             self._s3.abort_multipart_upload(**self._target, UploadId=self._upload_id)
 
     def _send_part(self) -> None:
-        """Hand what was filled to the thread, once the part before is sent."""
+        """Give the buffer to the executor as soon as the part before has been sent."""
         if self._upload_id is None:
             self._upload_id = self._s3.create_multipart_upload(
                 **self._target,
@@ -90,17 +98,21 @@ class ObjectWriter:
                 ChecksumType="FULL_OBJECT",
             )["UploadId"]
         self._wait_for_part()
-        self._sending = self._thread.submit(self._upload, len(self._parts) + 1, bytes(self._filling))
-        self._filling = bytearray()
+        self._sending = self._executor.submit(self._upload_part, len(self._parts) + 1, bytes(self._buffer))
+        self._buffer = bytearray()
 
     def _wait_for_part(self) -> None:
         if self._sending is not None:
             self._parts.append(self._sending.result())
             self._sending = None
 
-    def _upload(self, number: int, body: bytes) -> dict[str, Any]:
+    def _upload_part(self, number: int, body: bytes) -> dict[str, Any]:
         checksum = _base64_crc32(isal_zlib.crc32(body))
-        answer = self._s3.upload_part(
+        response = self._s3.upload_part(
             **self._target, UploadId=self._upload_id, PartNumber=number, Body=body, ChecksumCRC32=checksum
         )
-        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": checksum}
+        return {"PartNumber": number, "ETag": response["ETag"], "ChecksumCRC32": checksum}
+
+
+def _base64_crc32(crc32: int) -> str:
+    return base64.b64encode(crc32.to_bytes(4, "big")).decode()

@@ -1,4 +1,4 @@
-"""The submit and the download queue. A message is {"export_id", "part"}; all else is in the table."""
+"""The submit queue and the download queue. A message is {"export_id", "part"}; the rest is in the table."""
 
 import json
 from collections.abc import Callable
@@ -6,15 +6,15 @@ from typing import Any
 
 from crm_export.errors import ExportError
 from crm_export.exports.model import LARGEST_PART, is_export_id
+from crm_export.exports.pipeline import PartQueue
 from crm_export.telemetry import logger
 
-_FIRST_DELAY = 15
-_LONGEST_DELAY = 900
-_MOST_RECEIVED = 8  # of the ten after which the queue gives a message up
+_FIRST_DELAY, _LONGEST_DELAY = 15, 900  # seconds
+_MOST_RECEIVES = 8  # of the ten after which the queue gives up on a message
 
 
 class SqsPartQueue:
-    """PartQueue (ports) over SQS."""
+    """PartQueue (exports.pipeline) over SQS."""
 
     def __init__(self, client: Any, url: str) -> None:
         self._client = client
@@ -28,53 +28,59 @@ class SqsPartQueue:
         )
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:
-        """Let a message come again after so many seconds."""
+        """See PartQueue."""
         self._client.change_message_visibility(
             QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
         )
 
 
-def retry_delay(error: ExportError, attempt: int) -> int:
-    """Seconds to wait before attempt + 1: what the error says, else 15, 30, 60 ... up to 900."""
-    return min(error.retry_after or _FIRST_DELAY * 2 ** min(attempt - 1, 6), _LONGEST_DELAY)
+def consume(event: dict[str, Any], queue: PartQueue, handle: Callable[[str, int], None]) -> dict[str, Any]:
+    """Handle each message of an SQS event of `queue`; return the batch item failures.
 
-
-def consume(event: dict[str, Any], queue: SqsPartQueue, handle: Callable[[str, int], None]) -> dict[str, Any]:
-    """Handle each message of an SQS event; return the batch item failures.
-
-    A retryable error sends its message back for later; a message that came often by a new one, so that
-    waiting never makes a dead letter. Any other ExportError is final: `handle` has
-    recorded it in the export. Unknown exceptions are not caught: they must reach Lambda's error metric,
-    and the queue brings the messages again.
+    A retryable error makes its message arrive again later. Any other ExportError is terminal, and `handle`
+    has recorded it in the export. Unknown exceptions are not caught: they must reach Lambda's error metric,
+    and the queue delivers the messages again.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
-    failures = []
-    for record in event["Records"]:
-        message = _read(record["body"])
-        if message is None:
-            # Not ours: the dead-letter queue, and its alarm, are where somebody sees it.
-            logger.error("not a message of this stack", message_id=record["messageId"])
-            queue.postpone(record["receiptHandle"], _FIRST_DELAY)
-            failures.append({"itemIdentifier": record["messageId"]})
-            continue
-        try:
-            handle(message["export_id"], message["part"])
-        except ExportError as error:
-            if not error.retryable:
-                logger.error("part ended", code=error.code, reason=error.message, **message)
-                continue
-            received = int(record["attributes"]["ApproximateReceiveCount"])
-            delay = retry_delay(error, received)
-            logger.warning("part postponed", code=error.code, reason=error.message, delay=delay, **message)
-            if received >= _MOST_RECEIVED:
-                queue.send(message["export_id"], message["part"], delay=delay)
-                continue
-            queue.postpone(record["receiptHandle"], delay)
-            failures.append({"itemIdentifier": record["messageId"]})
-    return {"batchItemFailures": failures}
+    failed = [record["messageId"] for record in event["Records"] if not _is_done(record, queue, handle)]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _read(body: str) -> dict[str, Any] | None:
-    """{"export_id", "part"}, or None for what is no such message."""
+def _is_done(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, int], None]) -> bool:
+    """Handle a message; False if the queue has to deliver it again."""
+    message = _parse(record["body"])
+    if message is None:
+        # It goes to the dead-letter queue, whose alarm makes someone look at it.
+        logger.error("not a message of this stack", message_id=record["messageId"])
+        queue.postpone(record["receiptHandle"], _FIRST_DELAY)
+        return False
+    try:
+        handle(message["export_id"], message["part"])
+    except ExportError as error:
+        if error.retryable:
+            return _is_replaced(record, message, queue, error)
+        logger.error("part ended", code=error.code, reason=error.message, **message)
+    return True
+
+
+def _is_replaced(
+    record: dict[str, Any], message: dict[str, Any], queue: PartQueue, error: ExportError
+) -> bool:
+    """Postpone a message. After eight receives a fresh copy replaces it, so that waiting never reaches the
+    dead-letter limit; then return True.
+    """
+    delay = min(error.retry_after or _FIRST_DELAY, _LONGEST_DELAY)
+    code = getattr(error.__cause__, "code", error.code)
+    logger.warning("part postponed", code=code, reason=error.message, delay=delay, **message)
+    if int(record["attributes"]["ApproximateReceiveCount"]) >= _MOST_RECEIVES:
+        queue.send(message["export_id"], message["part"], delay=delay)
+        return True
+    queue.postpone(record["receiptHandle"], delay)
+    return False
+
+
+def _parse(body: str) -> dict[str, Any] | None:
+    """Return {"export_id", "part"}, or None if the body is not a message of ours."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):

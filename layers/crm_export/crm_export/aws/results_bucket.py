@@ -1,124 +1,140 @@
-"""Puts results and manifests into the results bucket."""
-# Reads stored parts back: the ids of their records, as a stream.
+"""The results bucket: parts of exports and their manifests. Called by the verbs in `crm_export.exports`."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from isal import igzip, isal_zlib
-from isal.igzip_lib import IsalError
 
-from crm_export.aws.object_writer import LARGEST_OBJECT, ObjectWriter
-from crm_export.errors import CorruptZip, CountMismatch, ResultError, ResultTooLarge, StorageRefused
-from crm_export.results.counters import CsvCounter, IcsCounter
-from crm_export.results.gzip import GzipWriter, deflating
-from crm_export.results.records_csv import csv_chunks
+from crm_export.aws.object_writer import MAX_PARTS, MIN_PART_BYTES, ObjectWriter, single_thread
+from crm_export.errors import CorruptZip, CountMismatch, ResultTooLarge, StorageRefused
+from crm_export.exports.model import Stored
+from crm_export.results.counters import ByteCounter, CsvCounter, IcsCounter
+from crm_export.results.gzip import Piece, counted, deflate, gzip_member
+from crm_export.results.records_csv import csv_chunks, read_ids
 from crm_export.results.unzip import unzip
+from crm_export.results.zip_format import Entry
 
 CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "csv.gz": "application/gzip",  # and no Content-Encoding: docs/decisions.md
     "ics": "text/calendar; charset=utf-8",
 }
-# No record of Zoho's comes near: 500 fields, of which a few are texts of 50,000 characters. How far a ZIP
-# inflates is no measure: records with few of their fields filled do so several hundredfold.
-_LARGEST_RECORD = 4 * 1024 * 1024
-_LARGEST_REST = 16 * 1024 * 1024  # header, what surrounds a calendar's events, the record that is being read
-# Gives a file's content; hands it on as raw deflate data, too, if it is told where to.
-_NUMBERED = re.compile(rb"(\d{15,40})\.(?:csv|ics)$")  # Zoho calls the entry by the id of its job
-_Content = Callable[[Callable[[bytes], None] | None], Iterator[bytes]]
+# No record in Zoho is as large: 500 fields, a few of them with 50,000 characters. The ratio by which a ZIP
+# inflates is no criterion: records with few fields filled inflate several hundredfold.
+_MAX_RECORD_BYTES = 4 * 1024 * 1024
+# Header, what surrounds the events of a calendar, and the record that is being read.
+_MAX_OTHER_BYTES = 16 * 1024 * 1024
+_NUMBERED_NAME = re.compile(rb"(\d{15,40})\.(?:csv|ics)$")  # Zoho names the entry after the id of its job
 
 
-class S3Results:
-    """ResultStore (exports.ports) over S3."""
+class ResultsBucket:
+    """Stores results so that each object appears whole and verified, or not at all.
 
-    def __init__(self, s3: Any, bucket: str) -> None:
+    A `file_format` is csv, csv.gz or ics. A result may have `max_other_bytes`, and `max_record_bytes` for
+    each of its records, but not more than S3 stores in 10,000 parts of `part_bytes`.
+    """
+
+    def __init__(
+        self,
+        s3: Any,
+        bucket: str,
+        *,
+        part_bytes: int = MIN_PART_BYTES,
+        max_record_bytes: int = _MAX_RECORD_BYTES,
+        max_other_bytes: int = _MAX_OTHER_BYTES,
+        make_executor: Callable[[], Executor] = single_thread,
+    ) -> None:
         self._s3 = s3
         self._bucket = bucket
+        self._part_bytes = part_bytes
+        self._max_record_bytes = max_record_bytes
+        self._max_other_bytes = max_other_bytes
+        self._make_executor = make_executor
 
-    def store(
-        self,
-        chunks: Iterable[bytes],
-        key: str,
-        *,
-        file_type: str,
-        expected_records: int,
-        entry_name: str | None = None,
-    ) -> dict[str, Any]:
-        """Stream a result ZIP into an object; return {"records", "bytes", "crc32", "header"}.
+    def store_result(
+        self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str
+    ) -> Stored:
+        """Stream a result ZIP into an object.
 
-        file_type is the object's: csv, csv.gz or ics. The object appears only if CRC, sizes and the
-        number of records are right, and is not written on when it has grown beyond what they can be (final:
-        ResultTooLarge); crc32 is Zoho's, of the file before any gzip, in 8 hex digits, and
-        bytes the object's size. An entry whose name is a number must be called entry_name: it is another
-        result otherwise. Raises ResultError, and what `chunks` raises.
+        The object appears only if CRC, sizes and the number of records are right and the result is that of
+        the job. Raises ResultError, and whatever `chunks` raises. CountMismatch and ResultTooLarge are raised
+        as soon as there are more records than expected, or more bytes than the records so far explain.
         """
-
-        def content(deflated: Callable[[bytes], None] | None) -> Iterator[bytes]:
-            entry, inflated = unzip(chunks, deflated)
-            yield from inflated
-            number = _NUMBERED.match(entry.name)
-            if entry_name is not None and number and number[1].decode() != entry_name:
-                raise CorruptZip(f"The result is that of {number[1].decode()}, not of {entry_name}.")
-
-        return self._store(content, key, file_type, expected_records)
+        entry, pieces = unzip(chunks, compress=file_format == "csv.gz")
+        return self._store(_verify_job(pieces, entry, job_id), entry, key, file_format, expected_records)
 
     def store_records(
-        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_type: str
-    ) -> dict[str, Any]:
-        """Stream pages of the records API into an object as Bulk Read would have written them.
+        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str
+    ) -> Stored:
+        """Stream pages of the records API into an object, written as Bulk Read writes it: csv or csv.gz.
 
-        file_type is csv or csv.gz. Returns as `store` does. Raises ResultError, and what `pages` raises;
-        then nothing is stored.
+        Raises ResultError, and whatever `pages` raises; then nothing is stored.
         """
+        chunks, content = csv_chunks(pages, fields), ByteCounter()
+        pieces = deflate(chunks) if file_format == "csv.gz" else map(Piece, chunks)
+        return self._store(counted(pieces, content), content, key, file_format, None)
 
-        def content(deflated: Callable[[bytes], None] | None) -> Iterator[bytes]:
-            chunks = csv_chunks(pages, fields)
-            return deflating(chunks, deflated) if deflated else chunks
-
-        return self._store(content, key, file_type, None)
-
-    def _store(self, content: _Content, key: str, file_type: str, expected: int | None) -> dict[str, Any]:
-        counter = IcsCounter() if file_type == "ics" else CsvCounter()
-        crc32 = size = 0
-        with (
-            _told("did not take", key),
-            ObjectWriter(self._s3, self._bucket, key, CONTENT_TYPES[file_type]) as writer,
-        ):
-            gzip = GzipWriter(writer.write) if file_type == "csv.gz" else None
-            for chunk in content(gzip.write if gzip else None):
-                if expected is not None:
-                    _check_growth(size + len(chunk), counter.records, expected)
-                counter.feed(chunk)
-                crc32 = isal_zlib.crc32(chunk, crc32)
-                size += len(chunk)
-                if not gzip:
-                    writer.write(chunk)
+    def _store(
+        self, pieces: Iterator[Piece], content: ByteCounter, key: str, file_format: str, expected: int | None
+    ) -> Stored:
+        """Write, count and verify pieces; `content` has counted each piece when it arrives."""
+        counter = IcsCounter() if file_format == "ics" else CsvCounter()
+        is_gzip = file_format == "csv.gz"
+        written = ByteCounter() if is_gzip else content
+        if is_gzip:
+            pieces = gzip_member(pieces, content, written)
+        with _storage_errors("write", key), self._open_writer(key, file_format) as writer:
+            for piece in pieces:
+                if expected is not None and piece.content:
+                    self._check_growth(content.size, counter.records, expected)
+                counter.feed(piece.content)
+                writer.write(piece.compressed if is_gzip else piece.content)
             records, header = counter.finish()
             if expected is not None and records != expected:
-                raise CountMismatch(f"The result holds {records} records; Zoho counted {expected}.")
-            if gzip:
-                gzip.finish(crc32, size)
-            writer.commit(gzip.crc32 if gzip else crc32)
-        return {"records": records, "bytes": writer.size, "crc32": f"{crc32:08x}", "header": header}
+                raise CountMismatch(f"The result has {records} records, but Zoho counted {expected}.")
+            writer.commit(written.crc32, written.size)
+        return Stored(key, records, written.size, f"{content.crc32:08x}", header)
 
-    def ids(self, key: str) -> Iterator[str]:
-        """The Id column of a stored csv or csv.gz, as a stream. Raises ResultError."""
-        with _told("did not give", key):
-            yield from read_ids(self._s3, self._bucket, key)
+    def _open_writer(self, key: str, file_format: str) -> ObjectWriter:
+        return ObjectWriter(
+            self._s3,
+            self._bucket,
+            key,
+            CONTENT_TYPES[file_format],
+            part_bytes=self._part_bytes,
+            make_executor=self._make_executor,
+        )
 
-    def delete_others(self, folder: str, keep: set[str]) -> int:
-        """Delete the parts in an export's folder whose keys are not in `keep`; return how many.
+    def _check_growth(self, size: int, records: int, expected: int) -> None:
+        """Stop a ZIP bomb before it costs more time and storage than its records can explain."""
+        if records > expected:
+            raise CountMismatch(f"The result has at least {records} records, but Zoho counted {expected}.")
+        largest = min(self._max_other_bytes + records * self._max_record_bytes, MAX_PARTS * self._part_bytes)
+        if size > largest:
+            raise ResultTooLarge(
+                f"The result has inflated to {size} bytes with {records} complete records; {largest} bytes "
+                "are allowed."
+            )
 
-        A part is a key with "part-" in its last name; a manifest is none. Raises ResultError.
+    def read_ids(self, key: str) -> Iterator[str]:
+        """Yield the Id column of a stored csv or csv.gz. Raises ResultError."""
+        with (
+            _storage_errors("read", key),
+            closing(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]) as body,
+        ):
+            yield from read_ids(body, key)
+
+    def delete_other_parts(self, folder: str, keep: set[str]) -> int:
+        """Delete the parts in an export's folder whose keys are not in `keep`; return their number.
+
+        A part is an object whose file name contains "part-"; a manifest's does not. Raises ResultError.
         """
         deleted = 0
-        with _told("did not clean up", folder):
+        with _storage_errors("delete from", folder):
             pages = self._s3.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=f"{folder}/"):
                 for key in [item["Key"] for item in page.get("Contents", [])]:
@@ -127,8 +143,8 @@ class S3Results:
                         deleted += 1
         return deleted
 
-    def put_manifest(self, key: str, manifest: dict[str, Any]) -> None:
-        """Write a manifest once: written again, it would announce the export a second time."""
+    def write_manifest(self, key: str, manifest: dict[str, Any]) -> None:
+        """Write the manifest unless it exists: a second write would announce the export again."""
         try:
             self._s3.put_object(
                 Bucket=self._bucket,
@@ -142,46 +158,23 @@ class S3Results:
                 raise
 
 
-def _check_growth(size: int, records: int, expected: int) -> None:
-    """Stop a result that is a bomb, before it costs time and S3 more than its records can have cost."""
-    if records > expected:
-        raise CountMismatch(f"The result holds {records} records and more; Zoho counted {expected}.")
-    largest = min(_LARGEST_REST + records * _LARGEST_RECORD, LARGEST_OBJECT)
-    if size > largest:
-        raise ResultTooLarge(
-            f"The result has inflated to {size} bytes with {records} records in them; allowed are {largest}."
-        )
+def _verify_job(pieces: Iterator[Piece], entry: Entry, job_id: str) -> Iterator[Piece]:
+    """Raise CorruptZip after the last piece if the entry is named after another job."""
+    yield from pieces
+    number = _NUMBERED_NAME.match(entry.name)
+    if number and number[1].decode() != job_id:
+        raise CorruptZip(f"The result is that of job {number[1].decode()}, not of job {job_id}.")
 
 
 @contextmanager
-def _told(what: str, key: str) -> Iterator[None]:
-    """Turn S3's errors into StorageRefused."""
+def _storage_errors(action: str, key: str) -> Iterator[None]:
+    """Raise StorageRefused for errors of S3."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        raise StorageRefused(f"S3 {what} {key}: {_reason(error)}.") from error
+        raise StorageRefused(f"S3 refused to {action} {key}: {_reason(error)}.") from error
 
 
 def _reason(error: Exception) -> str:
     code = error.response["Error"].get("Code") if isinstance(error, ClientError) else None
     return code or type(error).__name__
-
-
-_BUFFER_BYTES = 256 * 1024
-_LONGEST_CELL = 1 << 24  # csv's own limit, 131,072, is less than a subform may take
-_UNREADABLE = (ValueError, IndexError, csv.Error, EOFError, igzip.BadGzipFile, IsalError)
-
-
-def read_ids(s3: Any, bucket: str, key: str) -> Iterator[str]:
-    """The Id column of a stored object, .csv or .csv.gz. Raises ResultError if it is not such a file."""
-    csv.field_size_limit(_LONGEST_CELL)
-    with closing(s3.get_object(Bucket=bucket, Key=key)["Body"]) as body:
-        raw: Any = io.BufferedReader(body, _BUFFER_BYTES)
-        if key.endswith(".gz"):
-            raw = igzip.IGzipFile(fileobj=raw, mode="rb")  # type: ignore[no-untyped-call]
-        rows = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), strict=True)
-        try:
-            column = [name.lower() for name in next(rows, [])].index("id")
-            yield from (row[column] for row in rows if row)
-        except _UNREADABLE as error:  # type: ignore[misc]  # isal's stub calls IsalError an instance
-            raise ResultError(f"The ids of {key} cannot be read: {error}.") from error

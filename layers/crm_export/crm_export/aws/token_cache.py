@@ -1,111 +1,73 @@
-"""Where containers share the access tokens of a grant: the exports table."""
+"""Where containers share the access tokens of a grant: item TOKEN#<key> of the exports table."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
+
+from crm_export.aws.table import Item, Key, Table, key
+from crm_export.connections.broker import SharedToken
 
 _KEPT_SECONDS = 86_400
 
 
-@dataclass(frozen=True)
-class SharedToken:
-    """What containers share of one grant. Times are seconds since the epoch."""
-
-    token: str | None = None
-    usable_until: float = 0.0
-    not_before: float = 0.0
-
-
-class TokenCache(Protocol):
-    """Where containers share access tokens. Every change is one conditional write."""
-
-    def read(self, key: str) -> SharedToken: ...
-    def take_lease(self, key: str, owner: str, now: float, until: float) -> bool:
-        """The right to refresh: nobody else has it, and there is no usable token and no throttling."""
-        ...
-
-    def put(self, key: str, owner: str, token: str, usable_until: float) -> None:
-        """Store a new token and end the lease."""
-        ...
-
-    def give_up(self, key: str, owner: str, not_before: float) -> None:
-        """End the lease without a token; nobody shall ask before `not_before` (0: at once)."""
-        ...
-
-    def discard(self, key: str, token: str) -> None:
-        """Forget this token, but no newer one."""
-        ...
-
-
 class DynamoTokenCache:
-    """TokenCache over the exports table: item TOKEN#<key>, which expires by itself."""
+    """TokenCache (connections.broker) over DynamoDB. Times are seconds since the epoch."""
 
     def __init__(self, client: Any, table: str) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table)
 
-    def read(self, key: str) -> SharedToken:
+    def read(self, grant: str) -> SharedToken:
         """See TokenCache."""
-        answer = self._client.get_item(TableName=self._table, Key=self._key(key), ConsistentRead=True)
-        item = answer.get("Item", {})
+        item = self._table.get(_key(grant)) or {}
         return SharedToken(
             token=item["access_token"]["S"] if "access_token" in item else None,
             usable_until=_number(item, "usable_until"),
             not_before=_number(item, "not_before"),
         )
 
-    def take_lease(self, key: str, owner: str, now: float, until: float) -> bool:
+    def take_lease(self, grant: str, owner: str, now: float, until: float) -> bool:
         """See TokenCache."""
-        return self._update(
-            key,
+        return self._table.update(
+            _key(grant),
             "SET lease_owner = :owner, lease_until = :until, expires_at = :expires",
             "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner) AND "
             "(attribute_not_exists(access_token) OR usable_until <= :now) AND "
             "(attribute_not_exists(not_before) OR not_before <= :now)",
-            {":owner": owner, ":until": until, ":now": now, ":expires": int(now) + _KEPT_SECONDS},
+            owner=owner,
+            until=until,
+            now=now,
+            expires=int(now) + _KEPT_SECONDS,
         )
 
-    def put(self, key: str, owner: str, token: str, usable_until: float) -> None:
+    def put(self, grant: str, owner: str, token: str, usable_until: float) -> None:
         """See TokenCache."""
-        self._update(
-            key,
+        self._table.update(
+            _key(grant),
             "SET access_token = :token, usable_until = :until REMOVE lease_owner, lease_until, not_before",
             "lease_owner = :owner",
-            {":token": token, ":until": usable_until, ":owner": owner},
+            token=token,
+            until=usable_until,
+            owner=owner,
         )
 
-    def give_up(self, key: str, owner: str, not_before: float) -> None:
+    def give_up(self, grant: str, owner: str, not_before: float) -> None:
         """See TokenCache."""
-        self._update(
-            key,
+        self._table.update(
+            _key(grant),
             "SET not_before = :not_before REMOVE lease_owner, lease_until",
             "lease_owner = :owner",
-            {":not_before": not_before, ":owner": owner},
+            not_before=float(not_before),
+            owner=owner,
         )
 
-    def discard(self, key: str, token: str) -> None:
+    def discard(self, grant: str, token: str) -> None:
         """See TokenCache."""
-        self._update(key, "REMOVE access_token, usable_until", "access_token = :token", {":token": token})
-
-    def _key(self, key: str) -> dict[str, Any]:
-        return {"pk": {"S": f"TOKEN#{key}"}, "sk": {"S": "TOKEN"}}
-
-    def _update(self, key: str, update: str, condition: str, values: dict[str, Any]) -> bool:
-        typed = {
-            name: {"S": value} if isinstance(value, str) else {"N": str(value)}
-            for name, value in values.items()
-        }
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=self._key(key),
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=typed,
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        self._table.update(
+            _key(grant), "REMOVE access_token, usable_until", "access_token = :token", token=token
+        )
 
 
-def _number(item: dict[str, Any], name: str) -> float:
+def _key(grant: str) -> Key:
+    return key(f"TOKEN#{grant}", "TOKEN")
+
+
+def _number(item: Item, name: str) -> float:
     return float(item[name]["N"]) if name in item else 0.0

@@ -1,1 +1,1 @@
-"""Stored OAuth grants and the access tokens made from them."""
+"""The stored OAuth grants and the access tokens that are requested with them."""

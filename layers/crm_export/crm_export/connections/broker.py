@@ -1,18 +1,17 @@
-"""The access-token broker: one refresh for all containers.
+"""Provides access tokens: one refresh for all containers, because Zoho issues few.
 
-Zoho gives at most 10 access tokens per refresh token in 10 minutes, so containers share them:
-memory, then the table, then one refresh under a lease, with "not before" remembered when Zoho throttles.
+Zoho issues at most 10 access tokens per refresh token in 10 minutes, so containers share them: first from
+memory, then from the cache, then by one refresh under a lease. When Zoho throttles, the cache holds the time
+until which nobody asks again.
 https://www.zoho.com/crm/developer/docs/api/v8/token-validity.html
 """
 
 import hashlib
-import random
-import time
-import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from crm_export import deadline
-from crm_export.aws.token_cache import SharedToken, TokenCache
 from crm_export.connections.model import Connection, ConnectionStore
 from crm_export.errors import (
     ExportError,
@@ -21,26 +20,61 @@ from crm_export.errors import (
     ZohoThrottled,
     ZohoUnavailable,
 )
+from crm_export.system import MACHINE, System
 from crm_export.telemetry import count
 from crm_export.zoho.oauth import AccessToken
 
-# A token is not used in its last minute: it might expire on its way.
+# A token is not used in its last minute: it might expire on the way.
 SKEW_SECONDS = 60.0
 _LEASE_SECONDS = 20.0  # longer than a refresh can take
 _LONGEST_WAIT = 15.0
+_SPARE_SECONDS = 1.0  # of the function's time, for the response
 _POLL_SECONDS = (0.05, 0.25)
 
 type Refresh = Callable[[Connection], AccessToken]
 
 
+@dataclass(frozen=True)
+class SharedToken:
+    """What containers share about one grant. Times are seconds since the epoch."""
+
+    token: str | None = None
+    usable_until: float = 0.0
+    not_before: float = 0.0
+
+
+class TokenCache(Protocol):
+    """Where containers share access tokens. Every change is one conditional write."""
+
+    def read(self, key: str) -> SharedToken:
+        """Return what is shared; an empty SharedToken for an unknown key."""
+        ...
+
+    def take_lease(self, key: str, owner: str, now: float, until: float) -> bool:
+        """Take the right to refresh. False if another owner has it, a token is usable, or Zoho throttles."""
+        ...
+
+    def put(self, key: str, owner: str, token: str, usable_until: float) -> None:
+        """Store a new token and end the owner's lease."""
+        ...
+
+    def give_up(self, key: str, owner: str, not_before: float) -> None:
+        """End the owner's lease without a token; nobody refreshes before `not_before` (0: at once)."""
+        ...
+
+    def discard(self, key: str, token: str) -> None:
+        """Remove this token, but not a newer one."""
+        ...
+
+
 def cache_key(connection: Connection) -> str:
-    """Names a grant without telling it: a new refresh token has a new key."""
+    """Return a hash that identifies the grant without revealing it; a new refresh token has a new key."""
     text = f"{connection.accounts_server}\n{connection.refresh_token}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 class TokenBroker:
-    """TokenSource (zoho.client) of one connection, over a cache shared by all containers."""
+    """TokenSource (zoho.client) of one connection, over a cache that all containers share."""
 
     def __init__(
         self,
@@ -48,26 +82,27 @@ class TokenBroker:
         store: ConnectionStore,
         refresh: Refresh,
         cache: TokenCache,
-        clock: Callable[[], float] = time.time,
+        system: System = MACHINE,
     ) -> None:
         self._connection = connection
         self._store = store
         self._refresh = refresh
         self._cache = cache
-        self._clock = clock
+        self._system = system
+        self._clock = system.epoch
         self._key = cache_key(connection)
-        self._mine = SharedToken()
+        self._in_memory = SharedToken()
 
     def token(self) -> str:
-        """See TokenSource. Raises ZohoThrottled while Zoho gives no tokens."""
-        if self._mine.token and self._clock() < self._mine.usable_until:
-            return self._mine.token
-        give_up_at = self._clock() + min(_LONGEST_WAIT, deadline.remaining() - 1)
-        owner = uuid.uuid4().hex
+        """See TokenSource. Raises ZohoThrottled while Zoho issues no tokens."""
+        if self._in_memory.token and self._clock() < self._in_memory.usable_until:
+            return self._in_memory.token
+        give_up_at = self._clock() + min(_LONGEST_WAIT, deadline.remaining() - _SPARE_SECONDS)
+        owner = self._system.random_hex(16)
         while True:
             shared, now = self._cache.read(self._key), self._clock()
             if shared.token and now < shared.usable_until:
-                self._mine = shared
+                self._in_memory = shared
                 return shared.token
             if now < shared.not_before:
                 raise _throttled(int(shared.not_before - now) + 1)
@@ -75,17 +110,17 @@ class TokenBroker:
                 return self._refresh_as(owner)
             if now >= give_up_at:
                 raise ZohoUnavailable("Another request is refreshing the access token and takes too long.")
-            time.sleep(random.uniform(*_POLL_SECONDS))  # noqa: S311 # nosec B311 # spreads the load
+            self._system.sleep(self._system.uniform(*_POLL_SECONDS))
 
     def discard(self, token: str) -> None:
         """See TokenSource."""
-        if self._mine.token == token:
-            self._mine = SharedToken()
+        if self._in_memory.token == token:
+            self._in_memory = SharedToken()
         self._cache.discard(self._key, token)
 
     def invalidate(self) -> None:
         """See TokenSource."""
-        self._mine = SharedToken()
+        self._in_memory = SharedToken()
         self._store.invalidate(self._connection.account_id)
 
     def _refresh_as(self, owner: str) -> str:
@@ -93,20 +128,20 @@ class TokenBroker:
         try:
             fresh = self._refresh(self._connection)
         except ExportError as error:
-            wait = error.retry_after or 0 if isinstance(error, ZohoThrottled) else 0
+            wait = error.retry_after if isinstance(error, ZohoThrottled) else None
             self._cache.give_up(self._key, owner, self._clock() + wait if wait else 0)
             if isinstance(error, TokenInvalidated):
                 self.invalidate()
-            _note(error)
+            _count_failure(error)
             raise
         usable_until = asked_at + fresh.expires_in - SKEW_SECONDS
         self._cache.put(self._key, owner, fresh.value, usable_until)
-        self._mine = SharedToken(fresh.value, usable_until)
+        self._in_memory = SharedToken(fresh.value, usable_until)
         return fresh.value
 
 
 class FreshTokens:
-    """TokenSource of `AccessTokenCache: off`, the seed's behaviour: every call asks for a fresh token."""
+    """TokenSource for `AccessTokenCache: off`, the behaviour of the seed: each call requests a new token."""
 
     def __init__(self, connection: Connection, store: ConnectionStore, refresh: Refresh) -> None:
         self._connection = connection
@@ -114,25 +149,25 @@ class FreshTokens:
         self._refresh = refresh
 
     def token(self) -> str:
-        """See TokenSource. A dead refresh token marks the account's connections."""
+        """See TokenSource. A revoked refresh token marks the account's connections."""
         try:
             return self._refresh(self._connection).value
         except ExportError as error:
             if isinstance(error, TokenInvalidated):
                 self.invalidate()
-            _note(error)
+            _count_failure(error)
             raise
 
     def discard(self, token: str) -> None:
-        """Nothing is kept."""
+        """Do nothing: no token is kept."""
 
     def invalidate(self) -> None:
         """See TokenSource."""
         self._store.invalidate(self._connection.account_id)
 
 
-def _note(error: ExportError) -> None:
-    """Count what somebody should hear of: our own configuration, and a limit of Zoho."""
+def _count_failure(error: ExportError) -> None:
+    """Count the failures that an alarm watches: our own configuration, and Zoho's limit of tokens."""
     if isinstance(error, ZohoClientRejected):
         count("ZohoClientRejected")
     elif isinstance(error, ZohoThrottled):
@@ -141,6 +176,7 @@ def _note(error: ExportError) -> None:
 
 def _throttled(seconds: int) -> ZohoThrottled:
     return ZohoThrottled(
-        f"Zoho gives no more access tokens for this connection for now; come back in {seconds} seconds.",
+        "Zoho refuses new access tokens for this connection (at most 10 in 10 minutes); "
+        f"retry in {seconds} seconds.",
         retry_after=seconds,
     )

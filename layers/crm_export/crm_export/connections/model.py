@@ -7,25 +7,25 @@ from typing import Any, Protocol, Self
 from crm_export.errors import CallerNotIdentified, ConnectionMalformed
 from crm_export.zoho.catalog import trusted_accounts_server, trusted_api_domain
 
-# Identities become parts of S3 keys and secret names: nothing that could leave its place in one.
+# Identities become segments of S3 keys and secret names, so they contain nothing that could leave a segment.
 _IDENTITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}")
 
 
 def require_identity(name: str, value: Any) -> str:
-    """A usable `account_id` or `owner`; raises CallerNotIdentified."""
-    # API Gateway may pass on a claim that is null as this text.
+    """Return a usable `account_id` or `owner`. Raises CallerNotIdentified."""
+    # API Gateway may pass a null claim as the string "null".
     if not isinstance(value, str) or value == "null" or not _IDENTITY.fullmatch(value):
         shown = repr(value)[:140] if value else "missing"
         raise CallerNotIdentified(
-            f"Claim {name} of the token is {shown}; needed are 1 to 128 of A-Z a-z 0-9 _ . @ - "
-            "with a letter, digit or _ first."
+            f"Claim {name} of the token is {shown}; it must be 1 to 128 characters of A-Z a-z 0-9 _ . @ - "
+            "and begin with a letter, digit or _."
         )
     return value
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A grant whose hosts are trusted: a token may be sent to both."""
+    """A grant whose two hosts are trusted to receive its tokens."""
 
     account_id: str
     owner: str
@@ -37,19 +37,19 @@ class Connection:
     def from_document(
         cls, account_id: str, owner: str, document: Any, trusted_origins: tuple[str, ...]
     ) -> Self:
-        """Read the stored document, `{"token": {"refresh_token", "api_domain", "accounts_server"?}}`.
+        """Return the connection of `{"token": {"refresh_token", "api_domain", "accounts_server"?}}`.
 
         Raises ConnectionMalformed, UntrustedOrigin.
         """
         token = document.get("token") if isinstance(document, dict) else None
         if not isinstance(token, dict):
-            raise ConnectionMalformed(f"The connection of {account_id}/{owner} has no object `token`.")
+            raise ConnectionMalformed(f"The connection of {account_id}/{owner} has no object token.")
         for name in ("refresh_token", "api_domain"):
             if not isinstance(token.get(name), str) or not token[name]:
                 raise ConnectionMalformed(f"The connection of {account_id}/{owner} has no token.{name}.")
         if not isinstance(token.get("accounts_server"), str | None):
             raise ConnectionMalformed(
-                f"The connection of {account_id}/{owner} has a token.accounts_server that is no text."
+                f"The connection of {account_id}/{owner} has a token.accounts_server that is not a string."
             )
         api_domain = trusted_api_domain(token["api_domain"], trusted_origins)
         accounts = trusted_accounts_server(token.get("accounts_server"), api_domain, trusted_origins)
@@ -57,10 +57,13 @@ class Connection:
 
 
 class ConnectionStore(Protocol):
-    """Where connections are kept."""
+    """Where connections are stored."""
 
     def get(self, account_id: str, owner: str) -> Connection:
-        """Raises ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, StoreUnavailable."""
+        """Return a connection, invalidated or not.
+
+        Raises ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, StoreUnavailable.
+        """
         ...
 
     def invalidate(self, account_id: str) -> None:

@@ -1,6 +1,6 @@
-"""Connections as documents of the MongoDB collection `integrations.zoho.key`, one per account and owner.
+"""ConnectionStore over the MongoDB collection `integrations.zoho.key`, one document per account and owner.
 
-Importing this imports pymongo; `wiring` does so only where the store is chosen.
+This module imports pymongo; `wiring` imports it only if this store is chosen.
 """
 
 from collections.abc import Iterator
@@ -15,18 +15,18 @@ from crm_export.connections.model import Connection
 from crm_export.errors import ConfigurationError, ConnectionNotFound, StoreTimeout, StoreUnavailable
 
 COLLECTION = "integrations.zoho.key"
-# Unauthorized, AuthenticationFailed, Atlas's own for "bad auth".
+# Unauthorized, AuthenticationFailed, and Atlas's own code for "bad auth".
 _REFUSED = {13, 18, 8000}
 
 type Document = dict[str, Any]
 
 
 def open_collection(uri: str, *, timeout_seconds: float = 5.0) -> Collection[Document]:
-    """The collection of connections in the database that the URI names; connects at its first use.
+    """Return the collection of connections in the URI's database; it connects at its first use.
 
-    An operation with all its retries ends within timeout_seconds (a DNS lookup of mongodb+srv may add as
-    much). TLS, authentication and read preference are the URI's, timeouts and pool are not.
-    Raises ConfigurationError, which shows nothing of the URI.
+    An operation with all its retries ends within timeout_seconds; a DNS lookup of mongodb+srv may add as
+    much. The URI decides on TLS, authentication and read preference, but not on timeouts and the pool.
+    Raises ConfigurationError, which reveals nothing of the URI.
     https://www.mongodb.com/docs/manual/reference/connection-string-options/
     """
     milliseconds = round(timeout_seconds * 1000)
@@ -44,35 +44,35 @@ def open_collection(uri: str, *, timeout_seconds: float = 5.0) -> Collection[Doc
         )
         return client.get_default_database()[COLLECTION]
     except (mongo_errors.PyMongoError, ValueError, TypeError) as error:
-        # Its text may quote the URI: neither shown nor chained.
+        # The message may quote the URI, so it is neither shown nor chained.
         reason = type(error).__name__
     raise ConfigurationError(
-        f"The MongoDB URI cannot be used ({reason}): needed is mongodb://... or mongodb+srv://... that names "
-        "a database after the host, with user and password percent-encoded."
+        f"The MongoDB URI cannot be used ({reason}): it must be mongodb://... or mongodb+srv://..., "
+        "name a database after the host, and have user and password percent-encoded."
     )
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn MongoDB's failures into ours; none names the URI. What is neither network nor access stays."""
+    """Turn MongoDB's network and access failures into ours, without the URI. Others pass unchanged."""
     try:
         yield
     except mongo_errors.ServerSelectionTimeoutError as error:
         raise StoreUnavailable(
-            "No MongoDB server could be reached: check that it runs, that its network lets this one in, "
+            "No MongoDB server could be reached: check that it runs, that its network admits this one, "
             "and the host and TLS options of the URI."
         ) from error
     except mongo_errors.ConfigurationError as error:
-        if error.__cause__ is not None:  # the only causes pymongo gives are those of a DNS lookup
+        if error.__cause__ is not None:  # pymongo sets a cause for failed DNS lookups only
             raise StoreUnavailable("The host of the MongoDB URI could not be looked up in DNS.") from error
         raise ConfigurationError(
-            "The MongoDB URI and its server do not fit: check replicaSet, authMechanism and other options of "
+            "The MongoDB URI does not fit its server: check replicaSet, authMechanism and other options of "
             "the URI, and that the server's version is supported."
         ) from error
     except mongo_errors.OperationFailure as error:
         if error.code in _REFUSED:
             raise ConfigurationError(
-                f"MongoDB refuses the access (code {error.code}): check user, password and authSource in the "
+                f"MongoDB refuses access (code {error.code}): check user, password and authSource in the "
                 f"MongoDB URI, and that the user may find and update in {COLLECTION} of its database."
             ) from error
         if error.timeout:
@@ -80,22 +80,22 @@ def store_errors() -> Iterator[None]:
         raise
     except mongo_errors.ConnectionFailure as error:
         if error.timeout:
-            raise StoreTimeout("MongoDB did not answer in time.") from error
+            raise StoreTimeout("MongoDB did not respond in time.") from error
         raise StoreUnavailable(f"The connection to MongoDB failed ({type(error).__name__}).") from error
 
 
 class MongoConnections:
-    """ConnectionStore over MongoDB. It makes no index: `python -m cli connections ensure-indexes` does."""
+    """See ConnectionStore. It creates no index: `python -m cli connections ensure-indexes` does."""
 
     def __init__(self, collection: Collection[Document], trusted_origins: tuple[str, ...]) -> None:
         self._collection = collection
         self._trusted_origins = trusted_origins
 
     def get(self, account_id: str, owner: str) -> Connection:
-        """See ConnectionStore. Of several documents the newest that is not invalidated counts."""
+        """See ConnectionStore. Of several documents, return the newest that is not invalidated."""
         with store_errors():
             document = self._collection.find_one(
-                # $eq takes its operand literally: no object in it is an operator.
+                # $eq compares literally: an object in its operand is never an operator.
                 {"account_id": {"$eq": account_id}, "owner": {"$eq": owner}},
                 projection={"_id": False, "token": True},
                 sort=[("token_invalidated", pymongo.ASCENDING), ("_id", pymongo.DESCENDING)],

@@ -1,8 +1,9 @@
-"""Connections as Secrets Manager secrets `<prefix>/<account_id>/<owner>`, one JSON document each."""
+"""ConnectionStore over Secrets Manager: secrets `<prefix>/<account_id>/<owner>`, one JSON document each."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
@@ -13,40 +14,39 @@ from crm_export.errors import ConnectionMalformed, ConnectionNotFound, StoreTime
 
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
 _THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
-# A secret that waits for its deletion answers InvalidRequestException.
+# InvalidRequestException is the response for a secret that is scheduled for deletion.
 _ABSENT = {"ResourceNotFoundException", "InvalidRequestException"}
-_SERVER_ERROR = 500
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn network failures, throttling and 5xx into ours. Any other refusal stays a ClientError."""
+    """Turn network failures, throttling and 5xx into ours. Any other refusal passes as a ClientError."""
     try:
         yield
     except (ConnectTimeoutError, ReadTimeoutError) as error:
-        raise StoreTimeout("Secrets Manager did not answer in time.") from error
+        raise StoreTimeout("Secrets Manager did not respond in time.") from error
     except (BotoConnectionError, HTTPClientError) as error:
         raise StoreUnavailable(f"Secrets Manager could not be reached: {type(error).__name__}.") from error
     except ClientError as error:
         code, status = error_code(error), error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if code in _THROTTLED or status >= _SERVER_ERROR:
-            raise StoreUnavailable(f"Secrets Manager could not answer: {code}.") from error
+        if code in _THROTTLED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise StoreUnavailable(f"Secrets Manager failed: {code}.") from error
         raise
 
 
 def error_code(error: ClientError) -> str:
-    """AWS's name of an error."""
+    """Return AWS's name of an error."""
     return error.response["Error"]["Code"]
 
 
 def read_secret(client: Any, secret_id: str) -> str:
-    """The string of a secret. Raises StoreUnavailable; ResourceNotFound stays a ClientError."""
+    """Return the string of a secret. Raises StoreUnavailable; ResourceNotFound passes as a ClientError."""
     with store_errors():
         return str(client.get_secret_value(SecretId=secret_id)["SecretString"])
 
 
 def read_rotated_secret(client: Any, secret_id: str) -> tuple[str, str | None]:
-    """The string of a secret, and the one it had before its last change, or None. Raises as read_secret.
+    """Return the string of a secret and the string before its last change, or None. Raises as read_secret.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html
     """
@@ -57,15 +57,15 @@ def read_rotated_secret(client: Any, secret_id: str) -> tuple[str, str | None]:
     except ClientError as error:
         if error_code(error) != "ResourceNotFoundException":
             raise
-        return current, None  # it was never changed
+        return current, None  # the secret was never changed
     return current, previous.get("SecretString")
 
 
 def list_names(client: Any, prefix: str) -> list[str]:
-    """The names of all secrets that begin with the prefix. Raises StoreUnavailable."""
+    """Return the names of all secrets that begin with the prefix. Raises StoreUnavailable."""
     with store_errors():
         pages = client.get_paginator("list_secrets").paginate(Filters=[{"Key": "name", "Values": [prefix]}])
-        # The filter matches without regard to case.
+        # The filter ignores case.
         return [
             secret["Name"]
             for page in pages
@@ -75,12 +75,12 @@ def list_names(client: Any, prefix: str) -> list[str]:
 
 
 def secret_name(prefix: str, account_id: str, owner: str) -> str:
-    """The name of a connection's secret."""
+    """Return the name of a connection's secret."""
     return f"{prefix}/{account_id}/{owner}"
 
 
 class SecretsManagerConnections:
-    """ConnectionStore over Secrets Manager."""
+    """See ConnectionStore."""
 
     def __init__(self, client: Any, prefix: str, trusted_origins: tuple[str, ...]) -> None:
         self._client = client
@@ -89,33 +89,28 @@ class SecretsManagerConnections:
 
     def get(self, account_id: str, owner: str) -> Connection:
         """See ConnectionStore."""
-        name = secret_name(self._prefix, account_id, owner)
+        document = self._document(secret_name(self._prefix, account_id, owner))
+        return Connection.from_document(account_id, owner, document, self._trusted_origins)
+
+    def invalidate(self, account_id: str) -> None:
+        """See ConnectionStore. Secrets that are not JSON objects are skipped; the others are still marked."""
+        for name in list_names(self._client, f"{self._prefix}/{account_id}/"):
+            try:
+                document = self._document(name)
+            except (ConnectionNotFound, ConnectionMalformed):  # deleted after it was listed, or not JSON
+                continue
+            if isinstance(document, dict) and document and document.get("token_invalidated") is not True:
+                marked = json.dumps({**document, "token_invalidated": True})
+                with store_errors():
+                    self._client.put_secret_value(SecretId=name, SecretString=marked)
+
+    def _document(self, name: str) -> Any:
+        """Return the JSON of a secret. Raises ConnectionNotFound, ConnectionMalformed, StoreUnavailable."""
         try:
-            document = json.loads(read_secret(self._client, name))
+            return json.loads(read_secret(self._client, name))
         except ClientError as error:
             if error_code(error) in _ABSENT:
                 raise ConnectionNotFound("Access Token is not Found") from error
             raise
-        except (KeyError, ValueError, RecursionError) as error:  # binary, or other text
-            raise ConnectionMalformed(f"The secret {name} is not JSON.") from error
-        return Connection.from_document(account_id, owner, document, self._trusted_origins)
-
-    def invalidate(self, account_id: str) -> None:
-        """See ConnectionStore. A secret that is no JSON object cannot be marked and keeps none from it."""
-        for name in list_names(self._client, f"{self._prefix}/{account_id}/"):
-            document = self._object(name)
-            if document and document.get("token_invalidated") is not True:
-                document["token_invalidated"] = True
-                with store_errors():
-                    self._client.put_secret_value(SecretId=name, SecretString=json.dumps(document))
-
-    def _object(self, name: str) -> dict[str, Any] | None:
-        try:
-            document = json.loads(read_secret(self._client, name))
-        except ClientError as error:
-            if error_code(error) in _ABSENT:  # deleted since it was listed
-                return None
-            raise
-        except (KeyError, ValueError, RecursionError):
-            return None
-        return document if isinstance(document, dict) else None
+        except (KeyError, ValueError, RecursionError) as error:  # binary, or not JSON
+            raise ConnectionMalformed(f"The secret {name} is not a JSON document.") from error

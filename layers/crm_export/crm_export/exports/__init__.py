@@ -1,1 +1,1 @@
-"""The state of an export and the steps that move it on."""
+"""The state of an export and the verbs that advance it. Knows neither boto3 nor HTTP."""

@@ -1,17 +1,21 @@
-"""What an export and its parts are. Their states: docs/design.md."""
+"""An export, its parts and their states. `next_step` is the state machine; docs/design.md draws it."""
 
 import re
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Any, Self
 
-LARGEST_PART = 99_999  # five digits in keys
+from crm_export.errors import ExportError
+
+if TYPE_CHECKING:  # the callback receiver needs no HTTP client
+    from crm_export.zoho.records import Cursor
+
+LARGEST_PART = 99_999  # keys have five digits
 _EXPORT_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{16}")
+_LONGEST_MESSAGE = 2500  # characters: a failure is part of a DynamoDB item
 
-
-BULK_READ, RECORDS = "bulk_read", "records"  # where an export's records come from
+BULK_READ, RECORDS = "bulk_read", "records"  # the Zoho API that an export reads
 
 
 class ExportState(StrEnum):
@@ -25,8 +29,8 @@ class ExportState(StrEnum):
 class PartState(StrEnum):
     """PENDING → SUBMITTED → READY → STORED, or FAILED.
 
-    PENDING: written before Zoho is called. SUBMITTED: Zoho gave a job id. READY: Zoho says COMPLETED.
-    STORED: the object is in S3 and its record count equals Zoho's.
+    PENDING: written before Zoho is called. SUBMITTED: Zoho returned a job id. READY: Zoho reports COMPLETED.
+    STORED: the object is in S3 and contains as many records as Zoho counted.
     """
 
     PENDING = "PENDING"
@@ -34,6 +38,36 @@ class PartState(StrEnum):
     READY = "READY"
     STORED = "STORED"
     FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose connection a request uses: the account (tenant) and the owner of the grant."""
+
+    account_id: str
+    owner: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an export FAILED: a stable code, the message, and what the user can do."""
+
+    code: str
+    message: str
+    remedy: str
+
+    @classmethod
+    def of(cls, error: ExportError) -> Self:
+        """Describe an error; a very long message is cut."""
+        return cls(error.code, error.message[:_LONGEST_MESSAGE], error.remedy)
+
+
+@dataclass(frozen=True)
+class DroppedField:
+    """A field of the module that the export does not contain, and why."""
+
+    field: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -52,45 +86,47 @@ class Stored:
 
 @dataclass(frozen=True)
 class Export:
-    """What a user asks for: one module, one query. Times are ISO 8601 in UTC."""
+    """One module read with one query, once."""
 
     export_id: str
     account_id: str
     owner: str
     module: str
-    query: dict[str, Any]  # Zoho's fields, criteria, cvid, as v3 and later write them; fields may be "all"
-    file_type: str
+    query: dict[
+        str, Any
+    ]  # Zoho's fields, criteria and cvid as API v3 and later write them; or "fields": "all"
+    file_type: str  # what Zoho writes: csv or ics
     api_version: str
     callback_base_url: str
-    requested_at: str
-    deadline_at: str
-    expires_at: int
-    result_format: str = "csv"  # of what Zoho gives as csv: csv or csv.gz; frozen when the export starts
+    requested_at: datetime
+    deadline_at: datetime
+    expires_at: datetime  # DynamoDB deletes the items afterwards
+    result_format: str = "csv"  # of an export whose file_type is csv: csv or csv.gz
     state: ExportState = ExportState.RUNNING
     source: str = BULK_READ
-    page: int = 1  # Zoho's page of 200,000 records that the first part is; earlier ones were not asked for
-    generation: int = 1  # counts how often the export began anew
-    first_part: int = 1  # of this generation: earlier ones are of another snapshot
-    read_order: str | None = None  # of records read through the records API: "Modified_Time" | "id"
-    fields: list[str] | None = None  # what Zoho is asked for by name; None: not settled, or all there are
-    completed_at: str | None = None  # set before the manifest is written: from then on it cannot fail
+    page: int = 1  # Zoho's page of 200,000 records that the first part reads
+    generation: int = 1  # 1 + how many times the export started again
+    first_part: int = 1  # of this generation; earlier parts belong to another snapshot
+    read_order: str | None = None  # for source RECORDS, once it is settled: "Modified_Time" or "id"
+    fields: list[str] | None = None  # the fields to ask Zoho for; None: not settled yet, or all
+    completed_at: datetime | None = None  # set before the manifest is written; then the export cannot fail
     records: int | None = None
-    failure: dict[str, str] | None = None
-    fields_dropped: list[dict[str, str]] = field(default_factory=list)
+    failure: Failure | None = None
+    fields_dropped: tuple[DroppedField, ...] = ()
 
     @property
     def is_readable(self) -> bool:
-        """Whether its parts are read through the records API, and all is settled for that."""
+        """True if the parts are read through the records API and fields and order are settled."""
         return self.source == RECORDS and self.read_order is not None
 
     @property
     def file_format(self) -> str:
-        """Of the export's objects: csv, csv.gz or ics; also the end of their keys."""
+        """Format of the export's objects and suffix of their keys: csv, csv.gz or ics."""
         return self.result_format if self.file_type == "csv" else self.file_type
 
     @property
     def job_query(self) -> dict[str, Any]:
-        """What its jobs are asked for: the query, with the fields that metadata named where nobody did."""
+        """The query of the export's jobs: with the settled field names in place of "all"."""
         query = {key: value for key, value in self.query.items() if key != "fields"}
         fields = self.query.get("fields") if self.fields is None else self.fields
         return {**query, "fields": fields} if fields else query
@@ -102,60 +138,112 @@ class Export:
 
     @property
     def manifest_key(self) -> str:
-        """Key of the success marker."""
+        """Key of the manifest, which marks success."""
         return f"{self.folder}/manifest.json"
 
     def part_key(self, part: int, attempt: int = 1) -> str:
-        """Key of a part's object. An attempt whose content may differ from an earlier one has its own."""
-        again = f"-{attempt}" if attempt > 1 else ""
-        return f"{self.folder}/part-{part:05d}{again}.{self.file_format}"
+        """Key of a part's object. An attempt whose content may differ from an earlier one has its own key."""
+        suffix = f"-{attempt}" if attempt > 1 else ""
+        return f"{self.folder}/part-{part:05d}{suffix}.{self.file_format}"
 
     def page_of(self, part: int) -> int:
-        """Zoho's page that a part is, where parts are found by page."""
+        """The Zoho page that a part reads, for API versions with numbered pages."""
         return self.page + part - self.first_part
 
 
 @dataclass(frozen=True)
 class Part:
-    """One Bulk Read job of an export and the one object it becomes. `part` counts from 1."""
+    """One Bulk Read job (or one batch of records) of an export, and the object it becomes."""
 
     export_id: str
-    part: int
-    updated_at: str
+    part: int  # from 1
+    updated_at: datetime
     state: PartState = PartState.PENDING
-    page_token: str | None = None  # how Zoho (v7 and later) finds this part; earlier: by page
-    cursor: dict[str, Any] | None = None  # how it is found through the records API (zoho.record_pages)
-    attempts: int = 0  # failed ones, since the part came to its state
-    strikes: int = 0  # those of them that count towards `errors.max_attempts`: no throttling, no outages
-    crashes: int = 0  # of those who held the lease and never gave it back, likewise
-    not_before: str | None = None  # after a failed attempt
+    page_token: str | None = None  # finds the part's records, API v7 and later; earlier: by page number
+    cursor: "Cursor | None" = None  # finds them in the records API
+    attempts: int = 0  # failed attempts at the current state
+    strikes: int = 0  # those that count towards the error's max_attempts: no throttling, no outages
+    crashes: int = 0  # attempts at the current state whose worker never released its lease
+    not_before: datetime | None = None  # no attempt starts earlier
     lease_owner: str | None = None
-    lease_until: str | None = None
-    failed_job_ids: frozenset[str] = frozenset()  # jobs that Zoho ended in FAILURE
-    hinted_job_id: str | None = None  # from a callback that came before the answer of "create job"
+    lease_until: datetime | None = None
+    failed_job_ids: frozenset[str] = frozenset()  # jobs that ended in FAILURE, disappeared or were overdue
+    hinted_job_id: str | None = None  # from a callback that arrived before the response of "create job"
     job_id: str | None = None
-    submitted_at: str | None = None
+    submitted_at: datetime | None = None
     expected_records: int | None = None
     more_records: bool = False
     next_page_token: str | None = None
     records: int | None = None
     bytes: int | None = None
     crc32: str | None = None
-    header: list[str] | None = None
+    header: tuple[str, ...] | None = None
     key: str | None = None
-    stored_at: str | None = None
+    stored_at: datetime | None = None
 
 
-def new_export_id(now: datetime) -> str:
-    """An id that sorts by time and cannot be guessed: 20261122T130501Z-<64 random bits>."""
-    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
+class Step(Enum):
+    """What happens to a part next."""
+
+    SUBMIT = "create the part's Bulk Read job"
+    SETTLE = "settle fields and order for the records API"
+    READ = "read a batch of records and store it"
+    ADOPT = "take the job that a callback named, if it is this part's"
+    CHECK = "ask Zoho for the job's state"
+    STORE = "download the job's result and store it"
+    COMPLETE = "complete the export if all parts are stored"
+    NOTHING = "nothing"
+
+    @property
+    def is_submitters(self) -> bool:
+        """True if bulk_read_submitter does the step; result_downloader does the others."""
+        return self in {Step.SUBMIT, Step.SETTLE}
+
+
+def next_step(export: Export, part: Part) -> Step:  # noqa: PLR0911 (a row of the table each)
+    """Return the next step of a part: the table "The next step" in docs/design.md, row by row."""
+    match export.state, part.state:
+        case ((ExportState.COMPLETED | ExportState.FAILED), _):
+            return Step.NOTHING
+        case _ if part.part < export.first_part:
+            return Step.NOTHING
+        case _, PartState.PENDING if export.is_readable:
+            return Step.READ
+        case _, PartState.PENDING if part.hinted_job_id is not None:
+            return Step.ADOPT
+        case _, PartState.PENDING if export.source == RECORDS:
+            return Step.SETTLE
+        case _, PartState.PENDING:
+            return Step.SUBMIT
+        case _, PartState.SUBMITTED:
+            return Step.CHECK
+        case _, PartState.READY:
+            return Step.STORE
+        case _, PartState.STORED:
+            return Step.COMPLETE
+        case _:
+            return Step.NOTHING
+
+
+def all_parts_stored(export: Export, parts: list[Part]) -> bool:
+    """True if the parts from the first to the last are STORED and Zoho said which one is the last."""
+    return (
+        [part.part for part in parts] == list(range(export.first_part, export.first_part + len(parts)))
+        and all(part.state is PartState.STORED for part in parts)
+        and [part.more_records for part in parts] == [True] * (len(parts) - 1) + [False]
+    )
+
+
+def new_export_id(now: datetime, random_hex: str) -> str:
+    """Return an id that sorts by time and cannot be guessed: 20261122T130501Z-<16 random hex digits>."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{random_hex}"
 
 
 def is_export_id(value: Any) -> bool:
-    """Whether a value has the form of an export id."""
+    """True if a value has the form of an export id."""
     return isinstance(value, str) and _EXPORT_ID.fullmatch(value) is not None
 
 
 def timestamp(moment: datetime) -> str:
-    """A UTC datetime as ISO 8601 with milliseconds and Z; such strings sort by time."""
+    """Return a UTC datetime as ISO 8601 with milliseconds and Z; such strings sort by time."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

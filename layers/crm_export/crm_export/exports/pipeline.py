@@ -1,114 +1,136 @@
-"""What the steps of an export need from the world outside."""
+"""The Pipeline: everything the verbs need from outside, as one object.
+
+`wiring` builds it from boto3 clients; the simulation and the tests build it from fakes.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from crm_export.exports.model import Export, Part, timestamp
-from crm_export.zoho.bulk_read import Job, JobRequest
+from crm_export.errors import ConfigurationError
+from crm_export.exports.model import (
+    Caller,
+    Export,
+    Failure,
+    Part,
+    Step,
+    Stored,
+    next_step,
+)
+from crm_export.system import MACHINE, System
 
-if TYPE_CHECKING:  # who reads callbacks only needs no HTTP client
-    from crm_export.zoho.records import Cursor, RecordPage
-
-Clock = Callable[[], datetime]  # the present, in UTC
-
-
-def at(clock: Clock, *, seconds: float = 0) -> str:
-    """The timestamp of now, or of so many seconds from now."""
-    return timestamp(clock() + timedelta(seconds=seconds))
+if TYPE_CHECKING:  # a function loads only what it uses
+    from crm_export.exports.callbacks import KeyRing
+    from crm_export.zoho.bulk_read import BulkRead, Job
+    from crm_export.zoho.records import Cursor, RecordsReader
 
 
-class ExportStore(Protocol):
+class ExportTable(Protocol):
     """The state of exports. Every change is one conditional write.
 
-    A method that returns bool tells whether the state now is what the caller asked for; False means
-    somebody else moved it on: read it again.
+    A method that returns bool returns True if the item now is as the caller asked. False means that another
+    worker changed it first: read it again.
     """
 
     def create(self, export: Export, first: Part) -> None: ...
     def get(self, export_id: str) -> Export | None: ...
     def get_part(self, export_id: str, part: int) -> Part | None: ...
     def get_parts(self, export: Export) -> list[Part]:
-        """All parts of the generation the export was read in, in order."""
+        """Return the parts of the export's generation (as it was read), in order."""
         ...
 
-    def claim(self, part: Part, owner: str, now: str, until: str) -> bool:
-        """Lease a part for one step, in the state it was read in; not before its `not_before`.
+    def list_of_account(
+        self, account_id: str, limit: int, after: tuple[str, str] | None
+    ) -> tuple[list[Export], tuple[str, str] | None]:
+        """Return exports, newest first, and the position to continue from (requested_at, export_id)."""
+        ...
 
-        A lease that has run out is taken over and counted as a crash.
+    def running_export_ids(self) -> Iterator[str]:
+        """Yield the ids of all exports that are RUNNING, oldest first."""
+        ...
+
+    def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> bool:
+        """Lease a part in the state it was read in, unless its `not_before` is in the future.
+
+        An expired lease is taken over and counted as a crash.
         """
         ...
 
-    def renew(self, part: Part, owner: str, until: str) -> bool:
-        """Hold a lease for longer; False when it is another's by now."""
+    def renew(self, part: Part, owner: str, until: datetime) -> bool:
+        """Extend a lease; False if another worker has taken it over."""
         ...
 
     def release(
-        self, part: Part, owner: str, now: str, *, not_before: str | None = None, strike: bool = False
+        self,
+        part: Part,
+        owner: str,
+        now: datetime,
+        *,
+        not_before: datetime | None = None,
+        strike: bool = False,
     ) -> None:
-        """End a lease without a transition; with not_before, after a failed attempt, perhaps a strike."""
+        """End a lease without a transition. With `not_before` the attempt failed; `strike` counts it."""
         ...
 
-    def forget_hint(self, part: Part, now: str) -> None:
-        """The job of the hint is not this part's."""
+    def note_hint(self, export_id: str, part: int, job_id: str) -> None:
+        """Keep the job id of a callback while the part is PENDING, unless that job has failed before."""
         ...
 
-    def note_job(self, export_id: str, part: int, job_id: str) -> None:
-        """Keep the job id of a callback, while we know none ourselves; never that of a job that failed."""
+    def forget_hint(self, part: Part, now: datetime) -> None:
+        """Remove the hint: that job is not this part's."""
         ...
 
-    def mark_submitted(self, part: Part, job_id: str, now: str) -> bool: ...
-    def mark_ready(self, part: Part, job: Job, now: str) -> bool:
-        """READY, and where there are more records the next part PENDING, in one transaction."""
+    def mark_submitted(self, part: Part, job_id: str, now: datetime) -> bool:
+        """PENDING → SUBMITTED."""
         ...
 
-    def mark_pending_again(self, part: Part, now: str, not_before: str) -> bool:
-        """Zoho ended the job in FAILURE: a new job shall be made, not before then."""
+    def mark_ready(self, part: Part, job: "Job", now: datetime) -> bool:
+        """SUBMITTED → READY, and in the same transaction the next part PENDING if there are more records."""
         ...
 
-    def mark_stored(self, part: Part, stored: dict[str, Any], now: str) -> bool: ...
+    def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
+        """SUBMITTED → PENDING: a new job replaces the part's job, not before then."""
+        ...
+
+    def mark_stored(self, part: Part, stored: Stored, now: datetime) -> bool:
+        """READY → STORED."""
+        ...
+
     def mark_read(
-        self, part: Part, owner: str, stored: dict[str, Any], cursor: dict[str, Any] | None
+        self, part: Part, owner: str, stored: Stored, following: "Cursor | None", now: datetime
     ) -> bool:
-        """PENDING → STORED of a part read through the records API, by who holds its lease. With a cursor
-        there are more records: the next part is PENDING, in one transaction.
+        """PENDING → STORED by the holder of the lease, for a part that was read through the records API.
 
-        `stored` is what mark_stored takes, with expected_records and stored_at.
+        With `following` there are more records: the next part is PENDING in the same transaction.
         """
         ...
 
     def amend(self, export: Export, **values: Any) -> Export | None:
-        """Change what is asked of Zoho (fields, fields_dropped, source, api_version); None when the export
-        has ended or begun anew since it was read.
+        """Change what Zoho is asked for (fields, fields_dropped, source, api_version, read_order).
+
+        None if the export has ended or started again since it was read.
         """
         ...
 
     def restart(self, export: Export, first: Part) -> bool:
-        """Begin a new generation with this first part; False when the export has ended, begun anew, or
-        another part has come since it was read.
+        """Start a new generation with this first part.
+
+        False if the export has ended or started again, or has a new part, since it was read.
         """
         ...
 
-    def fail(self, export: Export, part: int | None, failure: dict[str, str], now: str) -> bool:
-        """RUNNING → FAILED, never once an export is sealed, nor by who worked on an earlier generation."""
+    def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
+        """RUNNING → FAILED; never after the export was sealed or started again."""
         ...
 
-    def seal(self, export: Export, completed_at: str, records: int) -> bool:
+    def seal(self, export: Export, completed_at: datetime, records: int) -> bool:
         """All parts are stored: from now on the export can only become COMPLETED."""
         ...
 
     def complete(self, export_id: str) -> bool:
-        """The manifest is written: COMPLETED."""
+        """RUNNING and sealed → COMPLETED: the manifest is written."""
         ...
-
-    def list_of_account(
-        self, account_id: str, limit: int, after: dict[str, str] | None
-    ) -> tuple[list[Export], dict[str, str] | None]:
-        """Newest first; the second value continues the list, None at its end."""
-        ...
-
-    def open_export_ids(self) -> Iterator[str]: ...
 
 
 class PartQueue(Protocol):
@@ -118,65 +140,129 @@ class PartQueue(Protocol):
         """Send {"export_id", "part"}, to arrive after `delay` seconds (at most 900)."""
         ...
 
-
-class BulkReadApi(Protocol):
-    """Bulk Read in the name of one connection (zoho.bulk_read)."""
-
-    def create_job(self, version: str, request: JobRequest) -> str: ...
-    def get_job(self, version: str, job_id: str) -> Job: ...
-    def open_result(self, version: str, job_id: str) -> AbstractContextManager[Iterator[bytes]]: ...
-
-
-class DownloadBudget(Protocol):
-    """How many downloads of results an account may begin."""
-
-    def take(self, account_id: str, now: datetime) -> int:
-        """Take one: 0, or the seconds after which to ask again."""
+    def postpone(self, receipt_handle: str, seconds: int) -> None:
+        """Let a received message arrive again after that many seconds."""
         ...
 
 
-class RecordsApi(Protocol):
-    """The records of a module in the name of one connection (zoho.record_pages)."""
+class DownloadBudget(Protocol):
+    """The downloads that Zoho allows an account per minute."""
 
-    def field_names(self, version: str, module: str) -> tuple[list[str], list[str]]: ...
-    def page(
-        self, version: str, module: str, query: dict[str, Any], fields: list[str], cursor: "Cursor"
-    ) -> "RecordPage": ...
+    def take(self, account_id: str, now: datetime) -> int:
+        """Take one download: return 0, or the number of seconds to wait before asking again."""
+        ...
 
 
-class ResultStore(Protocol):
-    """Where results go: S3. A file_type is csv, csv.gz or ics."""
+class Results(Protocol):
+    """Where results are stored. `file_format` is csv, csv.gz or ics."""
 
-    def store(
-        self,
-        chunks: Iterable[bytes],
-        key: str,
-        *,
-        file_type: str,
-        expected_records: int,
-        entry_name: str | None = None,
-    ) -> dict[str, Any]:
-        """Unzip, count, verify, store; return records, bytes, crc32, header.
+    def store_result(
+        self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str
+    ) -> Stored:
+        """Unzip, count, verify and store a result. Raises ResultError and whatever `chunks` raises.
 
-        crc32 is that of the file before any gzip. Raises ResultError, and whatever `chunks` raises; then
-        nothing is stored.
+        After an error nothing is stored.
         """
         ...
 
     def store_records(
-        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_type: str
-    ) -> dict[str, Any]:
-        """The same for records of the records API, written as Bulk Read writes them: csv or csv.gz."""
+        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str
+    ) -> Stored:
+        """Store records of the records API as Bulk Read would write them: csv or csv.gz."""
         ...
 
-    def ids(self, key: str) -> Iterator[str]:
-        """The Id column of a stored csv or csv.gz, as a stream. Raises ResultError."""
+    def read_ids(self, key: str) -> Iterator[str]:
+        """Yield the Id column of a stored csv or csv.gz. Raises ResultError."""
         ...
 
-    def delete_others(self, folder: str, keep: set[str]) -> int:
-        """Delete the parts in an export's folder whose keys are not in `keep`; return how many."""
+    def delete_other_parts(self, folder: str, keep: set[str]) -> int:
+        """Delete the parts in an export's folder whose keys are not in `keep`; return their number."""
         ...
 
-    def put_manifest(self, key: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest unless it is there."""
+    def write_manifest(self, key: str, manifest: dict[str, Any]) -> None:
+        """Write the manifest unless it exists."""
         ...
+
+
+@dataclass(frozen=True)
+class Zoho:
+    """Zoho's API in the name of one connection. known_modules(version): `zoho.metadata.known_modules`."""
+
+    bulk_read: "BulkRead"
+    records: "RecordsReader"
+    known_modules: Callable[[str], list[str] | None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The stack's parameters that bound an export, and sizes that tests make small."""
+
+    api_version: str = "v8"
+    result_format: str = "csv"
+    deadline: timedelta = timedelta(hours=24)
+    retention: timedelta = timedelta(days=30)
+    job_deadline: timedelta = timedelta(hours=3)
+    quiet: timedelta = timedelta(minutes=5)
+    records_per_part: int = 10_000  # of the records API
+
+
+class _NotWired:
+    """Stands for a member that this function's settings do not provide."""
+
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
+        raise ConfigurationError("This function uses something that its settings do not provide.")
+
+    __call__ = _refuse
+
+    def __getattr__(self, name: str) -> NoReturn:
+        self._refuse()
+
+
+NOT_WIRED: Any = _NotWired()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """What the verbs take as their argument.
+
+    zoho(account_id, owner): Zoho in the name of a connection; raises ConnectionNotFound and other errors of
+    the ConnectionStore. link(key): a URL for an object that works for some minutes.
+    callback_base_url: the origin that Zoho calls back; empty: that of the request that starts the export.
+    once(caller, key, request, do): the result of `do`, which runs once per Idempotency-Key.
+    """
+
+    table: ExportTable = NOT_WIRED
+    submit_queue: PartQueue = NOT_WIRED
+    download_queue: PartQueue = NOT_WIRED
+    zoho: Callable[[str, str], Zoho] = NOT_WIRED
+    results: Results = NOT_WIRED
+    budget: DownloadBudget = NOT_WIRED
+    callback_keys: "KeyRing" = NOT_WIRED
+    callback_base_url: str = ""
+    link: Callable[[str], str] = NOT_WIRED
+    once: Callable[[Caller, str, Any, Callable[[], str]], str] = NOT_WIRED
+    system: System = MACHINE
+    limits: Limits = Limits()
+
+    def clock(self) -> datetime:
+        """Return the present in UTC."""
+        return self.system.now()
+
+    def zoho_for(self, export: Export) -> Zoho:
+        """Zoho in the name of the export's connection."""
+        return self.zoho(export.account_id, export.owner)
+
+    def after(self, seconds: float) -> datetime:
+        """The time that many seconds from now."""
+        return self.clock() + timedelta(seconds=seconds)
+
+    def enqueue(self, export: Export, part: Part, *, delay: int = 0) -> None:
+        """Send a part to the function that does its next step."""
+        step = next_step(export, part)
+        if step is not Step.NOTHING:
+            queue = self.submit_queue if step.is_submitters else self.download_queue
+            queue.send(part.export_id, part.part, delay=delay)
+
+    def enqueue_new(self, export: Export, number: int, *, delay: int = 0) -> None:
+        """Send a part that was just created."""
+        self.enqueue(export, Part(export.export_id, number, self.clock()), delay=delay)

@@ -1,66 +1,59 @@
-"""Finds parts that went quiet and pushes them on. Called by functions/export_reconciler."""
-
-from dataclasses import dataclass
+"""Queues parts that nothing has happened to for a while. Called by functions/export_reconciler."""
 
 from crm_export.errors import DeadlineExceeded
 from crm_export.exports.attempt import fail_export
-from crm_export.exports.complete import all_parts_stored
-from crm_export.exports.model import Export, ExportState, Part, PartState
-from crm_export.exports.pipeline import Clock, ExportStore, PartQueue, at
+from crm_export.exports.model import Export, ExportState, Part, PartState, all_parts_stored, timestamp
+from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, logger
 
 
-@dataclass(frozen=True)
-class ReconcileServices:
-    """What reconciling needs. A part is quiet after `quiet_seconds` without a change."""
+def reconcile(pipeline: Pipeline) -> int:
+    """Queue every quiet part of every running export for its next step; return their number.
 
-    store: ExportStore
-    submit_queue: PartQueue
-    download_queue: PartQueue
-    clock: Clock
-    quiet_seconds: int
-
-
-def reconcile(services: ReconcileServices) -> int:
-    """Queue every quiet part of every open export for its next step; return how many."""
-    pushed, problems = 0, list[Exception]()
-    for export_id in services.store.open_export_ids():
+    An export past its deadline becomes FAILED. Raises an ExceptionGroup if some exports could not be
+    reconciled, after all others were.
+    """
+    queued, problems = 0, list[Exception]()
+    for export_id in pipeline.table.running_export_ids():
         try:
-            export = services.store.get(export_id)
+            export = pipeline.table.get(export_id)
             if export is not None and export.state is ExportState.RUNNING:
-                pushed += _reconcile_export(services, export)
+                queued += _reconcile_export(pipeline, export)
         except Exception as error:
             logger.exception("export not reconciled", export_id=export_id)
             problems.append(error)
-    count("QuietParts", pushed)
+    count("QuietParts", queued)
     if problems:
         raise ExceptionGroup("Some exports could not be reconciled; all others were.", problems)
-    return pushed
+    return queued
 
 
-def _reconcile_export(services: ReconcileServices, export: Export) -> int:
-    parts = services.store.get_parts(export)
-    done = all_parts_stored(export, parts)
-    if not done and at(services.clock) > export.deadline_at:
-        waiting = next((part.part for part in parts if part.state is not PartState.STORED), None)
-        error = DeadlineExceeded(
-            f"Export {export.export_id} was not complete by {export.deadline_at}; part {waiting} was missing."
-        )
-        fail_export(services.store, services.clock, export, waiting, error)
+def _reconcile_export(pipeline: Pipeline, export: Export) -> int:
+    parts = pipeline.table.get_parts(export)
+    # If all parts are stored and the export is not COMPLETED, looking at the last part completes it.
+    waiting = [part for part in parts if part.state is not PartState.STORED]
+    if all_parts_stored(export, parts):
+        waiting = parts[-1:]
+    elif pipeline.clock() > export.deadline_at:
+        number = waiting[0].part if waiting else None
+        fail_export(pipeline, export, number, _deadline_exceeded(export, number))
         return 0
-    # All stored but not COMPLETED: looking at the last part completes the export.
-    waiting_parts = parts[-1:] if done else [part for part in parts if part.state is not PartState.STORED]
-    quiet = [part for part in waiting_parts if _is_quiet(services, part)]
+    quiet = [part for part in waiting if _is_quiet(pipeline, part)]
     for part in quiet:
-        submit = part.state is PartState.PENDING and not part.hinted_job_id and not export.is_readable
-        queue = services.submit_queue if submit else services.download_queue
-        queue.send(part.export_id, part.part)
+        pipeline.enqueue(export, part)
         logger.info("quiet part", export_id=part.export_id, part=part.part, state=part.state)
     return len(quiet)
 
 
-def _is_quiet(services: ReconcileServices, part: Part) -> bool:
-    now = at(services.clock)
-    if (part.lease_until or "") > now or (part.not_before or "") > now:
-        return False
-    return part.updated_at <= at(services.clock, seconds=-services.quiet_seconds)
+def _deadline_exceeded(export: Export, part: int | None) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"Export {export.export_id} was not complete by {timestamp(export.deadline_at)}; "
+        f"part {part} was missing."
+    )
+
+
+def _is_quiet(pipeline: Pipeline, part: Part) -> bool:
+    now = pipeline.clock()
+    is_leased = part.lease_until is not None and part.lease_until > now
+    is_paused = part.not_before is not None and part.not_before > now
+    return not is_leased and not is_paused and part.updated_at <= now - pipeline.limits.quiet

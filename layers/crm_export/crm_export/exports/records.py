@@ -1,212 +1,194 @@
-"""Reads the parts of an export whose module Bulk Read does not take, through the records API.
+"""Exports a module that Bulk Read does not support, through the records API.
 
-Called by `submit` (to settle what is read) and `download` (to read a part). A part is a bounded number of
-records from a checkpoint, so that no time limit of Lambda can cut one.
+`submit` calls it to settle which fields are read in which order, `download` to read a part. A part is a
+bounded number of records from a cursor on, so that it always fits into one invocation.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from crm_export import deadline
 from crm_export.errors import (
     CountMismatch,
-    ExportError,
     PagingBroken,
     QueryRefused,
     ZohoPageTokenExpired,
     ZohoQueryRefused,
 )
-from crm_export.exports.attempt import attempt_number, restart_export
-from crm_export.exports.model import RECORDS, Export, Part
-from crm_export.exports.pipeline import Clock, ExportStore, PartQueue, RecordsApi, ResultStore, at
+from crm_export.exports.attempt import Attempt, restart_export
+from crm_export.exports.model import RECORDS, DroppedField, Export
+from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, count_bytes, logger
 from crm_export.zoho.catalog import version_number
 from crm_export.zoho.metadata import MAX_FIELDS
-from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor
+from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor, RecordsReader
 
-NO_BULK_READ = {"Notes"}  # modules Zoho documents as such; of others Zoho tells when asked
-# Of Zoho's records API: v3 is the first with page tokens, v6 the last that does not cut rich text at 500
-# characters.
+# API versions of the records API: v3 is the first with page tokens, v6 the last that returns more than 500
+# characters of rich text.
 _VERSIONS = ("v3", "v6")
-_SINGLE = "Zoho gives it with a single record only, not in lists."
-_PART_RECORDS = 10_000
+_SINGLE = "Zoho returns it with a single record only, not in lists."
 _PART_SECONDS = 300.0
-_SPARE_SECONDS = 60.0  # of the function's time: more than a page takes, and to finish the object
-_LARGEST_EDGE = 5_000  # ids in a checkpoint: it is part of an item in DynamoDB, which holds 400 KB
-_CLOCKS_DIFFER = timedelta(minutes=10)
-
-
-@dataclass(frozen=True)
-class ReadServices:
-    """What reading a part needs. records(account_id, owner) gives Zoho in a connection's name."""
-
-    store: ExportStore
-    download_queue: PartQueue
-    records: Callable[[str, str], RecordsApi]
-    results: ResultStore
-    clock: Clock
+_SPARE_SECONDS = 60.0  # of the function's time: longer than a page takes, and enough to finish the object
+_LARGEST_EDGE = 5_000  # ids in a cursor, which is part of a DynamoDB item (400 KB)
+_CLOCK_SKEW = timedelta(minutes=10)
+_IDS = ("id", "Id")
 
 
 def check_readable(module: str, query: dict[str, Any], page: int) -> None:
-    """Raise QueryRefused for what the records API cannot do."""
-    why = f"module {module} is not taken by Zoho's Bulk Read and is read through its records API"
+    """Raise QueryRefused for a query that the records API cannot answer."""
+    why = f"module {module} is not supported by Zoho's Bulk Read and is read through its records API"
     if "criteria" in query:
         raise QueryRefused(
-            f"query.criteria is given, but {why}, which has none; allowed are cvid and fields."
+            f"query.criteria is given, but {why}, which has no criteria; allowed are cvid and fields."
         )
     if page != 1:
-        raise QueryRefused(f"query.page is {page}, but {why}, which knows no such pages; leave it out.")
+        raise QueryRefused(f"query.page is {page}, but {why}, which has no such pages; leave it out.")
     for index, name in enumerate(query.get("fields", [])):
         if "." in name and query["fields"] != "all":
             raise QueryRefused(
-                f'query.fields[{index}] is "{name}", but {why}, which knows no fields of other modules.'
+                f'query.fields[{index}] is "{name}", but {why}, which has no fields of other modules.'
             )
 
 
-def settle_reading(store: ExportStore, api: RecordsApi, export: Export) -> None:
-    """Settle which fields are read, and see that Zoho gives them. Raises what Zoho refuses."""
+def settle_reading(pipeline: Pipeline, export: Export) -> None:
+    """Settle API version, fields and order of an export, and check that Zoho accepts them."""
+    records = pipeline.zoho_for(export).records
     version = min(max(export.api_version, _VERSIONS[0], key=version_number), _VERSIONS[1], key=version_number)
-    listed, single = api.field_names(version, export.module)
-    wanted, dropped = export.query.get("fields"), list[dict[str, str]]()
-    if isinstance(wanted, list):
-        fields = [name for name in wanted if name not in ("id", "Id")]
-        _check_names(export.module, wanted, listed, single)
+    listed, single = records.field_names(version, export.module)
+    requested, dropped = export.query.get("fields"), tuple[DroppedField, ...]()
+    if isinstance(requested, list):
+        _check_names(export.module, requested, listed, single)
+        fields = [name for name in requested if name not in _IDS]
     else:
         fields = listed
-        dropped = [{"field": name, "reason": _SINGLE} for name in single]
-    order = _settle_order(api, export, version, fields)
-    store.amend(
+        dropped = tuple(DroppedField(name, _SINGLE) for name in single)
+    pipeline.table.amend(
         export,
         source=RECORDS,
         api_version=version,
         fields=fields,
         fields_dropped=dropped,
-        read_order=order,
+        read_order=_choose_order(records, export, version, fields),
     )
 
 
-def _check_names(module: str, wanted: list[str], listed: list[str], single: list[str]) -> None:
-    """Zoho's records API passes over names it does not know: an empty column would look like empty fields."""
-    for index, name in enumerate(wanted):
+def _check_names(module: str, requested: list[str], listed: list[str], single: list[str]) -> None:
+    """Zoho ignores unknown names here, and an empty column would look like empty fields."""
+    for index, name in enumerate(requested):
         if name in single:
             raise QueryRefused(f'query.fields[{index}] is "{name}". {_SINGLE}')
-        if listed and name not in listed and name not in ("id", "Id") and not name.startswith("$"):
+        if listed and name not in listed and name not in _IDS and not name.startswith("$"):
             raise QueryRefused(
                 f'query.fields[{index}] is "{name}"; module {module} has no such field. It has: '
                 f"{', '.join(listed)}."
             )
 
 
-def _settle_order(api: RecordsApi, export: Export, version: str, fields: list[str]) -> str:
-    fields = fields[:MAX_FIELDS]  # enough to see that Zoho gives them: one call
-    if "cvid" not in export.query:  # Zoho sorts no custom views
+def _choose_order(records: RecordsReader, export: Export, version: str, fields: list[str]) -> str:
+    fields = fields[:MAX_FIELDS]  # one request is enough to see that Zoho accepts them
+    if "cvid" not in export.query:  # Zoho does not sort custom views
         try:
-            api.page(version, export.module, export.query, fields, BY_MODIFIED_TIME)
-        except (ZohoQueryRefused, PagingBroken):  # records without Modified_Time
-            pass
+            records.read_page(version, export.module, None, fields, BY_MODIFIED_TIME)
+        except (ZohoQueryRefused, PagingBroken):
+            pass  # the records have no Modified_Time
         else:
             return "Modified_Time"
-    api.page(version, export.module, export.query, fields, BY_ID)
+    records.read_page(version, export.module, export.query.get("cvid"), fields, BY_ID)
     return "id"
 
 
-def read_part(
-    services: ReadServices, export: Export, part: Part, owner: str, keep_lease: Callable[[], None]
-) -> None:
-    """PENDING → STORED: the records from the part's checkpoint on, as one object."""
-    reading = _Reading(services, export, part, keep_lease)
-    # What is read may differ from what an attempt before this one read: each has an object of its own.
-    key = export.part_key(part.part, attempt_number(part))
+def read_part(pipeline: Pipeline, attempt: Attempt) -> None:
+    """PENDING → STORED: read records from the part's cursor on and store them as one object."""
+    export, part = attempt.export, attempt.part
+    reading = _Reading(pipeline, attempt)
+    # Records may have changed since an earlier attempt, so each attempt writes an object of its own.
+    key = export.part_key(part.part, attempt.number)
     try:
-        stored = services.results.store_records(
-            reading.pages(), key, fields=export.fields or [], file_type=export.file_format
+        stored = pipeline.results.store_records(
+            reading.pages(), key, fields=export.fields or [], file_format=export.file_format
         )
     except ZohoPageTokenExpired as error:
-        _restart(services, export, error)
+        restart_export(pipeline, export, error)
         return
     except PagingBroken as error:
         if export.read_order == "id":
             raise
-        # Records without Modified_Time, or not found by it: page by page instead.
-        amended = services.store.amend(export, read_order="id")
+        # The records have no Modified_Time or are not sorted by it: read them by id instead.
+        amended = pipeline.table.amend(export, read_order="id")
         if amended is not None:
-            _restart(services, amended, error)
+            restart_export(pipeline, amended, error)
         return
-    if stored["records"] != reading.records:
-        raise CountMismatch(f"The part holds {stored['records']} records; Zoho listed {reading.records}.")
-    now = at(services.clock)
-    facts = {**stored, "key": key, "expected_records": reading.records, "stored_at": now}
-    if not services.store.mark_read(part, owner, facts, reading.next):
-        logger.warning("part was another's by now", export_id=export.export_id, part=part.part)
+    if stored.records != reading.count:
+        raise CountMismatch(f"The part contains {stored.records} records; Zoho listed {reading.count}.")
+    if not pipeline.table.mark_read(part, attempt.owner, stored, reading.next, pipeline.clock()):
+        logger.warning("lease on part was taken over", export_id=export.export_id, part=part.part)
         return
-    count("RecordsStored", stored["records"])
-    count_bytes("BytesStored", stored["bytes"])
-    logger.info("part stored", export_id=export.export_id, part=part.part, records=stored["records"])
+    count("RecordsStored", stored.records)
+    count_bytes("BytesStored", stored.bytes)
+    logger.info("part stored", export_id=export.export_id, part=part.part, records=stored.records)
     if reading.next is not None:
-        services.download_queue.send(export.export_id, part.part + 1)
-
-
-def _restart(services: ReadServices, export: Export, error: ExportError) -> None:
-    first = restart_export(services.store, services.clock, export, error)
-    if first is not None:
-        services.download_queue.send(export.export_id, first)
+        pipeline.enqueue_new(export, part.part + 1)
 
 
 class _Reading:
-    """The pages of one part, and after them: how many records they held, and where the next part begins."""
+    """The pages of one part; afterwards the number of its records and the cursor of the next part."""
 
-    def __init__(
-        self, services: ReadServices, export: Export, part: Part, keep_lease: Callable[[], None]
-    ) -> None:
-        self._services = services
+    def __init__(self, pipeline: Pipeline, attempt: Attempt) -> None:
+        export, part = attempt.export, attempt.part
+        self._pipeline = pipeline
+        self._attempt = attempt
         self._export = export
         self._part = part
-        self._keep_lease = keep_lease
-        self._api = services.records(export.account_id, export.owner)
-        self._started = services.clock()
-        self._before: set[str] | None = None  # ids of earlier parts, read when they are needed
+        self._records = pipeline.zoho_for(export).records
+        self._started = pipeline.clock()
+        self._earlier: set[str] | None = None  # ids in earlier parts, read when they are needed
         self._own: set[str] = set()
-        self.records = 0
         self._cursor = part.cursor or (BY_MODIFIED_TIME if export.read_order == "Modified_Time" else BY_ID)
+        self.count = 0
         self.next: Cursor | None = None
 
     def pages(self) -> Iterator[list[dict[str, Any]]]:
         export = self._export
         while True:
-            fields = export.fields or []
-            page = self._api.page(export.api_version, export.module, export.query, fields, self._cursor)
-            records = self._first_seen(page.records)
-            self.records += len(records)
+            page = self._records.read_page(
+                export.api_version, export.module, export.query.get("cvid"), export.fields or [], self._cursor
+            )
+            records = self._without_repeated(page.records)
+            self.count += len(records)
             self.next = page.next
-            self._keep_lease()
+            self._attempt.keep()
             yield records
-            if self.next is None or (self._is_enough() and len(self.next.get("edge", ())) <= _LARGEST_EDGE):
+            if self.next is None or (self._is_full() and len(self.next.edge) <= _LARGEST_EDGE):
                 return
             self._cursor = self.next
 
-    def _is_enough(self) -> bool:
-        seconds = (self._services.clock() - self._started).total_seconds()
+    def _is_full(self) -> bool:
+        seconds = (self._pipeline.clock() - self._started).total_seconds()
         return (
-            self.records >= _PART_RECORDS or seconds > _PART_SECONDS or deadline.remaining() < _SPARE_SECONDS
+            self.count >= self._pipeline.limits.records_per_part
+            or seconds > _PART_SECONDS
+            or deadline.remaining() < _SPARE_SECONDS
         )
 
-    def _first_seen(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """In the order of Modified_Time, a record changed since the export began may have come before."""
-        if "since" not in self._cursor:
+    def _without_repeated(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Drop records that an earlier page had: sorted by Modified_Time, a changed record comes again."""
+        if not self._cursor.by_time:
             return records
-        began = datetime.fromisoformat(self._export.requested_at) - _CLOCKS_DIFFER
-        if self._before is None and any(
+        began = self._export.requested_at - _CLOCK_SKEW
+        if self._earlier is None and any(
             datetime.fromisoformat(record["Modified_Time"]) >= began for record in records
         ):
-            parts = self._services.store.get_parts(self._export)
-            self._before = set()
-            for part in parts:
-                if part.part < self._part.part:
-                    self._before.update(self._services.results.ids(str(part.key)))
-                    self._keep_lease()
-        before = self._before or set()
-        new = [record for record in records if record["id"] not in before and record["id"] not in self._own]
+            self._earlier = self._ids_of_earlier_parts()
+        seen = (self._earlier or set()) | self._own
+        new = [record for record in records if record["id"] not in seen]
         self._own.update(record["id"] for record in new)
         return new
+
+    def _ids_of_earlier_parts(self) -> set[str]:
+        ids: set[str] = set()
+        for part in self._pipeline.table.get_parts(self._export):
+            if part.part < self._part.part:
+                ids.update(self._pipeline.results.read_ids(str(part.key)))
+                self._attempt.keep()
+        return ids

@@ -1,9 +1,6 @@
 """Creates the Bulk Read job of a PENDING part. Called by functions/bulk_read_submitter."""
 
 import re
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from crm_export import deadline
@@ -18,94 +15,139 @@ from crm_export.errors import (
     ZohoQueryRefused,
     ZohoRequestMalformed,
 )
-from crm_export.exports.attempt import claim_part, restart_export, settling
-from crm_export.exports.model import RECORDS, Export, ExportState, Part, PartState
-from crm_export.exports.pipeline import BulkReadApi, Clock, ExportStore, PartQueue, RecordsApi, at
+from crm_export.exports.attempt import Attempt, restart_export
+from crm_export.exports.callbacks import callback_url
+from crm_export.exports.model import RECORDS, DroppedField, Export, Part, Step, next_step
+from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import check_readable, settle_reading
 from crm_export.telemetry import count, logger
 from crm_export.zoho.bulk_read import JobRequest
 
-_LEASE_SECONDS = 60  # more than the function's timeout
-_SPARE_SECONDS = 8.0  # of the function's time: more than a job takes to be refused
+_LEASE_SECONDS = 60.0  # longer than the function's timeout
+_SPARE_SECONDS = 8.0  # of the function's time: longer than Zoho takes to refuse a job
 _FIELD_PATH = re.compile(r"\$?\.?query\.fields\[(\d{1,4})\]")
-_MAX_FIELDS = 200  # of a job; beyond, Zoho exports all there are
+_MAX_FIELDS = 200  # of a job; with more names Zoho exports all fields instead
 
 
-@dataclass(frozen=True)
-class SubmitServices:
-    """What submitting needs. bulk_read and records(account_id, owner) give Zoho in a connection's name."""
+def submit_part(pipeline: Pipeline, export_id: str, part_number: int, *, caller_waits: bool = False) -> None:
+    """PENDING → SUBMITTED, or on to the download queue if the part needs no job. Otherwise do nothing.
 
-    store: ExportStore
-    submit_queue: PartQueue
-    download_queue: PartQueue
-    bulk_read: Callable[[str, str], BulkReadApi]
-    records: Callable[[str, str], RecordsApi]
-    callback_url: Callable[[Export, int], str]
-    clock: Clock
-    caller_waits: bool = False  # and is told at once what ends the export
-
-
-def submit_part(services: SubmitServices, export_id: str, part_number: int) -> None:
-    """PENDING → SUBMITTED, or on to the download queue when there is no job to be made. Any other state,
-    or a submit under way, is left as it is.
-
-    Raises what stopped it, after it was recorded: a retryable ExportError leaves the part PENDING, a
-    final one has failed the export.
+    caller_waits: an error that ends the export becomes the response of the request that started it.
+    Raises StepPostponed if the part stays PENDING, else the ExportError that failed the export.
     """
-    store = services.store
-    export, part = store.get(export_id), store.get_part(export_id, part_number)
+    export, part = pipeline.table.get(export_id), pipeline.table.get_part(export_id, part_number)
     if export is None or part is None:
         logger.warning("no such part to submit", export_id=export_id, part=part_number)
         return
-    if export.state is not ExportState.RUNNING or part.state is not PartState.PENDING:
+    match next_step(export, part):
+        case Step.ADOPT | Step.READ:
+            pipeline.enqueue(export, part)
+            return
+        case Step.SUBMIT | Step.SETTLE as step:
+            pass
+        case _:
+            return
+    attempt = Attempt.claim(
+        pipeline,
+        export,
+        part,
+        owner=pipeline.system.random_hex(16),
+        seconds=_LEASE_SECONDS,
+        refused=caller_waits,
+    )
+    if attempt is None:
         return
-    if part.part < export.first_part:
-        return
-    if part.hinted_job_id or export.is_readable:
-        # Zoho has called back for a job whose creation we never saw the answer of; or there is no job.
-        services.download_queue.send(export_id, part_number)
-        return
-    owner = uuid.uuid4().hex
-    if not claim_part(store, services.clock, export, part, owner=owner, seconds=_LEASE_SECONDS):
-        return
-    with settling(store, services.clock, export, part, owner, refused=services.caller_waits):
-        job_id = _submit(services, export, part)
+    with attempt:
+        job_id = None
+        if step is Step.SUBMIT:
+            job_id = _create_job(pipeline, export, part)
+        else:
+            settle_reading(pipeline, export)
     if job_id is None:
-        store.release(part, owner, at(services.clock))
-        _queue_again(services, export_id, part_number)
-    elif not store.mark_submitted(part, job_id, at(services.clock)):
-        # Its callback was faster than its answer, or another attempt was: that job is the part's.
+        attempt.release()
+        _enqueue_again(pipeline, export, part)
+    elif not pipeline.table.mark_submitted(part, job_id, pipeline.clock()):
+        # The callback was faster than the response, or another attempt was: the part has that job.
         logger.info("part has moved on", export_id=export_id, part=part_number, job_id=job_id)
 
 
-def _queue_again(services: SubmitServices, export_id: str, part_number: int) -> None:
-    """The export is read through the records API by now, or began anew: its first part is to be done."""
-    export = services.store.get(export_id)
-    if export is not None:
-        queue = services.download_queue if export.is_readable else services.submit_queue
-        queue.send(export_id, max(part_number, export.first_part))
+def job_request(export: Export, part: Part, url: str = "") -> JobRequest:
+    """Describe the job that reads a part. `url` receives the callback."""
+    return JobRequest(
+        module=export.module,
+        query=export.job_query,
+        file_type=export.file_type,
+        page=export.page_of(part.part),
+        page_token=part.page_token,
+        callback_url=url,
+    )
 
 
-def _submit(services: SubmitServices, export: Export, part: Part) -> str | None:
-    """Create the part's job; None where it needs none any more."""
-    if export.source == RECORDS:
-        settle_reading(services.store, services.records(export.account_id, export.owner), export)
-        return None
+def _enqueue_again(pipeline: Pipeline, before: Export, part: Part) -> None:
+    """Queue the part for its new next step, if the export is now read through the records API."""
+    export = pipeline.table.get(before.export_id)
+    if export is not None and export.generation == before.generation:
+        pipeline.enqueue(export, part)
+
+
+def _create_job(pipeline: Pipeline, export: Export, part: Part) -> str | None:
+    """Create the part's job and return its id; None if the part needs no job any more."""
     if export.query.get("fields") == "all" and export.fields is None:
-        export = _name_all_fields(services, export)
+        export = _name_all_fields(pipeline, export)
     try:
-        return _create_job(services, export, part)
+        return _create_accepted_job(pipeline, export, part)
     except ZohoModuleNotSupported as error:
         if part.part != export.first_part:
             raise
-        _read_instead(services, export, error)
+        _read_instead(pipeline, export, error)
     except ZohoPageTokenExpired as error:
-        restart_export(services.store, services.clock, export, error)
+        restart_export(pipeline, export, error)
     return None
 
 
-def _read_instead(services: SubmitServices, export: Export, error: ZohoModuleNotSupported) -> None:
-    """Bulk Read does not take the module: read it through the records API, if the query allows."""
+def _create_accepted_job(pipeline: Pipeline, export: Export, part: Part) -> str | None:
+    """Create the job without the fields that Zoho refuses, if the metadata named them and not the caller.
+
+    Return None if the export started again: all its parts have the same columns.
+    """
+    while True:
+        try:
+            return _request_job(pipeline, export, part)
+        except ZohoQueryRefused as error:
+            field = _refused_field(error, export.fields or [])
+            if field is None or export.fields == [field]:
+                raise
+            export = _drop_field(pipeline, export, field, error)
+            if part.part != export.first_part:
+                restart_export(pipeline, export, error)
+                return None
+        if deadline.remaining() < _SPARE_SECONDS:
+            raise PartBusy("Zoho refuses one field after the other; the next attempt goes on.", retry_after=1)
+
+
+def _request_job(pipeline: Pipeline, export: Export, part: Part) -> str:
+    url = callback_url(pipeline.callback_keys.current(), export, part.part)
+    bulk_read = pipeline.zoho_for(export).bulk_read
+    job_id = bulk_read.create_job(export.api_version, job_request(export, part, url))
+    count("JobsSubmitted")
+    logger.info("job created", export_id=export.export_id, part=part.part, job_id=job_id)
+    return job_id
+
+
+def _name_all_fields(pipeline: Pipeline, export: Export) -> Export:
+    """Replace "all" by the metadata's names; without metadata or with too many fields Zoho exports all."""
+    try:
+        listed, single = pipeline.zoho_for(export).records.field_names(export.api_version, export.module)
+    except ZohoError as error:
+        if error.retryable:
+            raise
+        listed, single = [], []
+    names = [*listed, *single]
+    return _amended(pipeline, export, fields=names if len(names) <= _MAX_FIELDS else [])
+
+
+def _read_instead(pipeline: Pipeline, export: Export, error: ZohoModuleNotSupported) -> None:
+    """Read a module that Bulk Read does not support through the records API, if the query allows that."""
     if export.file_type != "csv":
         raise error
     try:
@@ -114,89 +156,36 @@ def _read_instead(services: SubmitServices, export: Export, error: ZohoModuleNot
         message = f"{error.message} Its records could be read instead, but: {refused.message}"
         raise ZohoModuleNotSupported(message, zoho_code=error.zoho_code) from refused
     logger.info("module without Bulk Read", export_id=export.export_id, zoho_code=error.zoho_code)
-    export = _amended(services, export, source=RECORDS)
+    export = _amended(pipeline, export, source=RECORDS)
     try:
-        settle_reading(services.store, services.records(export.account_id, export.owner), export)
-    except (ZohoQueryRefused, ZohoRequestMalformed, ZohoNotFound) as refused:  # nor does the records API
-        raise error from refused
-
-
-def _name_all_fields(services: SubmitServices, export: Export) -> Export:
-    """Settle "all" as the metadata's names; without them, or beyond what a job takes, as Zoho's own all."""
-    api = services.records(export.account_id, export.owner)
-    try:
-        listed, single = api.field_names(export.api_version, export.module)
-    except ZohoError as error:
-        if error.retryable:
-            raise
-        listed, single = [], []
-    names = [*listed, *single]
-    return _amended(services, export, fields=names if len(names) <= _MAX_FIELDS else [])
-
-
-def _amended(services: SubmitServices, export: Export, **values: Any) -> Export:
-    amended = services.store.amend(export, **values)
-    if amended is None:
-        raise PartBusy(f"Export {export.export_id} has moved on.", retry_after=5)
-    return amended
-
-
-def _create_job(services: SubmitServices, export: Export, part: Part) -> str | None:
-    """Create the job; a field nobody named but the metadata is dropped where Zoho refuses it.
-
-    None when the export began anew: all its parts have the same columns.
-    """
-    while True:
-        try:
-            return _ask_for_job(services, export, part)
-        except ZohoQueryRefused as error:
-            field = _refused_field(error, export.fields or [])
-            if field is None or export.fields == [field]:
-                raise
-            export = _drop_field(services, export, field, error)
-            if part.part != export.first_part:
-                restart_export(services.store, services.clock, export, error)
-                return None
-        if deadline.remaining() < _SPARE_SECONDS:
-            raise PartBusy("Zoho refuses field after field; going on with the next.", retry_after=1)
+        settle_reading(pipeline, export)
+    except (ZohoQueryRefused, ZohoRequestMalformed, ZohoNotFound) as refused:
+        raise error from refused  # the records API does not support the module either
 
 
 def _refused_field(error: ZohoQueryRefused, fields: list[str]) -> str | None:
-    """Which of the fields Zoho refuses, where its answer is about one of them and not about criteria."""
+    """Return the one of `fields` that Zoho refuses, or None if the error is about something else."""
     path = error.json_path or ""
     if "criteria" in path or "CRITERIA" in (error.zoho_code or ""):
         return None
-    if found := _FIELD_PATH.fullmatch(path):
-        return next(iter(fields[int(found[1]) :]), None)
+    if index := _FIELD_PATH.fullmatch(path):
+        return next(iter(fields[int(index[1]) :]), None)
     named = (error.field if isinstance(error, ZohoFieldRefused) else None, error.api_name)
     return next((name for name in named if name in fields), None)
 
 
-def _drop_field(services: SubmitServices, export: Export, field: str, error: ZohoError) -> Export:
+def _drop_field(pipeline: Pipeline, export: Export, field: str, error: ZohoError) -> Export:
     logger.info("field dropped", export_id=export.export_id, field=field, code=error.zoho_code)
     return _amended(
-        services,
+        pipeline,
         export,
         fields=[name for name in export.fields or [] if name != field],
-        fields_dropped=[*export.fields_dropped, {"field": field, "reason": error.message}],
+        fields_dropped=(*export.fields_dropped, DroppedField(field, error.message)),
     )
 
 
-def job_request(export: Export, part: Part, callback_url: str) -> JobRequest:
-    """What the job of a part is to read."""
-    return JobRequest(
-        module=export.module,
-        query=export.job_query,
-        file_type=export.file_type,
-        page=export.page_of(part.part),
-        page_token=part.page_token,
-        callback_url=callback_url,
-    )
-
-
-def _ask_for_job(services: SubmitServices, export: Export, part: Part) -> str:
-    request = job_request(export, part, services.callback_url(export, part.part))
-    job_id = services.bulk_read(export.account_id, export.owner).create_job(export.api_version, request)
-    count("JobsSubmitted")
-    logger.info("job created", export_id=export.export_id, part=part.part, job_id=job_id)
-    return job_id
+def _amended(pipeline: Pipeline, export: Export, **values: Any) -> Export:
+    amended = pipeline.table.amend(export, **values)
+    if amended is None:
+        raise PartBusy(f"Export {export.export_id} was changed by another worker.", retry_after=5)
+    return amended

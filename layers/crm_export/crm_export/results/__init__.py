@@ -1,1 +1,1 @@
-"""A result ZIP, or pages of records, become an object in S3, as a stream. Knows nothing of Zoho's API."""
+"""Turns a result ZIP, or pages of records, into the bytes of an object. Knows neither Zoho's API nor AWS."""

@@ -1,34 +1,57 @@
-"""Counts the records of a CSV as it passes by (RFC 4180: a newline within quotes is no record's end)."""
-# Counts the events of an iCalendar file as it passes by (RFC 5545, 3.1: a line that begins with a blank
-# goes on with the one before).
+"""Counters that are fed a file's bytes as they pass: CRC32 and size, records of a CSV, events of a calendar.
+
+`crm_export.aws.results_bucket` chooses the counter by the format. A chunk may end anywhere.
+"""
 
 import csv
 import re
+from dataclasses import dataclass
+
+from isal import isal_zlib
 
 from crm_export.errors import CorruptZip
 
-_LONGEST_HEADER = 1024 * 1024
+
+@dataclass
+class ByteCounter:
+    """The CRC32 and the size in bytes of all chunks fed so far."""
+
+    crc32: int = 0
+    size: int = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Add the next bytes."""
+        self.crc32 = isal_zlib.crc32(chunk, self.crc32)
+        self.size += len(chunk)
+
+
+_MAX_HEADER_BYTES = 1024 * 1024
 _BLANK_LINE = re.compile(rb"\n(?=\n)")
-# Behind a BOM and blank lines, up to the first newline outside quotes; possessive, so in linear time.
+# After a BOM and blank lines, everything up to the first newline outside quotes. Possessive quantifiers keep
+# this linear in the input.
 _FIRST_LINE = re.compile(rb'(?:\xef\xbb\xbf)?[\r\n]*+((?:[^"\n]++|"[^"]*+")++)\n')
 
 
 class CsvCounter:
-    """Feed it the bytes; then `finish`."""
+    """Counts the records of a CSV and reads its header. A newline within quotes does not end a record.
+
+    Blank lines are not records. https://www.rfc-editor.org/rfc/rfc4180
+    """
 
     def __init__(self) -> None:
         self._lines = 0
         self._quoted = False
-        self._last = b"\n"  # the last byte outside quotes: a line begins
+        self._last = b"\n"  # the last byte outside quotes; a newline means that a line begins here
         self._header_bytes = bytearray()
-        self._header: list[str] | None = None
+        self._header: tuple[str, ...] | None = None
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Count the next bytes. Raises CorruptZip if the header is unreadable or too long."""
         if self._header is None:
             self._header_bytes += chunk
         pieces = chunk.split(b'"')
-        # Every other piece lies outside quotes; a quote stays as the mark that a line is not blank.
+        # Every second piece is outside quotes. The quotes between them stay, so that a line that contains
+        # only a quoted field does not look blank.
         outside = b'"'.join(pieces[self._quoted :: 2])
         if self._quoted:
             outside = b'"' + outside
@@ -41,79 +64,85 @@ class CsvCounter:
 
     @property
     def records(self) -> int:
-        """How many records have ended so far."""
+        """The number of complete records so far."""
         return max(self._lines - 1, 0)
 
-    def finish(self) -> tuple[int, list[str]]:
-        """Number of records, and the names of the header. Raises CorruptZip for an unterminated quote."""
+    def finish(self) -> tuple[int, tuple[str, ...]]:
+        """Return the number of records and the column names. Raises CorruptZip for an unterminated quote."""
         if self._quoted:
             raise CorruptZip("The CSV ends within a quoted field.")
         lines = self._lines + (self._last != b"\n")
         if self._header is None:
-            self._header = _names(self._header_bytes)
+            self._header = _column_names(self._header_bytes)
         return max(lines - 1, 0), self._header
 
     def _read_header(self) -> None:
         line = _FIRST_LINE.match(self._header_bytes) if self._lines else None
         if line:
-            self._header = _names(line[1])
+            self._header = _column_names(line[1])
             self._header_bytes = bytearray()
-        elif len(self._header_bytes) > _LONGEST_HEADER:
-            raise CorruptZip("The CSV has no header line within its first MiB.")
+        elif len(self._header_bytes) > _MAX_HEADER_BYTES:
+            raise CorruptZip(f"The CSV has no complete header line in its first {_MAX_HEADER_BYTES} bytes.")
 
 
-def _names(line: bytes | bytearray) -> list[str]:
+def _column_names(line: bytes | bytearray) -> tuple[str, ...]:
     try:
-        return next(csv.reader([line.decode("utf-8-sig").strip("\r\n")]), [])
+        return tuple(next(csv.reader([line.decode("utf-8-sig").strip("\r\n")]), []))
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorruptZip(f"The header of the CSV cannot be read: {error}.") from error
 
 
 _BEGIN, _END = b"begin:vevent", b"end:vevent"
-_LONGEST = 32  # what is kept of a line: a longer one is neither of these
+_KEPT_LINE_BYTES = 32  # a longer line is neither of these
 
 
 class IcsCounter:
-    """Feed it the bytes; then `finish`, as CsvCounter. records: how many events have begun so far."""
+    """Counts the events of an iCalendar file. `records` is the number of events that have begun so far.
+
+    A line that begins with a space or a tab continues the line before it.
+    https://www.rfc-editor.org/rfc/rfc5545#section-3.1
+    """
 
     def __init__(self) -> None:
         self.records = 0
         self._open = False
-        self._rest = b""  # of a line whose end has not come
-        self._line = b" "  # unfolded so far; the first line goes on with none
+        self._rest = b""  # the beginning of a line whose end has not arrived
+        self._line = b" "  # the current content line, unfolded so far; initially a line that matches nothing
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes. Raises CorruptZip for an event within an event, or an end of none."""
+        """Count the next bytes. Raises CorruptZip if BEGIN and END of events do not alternate."""
         *lines, rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            self._take(line)
-        # A blank byte stands for what is cut off, lest the cut line equal one of ours.
-        self._rest = rest if len(rest) <= _LONGEST else rest[:_LONGEST] + b" "
+            self._unfold(line)
+        # The appended space keeps a line cut here from matching BEGIN:VEVENT or END:VEVENT.
+        self._rest = rest if len(rest) <= _KEPT_LINE_BYTES else rest[:_KEPT_LINE_BYTES] + b" "
 
-    def finish(self) -> tuple[int, list[str]]:
-        """Number of events; and no header. Raises CorruptZip for an event that does not end."""
-        self._take(self._rest)
-        self._judge()
+    def finish(self) -> tuple[int, tuple[str, ...]]:
+        """Return the number of events and an empty header. Raises CorruptZip for an event without an end."""
+        self._unfold(self._rest)
+        self._count_line()
         if self._open:
             raise CorruptZip(f"The calendar ends within its event {self.records}.")
-        return self.records, []
+        return self.records, ()
 
-    def _take(self, line: bytes) -> None:
+    def _unfold(self, line: bytes) -> None:
         line = line.removesuffix(b"\r")
         if line.startswith((b" ", b"\t")):
-            self._line = (self._line + line[1:])[: _LONGEST + 1]
+            self._line = (self._line + line[1:])[: _KEPT_LINE_BYTES + 1]
         else:
-            self._judge()
-            self._line = line[: _LONGEST + 1]
+            self._count_line()
+            self._line = line[: _KEPT_LINE_BYTES + 1]
 
-    def _judge(self) -> None:
+    def _count_line(self) -> None:
         line = self._line.lower()
         if line == _BEGIN:
             if self._open:
-                raise CorruptZip(f"The calendar's event {self.records} does not end before the next begins.")
+                raise CorruptZip(f"Event {self.records} of the calendar does not end before the next begins.")
             self._open = True
             self.records += 1
         elif line == _END:
             if not self._open:
-                raise CorruptZip(f"The calendar ends an event it did not begin, after {self.records}.")
+                raise CorruptZip(
+                    f"After event {self.records}, the calendar ends an event that did not begin."
+                )
             self._open = False

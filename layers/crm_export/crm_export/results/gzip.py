@@ -1,39 +1,57 @@
-"""Wraps a raw deflate stream as gzip, which it is but for ten bytes before and eight behind (RFC 1952)."""
+"""The bytes of a file together with their raw deflate stream, and that stream wrapped as gzip (RFC 1952).
+
+A ZIP and a gzip file hold the same deflate stream, so a result becomes .csv.gz without compressing it again.
+https://www.rfc-editor.org/rfc/rfc1952
+"""
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from isal import isal_zlib
 
-_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate; no name, no time, unknown system
+from crm_export.results.counters import ByteCounter
+
+_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no file name, no time, unknown system
 _FAST = 1
 
 
-class GzipWriter:
-    """Takes a deflate stream by `write`, and hands a gzip member to `out`.
+class Piece(NamedTuple):
+    """The next bytes of a file's content, and the next bytes of its compressed form.
 
-    crc32: of the member's own bytes so far.
+    Over the whole file the two match. Within one piece they need not, and either may be empty.
     """
 
-    def __init__(self, out: Callable[[bytes], object]) -> None:
-        self._out = out
-        self.crc32 = 0
-        self.write(_HEADER)
-
-    def write(self, deflated: bytes) -> None:
-        """Take the next bytes of the deflate stream."""
-        self.crc32 = isal_zlib.crc32(deflated, self.crc32)
-        self._out(deflated)
-
-    def finish(self, crc32: int, size: int) -> None:
-        """Write the trailer: CRC32 and size of what was deflated. The size is kept modulo 4 GiB."""
-        self.write(struct.pack("<LL", crc32, size & 0xFFFFFFFF))
+    content: bytes
+    compressed: bytes = b""
 
 
-def deflating(chunks: Iterable[bytes], deflated: Callable[[bytes], object]) -> Iterator[bytes]:
-    """Give the chunks on, and to `deflated` what they are as one raw deflate stream."""
+def counted(pieces: Iterable[Piece], content: ByteCounter) -> Iterator[Piece]:
+    """Pass pieces on; `content` counts the content of each one before it is passed on."""
+    for piece in pieces:
+        content.feed(piece.content)
+        yield piece
+
+
+def deflate(chunks: Iterable[bytes]) -> Iterator[Piece]:
+    """Compress chunks as one raw deflate stream."""
     compressor = isal_zlib.compressobj(_FAST, isal_zlib.DEFLATED, -15)
     for chunk in chunks:
-        deflated(compressor.compress(chunk))
-        yield chunk
-    deflated(compressor.flush())
+        yield Piece(chunk, compressor.compress(chunk))
+    yield Piece(b"", compressor.flush())
+
+
+def gzip_member(pieces: Iterable[Piece], content: ByteCounter, member: ByteCounter) -> Iterator[Piece]:
+    """Put the gzip header before, and the trailer after, the raw deflate stream of the pieces.
+
+    `content` must have counted all of the content once `pieces` is exhausted. `member` counts the bytes of
+    the gzip member. The trailer holds the size modulo 4 GiB.
+    """
+    member.feed(_HEADER)
+    yield Piece(b"", _HEADER)
+    for piece in pieces:
+        member.feed(piece.compressed)
+        yield piece
+    trailer = struct.pack("<LL", content.crc32, content.size & 0xFFFFFFFF)
+    member.feed(trailer)
+    yield Piece(b"", trailer)

@@ -1,4 +1,4 @@
-"""Records of Zoho's records API as CSV, with the conventions of Zoho's Bulk Read.
+"""Records of Zoho's records API as CSV, with the conventions of Zoho's Bulk Read, and the ids of a CSV.
 
 https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/download-result.html
 """
@@ -8,22 +8,27 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, BinaryIO
+
+from isal import igzip
+from isal.igzip_lib import IsalError
 
 from crm_export.errors import RecordWithoutId, ResultError
 from crm_export.strict_json import NumberText
 
+_SHOWN_ID = 100  # characters of an invalid id in a message
+
 
 def columns(fields: list[str]) -> list[str]:
-    """The header: Id, as Bulk Read calls it, and the fields in their order."""
+    """Return the header: Id, as Bulk Read names it, then the fields in their order."""
     return ["Id", *(field for field in fields if field.lower() != "id")]
 
 
 def csv_chunks(pages: Iterable[list[dict[str, Any]]], fields: list[str]) -> Iterator[bytes]:
-    """The CSV of records, header first and then a chunk per page: RFC 4180, UTF-8.
+    """Yield the CSV (RFC 4180, UTF-8) of pages of records: the header, then one chunk per page.
 
-    A field that a record lacks is an empty cell. Raises ResultError, RecordWithoutId among them, and what
-    `pages` raises.
+    A field that a record lacks is an empty cell. Raises RecordWithoutId, ResultError, and whatever `pages`
+    raises.
     """
     names = columns(fields)
     yield _lines([names])
@@ -39,16 +44,16 @@ def _lines(rows: Iterable[list[str]]) -> bytes:
     try:
         return out.getvalue().encode()
     except UnicodeEncodeError:
-        # JSON can write half a surrogate pair, UTF-8 cannot: two halves are joined, one alone becomes U+FFFD.
+        # JSON can contain lone surrogates, UTF-8 cannot: join pairs and replace a lone one with U+FFFD.
         return out.getvalue().encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _record_id(record: dict[str, Any]) -> str:
-    found = record.get("id")
-    if not _is_id(found):
-        shown = json.dumps(found, default=str)[:100]
-        raise RecordWithoutId(f"A record of Zoho's has the id {shown}; it must be a text or a whole number.")
-    return str(found)
+    value = record.get("id")
+    if not _is_id(value):
+        shown = json.dumps(value, default=str)[:_SHOWN_ID]
+        raise RecordWithoutId(f"A record from Zoho has the id {shown}; it must be a string or an integer.")
+    return str(value)
 
 
 def _is_id(value: Any) -> bool:
@@ -56,7 +61,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _cell(name: str, value: Any) -> str:
-    """What Bulk Read writes for a value; for what it does not export (subforms), compact JSON."""
+    """Return what Bulk Read writes for a value, or compact JSON for what it does not export (subforms)."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -64,19 +69,19 @@ def _cell(name: str, value: Any) -> str:
     if isinstance(value, dict) and _is_id(value.get("id")):
         return str(value["id"])  # lookup, owner, user, layout
     if isinstance(value, list):
-        texts: list[Any] = [
+        items: list[Any] = [
             item.get("name") if name == "Tag" and isinstance(item, dict) else item for item in value
         ]
-        if all(isinstance(text, str) for text in texts):
-            return ",".join(texts)
+        if all(isinstance(item, str) for item in items):
+            return ",".join(items)
     try:
         return _json(value)
     except RecursionError:
-        raise ResultError(f"Field {name} of a record of Zoho's is nested too deep to be written.") from None
+        raise ResultError(f"Field {name} of a record from Zoho is nested too deeply to be written.") from None
 
 
 def _json(value: Any) -> str:
-    """Compact JSON, with numbers as the text that Zoho sent."""
+    """Return compact JSON, with numbers written as Zoho sent them."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{_json(str(key))}:{_json(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -84,3 +89,25 @@ def _json(value: Any) -> str:
     if isinstance(value, NumberText | Decimal):
         return str(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+_BUFFER_BYTES = 256 * 1024
+_MAX_CELL_BYTES = 1 << 24  # the csv module's default, 131,072, is less than a subform may take
+_UNREADABLE = (ValueError, IndexError, csv.Error, EOFError, igzip.BadGzipFile, IsalError)
+
+
+def read_ids(body: BinaryIO, name: str) -> Iterator[str]:
+    """Yield the Id column of a CSV; if `name` ends in .gz, of a gzip file.
+
+    Raises ResultError, which contains `name`, if the file is not such a CSV or is truncated or corrupted.
+    """
+    csv.field_size_limit(_MAX_CELL_BYTES)
+    raw: Any = io.BufferedReader(body, _BUFFER_BYTES)
+    if name.endswith(".gz"):
+        raw = igzip.IGzipFile(fileobj=raw, mode="rb")  # type: ignore[no-untyped-call]
+    rows = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), strict=True)
+    try:
+        column = [cell.lower() for cell in next(rows, [])].index("id")
+        yield from (row[column] for row in rows if row)
+    except _UNREADABLE as error:  # type: ignore[misc]  # isal's stub declares IsalError as an instance
+        raise ResultError(f"The ids of {name} cannot be read: {error}.") from error

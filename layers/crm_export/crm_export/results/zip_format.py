@@ -1,6 +1,6 @@
-"""What a ZIP says of its one entry, and whether that is so: headers, descriptors, directory.
+"""Parses and verifies what a ZIP states about its only entry: header, data descriptor, directory.
 
-Bytes in, answers out; reading the stream is `unzip`.
+Works on bytes that `unzip` has read from the stream.
 https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 """
 
@@ -11,170 +11,177 @@ from dataclasses import dataclass
 from isal import isal_zlib
 
 from crm_export.errors import CorruptZip, TruncatedZip, UnsupportedZip
+from crm_export.results.counters import ByteCounter
 
 LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"
 _DESCRIPTOR, _CENTRAL = b"PK\x07\x08", b"PK\x01\x02"
 _END64, _LOCATOR64 = b"PK\x06\x06", b"PK\x06\x07"
 STORED, DEFLATED = 0, 8
 SIGNATURE_BYTES = 4
-LOCAL_BYTES = 26  # of a local header behind its signature: APPNOTE 4.3.7
+LOCAL_BYTES = 26  # of a local header after its signature: APPNOTE 4.3.7
 _CENTRAL_BYTES, _END_BYTES = 46, 22  # APPNOTE 4.3.12, 4.3.16
-_LOCATOR64_BYTES = 20  # APPNOTE 4.3.15
-_LONGEST_DESCRIPTOR = 24
+_END64_BYTES, _LOCATOR64_BYTES = 40, 20  # APPNOTE 4.3.14 (up to the number of entries), 4.3.15
+_MAX_DESCRIPTOR_BYTES = 24
 _ENCRYPTED, _HAS_DESCRIPTOR = 0x1, 0x8
-_UNKNOWN32 = 0xFFFFFFFF
+_UNKNOWN16, _UNKNOWN32 = 0xFFFF, 0xFFFFFFFF  # the value is in a ZIP64 field or record
 _ZIP64 = 1
+_DIRECTORY = "The result is truncated: it ends within its directory."
+
+type Facts = tuple[int, int, int]  # CRC32, compressed size, size: stated up to three times in a ZIP
 
 
 @dataclass
-class Entry:
-    """The entry, known once its content has been read to the end. crc32 is Zoho's, checked."""
+class Entry(ByteCounter):
+    """The entry as read so far: its name, its compressed size, and the CRC32 and size of its content."""
 
-    crc32: int = 0
-    size: int = 0
-    compressed_size: int = 0
     name: bytes = b""
+    compressed_size: int = 0
+
+    @property
+    def facts(self) -> Facts:
+        """What header or descriptor and directory must state."""
+        return self.crc32, self.compressed_size, self.size
 
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the entry's data; CRC and sizes are 0 where a descriptor tells them."""
+    """The local header of the entry. With a descriptor, its facts are usually 0."""
 
     has_descriptor: bool
     method: int
-    crc32: int
-    compressed_size: int
-    size: int
+    facts: Facts
 
 
 def name_and_extra_lengths(fixed: bytes) -> tuple[int, int]:
-    """How long a local header's name and its extra field are."""
+    """Return the lengths of a local header's name and extra field."""
     name_length, extra_length = struct.unpack_from("<HH", fixed, 22)
     return name_length, extra_length
 
 
 def parse_header(fixed: bytes, extra: bytes) -> Header:
-    """A local header. Raises UnsupportedZip if its entry cannot be read."""
-    flags, method, crc32, compressed_size, size = struct.unpack_from("<2xHH4xLLL", fixed)
+    """Parse a local header. Raises UnsupportedZip if its entry cannot be read."""
+    flags, method = struct.unpack_from("<2xHH", fixed)
     if flags & _ENCRYPTED:
-        raise UnsupportedZip("The entry of the result's ZIP is encrypted.")
+        raise UnsupportedZip("The entry of the result's ZIP is encrypted, which is not supported.")
     if method not in {STORED, DEFLATED}:
         raise UnsupportedZip(f"The result's ZIP uses compression method {method}; 0 and 8 are supported.")
+    return Header(bool(flags & _HAS_DESCRIPTOR), method, _facts(fixed, 10, extra))
+
+
+def _facts(header: bytes, offset: int, extra: bytes) -> Facts:
+    """Unpack the facts at `offset`; sizes of 0xFFFFFFFF are in the ZIP64 extra field, 8 bytes each."""
+    crc32, compressed_size, size = struct.unpack_from("<LLL", header, offset)
     if _UNKNOWN32 in {compressed_size, size}:
-        size, compressed_size = _zip64_sizes(extra, size, compressed_size)
-    return Header(bool(flags & _HAS_DESCRIPTOR), method, crc32, compressed_size, size)
+        sizes = _zip64_values(extra)
+        if size == _UNKNOWN32:
+            size = next(sizes, size)
+        if compressed_size == _UNKNOWN32:
+            compressed_size = next(sizes, compressed_size)
+    return crc32, compressed_size, size
 
 
-def _zip64_sizes(extra: bytes, size: int, compressed_size: int) -> tuple[int, int]:
-    """Sizes from the ZIP64 extra field: 8 bytes each, there only for those that are 0xFFFFFFFF."""
+def _zip64_values(extra: bytes) -> Iterator[int]:
     while len(extra) >= SIGNATURE_BYTES:
         kind, length = struct.unpack_from("<HH", extra)
         if kind == _ZIP64:
             field = extra[4 : 4 + length]
-            values = (value for (value,) in struct.iter_unpack("<Q", field[: len(field) // 8 * 8]))
-            if size == _UNKNOWN32:
-                size = next(values, size)
-            if compressed_size == _UNKNOWN32:
-                compressed_size = next(values, compressed_size)
-            break
+            yield from (value for (value,) in struct.iter_unpack("<Q", field[: len(field) // 8 * 8]))
+            return
         extra = extra[4 + length :]
-    return size, compressed_size
 
 
 def find_descriptor(held: bytes, entry: Entry) -> int | None:
-    """Where in these bytes, which follow what was read, a descriptor begins that says just that."""
-    crc32, known = entry.crc32, 0  # of all up to `known`: each byte is summed once, however many look right
+    """Return the offset in `held` of a data descriptor that states what was read before it, or None.
+
+    `held` are the bytes that follow those the entry has counted.
+    """
+    crc32, summed = entry.crc32, 0  # each byte is summed once, however many candidates there are
     central = held.find(_CENTRAL)
     while central >= 0:
-        near = max(central - _LONGEST_DESCRIPTOR, 0)
-        for start, said, sizes in _descriptors(held, central):
-            size = entry.size + start
-            if sizes == (size, size):
-                crc32, known = isal_zlib.crc32(held[known:near], crc32), near
-                if isal_zlib.crc32(held[near:start], crc32) == said:
+        nearest = max(central - _MAX_DESCRIPTOR_BYTES, 0)
+        for start, (stated_crc32, *stated_sizes) in _descriptors(held, central):
+            if stated_sizes == [entry.size + start] * 2:
+                crc32, summed = isal_zlib.crc32(held[summed:nearest], crc32), nearest
+                if isal_zlib.crc32(held[nearest:start], crc32) == stated_crc32:
                     return start
         central = held.find(_CENTRAL, central + 1)
     return None
 
 
-def _descriptors(data: bytes, end: int) -> Iterator[tuple[int, int, tuple[int, int]]]:
-    """What bytes up to `end` say if they are a descriptor: start, CRC, (compressed, full) size."""
+def _descriptors(data: bytes, end: int) -> Iterator[tuple[int, Facts]]:
+    """Yield the start and the facts of each form of descriptor that the bytes before `end` may be."""
     for layout, signature in (("<LLL", b""), ("<LLL", _DESCRIPTOR), ("<LQQ", b""), ("<LQQ", _DESCRIPTOR)):
         length = struct.calcsize(layout)
         start = end - length - len(signature)
         if start >= 0 and data.startswith(signature, start):
-            crc32, compressed_size, size = struct.unpack_from(layout, data, end - length)
-            yield start, crc32, (compressed_size, size)
+            yield start, struct.unpack_from(layout, data, end - length)
 
 
 def check_end(tail: bytes, header: Header, entry: Entry) -> None:
-    """Hold header or descriptor, directory and end record to what was read."""
-    found = (entry.crc32, (entry.compressed_size, entry.size))
+    """Verify header or descriptor, directory and end record against the entry as it was read.
+
+    `tail` is everything after the entry's data. Raises TruncatedZip, CorruptZip or UnsupportedZip.
+    """
     if header.has_descriptor:
-        directory = _descriptor_end(tail, found)
+        directory = _descriptor_end(tail, entry)
     else:
-        directory = 0 if found == (header.crc32, (header.compressed_size, header.size)) else None
+        directory = 0 if header.facts == entry.facts else None
     if directory is None:
         raise CorruptZip(
-            f"The result holds {entry.size} bytes with CRC {entry.crc32:08x}; its ZIP says otherwise."
+            f"The result has {entry.size} bytes with CRC {entry.crc32:08x}, but its ZIP states other values."
         )
     _check_directory(tail[directory:], entry)
 
 
-def _descriptor_end(tail: bytes, found: tuple[int, tuple[int, int]]) -> int | None:
-    """Where the descriptor ends that says what was found. Its length is told by what follows it."""
+def _descriptor_end(tail: bytes, entry: Entry) -> int | None:
+    """Return where the descriptor that matches the entry ends, or None. What follows it shows its length."""
     ends = [end for end in (12, 16, 20, 24) if tail[end : end + 4] in {_CENTRAL, LOCAL}]
-    if not ends and len(tail) < _LONGEST_DESCRIPTOR + SIGNATURE_BYTES:
-        raise TruncatedZip("The result ends within its data descriptor.")
-    for end in ends:
-        if any(start == 0 and (crc32, sizes) == found for start, crc32, sizes in _descriptors(tail, end)):
-            return end
-    return None
+    if not ends and len(tail) < _MAX_DESCRIPTOR_BYTES + SIGNATURE_BYTES:
+        raise TruncatedZip("The result is truncated: it ends within its data descriptor.")
+    return next((end for end in ends if (0, entry.facts) in _descriptors(tail, end)), None)
 
 
 def _check_directory(directory: bytes, entry: Entry) -> None:
     if directory.startswith(LOCAL):
-        raise UnsupportedZip("The result's ZIP holds more than one entry; one is expected.")
+        raise UnsupportedZip("The result's ZIP has more than one entry; exactly one is expected.")
     if len(directory) < _CENTRAL_BYTES + _END_BYTES:
-        raise TruncatedZip("The result ends within its directory.")
+        raise TruncatedZip(_DIRECTORY)
     if not directory.startswith(_CENTRAL):
-        raise CorruptZip("The result's ZIP has no directory behind its entry.")
+        raise CorruptZip("The result's ZIP has no directory after its entry.")
     end, entries = _find_end(directory)
-    if entries not in {1, 0xFFFF}:
-        raise UnsupportedZip(f"The result's ZIP holds {entries} entries; one is expected.")
-    crc32, compressed_size, size, *lengths = struct.unpack_from("<LLLHHH", directory, 16)
-    behind = _CENTRAL_BYTES + sum(lengths)
-    if _UNKNOWN32 in {compressed_size, size}:
-        extra = directory[_CENTRAL_BYTES + lengths[0] :][: lengths[1]]
-        size, compressed_size = _zip64_sizes(extra, size, compressed_size)
-    if (crc32, compressed_size, size) != (entry.crc32, entry.compressed_size, entry.size):
-        raise CorruptZip("The directory of the result's ZIP does not belong to its entry.")
-    if directory.startswith(_CENTRAL, behind):
-        raise UnsupportedZip("The directory of the result's ZIP names more than one entry; one is expected.")
-    if behind != end and not _is_end64(directory[behind:end]):
-        # So ends, too, an entry within which another's end was taken for its own.
+    if entries not in {1, _UNKNOWN16}:
+        raise UnsupportedZip(f"The result's ZIP has {entries} entries; exactly one is expected.")
+    name_length, extra_length, comment_length = struct.unpack_from("<HHH", directory, 28)
+    extra = directory[_CENTRAL_BYTES + name_length :][:extra_length]
+    if _facts(directory, 16, extra) != entry.facts:
+        raise CorruptZip("The directory of the result's ZIP does not match its entry.")
+    central_end = _CENTRAL_BYTES + name_length + extra_length + comment_length
+    if directory.startswith(_CENTRAL, central_end):
+        raise UnsupportedZip("The result's ZIP lists more than one entry; exactly one is expected.")
+    if central_end != end and not _is_end64(directory[central_end:end]):
+        # Also reached when data inside the entry looked like its end.
         raise CorruptZip("The directory of the result's ZIP does not end where its end record begins.")
 
 
 def _is_end64(data: bytes) -> bool:
-    """Whether this is all of a ZIP64 end record, for one entry, and its locator."""
+    """True if `data` is exactly a ZIP64 end record, for one entry, and its locator."""
     locator = len(data) - _LOCATOR64_BYTES
-    if locator < 40 or not (data.startswith(_END64) and data.startswith(_LOCATOR64, locator)):  # noqa: PLR2004
+    if locator < _END64_BYTES or not (data.startswith(_END64) and data.startswith(_LOCATOR64, locator)):
         return False
     length, entries = struct.unpack_from("<Q20xQ", data, SIGNATURE_BYTES)
     return bool(length + 12 == locator and entries == 1)
 
 
 def _find_end(directory: bytes) -> tuple[int, int]:
-    """Where the end record is whose comment ends where the file does, and how many entries it tells of."""
-    end, cut = directory.rfind(END), False
+    """Return the offset of the end record whose comment ends with the file, and its number of entries."""
+    end, truncated = directory.rfind(END), False
     while end >= 0:
         if len(directory) >= end + _END_BYTES:
             entries, comment_length = struct.unpack_from("<H8xH", directory, end + 10)
             if len(directory) == end + _END_BYTES + comment_length:
                 return end, int(entries)
-            cut = cut or len(directory) < end + _END_BYTES + comment_length
+            truncated = truncated or len(directory) < end + _END_BYTES + comment_length
         end = directory.rfind(END, 0, end)
-    if cut or END not in directory[: -_END_BYTES + 1]:
-        raise TruncatedZip("The result ends within its directory.")
-    raise CorruptZip("The result's ZIP goes on behind its end.")
+    if truncated or END not in directory[: -_END_BYTES + 1]:
+        raise TruncatedZip(_DIRECTORY)
+    raise CorruptZip("The result's ZIP continues after its end record.")

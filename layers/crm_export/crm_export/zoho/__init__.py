@@ -1,1 +1,1 @@
-"""All that knows Zoho's wire format. Knows nothing of AWS."""
+"""Zoho CRM's APIs: tokens, Bulk Read, records and metadata, with every failure as one of our errors."""

@@ -1,99 +1,133 @@
-"""Zoho's API versions and what differs between them."""
-# The OAuth scopes our calls need, to be named where a grant lacks them.
-#
-# https://www.zoho.com/crm/developer/docs/api/v8/scopes.html
-#
-# Zoho's data centres, and which hosts a token may be sent to.
-#
-# https://www.zoho.com/crm/developer/docs/api/v8/multi-dc.html
-#
+"""Facts about Zoho CRM as tables: API versions, modules, OAuth scopes, data centres."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from crm_export.errors import UntrustedOrigin
 
+# --- API versions -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BulkReadFormat:
+    """How an API version writes a Bulk Read query.
+
+    objects: `module` and a criterion's `field` are {"api_name": ...}; else strings `module` and `api_name`.
+    criterion_type: a criterion may contain `"type": "value"`.
+    page_token: parts are found by `page_token`, and a result has `next_page_token`; otherwise by `page`.
+    """
+
+    objects: bool = True
+    criterion_type: bool = False
+    page_token: bool = False
+
+
+_V7 = BulkReadFormat(criterion_type=True, page_token=True)
+# https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/create-job.html, and the same page of each version
+BULK_READ_FORMATS = {
+    "v2": BulkReadFormat(objects=False),
+    **dict.fromkeys(("v2.1", "v3", "v4", "v5", "v6"), BulkReadFormat()),
+    "v7": _V7,
+    "v8": _V7,
+}
+
+
+def has_page_token(version: str) -> bool:
+    """Return True if Bulk Read of this version finds the next part by `page_token`."""
+    return BULK_READ_FORMATS[version].page_token
+
 
 def version_number(version: str) -> tuple[int, int]:
-    """`v2.1` -> (2, 1), so that versions compare."""
+    """Return a version in a form that can be compared: `v2.1` becomes (2, 1)."""
     major, _, minor = version.removeprefix("v").partition(".")
     return int(major), int(minor or 0)
 
 
 def records_need_fields(version: str) -> bool:
-    """From v3 on a page of records names its fields, and goes on by `page_token` after 2,000 records."""
+    """Return True from v3 on: a page of records names its fields, after 2,000 records it needs `page_token`.
+
+    https://www.zoho.com/crm/developer/docs/api/v8/get-records.html
+    """
     return version_number(version) >= (3, 0)
 
 
+# --- Modules ----------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
-class BulkReadFormat:
-    """How a version writes a Bulk Read query."""
+class Module:
+    """One of Zoho's own modules. pages: GET /v1/e/zoho/export/{type} serves it; bulk_read: Bulk Read does."""
 
-    objects: bool  # `module` and a criterion's `field` are {"api_name": ...}; else `module` and `api_name`
-    criterion_type: bool  # a criterion may say `"type": "value"`
-    page_token: bool  # goes on by `page_token`, and a result tells `next_page_token`; else by `page`
-
-
-_TEXTS = BulkReadFormat(objects=False, criterion_type=False, page_token=False)
-_OBJECTS = BulkReadFormat(objects=True, criterion_type=False, page_token=False)
-_TOKENS = BulkReadFormat(objects=True, criterion_type=True, page_token=True)
-# https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/create-job.html, and v2 to v7 beside it
-BULK_READ_FORMATS = {
-    "v2": _TEXTS,
-    "v2.1": _OBJECTS,
-    "v3": _OBJECTS,
-    "v4": _OBJECTS,
-    "v5": _OBJECTS,
-    "v6": _OBJECTS,
-    "v7": _TOKENS,
-    "v8": _TOKENS,
-}
+    api_name: str
+    pages: bool = False
+    bulk_read: bool = True
 
 
-def has_page_token(version: str) -> bool:
-    """Whether a Bulk Read of the version goes on by `page_token`."""
-    return BULK_READ_FORMATS[version].page_token
+# https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/overview.html, and Notes, which Bulk Read excludes
+_MODULES = (
+    Module("Accounts", pages=True),
+    Module("Calls"),
+    Module("Campaigns"),
+    Module("Cases"),
+    Module("Contacts", pages=True),
+    Module("Deals", pages=True),
+    Module("Events"),
+    Module("Invoices"),
+    Module("Leads"),
+    Module("Notes", pages=True, bulk_read=False),
+    Module("Price_Books"),
+    Module("Products"),
+    Module("Purchase_Orders"),
+    Module("Quotes"),
+    Module("Sales_Orders"),
+    Module("Solutions"),
+    Module("Tasks"),
+    Module("Vendors"),
+)
 
+
+def _type_of(api_name: str) -> str:
+    return api_name.replace("_", "").lower()
+
+
+# The {type} of our paths, which is also the module's name in an OAuth scope: `pricebooks` -> Price_Books.
+MODULES = {_type_of(module.api_name): module for module in _MODULES}
+_BY_API_NAME = {module.api_name: module for module in _MODULES}
+
+
+def has_bulk_read(api_name: str) -> bool:
+    """Return False for a module that Zoho documents as not available in Bulk Read.
+
+    Zoho refuses further modules only when a job is created: `ZohoModuleNotSupported`.
+    """
+    return api_name not in _BY_API_NAME or _BY_API_NAME[api_name].bulk_read
+
+
+# --- OAuth scopes: https://www.zoho.com/crm/developer/docs/api/v8/scopes.html ------------------
 
 BULK_READ_SCOPE = "ZohoCRM.bulk.READ"
 SETTINGS_FIELDS_SCOPE = "ZohoCRM.settings.fields.READ"
 SETTINGS_MODULES_SCOPE = "ZohoCRM.settings.modules.READ"
-# The modules with a scope of their own; all others share the one of custom modules.
-_MODULES = {
-    "Accounts",
-    "Calls",
-    "Campaigns",
-    "Cases",
-    "Contacts",
-    "Deals",
-    "Events",
-    "Invoices",
-    "Leads",
-    "Notes",
-    "Price_Books",
-    "Products",
-    "Purchase_Orders",
-    "Quotes",
-    "Sales_Orders",
-    "Solutions",
-    "Tasks",
-    "Vendors",
-}
 
 
-def module_scope(module: str) -> str:
-    """The scope to read a module's records: `Price_Books` -> `ZohoCRM.modules.pricebooks.READ`."""
-    name = module.replace("_", "").lower() if module in _MODULES else "custom"
+def module_scope(api_name: str) -> str:
+    """Return the scope to read a module's records: `Price_Books` -> `ZohoCRM.modules.pricebooks.READ`.
+
+    All modules that are not in MODULES share the scope of custom modules.
+    """
+    name = _type_of(api_name) if api_name in _BY_API_NAME else "custom"
     return f"ZohoCRM.modules.{name}.READ"
 
 
 def scope_advice(scopes: tuple[str, ...]) -> str:
-    """The sentence that says which scopes a grant needs."""
+    """Return the sentence that tells which scopes a grant needs."""
     noun = "scope" if len(scopes) == 1 else "scopes"
     return f"Add the {noun} {' and '.join(scopes)} to the grant."
 
 
-# api_domain suffix -> accounts server
+# --- Data centres: https://www.zoho.com/crm/developer/docs/api/v8/multi-dc.html ----------------
+
+# The end of the API domain's host -> the accounts server
 _ACCOUNTS = {
     "zohoapis.com": "https://accounts.zoho.com",
     "zohoapis.eu": "https://accounts.zoho.eu",
@@ -106,14 +140,36 @@ _ACCOUNTS = {
     "zohoapis.uk": "https://accounts.zoho.uk",
     "zohoapis.ae": "https://accounts.zoho.ae",
 }
-_API_HOSTS = ("www", "sandbox", "developer")
 _API_DOMAINS = {
-    f"https://{host}.{suffix}": accounts for suffix, accounts in _ACCOUNTS.items() for host in _API_HOSTS
+    f"https://{host}.{suffix}": accounts
+    for suffix, accounts in _ACCOUNTS.items()
+    for host in ("www", "sandbox", "developer")
 }
 
 
+def trusted_api_domain(url: str, trusted: tuple[str, ...] = ()) -> str:
+    """Return the origin of an API domain that is Zoho's or in `trusted`. Raises UntrustedOrigin."""
+    origin = _origin(url)
+    if origin is None or (origin not in _API_DOMAINS and origin not in trusted):
+        raise _untrusted("api_domain", url, "https://www.zohoapis.com, .eu, .in, ...")
+    return origin
+
+
+def trusted_accounts_server(url: str | None, api_domain: str, trusted: tuple[str, ...] = ()) -> str:
+    """Return the origin of the stored accounts server, or the API domain's own. Raises UntrustedOrigin.
+
+    An origin in `trusted` without a stored accounts server is both.
+    """
+    if not url:
+        return _API_DOMAINS.get(api_domain, api_domain)
+    origin = _origin(url)
+    if origin is None or (origin not in _ACCOUNTS.values() and origin not in trusted):
+        raise _untrusted("accounts_server", url, "https://accounts.zoho.com, .eu, .in, ...")
+    return origin
+
+
 def _origin(url: str) -> str | None:
-    """`scheme://host[:port]` of a URL that is an origin and nothing else, else None."""
+    """Return `scheme://host[:port]` if the URL is an origin and nothing else, else None."""
     try:
         parts = urlsplit(url)
     except ValueError:  # such as an unclosed bracket
@@ -122,28 +178,8 @@ def _origin(url: str) -> str | None:
     return origin if parts.netloc and url in (origin, f"{origin}/") else None
 
 
-def trusted_api_domain(url: str, trusted: tuple[str, ...] = ()) -> str:
-    """The origin of an api_domain that is Zoho's or in `trusted`; else raise UntrustedOrigin."""
-    origin = _origin(url)
-    if origin is None or (origin not in _API_DOMAINS and origin not in trusted):
-        raise UntrustedOrigin(
-            f"api_domain {url!r} of the connection is not an https origin of a Zoho data centre "
-            "(https://www.zohoapis.com, .eu, .in, ...) nor in TrustedZohoOrigins."
-        )
-    return origin
-
-
-def trusted_accounts_server(url: str | None, api_domain: str, trusted: tuple[str, ...] = ()) -> str:
-    """The accounts server to refresh at: the stored one if trusted, else the api_domain's own.
-
-    An origin of `trusted` without a stored accounts server serves both.
-    """
-    if not url:
-        return _API_DOMAINS.get(api_domain, api_domain)
-    origin = _origin(url)
-    if origin is None or (origin not in _ACCOUNTS.values() and origin not in trusted):
-        raise UntrustedOrigin(
-            f"accounts_server {url!r} of the connection is not an https origin of a Zoho data centre "
-            "(https://accounts.zoho.com, .eu, .in, ...) nor in TrustedZohoOrigins."
-        )
-    return origin
+def _untrusted(name: str, url: str, examples: str) -> UntrustedOrigin:
+    return UntrustedOrigin(
+        f"{name} {url!r} of the connection is neither an https origin of a Zoho data centre ({examples}) "
+        "nor listed in TrustedZohoOrigins."
+    )

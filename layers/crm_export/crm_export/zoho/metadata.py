@@ -1,21 +1,13 @@
-"""Metadata is kept for ten minutes beside the client of its connection."""
-# The fields of a module, from its metadata: GET /crm/{version}/settings/fields.
-#
-# https://www.zoho.com/crm/developer/docs/api/v8/field-meta.html
-#
-# The modules of an account, from its metadata: GET /crm/{version}/settings/modules.
-#
-# https://www.zoho.com/crm/developer/docs/api/v8/modules-api.html
-#
-# What Zoho tells of a connection's modules and fields: a help for checks, never a precondition.
-#
-# Used by functions/bulk_read_submitter while it reads a request.
-#
+"""The modules of an account and the fields of a module, cached for ten minutes with a connection's client.
 
-import time
+https://www.zoho.com/crm/developer/docs/api/v8/modules-api.html
+https://www.zoho.com/crm/developer/docs/api/v8/field-meta.html
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
 
 from crm_export import deadline
 from crm_export.errors import (
@@ -23,33 +15,23 @@ from crm_export.errors import (
     StoreUnavailable,
     ZohoClientRejected,
     ZohoError,
-    ZohoNotFound,
     ZohoPermissionDenied,
-    ZohoQueryRefused,
     ZohoUnavailable,
 )
 from crm_export.telemetry import logger
-from crm_export.zoho import catalog
-from crm_export.zoho.client import ZohoClient
+from crm_export.zoho.catalog import SETTINGS_FIELDS_SCOPE, SETTINGS_MODULES_SCOPE
 from crm_export.zoho.refusals import is_name, parse_json
 
-_CACHE_SECONDS = 600.0
-
-
-def kept[T](client: ZohoClient, version: str, what: str, read: Callable[[], T]) -> T:
-    """What read() gave within the last ten minutes, or gives now. A failure is not kept."""
-    until, found = client.metadata.get((version, what), (0.0, None))
-    if until <= time.monotonic():
-        found = read()
-        client.metadata[(version, what)] = (time.monotonic() + _CACHE_SECONDS, found)
-    return cast(T, found)
-
+if TYPE_CHECKING:  # the cursor's module imports this one, and callback_receiver loads no HTTP client
+    from crm_export.zoho.client import ZohoClient
 
 MAX_FIELDS = 50  # of one records request, v3 and later
-_NO_CONTENT = 204
-# Never in a list of records: only when one record is read.
+# Never in a list of records, only in the response for a single record.
 SINGLE_RECORD_TYPES = {"subform", "multiselectlookup", "multiuserlookup"}
-_FIRST = ("Created_Time", "Modified_Time", "Owner")
+_CACHE_SECONDS = 600.0
+_FIRST_FIELDS = ("Created_Time", "Modified_Time", "Owner")
+# Too short for a retry: creating the job needs the rest of API Gateway's 30 seconds.
+_SECONDS_FOR_MODULES = 5.0
 
 
 @dataclass(frozen=True)
@@ -58,128 +40,85 @@ class Field:
 
     api_name: str
     data_type: str
-    lookup_module: str | None = None  # what a `lookup` points to, where Zoho tells
 
 
-def get_fields(client: ZohoClient, version: str, module: str) -> list[Field]:
-    """All fields of a module, in Zoho's order; kept for ten minutes beside the client."""
+def get_fields(client: "ZohoClient", version: str, module: str) -> list[Field]:
+    """Return all fields of a module, in Zoho's order."""
 
     def read() -> list[Field]:
         path = f"/crm/{version}/settings/fields"
-        response = client.request(
-            "GET", path, params={"module": module}, scopes=(catalog.SETTINGS_FIELDS_SCOPE,)
-        )
-        return [] if response.status == _NO_CONTENT else _parse(response.body, path)
+        response = client.request("GET", path, params={"module": module}, scopes=(SETTINGS_FIELDS_SCOPE,))
+        if response.status == HTTPStatus.NO_CONTENT:
+            return []
+        found = _items(response.body, "fields", path)
+        return [Field(item["api_name"], str(item.get("data_type"))) for item in found]
 
-    return kept(client, version, f"fields of {module}", read)
+    return _cached(client, version, f"fields of {module}", read)
 
 
-def choose_fields(client: ZohoClient, version: str, module: str) -> tuple[list[str], list[str]]:
-    """The fields to ask for when the caller names none (at most 50), and those left out.
+def choose_fields(client: "ZohoClient", version: str, module: str) -> tuple[list[str], list[str]]:
+    """Return the fields to ask for when the caller names none (at most 50), and the fields left out.
 
-    Raises InvalidRequest where the grant may not read metadata: then the caller has to name them.
+    Raises InvalidRequest if the grant may not read metadata or the module has no fields: then the caller
+    has to name them.
     """
     try:
         fields = get_fields(client, version, module)
     except ZohoPermissionDenied as error:
         raise InvalidRequest(
-            f"fields is missing: Zoho's API {version} wants them named, and this connection may not read "
-            "them from Zoho (its grant lacks the scope ZohoCRM.settings.fields.READ)."
+            f"fields is missing: Zoho's API {version} requires it, and this connection may not read the "
+            f"fields of {module} from Zoho (its grant lacks the scope {SETTINGS_FIELDS_SCOPE})."
         ) from error
-    listable = [item.api_name for item in fields if item.data_type not in SINGLE_RECORD_TYPES]
-    ordered = [name for name in _FIRST if name in listable] + [
-        name for name in listable if name not in _FIRST
-    ]
-    chosen = set(ordered[:MAX_FIELDS])
-    names = [item.api_name for item in fields]
-    if not chosen:
-        raise InvalidRequest(f"fields is missing, and Zoho tells none of module {module}.")
+    listable = [field.api_name for field in fields if field.data_type not in SINGLE_RECORD_TYPES]
+    if not listable:
+        raise InvalidRequest(f"fields is missing, and Zoho names no fields of module {module}.")
+    # A stable sort: the first fields first, the others in Zoho's order.
+    chosen = set(sorted(listable, key=lambda name: name not in _FIRST_FIELDS)[:MAX_FIELDS])
+    names = [field.api_name for field in fields]
     return [name for name in names if name in chosen], [name for name in names if name not in chosen]
 
 
-def _parse(body: bytes, path: str) -> list[Field]:
-    answer = parse_json(body)
-    fields: Any = answer.get("fields") if isinstance(answer, dict) else None
-    if not isinstance(fields, list):
-        raise ZohoUnavailable(f"Zoho answered GET {path} without fields.")
-    return [
-        Field(item["api_name"], str(item.get("data_type")), _lookup_module(item))
-        for item in fields
-        if isinstance(item, dict) and is_name(item.get("api_name"))
-    ]
-
-
-def _lookup_module(item: dict[str, Any]) -> str | None:
-    """`lookup.module`: an object with `api_name`, or the name alone."""
-    lookup = item.get("lookup")
-    module = lookup.get("module") if isinstance(lookup, dict) else None
-    name = module.get("api_name") if isinstance(module, dict) else module
-    return name if is_name(name) else None
-
-
-def get_modules(client: ZohoClient, version: str) -> list[str]:
-    """The API names of all modules, custom ones too; kept for ten minutes beside the client."""
+def get_modules(client: "ZohoClient", version: str) -> list[str]:
+    """Return the API names of all modules, custom ones too."""
 
     def read() -> list[str]:
         path = f"/crm/{version}/settings/modules"
-        answer = parse_json(client.request("GET", path).body)
-        modules: Any = answer.get("modules") if isinstance(answer, dict) else None
-        if not isinstance(modules, list):
-            raise ZohoUnavailable(f"Zoho answered GET {path} without modules.")
-        names = (item.get("api_name") for item in modules if isinstance(item, dict))
-        return [str(name) for name in names if is_name(name)]
+        response = client.request("GET", path, scopes=(SETTINGS_MODULES_SCOPE,))
+        return [item["api_name"] for item in _items(response.body, "modules", path)]
 
-    return kept(client, version, "modules", read)
+    return _cached(client, version, "modules", read)
 
 
-# For all that one request asks of metadata, too short for a second try: of API Gateway's 30, creating the
-# job needs the rest.
-_SECONDS = 5.0
+def known_modules(client: "ZohoClient", version: str) -> list[str] | None:
+    """Return the API names of all modules, or None if they cannot be read within five seconds.
 
-
-class Metadata:
-    """Answers None for what cannot be known: no scope, no such module, or Zoho does not answer soon.
-
-    Raises TokenInvalidated and ZohoClientRejected: then no export can be made either.
+    Metadata helps to check a request and is never required for it. Raises TokenInvalidated and
+    ZohoClientRejected: then no export can be created either.
     """
+    try:
+        with deadline.ends_in(min(_SECONDS_FOR_MODULES, deadline.remaining())):
+            return get_modules(client, version)
+    except ZohoClientRejected:
+        raise
+    except (ZohoError, StoreUnavailable) as error:
+        logger.info("modules not read", code=error.code)
+        return None
 
-    def __init__(self, client: ZohoClient, version: str) -> None:
-        self._client = client
-        self._version = version
-        self._until = time.monotonic() + _SECONDS
-        self._unknown: set[str] = set()  # what was asked for in vain
 
-    def modules(self) -> list[str] | None:
-        """The API names of all modules."""
-        return self._ask("modules", lambda: get_modules(self._client, self._version))
+def _cached[T](client: "ZohoClient", version: str, what: str, read: Callable[[], T]) -> T:
+    """Return `read()`'s result, cached for ten minutes. Exceptions are not cached."""
+    now = client.system.monotonic
+    until, found = client.metadata.get((version, what), (0.0, None))
+    if until <= now():
+        found = read()
+        client.metadata[(version, what)] = (now() + _CACHE_SECONDS, found)
+    return cast(T, found)
 
-    def data_type(self, module: str, name: str) -> str | None:
-        """The data type of a field, `Amount`, or of a looked up record's, `Account_Name.Phone`."""
-        *lookups, last = name.split(".")
-        for lookup in lookups:
-            field = self._field(module, lookup)
-            if field is None or field.data_type != "lookup" or field.lookup_module is None:
-                return None
-            module = field.lookup_module
-        field = self._field(module, last)
-        return None if field is None else field.data_type
 
-    def _field(self, module: str, name: str) -> Field | None:
-        fields = self._ask(f"fields of {module}", lambda: get_fields(self._client, self._version, module))
-        return next((field for field in fields or [] if field.api_name == name), None)
-
-    def _ask[T](self, what: str, read: Callable[[], T]) -> T | None:
-        left = min(self._until - time.monotonic(), deadline.remaining())
-        if left <= 0 or what in self._unknown:
-            return None
-        try:
-            with deadline.ends_in(left):
-                return read()
-        except ZohoClientRejected:
-            raise
-        except (ZohoError, StoreUnavailable) as error:
-            logger.info("metadata not read", what=what, code=error.code)
-            self._unknown.add(what)
-            if not isinstance(error, ZohoPermissionDenied | ZohoQueryRefused | ZohoNotFound):
-                self._until = 0.0  # Zoho is busy or away: it is not asked again for this request
-            return None
+def _items(body: bytes, key: str, path: str) -> list[dict[str, Any]]:
+    """Return the objects of the array `key` that have an API name."""
+    found = parse_json(body)
+    items: Any = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(items, list):
+        raise ZohoUnavailable(f"Zoho responded to GET {path} without {key}.")
+    return [item for item in items if isinstance(item, dict) and is_name(item.get("api_name"))]

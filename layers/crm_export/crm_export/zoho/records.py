@@ -1,34 +1,38 @@
-"""Pages of records: GET /crm/{version}/{Module}.
+"""Reads records: GET /crm/{version}/{Module}, one page for the page API, whole modules for exports.
 
 https://www.zoho.com/crm/developer/docs/api/v8/get-records.html (v2: .../v2/get-records.html)
 """
-# Reads a whole module through GET /crm/{version}/{Module}, page by page, each from a checkpoint.
-#
-# For modules that Bulk Read does not take. https://www.zoho.com/crm/developer/docs/api/v8/get-records.html
-#
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta
+from http import HTTPStatus
 from itertools import batched
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from crm_export import strict_json
 from crm_export.errors import PagingBroken, ResultError, ZohoError, ZohoPaginationLimit, ZohoUnavailable
-from crm_export.zoho import catalog
-from crm_export.zoho.catalog import records_need_fields
-from crm_export.zoho.client import ZohoClient
+from crm_export.zoho.catalog import module_scope, records_need_fields
 from crm_export.zoho.metadata import MAX_FIELDS, SINGLE_RECORD_TYPES, choose_fields, get_fields
-from crm_export.zoho.refusals import error_from, is_name, parse_json, usable_page_token
+from crm_export.zoho.refusals import error_from, is_name, usable_page_token
 
-# The path's {type} -> Zoho's module.
-MODULES = {"contacts": "Contacts", "accounts": "Accounts", "deals": "Deals", "notes": "Notes"}
-_OK, _NO_CONTENT, _NOT_MODIFIED = 200, 204, 304
+if TYPE_CHECKING:  # the table reads cursors, and callback_receiver loads no HTTP client
+    from crm_export.zoho.client import ZohoClient
+
+_PAGE_SIZE = 200
+_MAX_RECORDS = 100_000  # that page tokens reach
+_MAX_IDS = 100  # of one request for records by id
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # part of a comma-separated list, and stored in cursors
+_BY_TIME = {"sort_by": "Modified_Time", "sort_order": "asc"}
+_BY_ID = {"sort_by": "id", "sort_order": "asc"}
+
+type Records = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which page is asked for. Fields that are None are Zoho's to choose."""
+    """A page for the page API. Zoho chooses what is None."""
 
     page: int = 1
     per_page: int = 10
@@ -38,245 +42,307 @@ class PageRequest:
     sort_order: str | None = None
     modified_since: str | None = None  # ISO 8601 with offset, whole seconds
 
+    def params(self) -> dict[str, str]:
+        """Return the query parameters for Zoho."""
+        named = {
+            "page_token": self.page_token,
+            "page": None if self.page_token else str(self.page),
+            "per_page": str(self.per_page),
+            "fields": ",".join(self.fields),
+            "sort_by": self.sort_by,
+            "sort_order": self.sort_order,
+        }
+        return {name: value for name, value in named.items() if value}
+
 
 @dataclass(frozen=True)
-class RecordsPage:
-    """`data` as Zoho sent it, `info` as Zoho's own paging facts."""
+class PageResponse:
+    """A page for the page API: `data` as Zoho sent it, and `info`, Zoho's own facts about paging."""
 
-    data: list[dict[str, Any]]
+    data: Records
     info: dict[str, Any]
 
 
-def get_records(client: ZohoClient, version: str, module: str, wanted: PageRequest) -> RecordsPage:
-    """One page of a module. No records, or none modified since, gives an empty page.
+@dataclass(frozen=True)
+class Cursor:
+    """Where a page of an export begins.
 
-    From v3 on Zoho wants the fields named. Where the caller names none, they are those of the module's
-    metadata, at most 50; `info["fields_left_out"]` names the others.
+    by_time: in the order of Modified_Time; else by page tokens. since: read what was modified at or after
+    this time. edge: ids that were read since then and are left out when they come again. page_token: of
+    the next page. read: the number of records that page tokens have listed so far.
     """
-    params = {"page_token": wanted.page_token} if wanted.page_token else {"page": str(wanted.page)}
-    params["per_page"] = str(wanted.per_page)
-    fields, left_out = wanted.fields, list[str]()
-    if records_need_fields(version) and not fields:
-        fields, left_out = choose_fields(client, version, module)
-    if fields:
-        params["fields"] = ",".join(fields)
-    params |= {
-        name: value
-        for name, value in (("sort_by", wanted.sort_by), ("sort_order", wanted.sort_order))
-        if value
-    }
-    headers = {"If-Modified-Since": wanted.modified_since} if wanted.modified_since else {}
-    path, needed = f"/crm/{version}/{module}", (catalog.module_scope(module),)
-    response = client.request("GET", path, params=params, headers=headers, scopes=needed)
-    if response.status in {_NO_CONTENT, _NOT_MODIFIED}:
-        empty = {"page": wanted.page, "per_page": wanted.per_page, "count": 0, "more_records": False}
-        return RecordsPage([], empty)
-    body = parse_json(response.body) if response.status == _OK else None
-    if isinstance(body, dict) and "data" not in body and body.get("status") == "error":
-        raise error_from(response.status, response.body, response.headers, f"GET {path}", needed)
-    data, info = (body.get("data"), body.get("info")) if isinstance(body, dict) else (None, None)
-    if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
-        raise ZohoUnavailable(f"Zoho answered GET {path} with HTTP {response.status} but no records.")
-    info = dict(info) if isinstance(info, dict) else {}
-    return RecordsPage(data, info | {"fields_left_out": left_out} if left_out else info)
+
+    by_time: bool
+    since: datetime | None = None
+    edge: tuple[str, ...] = ()
+    page_token: str | None = None
+    read: int = 0
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """Return the cursor of an object that `to_json` made."""
+        since = stored.get("since")
+        return cls(
+            by_time="since" in stored,
+            since=datetime.fromisoformat(since) if since else None,
+            edge=tuple(stored.get("edge", ())),
+            page_token=stored.get("page_token"),
+            read=int(stored.get("read", 0)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return {"since", "edge"?, "page_token"?} or {"page_token"?, "read"?}."""
+        token = {"page_token": self.page_token} if self.page_token else {}
+        if not self.by_time:
+            return token | ({"read": self.read} if token else {})
+        if self.since is None:
+            return {"since": None} | token
+        return {"since": _text(self.since), "edge": list(self.edge)} | token
 
 
-PER_PAGE = 200
-MAX_RECORDS = 100_000  # that page tokens reach
-# Cursors to begin with.
-BY_ID: "Cursor" = {}
-BY_MODIFIED_TIME: "Cursor" = {"since": None}
-_MAX_IDS = 100  # of one request for records by id
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # it is asked for by a list with commas, and kept in checkpoints
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
 
-Cursor = dict[str, Any]
+
+BY_ID = Cursor(by_time=False)
+BY_MODIFIED_TIME = Cursor(by_time=True)
 
 
 @dataclass(frozen=True)
 class RecordPage:
-    """Records, their numbers as Zoho wrote them (texts), and where the next page begins, if there is one."""
+    """A page of an export: records, numbers as NumberText, and the next page's cursor, None at the end."""
 
-    records: list[dict[str, Any]]
+    records: Records
     next: Cursor | None
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _Source:
+    """What an export reads."""
+
     version: str
     module: str
     fields: list[str]
 
 
-class RecordPages:
-    """The records of a module in the name of one connection.
+class RecordsReader:
+    """The records API with the tokens of one connection.
 
-    A page is found by a cursor. From BY_MODIFIED_TIME on, records come in the order of Modified_Time,
-    however many they are, and whatever is created, changed or deleted meanwhile: none is left out, and one
-    that was changed comes once more. From BY_ID on they come by page tokens, of which Zoho gives 100,000
-    records (ZohoPaginationLimit): with a custom view, or where records have no Modified_Time.
+    page_size and max_records are Zoho's own limits for exports: records of a page, and records that page
+    tokens reach.
     """
 
-    def __init__(self, client: ZohoClient) -> None:
+    def __init__(
+        self, client: "ZohoClient", *, page_size: int = _PAGE_SIZE, max_records: int = _MAX_RECORDS
+    ) -> None:
         self._client = client
+        self._page_size = page_size
+        self._max_records = max_records
+
+    # --- one page for the page API ---
+
+    def get_page(self, version: str, module: str, request: PageRequest) -> PageResponse:
+        """Return one page of a module. It is empty if there are no records, or none modified since.
+
+        From v3 on Zoho requires `fields`. If the caller names none, they come from the module's metadata, at
+        most 50; `info["fields_left_out"]` names the others.
+        """
+        left_out = list[str]()
+        if records_need_fields(version) and not request.fields:
+            fields, left_out = choose_fields(self._client, version, module)
+            request = replace(request, fields=fields)
+        since = request.modified_since
+        found = self._get(version, module, request.params(), since=since, loads=strict_json.loads)
+        if found is None:
+            empty = {"page": request.page, "per_page": request.per_page, "count": 0, "more_records": False}
+            return PageResponse([], empty)
+        data, info = found
+        return PageResponse(data, info | {"fields_left_out": left_out} if left_out else info)
+
+    # --- whole modules for exports ---
 
     def field_names(self, version: str, module: str) -> tuple[list[str], list[str]]:
-        """All fields a list of records can have, and those that only a single record has.
+        """Return the fields that a list of records can have, and those that only a single record has.
 
-        From the metadata; where the connection may not read them, from a record as v2 gives it.
+        They come from the metadata, or, if the connection may not read it, from one record in v2.
         """
         try:
             fields = get_fields(self._client, version, module)
         except ZohoError:
-            records, _ = self._get("v2", module, {"per_page": "1"})
+            records, _ = self._list("v2", module, {"per_page": "1"})
             names = (name for name in (records or [{}])[0] if is_name(name))
             return [name for name in names if not name.startswith("$") and name != "id"], []
         single = [field.api_name for field in fields if field.data_type in SINGLE_RECORD_TYPES]
         return [field.api_name for field in fields if field.api_name not in {*single, "id"}], single
 
-    def page(
-        self, version: str, module: str, query: dict[str, Any], fields: list[str], cursor: Cursor
+    def read_page(
+        self, version: str, module: str, cvid: str | None, fields: list[str], cursor: Cursor
     ) -> RecordPage:
-        """The page at a cursor. Of the query, cvid counts; version is v3 or later.
+        """Return the page of an export at a cursor; version is v3 or later.
 
-        Raises PagingBroken, ZohoPaginationLimit, ZohoPageTokenExpired, and as `ZohoClient.request`.
+        From BY_MODIFIED_TIME on, records come in the order of Modified_Time, however many there are and
+        whatever is created, changed or deleted in the meantime: none is missing, and a record that changed
+        comes once more. From BY_ID on, they come by page tokens, which reach 100,000 records
+        (ZohoPaginationLimit): for a custom view `cvid`, and for records without Modified_Time.
+
+        Raises PagingBroken, ResultError, ZohoPaginationLimit, ZohoPageTokenExpired, and as
+        `ZohoClient.request` does.
         """
-        wanted = _Wanted(version, module, fields)
-        if "since" in cursor:
-            return self._page_by_time(wanted, cursor)
-        order = {"cvid": query["cvid"]} if "cvid" in query else {"sort_by": "id", "sort_order": "asc"}
-        records, info = self._list_some(wanted, order, cursor)
-        following: Cursor | None = None
-        if info.get("more_records"):
-            read = int(cursor.get("read", 0)) + len(records)
-            if read >= MAX_RECORDS:
-                raise ZohoPaginationLimit(f"Zoho lists {MAX_RECORDS} records of {module}; there are more.")
-            following = {"page_token": _next_token(module, records, info, cursor), "read": read}
-        return RecordPage(self._complete(wanted, records), following)
-
-    def _page_by_time(self, wanted: _Wanted, cursor: Cursor) -> RecordPage:
-        """Each page begins anew at the time the last one came to, so that no limit is ever met.
-
-        `edge` holds the ids that were read at that time, to be left out when they come again.
-        """
-        others = [name for name in wanted.fields if name != "Modified_Time"]
-        wanted = replace(wanted, fields=["Modified_Time", *others])
-        order = {"sort_by": "Modified_Time", "sort_order": "asc"}
-        found, info = self._list_some(wanted, order, cursor, since=cursor["since"])
-        times = [_modified(wanted.module, record) for record in found]
-        begun = cursor["since"] and datetime.fromisoformat(cursor["since"])
-        if begun and any(time < begun for time in times):
-            raise PagingBroken(f"Zoho does not filter module {wanted.module} by Modified_Time.")
-        edge = set(cursor.get("edge", ()))
-        records = [record for record in found if record["id"] not in edge]
-        following = (
-            _following(wanted.module, found, times, info, cursor) if info.get("more_records") else None
+        source = _Source(version, module, fields)
+        return (
+            self._page_by_time(source, cursor) if cursor.by_time else self._page_by_id(source, cvid, cursor)
         )
-        return RecordPage(self._complete(wanted, records), following)
 
-    def _list_some(
-        self, wanted: _Wanted, order: dict[str, str], cursor: Cursor, *, since: str | None = None
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """A page that is empty ends the module: so it is asked for twice, or, where Zoho has said that there
-        are more records, not believed.
+    def _page_by_id(self, source: _Source, cvid: str | None, cursor: Cursor) -> RecordPage:
+        records, info = self._list_page(source, {"cvid": cvid} if cvid is not None else _BY_ID, cursor)
+        following = None
+        if info.get("more_records"):
+            read = cursor.read + len(records)
+            if read >= self._max_records:
+                raise ZohoPaginationLimit(
+                    f"Module {source.module} has more records than the {self._max_records} that Zoho lists."
+                )
+            token = _next_token(source.module, records, info, cursor)
+            following = Cursor(by_time=False, page_token=token, read=read)
+        return RecordPage(self._with_all_fields(source, records), following)
+
+    def _page_by_time(self, source: _Source, cursor: Cursor) -> RecordPage:
+        """Start each page at the time of the last record read: page tokens never reach their limit."""
+        others = [name for name in source.fields if name != "Modified_Time"]
+        source = replace(source, fields=["Modified_Time", *others])
+        found, info = self._list_page(source, _BY_TIME, cursor)
+        times = [_modified(source.module, record) for record in found]
+        if cursor.since and any(time < cursor.since for time in times):
+            raise PagingBroken(f"Zoho does not filter module {source.module} by Modified_Time.")
+        edge = set(cursor.edge)
+        records = [record for record in found if record["id"] not in edge]
+        more = info.get("more_records")
+        following = _following(source.module, found, times, info, cursor) if more else None
+        return RecordPage(self._with_all_fields(source, records), following)
+
+    def _list_page(
+        self, source: _Source, order: dict[str, str], cursor: Cursor
+    ) -> tuple[Records, dict[str, Any]]:
+        """Return the list at a cursor. Raises ResultError for an empty one if Zoho announced more records.
+
+        An empty first page means an empty module, so it is confirmed by a second request.
         """
-        found, info = self._list(wanted, order, cursor, since=since)
+        params = {
+            "fields": ",".join(source.fields[:MAX_FIELDS] or ["id"]),
+            "per_page": str(self._page_size),
+            **order,
+            **({"page_token": cursor.page_token} if cursor.page_token else {"page": "1"}),
+        }
+        since = _text(cursor.since)
+        found, info = self._list(source.version, source.module, params, since)
         if found:
             return found, info
-        if since or cursor.get("page_token"):
-            raise ResultError(f"Zoho said that module {wanted.module} has more records, and gave none.")
-        return self._list(wanted, order, cursor, since=since)
+        if since or cursor.page_token:
+            raise ResultError(f"Zoho announced more records of module {source.module} and returned none.")
+        return self._list(source.version, source.module, params, since)
 
-    def _list(
-        self, wanted: _Wanted, order: dict[str, str], cursor: Cursor, *, since: str | None = None
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        token = cursor.get("page_token")
-        params = {
-            "fields": ",".join(wanted.fields[:MAX_FIELDS] or ["id"]),
-            "per_page": str(PER_PAGE),
-            **order,
-            **({"page_token": token} if token else {"page": "1"}),
-        }
-        headers = {"If-Modified-Since": since} if since else {}
-        return self._get(wanted.version, wanted.module, params, headers)
+    def _with_all_fields(self, source: _Source, records: Records) -> Records:
+        """Return the records with the fields beyond the 50 of one request, which are read by id.
 
-    def _complete(self, wanted: _Wanted, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The records with the fields beyond the fifty of one request.
-
-        Raises ResultError where one is missing: if it was deleted, the page read anew is without it.
+        Raises ResultError if a record is missing: if it was deleted, the page is without it when read again.
         """
-        for names in batched(wanted.fields[MAX_FIELDS:], MAX_FIELDS, strict=False):
+        for names in batched(source.fields[MAX_FIELDS:], MAX_FIELDS, strict=False):
             more: dict[str, dict[str, Any]] = {}
             for ids in batched([record["id"] for record in records], _MAX_IDS, strict=False):
-                params = {"ids": ",".join(ids), "fields": ",".join(names), "per_page": str(PER_PAGE)}
-                found, _ = self._get(wanted.version, wanted.module, params)
+                params = {"ids": ",".join(ids), "fields": ",".join(names), "per_page": str(self._page_size)}
+                found, _ = self._list(source.version, source.module, params)
                 more |= {record["id"]: record for record in found}
             missing = [record["id"] for record in records if record["id"] not in more]
             if missing:
                 raise ResultError(
-                    f"Zoho gave {len(missing)} of {len(records)} records of module {wanted.module} without "
-                    f"their fields from {names[0]} on, {missing[0]} among them."
+                    f"Zoho returned {len(missing)} of {len(records)} records of module {source.module} "
+                    f"without their fields from {names[0]} on, {missing[0]} among them."
                 )
             records = [{**record, **more[record["id"]]} for record in records]
         return records
 
-    def _get(
-        self, version: str, module: str, params: dict[str, str], headers: dict[str, str] | None = None
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        path = f"/crm/{version}/{module}"
-        needed = (catalog.module_scope(module),)
-        response = self._client.request("GET", path, params=params, headers=headers or {}, scopes=needed)
-        if response.status == _NO_CONTENT or (response.status == _NOT_MODIFIED and headers):
+    def _list(
+        self, version: str, module: str, params: dict[str, str], since: str | None = None
+    ) -> tuple[Records, dict[str, Any]]:
+        """Return records with usable ids and exact numbers. Raises ZohoUnavailable for any others."""
+        found = self._get(version, module, params, since=since, loads=strict_json.loads_exact)
+        if found is None:
             return [], {}
-        body = _parse(response.body) if response.status == _OK else None
-        data, info = (body.get("data"), body.get("info")) if isinstance(body, dict) else (None, None)
-        if not (isinstance(data, list) and all(_is_record(record) for record in data)):
-            raise ZohoUnavailable(f"Zoho answered GET {path} with HTTP {response.status} but no records.")
-        info = info if isinstance(info, dict) else {}
-        if len(data) >= PER_PAGE and not isinstance(info.get("more_records"), bool):
-            raise ZohoUnavailable(f"Zoho answered GET {path} with a full page, but not if there is more.")
-        return data, info
+        records, info = found
+        if not all(_has_usable_id(record) for record in records):
+            raise ZohoUnavailable(f"Zoho returned a record of module {module} without a usable id.")
+        if len(records) >= self._page_size and not isinstance(info.get("more_records"), bool):
+            raise ZohoUnavailable(
+                f"Zoho returned a full page of module {module} without saying whether there are more records."
+            )
+        return records, info
+
+    # --- both ---
+
+    def _get(
+        self,
+        version: str,
+        module: str,
+        params: dict[str, str],
+        *,
+        since: str | None,
+        loads: Callable[[bytes], Any],
+    ) -> tuple[Records, dict[str, Any]] | None:
+        """GET a list of records; return its `data` and `info`, or None if there are none (modified since)."""
+        path, scopes = f"/crm/{version}/{module}", (module_scope(module),)
+        headers = {"If-Modified-Since": since} if since else {}
+        response = self._client.request("GET", path, params=params, headers=headers, scopes=scopes)
+        if response.status == HTTPStatus.NO_CONTENT or (
+            since is not None and response.status == HTTPStatus.NOT_MODIFIED
+        ):
+            return None
+        body = _object(response.body, loads) if response.status == HTTPStatus.OK else {}
+        if "data" not in body and body.get("status") == "error":
+            raise error_from(response.status, response.body, response.headers, f"GET {path}", scopes)
+        data, info = body.get("data"), body.get("info")
+        if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
+            raise ZohoUnavailable(f"Zoho responded to GET {path} with HTTP {response.status} but no records.")
+        return data, info if isinstance(info, dict) else {}
 
 
-def _parse(body: bytes) -> Any:
+def _object(body: bytes, loads: Callable[[bytes], Any]) -> dict[str, Any]:
     try:
-        return strict_json.loads_exact(body)
+        found = loads(body)
     except ValueError:
-        return None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _is_record(value: Any) -> bool:
-    found = value.get("id") if isinstance(value, dict) else None
+def _has_usable_id(record: dict[str, Any]) -> bool:
+    found = record.get("id")
     return isinstance(found, str) and _ID.fullmatch(found) is not None
 
 
-def _next_token(module: str, records: list[dict[str, Any]], info: dict[str, Any], cursor: Cursor) -> str:
+def _next_token(module: str, records: Records, info: dict[str, Any], cursor: Cursor) -> str:
     token = usable_page_token(info.get("next_page_token"))
     if not records or token is None:
-        raise PagingBroken(f"Zoho says module {module} has more records, but not how to go on.")
-    if token == cursor.get("page_token"):
-        raise PagingBroken(f"Zoho says module {module} has more records, but the paging leads nowhere.")
+        raise PagingBroken(f"Zoho announces more records of module {module}, but no next page.")
+    if token == cursor.page_token:
+        raise PagingBroken(
+            f"Zoho announces more records of module {module}, but repeats the same page token."
+        )
     return token
 
 
 def _following(
-    module: str,
-    found: list[dict[str, Any]],
-    times: list[datetime],
-    info: dict[str, Any],
-    cursor: Cursor,
+    module: str, found: Records, times: list[datetime], info: dict[str, Any], cursor: Cursor
 ) -> Cursor:
-    """Where to go on: from the last record's time, or, while all are of one time, by the page token."""
+    """Return the next cursor: from the last record's time on, or by token while all have the same time."""
     if not found or times != sorted(times):
         raise PagingBroken(f"Zoho does not list module {module} in the order of Modified_Time.")
     # A second earlier: whether If-Modified-Since means "at" or "after" is not documented.
-    since = times[-1] - timedelta(seconds=1)
-    begun = cursor["since"] and datetime.fromisoformat(cursor["since"])
-    recent = [record["id"] for record, time in zip(found, times, strict=True) if time >= since]
-    if begun is None or since > begun:
-        kept = cursor.get("edge", []) if begun is not None and times[0] >= since else []
-        return {"since": since.isoformat(timespec="seconds"), "edge": [*kept, *recent]}
-    edge = list(dict.fromkeys([*cursor.get("edge", []), *recent]))
-    return {"since": cursor["since"], "edge": edge, "page_token": _next_token(module, found, info, cursor)}
+    since = (times[-1] - timedelta(seconds=1)).replace(microsecond=0)
+    recent = tuple(record["id"] for record, time in zip(found, times, strict=True) if time >= since)
+    if cursor.since is None or since > cursor.since:
+        kept = cursor.edge if cursor.since is not None and times[0] >= since else ()
+        return Cursor(by_time=True, since=since, edge=kept + recent)
+    edge = tuple(dict.fromkeys(cursor.edge + recent))
+    return replace(cursor, edge=edge, page_token=_next_token(module, found, info, cursor))
 
 
 def _modified(module: str, record: dict[str, Any]) -> datetime:
@@ -284,7 +350,7 @@ def _modified(module: str, record: dict[str, Any]) -> datetime:
         moment = datetime.fromisoformat(str(record.get("Modified_Time")))
     except ValueError:
         moment = None
-    # The years at the calendar's ends leave no room for another offset, or a second less.
+    # The first and last year of the calendar leave no room for another offset or a second less.
     if moment is None or moment.tzinfo is None or moment.year in {MINYEAR, MAXYEAR}:
-        raise PagingBroken(f"Records of module {module} do not tell their Modified_Time with its offset.")
+        raise PagingBroken(f"Records of module {module} have no Modified_Time with an offset.")
     return moment

@@ -1,31 +1,34 @@
-"""One way to send a request to Zoho: with timeouts, without redirects, failures as our errors."""
+"""Sends one request to Zoho: with timeouts, without redirects, failures as our errors.
+
+Called by `ZohoClient` (the CRM API) and `oauth` (the token endpoint).
+"""
 
 from collections.abc import Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
-from crm_export import deadline
+from crm_export import PRODUCT, deadline
 from crm_export.errors import ZohoTimeout, ZohoUnavailable
+from crm_export.system import MACHINE, System
 
-# Seconds to connect, and between two bytes. Token and call together stay under API Gateway's 30.
+# Seconds to connect, and between two reads. A token request and a call together stay below API Gateway's 30.
 TIMEOUT = (3.05, 10.0)
-# Kept back from a function's time, so that a timeout becomes an answer and not a dead function.
-_SECONDS_TO_ANSWER = 1.0
+# Kept back from the function's time, so that a timeout becomes our response and not a dead function.
+_SECONDS_TO_RESPOND = 1.0
 _LONGEST_EXCHANGE = 25.0
-_LARGEST_ANSWER = 32 * 1024 * 1024  # 200 records are far below; a stream has no limit
+_LARGEST_BODY = 32 * 1024 * 1024  # 200 records are far below; a stream has no limit
 _CHUNK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer read to its end."""
+class ZohoResponse:
+    """A response that was read to its end."""
 
     status: int
     headers: Mapping[str, str]
@@ -33,93 +36,118 @@ class Answer:
 
 
 def make_session() -> requests.Session:
-    """A session that sends nothing of the machine's own: no proxies, no .netrc."""
+    """Return a session that uses neither this machine's proxies nor its .netrc."""
     session = requests.Session()
     session.trust_env = False
-    session.headers["User-Agent"] = "zoho-crm-export"
+    session.headers["User-Agent"] = PRODUCT
     return session
 
 
 def send(
-    session: requests.Session, method: str, url: str, *, timeout: tuple[float, float] = TIMEOUT, **kwargs: Any
+    session: requests.Session,
+    method: str,
+    url: str,
+    *,
+    timeout: tuple[float, float] = TIMEOUT,
+    spare_seconds: float = _SECONDS_TO_RESPOND,
+    **kwargs: Any,
 ) -> requests.Response:
-    """Send one request; the body is still to be read. The caller closes the response.
+    """Send one request and return its response with the body unread. The caller closes the response.
 
-    Raises ZohoTimeout, or ZohoUnavailable when no answer or a redirect came. Zoho documents no
-    redirects, and following one would carry the token elsewhere.
+    Raises ZohoTimeout, or ZohoUnavailable if no response or a redirect came. Zoho documents no redirects,
+    and following one would send the token elsewhere.
     """
     host = urlsplit(url).netloc
-    left = deadline.remaining() - _SECONDS_TO_ANSWER
-    if left <= 0:
-        raise ZohoTimeout(f"No time was left to ask Zoho ({host}).")
+    left = _seconds_left(host, spare_seconds)
     limits = (min(timeout[0], left), min(timeout[1], left))
     try:
         response = session.request(method, url, timeout=limits, allow_redirects=False, stream=True, **kwargs)
     except requests.Timeout as error:
-        raise ZohoTimeout(f"Zoho ({host}) did not answer in time.") from error
+        raise ZohoTimeout(f"Zoho ({host}) did not respond in time.") from error
     except requests.RequestException as error:
         raise ZohoUnavailable(f"Zoho ({host}) could not be reached: {type(error).__name__}.") from error
     if response.is_redirect:
         response.close()
         raise ZohoUnavailable(
-            f"Zoho ({host}) answered with a redirect (HTTP {response.status_code}); none is followed."
+            f"Zoho ({host}) responded with a redirect (HTTP {response.status_code}), which is never followed."
         )
     return response
 
 
-def exchange(session: requests.Session, method: str, url: str, **kwargs: Any) -> Answer:
-    """Send one request and read its answer, headers and body within the function's time and 25 seconds.
+def exchange(
+    session: requests.Session,
+    method: str,
+    url: str,
+    *,
+    spare_seconds: float = _SECONDS_TO_RESPOND,
+    largest_body: int = _LARGEST_BODY,
+    system: System = MACHINE,
+    **kwargs: Any,
+) -> ZohoResponse:
+    """Send one request and read its response within 25 seconds and the function's time less `spare_seconds`.
 
-    Raises as `send` and `chunks`. A thread does it, as a socket's timeout begins anew with every byte.
+    Raises as `send` and `chunks` do. The work runs in a thread, because a socket's timeout starts again with
+    every byte: a server that sends slowly enough would never reach it.
     """
-    host, limit = urlsplit(url).netloc, min(_LONGEST_EXCHANGE, deadline.remaining() - _SECONDS_TO_ANSWER)
-    if limit <= 0:
-        raise ZohoTimeout(f"No time was left to ask Zoho ({host}).")
-    outcome: SimpleQueue[Answer | BaseException] = SimpleQueue()
+    host = urlsplit(url).netloc
+    limit = min(_LONGEST_EXCHANGE, _seconds_left(host, spare_seconds))
+    outcome: SimpleQueue[ZohoResponse | BaseException] = SimpleQueue()
     context = copy_context()
 
-    def call() -> Answer:
-        with send(session, method, url, **kwargs) as response:
-            return read(response)
+    def call() -> ZohoResponse:
+        with send(session, method, url, spare_seconds=spare_seconds, **kwargs) as response:
+            return read(response, spare_seconds=spare_seconds, largest_body=largest_body)
 
     def run() -> None:
         try:
             outcome.put(context.run(call))
-        except BaseException as error:  # it is raised again where it was waited for
+        except BaseException as error:  # raised again in the thread that waits for it
             outcome.put(error)
 
-    Thread(target=run, daemon=True).start()
+    system.start_thread(run)
     try:
-        found = outcome.get(timeout=limit)
+        result = outcome.get(timeout=limit)
     except Empty:
-        raise ZohoTimeout(f"Zoho ({host}) did not answer whole in {limit:.0f} seconds.") from None
-    if isinstance(found, BaseException):
-        raise found
-    return found
+        raise ZohoTimeout(f"Zoho ({host}) did not respond completely within {limit:.0f} seconds.") from None
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
-def read(response: requests.Response) -> Answer:
-    """Read an answer to its end; one that is far too large is none of Zoho's API."""
+def read(
+    response: requests.Response,
+    *,
+    spare_seconds: float = _SECONDS_TO_RESPOND,
+    largest_body: int = _LARGEST_BODY,
+) -> ZohoResponse:
+    """Read a response to its end. Raises as `chunks`, and ZohoUnavailable for a body above `largest_body`."""
     body = bytearray()
-    for chunk in chunks(response, spare_seconds=_SECONDS_TO_ANSWER):
+    for chunk in chunks(response, spare_seconds=spare_seconds):
         body += chunk
-        if len(body) > _LARGEST_ANSWER:
-            raise ZohoUnavailable(f"Zoho's answer is larger than {_LARGEST_ANSWER} bytes.")
-    return Answer(response.status_code, response.headers, bytes(body))
+        if len(body) > largest_body:
+            raise ZohoUnavailable(f"Zoho's response is larger than {largest_body} bytes.")
+    return ZohoResponse(response.status_code, response.headers, bytes(body))
 
 
 def chunks(response: requests.Response, *, spare_seconds: float) -> Iterator[bytes]:
-    """A body as it arrives; a trickle is given on as such, so that time and leases can be looked after.
+    """Yield a body as it arrives, without collecting small pieces: the caller checks leases between two.
 
-    Raises ZohoTimeout for a pause that is too long, or when less than spare_seconds are left for all the
-    rest; ZohoUnavailable when the body breaks off.
+    Raises ZohoTimeout if a pause is too long or if less than `spare_seconds` of the function's time are
+    left; ZohoUnavailable if the body ends early.
     """
     try:
         while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
             yield chunk
             if deadline.remaining() < spare_seconds:
-                raise ZohoTimeout("Zoho sends too slowly: the function's time is over.")
+                raise ZohoTimeout("Zoho sends too slowly: the function's time is used up.")
     except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
-        raise ZohoTimeout("Zoho stopped sending in the middle of an answer.") from error
+        raise ZohoTimeout("Zoho stopped sending in the middle of a response.") from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise ZohoUnavailable(f"Zoho broke an answer off: {type(error).__name__}.") from error
+        raise ZohoUnavailable(f"Zoho's response ended early: {type(error).__name__}.") from error
+
+
+def _seconds_left(host: str, spare_seconds: float) -> float:
+    left = deadline.remaining() - spare_seconds
+    if left <= 0:
+        raise ZohoTimeout(f"No time was left to call Zoho ({host}).")
+    return left

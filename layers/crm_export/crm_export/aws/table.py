@@ -1,0 +1,127 @@
+"""Conditional writes to the stack's DynamoDB table, and what values look like there.
+
+boto3 repeats a write whose response was lost, so every condition allows for a write that was already done.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from boto3.dynamodb.types import TypeSerializer
+from botocore.exceptions import ClientError
+
+from crm_export.exports.model import timestamp
+
+type Item = dict[str, Any]
+type Key = dict[str, dict[str, str]]
+
+_serialize = TypeSerializer().serialize
+
+
+def key(pk: str, sk: str) -> Key:
+    """Return the key of an item."""
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def attribute(value: Any) -> dict[str, Any]:
+    """Return a value as a DynamoDB attribute. A datetime becomes a string that sorts by time."""
+    if isinstance(value, float):
+        return {"N": str(value)}
+    if isinstance(value, datetime):
+        return {"S": timestamp(value)}
+    return dict(_serialize(value))
+
+
+class Table:
+    """One table. A write returns False, instead of raising, if its condition does not hold."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def get(self, item_key: Key) -> Item | None:
+        """Return an item, read consistently, or None."""
+        response = self._client.get_item(TableName=self._name, Key=item_key, ConsistentRead=True)
+        item: Item | None = response.get("Item")
+        return item
+
+    def query(self, condition: str, more: Mapping[str, Any], **values: Any) -> Iterator[Item]:
+        """Yield the items of all pages of a query; `more` are further parameters of Query."""
+        request = {
+            "TableName": self._name,
+            "KeyConditionExpression": condition,
+            **_placeholders(condition, values),
+        }
+        pages = self._client.get_paginator("query").paginate(**request, **more)
+        return (item for page in pages for item in page["Items"])
+
+    def query_page(self, condition: str, more: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+        """Return the response of one query."""
+        request = {
+            "TableName": self._name,
+            "KeyConditionExpression": condition,
+            **_placeholders(condition, values),
+        }
+        response: dict[str, Any] = self._client.query(**request, **more)
+        return response
+
+    def put(self, item: Item, condition: str, **values: Any) -> bool:
+        """Write an item; True if the condition held."""
+        more = _placeholders(condition, values)
+        return self._written(self._client.put_item, Item=item, ConditionExpression=condition, **more)
+
+    def update(self, item_key: Key, update: str, condition: str, **values: Any) -> bool:
+        """Update an item; True if the condition held."""
+        return self._written(self._client.update_item, **update_of(item_key, update, condition, **values))
+
+    def transact(self, *writes: dict[str, dict[str, Any]]) -> bool:
+        """Do all writes or none; True if all conditions held."""
+        items = [
+            {kind: {"TableName": self._name, **request}}
+            for write in writes
+            for kind, request in write.items()
+        ]
+        try:
+            self._client.transact_write_items(TransactItems=items)
+        except ClientError as error:
+            reasons = error.response.get("CancellationReasons", [])
+            if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+                return False
+            raise
+        return True
+
+    def _written(self, write: Callable[..., Any], **request: Any) -> bool:
+        try:
+            write(TableName=self._name, **request)
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+
+def update_of(item_key: Key, update: str, condition: str, **values: Any) -> dict[str, Any]:
+    """Return the parameters of an UpdateItem, as `update` takes them."""
+    return {
+        "Key": item_key,
+        "UpdateExpression": update,
+        "ConditionExpression": condition,
+        **_placeholders(f"{update} {condition}", values),
+    }
+
+
+def _placeholders(expressions: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names and values that expressions refer to.
+
+    `#name` stands for the attribute `name`, `:value` for the argument `value`, a number such as `:n1` for 1,
+    and upper case such as `:PENDING` for the string itself.
+    """
+    used = set(re.findall(r":(\w+)", expressions))
+    constants = {name: int(name[1:]) for name in used if re.fullmatch(r"n\d+", name)}
+    constants |= {name: name for name in used if name.isupper()}
+    names = {name: name.removeprefix("#") for name in re.findall(r"#\w+", expressions)}
+    given = {name: attribute(value) for name, value in (constants | dict(values)).items()}
+    return {
+        "ExpressionAttributeValues": {f":{name}": value for name, value in given.items()},
+        **({"ExpressionAttributeNames": names} if names else {}),
+    }

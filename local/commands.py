@@ -1,0 +1,148 @@
+"""The commands `up`, `invoke` and `token`."""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from local.host.http import CLIENT
+from local.host.processes import LocalStackError
+from local.stack import StackOptions, running_stack
+from local.state import State, running_state
+
+
+def up(options: argparse.Namespace) -> int:
+    """Start the stack, write its state file, wait for a signal, and stop everything."""
+    path: Path = options.state_file
+    if running := running_state(path):
+        raise LocalStackError(
+            f"{path} belongs to a running stack (process {running.pid}, {running.api_url}); "
+            "stop that one, or give another --state-file"
+        )
+    stack_options = StackOptions(
+        # Every state file has its own folder: no two stacks share their logs.
+        logs=path.parent / ("logs" if path.name == "stack.json" else f"logs-{path.stem}"),
+        port=options.port,
+        zoho_url=options.zoho,
+        records=options.records,
+        parameters=dict(options.parameter),
+        tick=options.tick,
+    )
+    with running_stack(stack_options) as stack, _state_file(stack.state, path):
+        for resource in stack.not_made:
+            print(f"note: moto could not create {resource}", file=sys.stderr)
+        print(_ready_message(stack.state, path, stack.startup_seconds), flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:  # not signal.pause(): it goes on if another thread receives the signal
+                time.sleep(0.5)
+        print("stopping", flush=True)
+    return 0
+
+
+@contextmanager
+def _state_file(state: State, path: Path) -> Iterator[None]:
+    state.write(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _ready_message(state: State, path: Path, seconds: float) -> str:
+    read = f"import json; print(json.load(open('{path}'))['token'])"
+    return f"""
+The stack is up, after {seconds:.1f} s.
+
+  API      {state.api_url}
+  AWS      {state.aws_endpoint_url}   (AWS_ENDPOINT_URL; AWS_DEFAULT_REGION={state.region}, any credentials)
+  Zoho     {state.zoho_url}
+  Results  s3://{state.results_bucket}
+  State    {path}
+  Logs     {state.logs}   (tail -F {state.logs}/*.log)
+
+Try
+
+  API={state.api_url}
+  H="Authorization: Bearer $(.venv/bin/python -c "{read}")"
+  curl -s -H "$H" "$API/v1/e/zoho/export/contacts?page=1&limit=3"
+  curl -s -H "$H" -X POST "$API/v1/e/zoho/bulk-read/contacts"
+  curl -s -H "$H" "$API/v1/e/zoho/bulk-read/exports"
+
+A token for any caller: .venv/bin/python -m local token --state-file {path} --account A --owner O
+Ctrl-C stops everything."""
+
+
+def token(options: argparse.Namespace) -> int:
+    """Print a JWT for any caller."""
+    state = running_state(options.state_file)
+    if state is None:
+        raise LocalStackError(f"no running stack has the state file {options.state_file}")
+    order = {
+        "account": options.account,
+        "owner": options.owner,
+        "claims": dict(options.claim),
+        "expires_in": options.expires_in,
+    }
+    print(_post(f"{state.control_url}/token", json.dumps(order).encode()).json()["token"])
+    return 0
+
+
+def invoke(options: argparse.Namespace) -> int:
+    """Invoke a function of the running stack, or of a stack that is started for this one invocation."""
+    event = _read_event(options.event)
+    if state := running_state(options.state_file):
+        return _invoke(state, options.function, event)
+    print("no stack is running: starting one for this invocation", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="local-invoke-") as folder:
+        stack_options = StackOptions(
+            logs=Path(folder),
+            zoho_url=options.zoho,
+            records=options.records,
+            parameters=dict(options.parameter),
+            quiet=True,
+        )
+        with running_stack(stack_options) as stack:
+            return _invoke(stack.state, options.function, event)
+
+
+def _read_event(source: str) -> bytes:
+    try:
+        event = sys.stdin.read() if source == "-" else Path(source).read_text()
+        json.loads(event)
+    except OSError as error:
+        raise LocalStackError(f"the event cannot be read: {error}") from error
+    except ValueError as error:
+        raise LocalStackError(f"the event in {source} is not JSON: {error}") from error
+    return event.encode()
+
+
+def _invoke(state: State, function: str, event: bytes) -> int:
+    if function not in state.functions:
+        known = ", ".join(sorted(state.functions))
+        raise LocalStackError(f"there is no function {function}; there are {known}")
+    log = Path(state.logs) / f"{function}.log"
+    start = log.stat().st_size if log.exists() else 0
+    response = _post(f"{state.control_url}/2015-03-31/functions/{function}/invocations", event)
+    print(log.read_bytes()[start:].decode(errors="replace"), end="", file=sys.stderr)
+    try:
+        print(json.dumps(response.json(), indent=2, ensure_ascii=False))
+    except ValueError:
+        print(response.text)
+    return 1 if "X-Amz-Function-Error" in response.headers else 0
+
+
+def _post(url: str, body: bytes) -> requests.Response:
+    try:
+        response = CLIENT.post(url, data=body, timeout=1000)
+    except requests.RequestException as error:
+        raise LocalStackError(f"the stack does not respond: {error}") from error
+    if not response.ok:
+        raise LocalStackError(response.json()["Message"])
+    return response

@@ -1,0 +1,1 @@
+"""API Gateway's HTTP API, and the control API of the stack."""

@@ -1,0 +1,87 @@
+"""API Gateway's HTTP API: routes, the JWT authorizer, and its own error responses."""
+
+import json
+import socket
+from collections.abc import Sequence
+from concurrent.futures import TimeoutError as StillRunning
+from http import HTTPStatus
+from typing import Any
+
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wrappers import Request, Response
+
+from local.edge.events import InvalidResponseError, build_event, build_response, raw_path
+from local.edge.routes import Route, find_route
+from local.edge.tokens import ForbiddenError, UnauthorizedError
+from local.host.http import Server
+from local.host.processes import LocalStackError
+from local.runtime.lambdas import Lambdas
+from local.runtime.runtime_api import Invocation
+
+INTEGRATION_SECONDS = 30.0
+MAX_BODY_BYTES = 10 * 1024 * 1024
+
+
+class Gateway:
+    """The HTTP API. Its socket is bound before its routes are known, because its port gets deployed."""
+
+    def __init__(self, listener: socket.socket, integration_seconds: float = INTEGRATION_SECONDS) -> None:
+        """Keep `listener`. No request is served before `serve`."""
+        self.url = "http://{}:{}".format(*listener.getsockname()[:2])
+        self._listener = listener
+        self._integration_seconds = integration_seconds
+        self._server: Server | None = None
+
+    def serve(self, routes: Sequence[Route], lambdas: Lambdas) -> None:
+        """Start serving requests."""
+        self._routes, self._lambdas = routes, lambdas
+        self._server = Server(self._handle, self._listener)
+
+    def close(self) -> None:
+        """Stop serving and free the port."""
+        if self._server:
+            self._server.close()
+        self._listener.close()
+
+    def _handle(self, request: Request) -> Response:
+        ids = Invocation(b"")
+        response = self._respond(request, ids)
+        response.headers["apigw-requestid"] = ids.request_id
+        return response
+
+    def _respond(self, request: Request, ids: Invocation) -> Response:
+        request.max_content_length = MAX_BODY_BYTES
+        match = find_route(self._routes, request.method, raw_path(request))
+        if match is None:
+            return _error(HTTPStatus.NOT_FOUND, "Not Found")
+        authorizer: dict[str, Any] | None = None
+        try:
+            if match.route.authorizer:
+                headers = {name.lower(): value for name, value in request.headers.items()}
+                authorizer = match.route.authorizer.authorize(headers, match.route.scopes)
+            event = build_event(request, match, authorizer, ids.request_id, ids.trace_id)
+        except UnauthorizedError:
+            response = _error(HTTPStatus.UNAUTHORIZED, "Unauthorized")
+            response.headers["www-authenticate"] = "Bearer"
+            return response
+        except ForbiddenError:
+            return _error(HTTPStatus.FORBIDDEN, "Forbidden")
+        except RequestEntityTooLarge:
+            return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
+        return self._integrate(match.route.function, event)
+
+    def _integrate(self, function: str, event: dict[str, Any]) -> Response:
+        try:
+            running = self._lambdas.start(function, json.dumps(event).encode())
+            outcome = running.result(timeout=self._integration_seconds)
+            if not outcome.failed:
+                return build_response(outcome.payload)
+        except StillRunning:
+            return _error(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable")
+        except (InvalidResponseError, LocalStackError):
+            pass
+        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error")
+
+
+def _error(status: HTTPStatus, message: str) -> Response:
+    return Response(json.dumps({"message": message}), status, content_type="application/json")

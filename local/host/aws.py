@@ -1,0 +1,99 @@
+"""AWS, simulated by moto: the server process (`python -m local.host.aws`) and the boto3 clients for it.
+
+moto runs in its own process. In ours it would hold the interpreter lock while it copies megabytes of S3
+parts, and every call of the gateway and the pollers would wait.
+"""
+
+import importlib
+import os
+from collections.abc import Iterable
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from werkzeug.serving import make_server
+
+from local.host.http import HOST, OneSend
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+REGION = "us-east-1"
+ACCOUNT_ID = "123456789012"
+# Where botocore looks for the user's profiles and credentials: nowhere.
+_NO_PROFILES = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+
+
+def closed_session(region: str) -> boto3.session.Session:
+    """Return a session that cannot find real credentials, whatever the caller's environment holds."""
+    return boto3.session.Session(
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - moto accepts anything
+        region_name=region,
+        botocore_session=botocore.session.Session(session_vars=_NO_PROFILES),
+    )
+
+
+class LocalAws:
+    """moto's endpoint and the clients for it."""
+
+    def __init__(self, url: str, region: str = REGION) -> None:
+        self.url, self.region = url, region
+        self._session: Any = closed_session(region)
+
+    def client(self, service: str, **options: Any) -> Any:
+        """Return a boto3 client of `service`; `options` are those of botocore's Config."""
+        config = Config(
+            connect_timeout=5, retries={"mode": "standard"}, s3={"addressing_style": "path"}, **options
+        )
+        return self._session.client(service, endpoint_url=self.url, config=config)
+
+
+def one_at_a_time(app: "WSGIApplication") -> "WSGIApplication":
+    """Serialize the DynamoDB calls of moto.
+
+    If a transaction's condition fails, moto restores a whole copy of the table and so loses what other calls
+    wrote meanwhile. DynamoDB never loses an acknowledged write.
+    """
+    lock = Lock()
+
+    def serve(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        if not environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_"):
+            return app(environ, start_response)
+        with lock:
+            return list(app(environ, start_response))
+
+    return serve
+
+
+def main() -> None:
+    """Serve every AWS API on a free loopback port, and print its URL."""
+    # Without this, any web page open in a browser could read the stack's secrets.
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - moto reads its settings at import
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+
+    class Handler(OneSend, MotoRequestHandler):
+        """moto's own request handler, sending each response in one piece."""
+
+    app = one_at_a_time(DomainDispatcherApplication(create_backend_app))
+    server = make_server(HOST, 0, app, threaded=True, request_handler=Handler)
+    # moto signs and stores its own URLs with this port.
+    os.environ["MOTO_PORT"] = str(server.server_port)
+    print(f"moto on http://{HOST}:{server.server_port}", flush=True)
+    # Two seconds of imports, while the stack translates the template; its first call waits in line.
+    importlib.import_module("moto.cloudformation.parsing")
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The Lambda service: functions run under AWS's runtime interface client, one process per environment."""

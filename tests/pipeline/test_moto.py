@@ -1,0 +1,126 @@
+"""moto's own process: what is deployed to it, and DynamoDB calls that would lose writes without our lock."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import requests
+from botocore.exceptions import ClientError
+
+from local.cloudformation.deploy import deploy
+from local.cloudformation.resources import QueueMapping
+from local.cloudformation.template import load_template
+from local.host.aws import LocalAws
+from local.host.processes import Child, LocalStackError
+from tests.support.sam_project import write_project
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    child = Child("local.host.aws", log=tmp_path_factory.mktemp("aws") / "aws.log")
+    yield LocalAws(child.wait_for_url())
+    child.stop()
+
+
+@pytest.fixture
+def aws(moto: LocalAws) -> LocalAws:
+    """An AWS with nothing in it."""
+    requests.post(f"{moto.url}/moto-api/reset", timeout=10).raise_for_status()
+    return moto
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return write_project(tmp_path)
+
+
+def test_deployment_has_what_the_template_declares(project: Path, aws: LocalAws) -> None:
+    template = load_template(project / "template.yaml", {}, {"Needed": "this"})
+    deployed = deploy(template, aws, "http://127.0.0.1:8080")
+    worker = deployed.functions["Worker"]
+    secrets = {
+        secret["Name"]: secret["ARN"] for secret in aws.client("secretsmanager").list_secrets()["SecretList"]
+    }
+    assert worker.environment == {
+        "QUEUE": deployed.queues["Work"],
+        "SECRET": secrets["zoho-crm-export-Secret"],
+        "SECRET_NAME": f"is {secrets['zoho-crm-export-Secret']}",
+        "SIZE": "3",
+    }
+    assert deployed.queues["Work"].startswith(aws.url)
+    assert (worker.memory_mb, worker.timeout, worker.handler) == (256, 5, "app.lambda_handler")
+    assert worker.layers == [project / "layers/shared"]
+
+    queue = deployed.queues["Work"].rpartition("/")[2]
+    queue_arn = f"arn:aws:sqs:us-east-1:123456789012:{queue}"
+    assert deployed.mappings == [QueueMapping(queue_arn, worker.name, 4, 3, True, True)]
+    assert deployed.schedules[0]["ScheduleExpression"] == "rate(2 minutes)"
+    assert deployed.schedules[0]["Target"]["Arn"] == worker.arn
+    assert set(deployed.api_bodies[0]["paths"]) == {"/things/{id}", "/hook"}
+    assert set(deployed.outputs) == {"ApiUrl", "BucketName"}
+    assert deployed.not_made == []
+    alarm = aws.client("cloudwatch").describe_alarms()["MetricAlarms"][0]
+    assert alarm["Dimensions"][0]["Value"] == queue
+
+    # moto would invoke, in Docker and within SendMessage, if it knew the event source mapping.
+    assert aws.client("lambda").list_event_source_mappings()["EventSourceMappings"] == []
+    sqs = aws.client("sqs")
+    sqs.send_message(QueueUrl=deployed.queues["Work"], MessageBody="hello")
+    assert sqs.receive_message(QueueUrl=deployed.queues["Work"])["Messages"][0]["Body"] == "hello"
+
+
+@pytest.mark.parametrize(("flavour", "extra"), [("plain", None), ("spicy", "hot")])
+def test_secrets_are_created_if_their_condition_is_true(
+    project: Path, aws: LocalAws, flavour: str, extra: str | None
+) -> None:
+    parameters = {"Needed": "this", "Flavour": flavour}
+    deploy(load_template(project / "template.yaml", {}, parameters), aws, "http://127.0.0.1:8080")
+    manager = aws.client("secretsmanager")
+    secrets = {
+        secret["Name"].removeprefix("zoho-crm-export-"): manager.get_secret_value(SecretId=secret["ARN"])[
+            "SecretString"
+        ]
+        for secret in manager.list_secrets()["SecretList"]
+    }
+    generated = json.loads(secrets.pop("Secret"))
+    assert json.loads(secrets.pop("Given")) == {"needed": "this"}
+    assert generated["user"] == "me"
+    assert len(generated["password"]) == 32
+    assert secrets == ({"Extra": extra} if extra else {})
+
+
+def test_template_that_cloudformation_refuses_is_an_error(project: Path, aws: LocalAws) -> None:
+    template = load_template(project / "template.yaml", {}, {"Needed": "x"})
+    template.cloudformation["Outputs"]["Broken"] = {"Value": {"Fn::GetAtt": ["Work", "Colour"]}}
+    with pytest.raises(LocalStackError, match="CloudFormation refuses the template"):
+        deploy(template, aws, "http://x")
+
+
+def test_acknowledged_write_survives_a_failing_transaction(aws: LocalAws) -> None:
+    dynamodb = aws.client("dynamodb")
+    dynamodb.create_table(
+        TableName="t",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    )
+
+    def fail() -> None:
+        put = {"TableName": "t", "Item": {"pk": {"S": "x"}}, "ConditionExpression": "attribute_exists(pk)"}
+        for _ in range(100):
+            with pytest.raises(ClientError):
+                dynamodb.transact_write_items(TransactItems=[{"Put": put}])
+
+    thread = Thread(target=fail)
+    thread.start()
+    for _ in range(200):
+        dynamodb.update_item(
+            TableName="t",
+            Key={"pk": {"S": "n"}},
+            UpdateExpression="ADD n :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+        )
+    thread.join()
+    assert dynamodb.get_item(TableName="t", Key={"pk": {"S": "n"}})["Item"]["n"]["N"] == "200"

@@ -1,0 +1,111 @@
+"""The template's policies: AWS's managed ones, and that the check of calls against permissions can fail.
+
+The check itself runs at the end of the functional tests (tests/support/look_back.py).
+"""
+
+import pytest
+
+from tests.support.policies import Permission, Policies, Request
+from tests.support.privileges import CLOUDFORMATION, FUNCTIONS, granted, refused, used, variables_of
+from tests.support.recorder import Call, requests_of
+
+# What SAM adds to a role, with Resource "*". Only the queues' policy reaches data of ours: Lambda polls a
+# queue with the function's role. A Deny statement restricts it to that queue (test_template.py).
+MANAGED = {"service-role/AWSLambdaBasicExecutionRole": "logs", "AWSXrayWriteOnlyAccess": "traces"}
+MANAGED_BY_QUEUE = {"service-role/AWSLambdaSQSQueueExecutionRole": "the poller of its queue, and logs"}
+POLLED = {"BulkReadSubmitter", "ResultDownloader"}
+ENVIRONMENT = {
+    "EXPORTS_TABLE": "exports",
+    "DOWNLOAD_QUEUE_URL": "http://127.0.0.1:1/123456789012/download",
+    "CALLBACK_SECRET_ID": "arn:aws:secretsmanager:us-east-1:123456789012:secret:callback-a1B2c3",
+    "POWERTOOLS_LOG_LEVEL": "INFO",
+}
+KEY = {"pk": {"S": "EXPORT#1"}, "sk": {"S": "META"}}
+TOKEN = {"pk": {"S": "TOKEN#1"}, "sk": {"S": "TOKEN"}}
+QUEUE = ENVIRONMENT["DOWNLOAD_QUEUE_URL"]
+ALLOWED = [
+    ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": KEY}),
+    ("sqs", "SendMessage", {"QueueUrl": QUEUE, "MessageBody": "x"}),
+    ("secretsmanager", "GetSecretValue", {"SecretId": ENVIRONMENT["CALLBACK_SECRET_ID"]}),
+]
+
+
+def calls_of(*operations) -> set[Call]:
+    environment = tuple(sorted(ENVIRONMENT.items()))
+    return {
+        Call("CallbackReceiver", environment, request)
+        for operation in operations
+        for request in requests_of(*operation)
+    }
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_role_has_only_the_managed_policies_that_sam_adds(function: str):
+    arns = CLOUDFORMATION["Resources"][f"{function}Role"]["Properties"]["ManagedPolicyArns"]
+    names = {arn.partition(":policy/")[2] for arn in arns}
+    assert names == set(MANAGED) | (set(MANAGED_BY_QUEUE) if function in POLLED else set())
+
+
+def test_allowed_calls_use_every_permission_of_the_callback_receiver():
+    assert refused(calls_of(*ALLOWED)) == []
+    assert used(calls_of(*ALLOWED)) == granted("CallbackReceiver")
+
+
+@pytest.mark.parametrize("left_out", range(len(ALLOWED)))
+def test_permission_without_a_call_is_not_used(left_out):
+    calls = calls_of(*[call for index, call in enumerate(ALLOWED) if index != left_out])
+    ((function, _, action, _),) = granted("CallbackReceiver") - used(calls)
+    service, operation, _ = ALLOWED[left_out]
+    assert (function, action) == ("CallbackReceiver", f"{service}:{operation}")
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "params"),
+    [
+        ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": TOKEN}),
+        ("dynamodb", "UpdateItem", {"TableName": "exports2", "Key": KEY}),
+        ("dynamodb", "GetItem", {"TableName": "exports", "Key": KEY}),
+        (
+            "dynamodb",
+            "TransactWriteItems",
+            {"TransactItems": [{"Put": {"TableName": "exports", "Item": {**KEY, "x": {"N": "1"}}}}]},
+        ),
+        ("sqs", "SendMessage", {"QueueUrl": QUEUE + "2", "MessageBody": "x"}),
+        ("sqs", "ChangeMessageVisibility", {"QueueUrl": QUEUE}),
+        ("secretsmanager", "GetSecretValue", {"SecretId": "zoho-crm-export/connections/a/b"}),
+        ("s3", "GetObject", {"Bucket": "b", "Key": "exports/x"}),
+    ],
+)
+def test_call_without_a_permission_is_refused(service, operation, params):
+    assert len(refused(calls_of((service, operation, params)))) == 1
+
+
+def test_operation_without_an_entry_fails():
+    with pytest.raises(
+        AssertionError, match="s3 PutBucketAcl has no entry in tests.support.recorder._REQUESTS"
+    ):
+        requests_of("s3", "PutBucketAcl", {})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "fits"),
+    [
+        ("arn:x/*", "arn:x/a/b", True),
+        ("arn:x/*", "arn:x", False),
+        ("arn:x/a", "arn:x/A", False),
+        ("arn:x[1]", "arn:x1", False),
+        ("*", "anything", True),
+    ],
+)
+def test_resource_pattern_matches_as_in_iam(pattern, value, fits):
+    assert Permission("S", "s3:GetObject", pattern).allows(Request("S3:getobject", value)) is fits
+
+
+@pytest.mark.parametrize("store", ["secretsmanager", "mongo"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_policies_resolve_to_every_permission_granted(function, store):
+    values = {value["Ref"]: "https://x/y" for value in variables_of(function).values() if "Ref" in value}
+    permissions = Policies(CLOUDFORMATION, {**values, "TokenStore": store}).permissions(function)
+    resolved = {(function, item.sid, item.action, item.written) for item in permissions}
+    without_mongo = {item for item in granted(function) if "Mongo" not in item[1]}
+    assert resolved == (granted(function) if store == "mongo" else without_mongo)

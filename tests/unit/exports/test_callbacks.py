@@ -1,0 +1,176 @@
+"""Callbacks: signatures of their URLs, rotation of the key, and what a callback changes."""
+
+import pytest
+
+from crm_export.errors import ConfigurationError, InvalidRequest, InvalidSignature, StoreUnavailable
+from crm_export.exports.callbacks import KeyRing, callback_url, receive_callback, sign, verify
+
+EXPORT = "20260101T000000Z-0123456789abcdef"
+OTHER = "20260101T000000Z-fedcba9876543210"
+KEYS = [f"key {number} ".ljust(64, "x") for number in range(4)]
+
+
+class Vault:
+    """A secret that can be rotated, the number of its reads, and a clock that only the test moves."""
+
+    def __init__(self):
+        self.versions: list[str] = KEYS[:1]
+        self.reads = 0
+        self.down = False
+        self.now = 1000.0
+
+    def read(self):
+        self.reads += 1
+        if self.down:
+            raise StoreUnavailable("Secrets Manager is down.")
+        return self.versions[-1], (self.versions[-2] if len(self.versions) > 1 else None)
+
+    def rotate(self):
+        self.versions = KEYS[: len(self.versions) + 1]
+
+    def ring(self):
+        return KeyRing(self.read, lambda: self.now)
+
+
+@pytest.fixture
+def vault():
+    return Vault()
+
+
+def url_of(ring, part=1):
+    return EXPORT, str(part), sign(ring.current(), EXPORT, part)
+
+
+# --- signatures ---
+
+
+def test_signature_is_verified_by_the_key_that_made_it(vault):
+    assert vault.ring().verify(*url_of(vault.ring(), 7)) == 7
+
+
+@pytest.mark.parametrize(
+    ("export_id", "part", "change"),
+    [
+        (OTHER, "1", str),
+        (EXPORT, "2", str),
+        (EXPORT, "01", lambda signature: signature[:-1]),
+        (EXPORT, "1", str.upper),
+        (EXPORT, "1", lambda signature: signature + "0"),
+        (EXPORT, "1", lambda _: ""),
+        (EXPORT, "1", lambda _: "\ud800"),
+        (EXPORT, "1", lambda _: "a" * 100_000),
+        ("\ud800", "1", str),
+        (EXPORT, "", str),
+        (EXPORT, "-1", str),
+        (EXPORT, "١", str),
+        (EXPORT, "9" * 5000, str),
+    ],
+)
+def test_verify_refuses_another_export_part_or_signature(vault, export_id, part, change):
+    signature = sign(KEYS[0].encode(), EXPORT, 1)
+    with pytest.raises(InvalidSignature):
+        vault.ring().verify(export_id, part, change(signature))
+
+
+@pytest.mark.parametrize(("export_id", "part"), [(EXPORT, 0), ("x", 1), ("*", 1)])
+def test_verify_refuses_a_correct_signature_of_an_invalid_export_or_part(export_id, part):
+    key = KEYS[0].encode()
+    with pytest.raises(InvalidSignature):
+        verify((key,), export_id, str(part), sign(key, export_id, part))
+
+
+# --- rotation ---
+
+
+def test_url_outlives_one_rotation_but_not_two(vault):
+    url, ring = url_of(vault.ring()), vault.ring()
+    vault.rotate()
+    assert vault.ring().verify(*url) == 1
+    assert ring.verify(*url) == 1
+    vault.rotate()
+    with pytest.raises(InvalidSignature):
+        vault.ring().verify(*url)
+
+
+def test_container_with_old_keys_accepts_a_url_signed_with_a_newer_key(vault):
+    ring = vault.ring()
+    assert ring.verify(*url_of(ring)) == 1
+    vault.rotate()
+    vault.now += 11
+    assert ring.verify(*url_of(vault.ring())) == 1
+    vault.rotate()
+    vault.now += 11
+    assert ring.verify(*url_of(vault.ring())) == 1
+
+
+def test_forged_callbacks_do_not_flood_the_secret_store(vault):
+    ring = vault.ring()
+    for _ in range(600):
+        with pytest.raises(InvalidSignature):
+            ring.verify(EXPORT, "1", "0" * 64)
+        vault.now += 0.1
+    assert vault.reads <= 7
+
+
+def test_secret_store_that_is_down_is_not_flooded_and_known_keys_still_verify(vault):
+    ring = vault.ring()
+    url = url_of(ring)
+    vault.down = True
+    vault.now += 11
+    with pytest.raises(StoreUnavailable):  # nobody knows yet whether it is forged
+        ring.verify(EXPORT, "1", "0" * 64)
+    with pytest.raises(InvalidSignature):
+        ring.verify(EXPORT, "1", "0" * 64)
+    assert ring.verify(*url) == 1
+    assert vault.reads == 2
+
+
+def test_key_that_was_rotated_away_twice_is_not_used_after_five_minutes(vault):
+    ring = vault.ring()
+    url = url_of(ring)
+    vault.rotate()
+    vault.rotate()
+    vault.now += 301
+    assert ring.current() == KEYS[2].encode()
+    with pytest.raises(InvalidSignature):
+        ring.verify(*url)
+
+
+def test_short_key_neither_signs_nor_verifies(vault):
+    vault.versions = ["short"]
+    with pytest.raises(ConfigurationError, match="has 5 characters; it needs 32"):
+        vault.ring().current()
+    vault.versions = ["short", KEYS[1]]
+    ring = vault.ring()
+    with pytest.raises(InvalidSignature):
+        ring.verify(EXPORT, "1", sign(b"short", EXPORT, 1))
+    assert ring.verify(*url_of(ring)) == 1
+
+
+# --- a callback ---
+
+
+def receive(one_export, body, part=1, **changes):
+    """Receive a callback with a correct signature, unless `changes` has another one."""
+    url = callback_url(one_export.pipeline.callback_keys.current(), one_export.export(), part)
+    signature = changes.get("signature", url.rpartition("/")[2])
+    receive_callback(one_export.pipeline, one_export.export_id, str(part), signature, body)
+
+
+def test_callback_is_noted_before_its_part_is_queued(one_export):
+    hints = []
+    one_export.download_queue.send = lambda export_id, part: hints.append(one_export.part(part).hinted_job_id)
+    receive(one_export, b'{"data": [{"id": "7"}]}')
+    assert hints == ["7"]
+
+
+def test_callback_with_wrong_signature_changes_nothing(one_export):
+    with pytest.raises(InvalidSignature):
+        receive(one_export, b"not JSON", signature="0" * 64)
+    assert (one_export.part().hinted_job_id, one_export.download_queue.parts) == (None, [])
+
+
+def test_callback_without_job_queues_its_part_and_is_refused(one_export):
+    with pytest.raises(InvalidRequest, match=r"data\[0\]\.id or job_id"):
+        receive(one_export, b"not JSON")
+    assert (one_export.part().hinted_job_id, one_export.download_queue.parts) == (None, [1])

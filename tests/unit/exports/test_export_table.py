@@ -1,0 +1,287 @@
+"""How exports and parts are read from DynamoDB and written to it, besides the contract of ExportTable."""
+
+import json
+from dataclasses import MISSING, fields, replace
+from datetime import timedelta
+
+import pytest
+from boto3.dynamodb.types import TypeSerializer
+from botocore.exceptions import ClientError
+
+from crm_export.aws.export_table import DynamoExportTable, read_export, read_part
+from crm_export.aws.table import Table
+from crm_export.exports.model import DroppedField, Export, ExportState, Failure, Part, PartState
+from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor
+from simulation.dynamodb import DynamoDb, TableData
+from tests.unit.exports.conftest import BEGAN, EXPORT_ID
+
+LATER = BEGAN + timedelta(seconds=90, milliseconds=250)
+SINCE = Cursor(by_time=True, since=BEGAN, edge=("1", "2"), page_token="t")
+
+SMALLEST_EXPORT = Export(
+    EXPORT_ID, "acct-1", "user-1", "Contacts", {}, "csv", "v8", "https://x", BEGAN, LATER, BEGAN
+)
+FULL_EXPORT = replace(
+    SMALLEST_EXPORT,
+    query={"fields": "all", "criteria": {"field": {"api_name": "Größe"}, "value": 1.5}, "cvid": "1"},
+    result_format="csv.gz",
+    state=ExportState.FAILED,
+    source="records",
+    page=3,
+    generation=2,
+    first_part=4,
+    read_order="id",
+    fields=["A", "B"],
+    completed_at=LATER,
+    records=7,
+    failure=Failure("CODE", "message", "remedy"),
+    fields_dropped=(DroppedField("C", "reason"), DroppedField("D", "reason")),
+)
+SMALLEST_PART = Part(EXPORT_ID, 1, BEGAN)
+FULL_PART = Part(
+    EXPORT_ID,
+    2,
+    BEGAN,
+    PartState.STORED,
+    page_token="t",
+    cursor=SINCE,
+    attempts=1,
+    strikes=2,
+    crashes=3,
+    not_before=LATER,
+    lease_owner="a",
+    lease_until=LATER,
+    failed_job_ids=frozenset({"1", "2"}),
+    hinted_job_id="7",
+    job_id="8",
+    submitted_at=LATER,
+    expected_records=5,
+    more_records=True,
+    next_page_token="u",
+    records=5,
+    bytes=50,
+    crc32="0000000a",
+    header=("Id", "Last_Name"),
+    key="k",
+    stored_at=LATER,
+)
+
+
+@pytest.fixture
+def table():
+    return DynamoExportTable(DynamoDb(TableData(lambda: 0.0)), "exports")
+
+
+# --- the codec ---
+
+
+def test_full_examples_set_every_field():
+    for full, smallest in ((FULL_EXPORT, SMALLEST_EXPORT), (FULL_PART, SMALLEST_PART)):
+        optional = [field.name for field in fields(full) if field.default is not MISSING]
+        assert [name for name in optional if getattr(full, name) == getattr(smallest, name)] == []
+
+
+@pytest.mark.parametrize("export", [SMALLEST_EXPORT, FULL_EXPORT], ids=["smallest", "full"])
+@pytest.mark.parametrize("part", [SMALLEST_PART, FULL_PART], ids=["smallest", "full"])
+def test_export_and_part_are_read_back_with_every_field(table, export, part):
+    table.create(export, part)
+    assert table.get(EXPORT_ID) == export
+    assert table.get_part(EXPORT_ID, part.part) == part
+
+
+@pytest.mark.parametrize("cursor", [BY_ID, BY_MODIFIED_TIME, SINCE, Cursor(False, page_token="t", read=9)])
+def test_every_kind_of_cursor_is_read_back(table, cursor):
+    table.create(SMALLEST_EXPORT, replace(SMALLEST_PART, cursor=cursor))
+    assert table.get_part(EXPORT_ID, 1).cursor == cursor
+
+
+def test_empty_and_zero_values_are_kept(table):
+    table.create(
+        replace(SMALLEST_EXPORT, fields=[], records=0),
+        replace(SMALLEST_PART, expected_records=0, records=0, bytes=0, header=()),
+    )
+    export, part = table.get(EXPORT_ID), table.get_part(EXPORT_ID, 1)
+    assert (export.query, export.fields, export.records) == ({}, [], 0)
+    assert (part.expected_records, part.records, part.bytes, part.header) == (0, 0, 0, ())
+
+
+def test_times_are_stored_as_strings_that_sort_and_expiry_as_epoch_seconds():
+    items = TableData(lambda: 0.0)
+    DynamoExportTable(DynamoDb(items), "exports").create(SMALLEST_EXPORT, SMALLEST_PART)
+    for sk in ("META", "PART#00001"):
+        assert items.items[f"EXPORT#{EXPORT_ID}", sk]["expires_at"] == {"N": "1795352400"}
+    meta = items.items[f"EXPORT#{EXPORT_ID}", "META"]
+    assert meta["requested_at"] == {"S": "2026-11-22T13:00:00.000Z"}
+    assert meta["deadline_at"] == {"S": "2026-11-22T13:01:30.250Z"}
+    assert "completed_at" not in meta
+
+
+# --- items that version 0.1 wrote ---
+
+
+def item_of(**values):
+    """Return an item with these attributes."""
+    return {name: TypeSerializer().serialize(value) for name, value in values.items()}
+
+
+def test_export_written_by_the_previous_version_is_read():
+    item = item_of(
+        export_id=EXPORT_ID,
+        account_id="acct-1",
+        owner="user-1",
+        module="Contacts",
+        query=json.dumps(FULL_EXPORT.query),
+        file_type="csv",
+        api_version="v8",
+        callback_base_url="https://x",
+        requested_at="2026-11-22T13:00:00.000Z",
+        deadline_at="2026-11-22T13:01:30.250Z",
+        expires_at=1795352400,
+        result_format="csv.gz",
+        state="FAILED",
+        source="records",
+        page=3,
+        generation=2,
+        first_part=4,
+        read_order="id",
+        fields='["A", "B"]',
+        completed_at="2026-11-22T13:01:30.250Z",
+        records=7,
+        failure='{"code": "CODE", "message": "message", "remedy": "remedy"}',
+        fields_dropped='[{"field": "C", "reason": "reason"}, {"field": "D", "reason": "reason"}]',
+        open="OPEN",
+    )
+    assert read_export(item) == FULL_EXPORT
+    for name in ("completed_at", "records", "failure", "fields", "read_order"):
+        del item[name]
+    export = read_export(item | {"fields_dropped": {"S": "[]"}})
+    assert (export.completed_at, export.failure, export.fields) == (None, None, None)
+    assert (export.records, export.read_order, export.fields_dropped) == (None, None, ())
+
+
+def test_part_written_by_the_previous_version_is_read():
+    item = item_of(
+        export_id=EXPORT_ID,
+        part=2,
+        updated_at="2026-11-22T13:00:00.000Z",
+        state="STORED",
+        page_token="t",
+        cursor='{"since": "2026-11-22T13:00:00+00:00", "edge": ["1", "2"], "page_token": "t"}',
+        attempts=1,
+        strikes=2,
+        crashes=3,
+        not_before="2026-11-22T13:01:30.250Z",
+        lease_owner="a",
+        lease_until="2026-11-22T13:01:30.250Z",
+        failed_job_ids={"1", "2"},
+        hinted_job_id="7",
+        job_id="8",
+        submitted_at="2026-11-22T13:01:30.250Z",
+        expected_records=5,
+        more_records=True,
+        next_page_token="u",
+        records=5,
+        bytes=50,
+        crc32="0000000a",
+        header='["Id", "Last_Name"]',
+        key="k",
+        stored_at="2026-11-22T13:01:30.250Z",
+        expires_at=1795352400,
+    )
+    assert read_part(item) == FULL_PART
+
+
+@pytest.mark.parametrize(
+    ("stored", "cursor"),
+    [
+        ('{"page_token": "t", "read": 9}', Cursor(by_time=False, page_token="t", read=9)),
+        ('{"since": "2026-11-22T13:00:00+00:00", "edge": []}', Cursor(by_time=True, since=BEGAN)),
+        (
+            '{"since": "2026-11-22T18:30:00+05:30", "edge": ["1"], "page_token": null}',
+            Cursor(by_time=True, since=BEGAN, edge=("1",)),
+        ),
+    ],
+)
+def test_cursor_written_by_the_previous_version_is_read(stored, cursor):
+    item = item_of(export_id=EXPORT_ID, part=1, updated_at="2026-11-22T13:00:00.000Z", state="PENDING")
+    assert read_part(item | {"cursor": {"S": stored}}).cursor == cursor
+
+
+def test_attempts_of_a_part_written_before_strikes_existed_are_strikes(one_export):
+    one_export.claim("a", 0)
+    item = one_export.items.items[f"EXPORT#{EXPORT_ID}", "PART#00001"]
+    del item["strikes"]
+    item["attempts"] = {"N": "2"}
+    one_export.table.release(one_export.part(), "a", one_export.now, not_before=one_export.now, strike=True)
+    assert (one_export.part().attempts, one_export.part().strikes) == (3, 3)
+
+
+# --- requests to DynamoDB ---
+
+
+class PagesClient:
+    """A boto3 client of DynamoDB that returns one item per page of a query."""
+
+    def __init__(self, items):
+        self._items = items
+        self.requests = []
+
+    def get_paginator(self, operation):
+        assert operation == "query"
+        return self
+
+    def paginate(self, **request):
+        self.requests.append(request)
+        return ({"Items": [item]} for item in self._items)
+
+    def get_item(self, **request):
+        self.requests.append(request)
+        return {"Item": self._items[0]}
+
+
+@pytest.fixture
+def three_parts(one_export):
+    one_export.stored(1, "1", token="t")
+    one_export.stored(2, "2", token="u")
+    items = one_export.items.items
+    client = PagesClient([items[f"EXPORT#{EXPORT_ID}", f"PART#0000{number}"] for number in (1, 2, 3)])
+    return client, DynamoExportTable(client, "exports"), one_export.table.get_parts(one_export.export())
+
+
+def test_parts_are_read_consistently_from_all_pages(three_parts, one_export):
+    client, table, parts = three_parts
+    assert table.get_parts(one_export.export()) == parts
+    assert client.requests[0]["ConsistentRead"] is True
+
+
+def test_part_is_read_consistently(three_parts):
+    client, table, parts = three_parts
+    assert table.get_part(EXPORT_ID, 1) == parts[0]
+    assert client.requests[0]["ConsistentRead"] is True
+
+
+def test_running_exports_are_read_from_all_pages():
+    client = PagesClient([{"pk": {"S": f"EXPORT#{name}"}} for name in "abc"])
+    assert list(DynamoExportTable(client, "exports").running_export_ids()) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "is_refused"),
+    [
+        (["ConditionalCheckFailed", "None"], True),
+        (["None", "ConditionalCheckFailed"], True),
+        (["ThrottlingError"], False),
+        ([], False),
+    ],
+)
+def test_cancelled_transaction_returns_false_only_if_a_condition_did_not_hold(reasons, is_refused):
+    class Client:
+        def transact_write_items(self, **request):
+            raise ClientError({"Error": {}, "CancellationReasons": [{"Code": one} for one in reasons]}, "x")
+
+    table = Table(Client(), "exports")
+    if is_refused:
+        assert table.transact() is False
+    else:
+        with pytest.raises(ClientError):
+            table.transact()

@@ -1,0 +1,126 @@
+"""What happens to a message of a queue: it is done, comes again later, or a fresh copy replaces it."""
+
+import json
+
+import pytest
+
+from crm_export.aws.part_queue import SqsPartQueue, consume
+from crm_export.errors import PartBusy, QueryRefused, StepPostponed
+
+EXPORT_ID = "20261122T130000Z-0123456789abcdef"
+MESSAGE = {"export_id": EXPORT_ID, "part": 7}
+BODY = json.dumps(MESSAGE)
+
+
+class FakeSqs:
+    """A boto3 client of SQS. sent: (message, delay). postponed: (receipt handle, seconds)."""
+
+    def __init__(self):
+        self.sent = []
+        self.postponed = []
+
+    def send_message(self, *, QueueUrl, MessageBody, DelaySeconds):
+        assert 0 <= DelaySeconds <= 900
+        self.sent.append((json.loads(MessageBody), DelaySeconds))
+
+    def change_message_visibility(self, *, QueueUrl, ReceiptHandle, VisibilityTimeout):
+        self.postponed.append((ReceiptHandle, VisibilityTimeout))
+
+
+@pytest.fixture
+def sqs():
+    return FakeSqs()
+
+
+def event(*bodies, received=1):
+    return {
+        "Records": [
+            {
+                "messageId": f"m{number}",
+                "receiptHandle": f"r{number}",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": str(received)},
+            }
+            for number, body in enumerate(bodies)
+        ]
+    }
+
+
+def handle_all(sqs, *bodies, received=1, error=None):
+    """Return the ids of failed messages and what the handler got; the first message raises `error`."""
+    seen = []
+
+    def handle(export_id, part):
+        seen.append((export_id, part))
+        if error and len(seen) == 1:
+            raise error
+
+    response = consume(event(*bodies, received=received), SqsPartQueue(sqs, "url"), handle)
+    return [failure["itemIdentifier"] for failure in response["batchItemFailures"]], seen
+
+
+def postponed(seconds=40):
+    return StepPostponed("wait", retry_after=seconds)
+
+
+def test_handled_message_is_done(sqs):
+    assert handle_all(sqs, BODY) == ([], [(EXPORT_ID, 7)])
+    assert (sqs.sent, sqs.postponed) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [(postponed(40), 40), (postponed(5000), 900), (PartBusy("busy"), 15)],
+    ids=["its own delay", "longer than SQS allows", "no delay"],
+)
+def test_message_of_retryable_error_comes_again_after_its_delay(sqs, error, seconds):
+    assert handle_all(sqs, BODY, error=error)[0] == ["m0"]
+    assert (sqs.sent, sqs.postponed) == ([], [("r0", seconds)])
+
+
+def test_message_received_eight_times_is_replaced_by_a_fresh_copy(sqs):
+    assert handle_all(sqs, BODY, received=7, error=postponed())[0] == ["m0"]
+    assert handle_all(sqs, BODY, received=8, error=postponed())[0] == []
+    assert (sqs.sent, sqs.postponed) == ([(MESSAGE, 40)], [("r0", 40)])
+
+
+def test_message_of_terminal_error_is_done(sqs):
+    assert handle_all(sqs, BODY, error=QueryRefused("no"))[0] == []
+    assert (sqs.sent, sqs.postponed) == ([], [])
+
+
+def test_unknown_exception_reaches_lambda(sqs):
+    with pytest.raises(ZeroDivisionError):
+        handle_all(sqs, BODY, error=ZeroDivisionError())
+
+
+@pytest.mark.parametrize("error", [postponed(), QueryRefused("no")], ids=["retryable", "terminal"])
+@pytest.mark.parametrize("received", [1, 8])
+def test_message_after_a_failed_one_is_handled_too(sqs, error, received):
+    assert len(handle_all(sqs, BODY, BODY, received=received, error=error)[1]) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[" * 100_000,
+        "[]",
+        json.dumps({"export_id": "x", "part": 1}),
+        json.dumps({"export_id": EXPORT_ID}),
+        json.dumps({"export_id": EXPORT_ID, "part": True}),
+        json.dumps({"export_id": EXPORT_ID, "part": "1"}),
+        json.dumps({"export_id": EXPORT_ID, "part": 0}),
+        json.dumps({"export_id": EXPORT_ID, "part": 100_000}),
+    ],
+    ids=lambda body: body[:40],
+)
+def test_foreign_message_comes_again_until_the_dead_letter_queue_takes_it(sqs, body):
+    assert handle_all(sqs, body, BODY, received=9) == (["m0"], [(EXPORT_ID, 7)])
+    assert (sqs.sent, sqs.postponed) == ([], [("r0", 15)])
+
+
+@pytest.mark.parametrize(("delay", "seconds"), [(0, 0), (30, 30), (5000, 900)])
+def test_message_is_sent_with_its_delay_but_no_longer_than_sqs_allows(sqs, delay, seconds):
+    SqsPartQueue(sqs, "url").send(EXPORT_ID, 7, delay=delay)
+    assert sqs.sent == [(MESSAGE, seconds)]

@@ -1,0 +1,321 @@
+"""Parts read through the records API: what is settled first, where a part ends, and no record twice."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from crm_export import deadline
+from crm_export.errors import (
+    CountMismatch,
+    PagingBroken,
+    PartBusy,
+    QueryRefused,
+    ZohoPageTokenExpired,
+    ZohoQueryRefused,
+    ZohoUnavailable,
+)
+from crm_export.exports.attempt import LEASE_SECONDS
+from crm_export.exports.model import RECORDS, DroppedField, ExportState, PartState
+from crm_export.exports.records import check_readable
+from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor, RecordPage
+
+EARLY = "2026-11-22T10:00:00+00:00"
+LATE = "2026-11-22T12:55:00+00:00"  # so near to the export's beginning that clocks may disagree about it
+
+
+def page(*ids, then=None, time=EARLY):
+    return RecordPage([{"id": str(one), "Modified_Time": time} for one in ids], then)
+
+
+def since(second, *edge):
+    return Cursor(by_time=True, since=datetime(2026, 11, 22, 10, 0, second, tzinfo=UTC), edge=edge)
+
+
+def token(value, read):
+    return Cursor(by_time=False, page_token=value, read=read)
+
+
+@pytest.fixture
+def by_time(one_export):
+    one_export.create(module="Notes", source=RECORDS, fields=["Note_Title"], read_order="Modified_Time")
+    return one_export
+
+
+@pytest.fixture
+def by_id(one_export):
+    one_export.create(module="Notes", source=RECORDS, fields=["Note_Title"], read_order="id")
+    return one_export
+
+
+# --- which queries can be read, and how ---
+
+
+@pytest.mark.parametrize(
+    ("query", "page", "reason"),
+    [
+        ({"criteria": {}}, 1, "criteria"),
+        ({}, 2, "page"),
+        ({"fields": ["Note_Title", "Owner.email"]}, 1, r"fields\[1\]"),
+    ],
+)
+def test_query_that_the_records_api_cannot_answer_is_refused(query, page, reason):
+    with pytest.raises(QueryRefused, match=reason):
+        check_readable("Notes", query, page)
+
+
+@pytest.mark.parametrize("query", [{}, {"fields": "all"}, {"fields": ["Note_Title"], "cvid": "1"}], ids=str)
+def test_query_that_the_records_api_can_answer_is_accepted(query):
+    check_readable("Notes", query, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "pages", "order", "cursors"),
+    [
+        ({}, [page(1)], "Modified_Time", [BY_MODIFIED_TIME]),
+        ({}, [ZohoQueryRefused("no such field"), page(1)], "id", [BY_MODIFIED_TIME, BY_ID]),
+        ({}, [PagingBroken("no times"), page(1)], "id", [BY_MODIFIED_TIME, BY_ID]),
+        ({"cvid": "1"}, [page(1)], "id", [BY_ID]),
+    ],
+    ids=["times", "refused", "no times", "custom view"],
+)
+def test_settle_chooses_the_order_by_time_wherever_zoho_has_it(one_export, query, pages, order, cursors):
+    one_export.create(module="Notes", source=RECORDS, query=query)
+    one_export.zoho.pages = pages
+    one_export.submit()
+    export = one_export.export()
+    assert (export.read_order, export.is_readable, export.api_version) == (order, True, "v6")
+    assert one_export.zoho.cursors == cursors
+    assert one_export.download_queue.parts == [1]
+    assert one_export.part().lease_owner is None
+
+
+@pytest.mark.parametrize(("version", "settled"), [("v2", "v3"), ("v4", "v4"), ("v8", "v6")])
+def test_settle_uses_an_api_version_with_page_tokens_and_whole_texts(one_export, version, settled):
+    one_export.create(module="Notes", source=RECORDS, api_version=version)
+    one_export.zoho.pages = [page(1)]
+    one_export.submit()
+    assert one_export.export().api_version == settled
+
+
+@pytest.mark.parametrize(
+    ("query", "fields", "dropped"),
+    [
+        ({}, ["Note_Title"], ["Attachment"]),
+        ({"fields": ["Id", "Note_Title", "id", "$approved"]}, ["Note_Title", "$approved"], []),
+    ],
+    ids=["all", "named"],
+)
+def test_settle_keeps_the_fields_that_lists_contain_and_reports_the_others(
+    one_export, query, fields, dropped
+):
+    one_export.create(module="Notes", source=RECORDS, query=query)
+    one_export.zoho.names = (["Note_Title"], ["Attachment"])
+    one_export.zoho.pages = [page(1)]
+    one_export.submit()
+    export = one_export.export()
+    assert (export.fields, [field.field for field in export.fields_dropped]) == (fields, dropped)
+    assert all(isinstance(field, DroppedField) and field.reason for field in export.fields_dropped)
+
+
+@pytest.mark.parametrize("name", ["Attachment", "Nonsense"])
+def test_settle_refuses_a_named_field_that_lists_do_not_contain(one_export, name):
+    one_export.create(module="Notes", source=RECORDS, query={"fields": ["Note_Title", name]})
+    one_export.zoho.names = (["Note_Title"], ["Attachment"])
+    with pytest.raises(QueryRefused, match=rf'query\.fields\[1\] is "{name}"'):
+        one_export.submit()
+    assert one_export.export().state is ExportState.FAILED
+
+
+# --- where a part ends ---
+
+
+def test_part_ends_after_its_number_of_records_and_the_next_continues(by_time):
+    by_time.limit(records_per_part=4)
+    by_time.zoho.pages = [page(1, 2, then=since(1)), page(3, 4, then=since(2)), page(5)]
+    by_time.advance()
+    first, second = by_time.table.get_parts(by_time.export())
+    assert (first.state, first.more_records) == (PartState.STORED, True)
+    assert (first.records, first.expected_records) == (4, 4)
+    assert (second.state, second.cursor) == (PartState.PENDING, since(2))
+    assert by_time.download_queue.parts == [2]
+    assert by_time.export().state is ExportState.RUNNING
+    by_time.advance(2)
+    assert by_time.zoho.cursors == [BY_MODIFIED_TIME, since(1), since(2)]
+    assert list(by_time.results.objects.values()) == [["1", "2", "3", "4"], ["5"]]
+    assert (by_time.export().state, by_time.export().records) == (ExportState.COMPLETED, 5)
+    assert by_time.download_queue.parts == [2]
+
+
+def test_part_ends_after_five_minutes(by_time):
+    def slow_page():
+        by_time.let_pass(301)
+        return page(1, then=since(1))
+
+    by_time.zoho.pages = [slow_page, page(2)]
+    by_time.advance()
+    assert by_time.part(2).state is PartState.PENDING
+
+
+def test_part_ends_before_the_function_times_out(by_time):
+    by_time.zoho.pages = [page(1, then=since(1)), page(2)]
+    with deadline.ends_in(59):
+        by_time.advance()
+    assert by_time.part(2).state is PartState.PENDING
+
+
+def test_part_continues_while_its_cursor_is_too_large_to_store(by_time):
+    by_time.limit(records_per_part=2)
+    large = [str(number) for number in range(5001)]
+    by_time.zoho.pages = [page(1, 2, 3, then=since(1, *large)), page(4, then=since(2, "4")), page(5)]
+    by_time.advance()
+    assert by_time.part().records == 4
+    assert by_time.part(2).cursor == since(2, "4")
+
+
+def test_lease_is_renewed_at_each_page_and_reading_stops_when_it_is_taken_over(by_time):
+    leases = []
+
+    def slow_page():
+        by_time.let_pass(40)
+        leases.append(by_time.part().lease_until - by_time.now)
+        return page(len(leases), then=since(len(leases)))
+
+    def page_after_takeover():
+        by_time.let_pass(LEASE_SECONDS + 1)
+        by_time.claim("another", 0)
+        return page(9)
+
+    by_time.zoho.pages = [slow_page, slow_page, slow_page, page_after_takeover]
+    with pytest.raises(PartBusy):
+        by_time.advance()
+    assert leases == [timedelta(seconds=50)] * 3
+    assert by_time.results.objects == {}
+    assert by_time.part().state is PartState.PENDING
+
+
+def test_worker_whose_lease_is_taken_over_while_it_stores_changes_nothing(by_time):
+    store_records = by_time.results.store_records
+
+    def store_slowly(*arguments, **named):
+        stored = store_records(*arguments, **named)
+        by_time.let_pass(LEASE_SECONDS + 1)
+        by_time.claim("another", 0)
+        return stored
+
+    by_time.results.store_records = store_slowly
+    by_time.zoho.pages = [page(1)]
+    by_time.advance()
+    assert (by_time.part().state, by_time.download_queue.parts) == (PartState.PENDING, [])
+
+
+# --- no record twice ---
+
+
+def test_each_attempt_writes_an_object_of_its_own(by_time):
+    by_time.zoho.pages = [ZohoUnavailable("down"), page(1)]
+    with pytest.raises(ZohoUnavailable):
+        by_time.advance()
+    by_time.let_pass(1000)
+    for worker in ("a worker that dies", "another that dies"):
+        by_time.claim(worker, 0)
+        by_time.let_pass(1)
+    by_time.advance()
+    assert by_time.part().key == f"{by_time.export().folder}/part-00001-4.csv"
+
+
+def test_record_that_changes_while_its_part_is_read_is_stored_once(by_time):
+    by_time.zoho.pages = [page(1, 2, then=since(1)), page(3, then=since(2)), page(1, 4, time=LATE)]
+    by_time.advance()
+    assert list(by_time.results.objects.values()) == [["1", "2", "3", "4"]]
+    assert by_time.export().records == 4
+
+
+def test_record_of_an_earlier_part_that_changes_is_stored_once(by_time):
+    by_time.limit(records_per_part=2)
+    by_time.zoho.pages = [
+        page(1, 2, then=since(1)),
+        page(3, 4, then=since(2)),
+        page(1, 3, 5, time=LATE),
+    ]
+    for number in (1, 2, 3):
+        by_time.advance(number)
+    assert list(by_time.results.objects.values()) == [["1", "2"], ["3", "4"], ["5"]]
+    assert (by_time.export().state, by_time.export().records) == (ExportState.COMPLETED, 5)
+
+
+def test_ids_of_earlier_parts_are_read_only_if_a_record_changed(by_time):
+    by_time.limit(records_per_part=1)
+    by_time.zoho.pages = [page(1, then=since(1)), page(2)]
+    by_time.advance()
+    del by_time.results.objects[by_time.part().key]  # reading it would raise KeyError
+    by_time.advance(2)
+    assert by_time.part(2).state is PartState.STORED
+
+
+def test_records_found_by_page_token_are_stored_as_listed(by_id):
+    by_id.zoho.pages = [page(1, 2, then=token("t", 2)), page(3, time=None)]
+    by_id.advance()
+    assert by_id.zoho.cursors == [BY_ID, token("t", 2)]
+    assert list(by_id.results.objects.values()) == [["1", "2", "3"]]
+
+
+def test_part_with_another_number_of_records_than_listed_is_not_stored(by_time):
+    store_records = by_time.results.store_records
+    by_time.results.store_records = lambda *arguments, **named: replace(
+        store_records(*arguments, **named), records=1
+    )
+    by_time.zoho.pages = [page(1, 2)]
+    with pytest.raises(CountMismatch, match="contains 1 records; Zoho listed 2"):
+        by_time.advance()
+    assert by_time.part().state is PartState.PENDING
+
+
+# --- restarts ---
+
+
+def test_expired_page_token_restarts_the_export(by_id):
+    by_id.zoho.pages = [page(1, then=token("t", 1)), ZohoPageTokenExpired("expired")]
+    by_id.advance()
+    export = by_id.export()
+    assert (export.generation, export.first_part, by_id.download_queue.parts) == (2, 2, [2])
+    by_id.zoho.pages = [page(1, 2)]
+    by_id.advance(2)
+    assert by_id.export().records == 2
+    assert len(by_id.results.objects) == 1
+
+
+def test_records_that_cannot_be_read_by_time_are_read_again_by_id(by_time):
+    by_time.zoho.pages = [page(1, then=since(1)), PagingBroken("not in order")]
+    by_time.advance()
+    export = by_time.export()
+    assert (export.generation, export.read_order, by_time.download_queue.parts) == (2, "id", [2])
+    by_time.zoho.pages = [page(1, 2)]
+    by_time.advance(2)
+    assert by_time.zoho.cursors[-1] == BY_ID
+    assert by_time.export().records == 2
+
+
+def test_records_that_cannot_be_read_by_id_fail_the_export(by_id):
+    by_id.zoho.pages = [PagingBroken("no next page")]
+    with pytest.raises(PagingBroken):
+        by_id.advance()
+    assert by_id.export().failure.code == "PAGING_BROKEN"
+
+
+def test_reader_of_an_earlier_generation_changes_nothing(by_time):
+    def page_after_restart():
+        by_time.restart(2)
+        raise PagingBroken("not in order")
+
+    by_time.zoho.pages = [page_after_restart]
+    by_time.advance()
+    assert (by_time.export().generation, by_time.export().read_order) == (2, "Modified_Time")
+    assert by_time.download_queue.parts == []
+
+
+def test_first_part_of_a_generation_has_no_earlier_parts(by_time):
+    by_time.restart(2)
+    by_time.zoho.pages = [page(1, time=LATE)]
+    by_time.advance(2)
+    assert by_time.export().records == 1

@@ -1,0 +1,401 @@
+"""The contract of ExportTable: transitions out of order, repeated, and by two workers at once.
+
+It runs over the simulation's DynamoDB. Another module can import these tests and define a fixture `table` of
+its own to run them over another DynamoDB.
+"""
+
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from crm_export.aws.export_table import DynamoExportTable
+from crm_export.exports.model import DroppedField, Export, ExportState, Failure, Part, PartState, Stored
+from crm_export.zoho.bulk_read import Job
+from crm_export.zoho.records import Cursor
+from simulation.dynamodb import DynamoDb, TableData
+
+T0, T1, T2, T9 = (datetime(2026, 11, 22, 13, 0, second, tzinfo=UTC) for second in (0, 1, 2, 9))
+FAILURE = Failure("X", "x", "")
+STORED = Stored("k", 1, 9, "00000001", ("Id",))
+CURSOR = Cursor(by_time=False, page_token="t", read=1)
+
+
+@pytest.fixture
+def table():
+    return DynamoExportTable(DynamoDb(TableData(lambda: 0.0)), "exports")
+
+
+@pytest.fixture
+def export(table):
+    export = Export(
+        export_id=f"20261122T130000Z-{uuid.uuid4().hex[:16]}",
+        account_id=f"acct-{uuid.uuid4().hex[:8]}",
+        owner="user-1",
+        module="Contacts",
+        query={"fields": ["Last_Name"]},
+        file_type="csv",
+        api_version="v8",
+        callback_base_url="https://x",
+        requested_at=T0,
+        deadline_at=T9,
+        expires_at=datetime(2033, 5, 18, tzinfo=UTC),
+    )
+    table.create(export, Part(export.export_id, 1, T0))
+    yield export
+    table.fail(export, None, FAILURE, T9)
+
+
+def part_of(table, export, number=1):
+    part = table.get_part(export.export_id, number)
+    assert part is not None
+    return part
+
+
+def submitted(table, export):
+    assert table.mark_submitted(part_of(table, export), "1", T1)
+    return part_of(table, export)
+
+
+# --- an export ---
+
+
+def test_created_export_and_part_are_read_back(table, export):
+    assert table.get(export.export_id) == export
+    assert part_of(table, export) == Part(export.export_id, 1, T0)
+    assert export.export_id in set(table.running_export_ids())
+    assert table.get("20261122T130000Z-0000000000000000") is None
+
+
+def test_exports_of_an_account_are_listed_newest_first_in_pages(table, export):
+    for second in (1, 2):
+        later = replace(
+            export,
+            export_id=f"20261122T13000{second}Z-{uuid.uuid4().hex[:16]}",
+            requested_at=export.requested_at.replace(second=second),
+        )
+        table.create(later, Part(later.export_id, 1, T0))
+        table.fail(later, None, FAILURE, T9)
+    page, position = table.list_of_account(export.account_id, 2, None)
+    assert [found.requested_at for found in page] == [T2, T1]
+    page, position = table.list_of_account(export.account_id, 2, position)
+    assert (page, position) == ([export], None)
+    assert table.list_of_account("another", 2, None) == ([], None)
+
+
+def test_sealed_export_can_only_complete(table, export):
+    assert table.seal(export, T1, 5)
+    assert table.seal(export, T2, 5)
+    assert not table.fail(export, 1, FAILURE, T2)
+    assert table.amend(export, fields=["A"]) is None
+    sealed = table.get(export.export_id)
+    assert (sealed.state, sealed.completed_at, sealed.records) == (ExportState.RUNNING, T1, 5)
+    assert table.complete(export.export_id)
+    assert not table.complete(export.export_id)
+    assert not table.fail(export, 1, FAILURE, T2)
+    assert not table.seal(export, T2, 5)
+    assert table.get(export.export_id).state is ExportState.COMPLETED
+    assert part_of(table, export).state is PartState.PENDING
+    assert export.export_id not in set(table.running_export_ids())
+
+
+def test_failed_export_stays_failed(table, export):
+    assert table.fail(export, 1, FAILURE, T1)
+    assert not table.fail(export, 1, replace(FAILURE, code="Y"), T2)
+    assert not table.seal(export, T2, 5)
+    assert not table.complete(export.export_id)
+    assert table.amend(export, fields=["A"]) is None
+    failed = table.get(export.export_id)
+    assert (failed.state, failed.failure, failed.completed_at) == (ExportState.FAILED, FAILURE, T1)
+    assert part_of(table, export).state is PartState.FAILED
+    assert export.export_id not in set(table.running_export_ids())
+
+
+def test_failure_of_a_part_that_does_not_exist_creates_none(table, export):
+    assert table.fail(export, 9, FAILURE, T1)
+    assert table.get_part(export.export_id, 9) is None
+
+
+def test_export_that_is_not_sealed_cannot_complete(table, export):
+    assert not table.complete(export.export_id)
+
+
+def test_worker_that_read_an_earlier_generation_cannot_change_the_export(table, export):
+    assert table.restart(export, Part(export.export_id, 2, T1))
+    assert not table.restart(export, Part(export.export_id, 3, T1))
+    assert not table.fail(export, 1, FAILURE, T1)
+    assert not table.seal(export, T1, 5)
+    assert table.amend(export, fields=["A"]) is None
+    restarted = table.get(export.export_id)
+    assert (restarted.generation, restarted.first_part, restarted.state) == (2, 2, ExportState.RUNNING)
+    assert [part.part for part in table.get_parts(restarted)] == [2]
+    assert table.fail(restarted, 2, FAILURE, T2)
+    assert not table.restart(restarted, Part(export.export_id, 3, T2))
+
+
+def test_restart_of_sealed_export_or_over_an_existing_part_is_refused(table, export):
+    submitted(table, export)
+    table.mark_ready(part_of(table, export), Job("1", "COMPLETED", count=1, more_records=True), T2)
+    assert not table.restart(export, Part(export.export_id, 2, T2))
+    assert table.get(export.export_id).generation == 1
+    assert table.seal(export, T2, 1)
+    assert not table.restart(export, Part(export.export_id, 3, T2))
+    assert table.get_part(export.export_id, 3) is None
+
+
+def test_amended_export_is_read_back(table, export):
+    dropped = (DroppedField("B", "x"),)
+    amended = table.amend(export, fields=["A"], fields_dropped=dropped, source="records", api_version="v3")
+    assert amended == table.get(export.export_id)
+    assert (amended.fields, amended.fields_dropped, amended.source) == (["A"], dropped, "records")
+
+
+def test_change_of_an_export_that_does_not_exist_creates_nothing(table, export):
+    unknown = replace(export, export_id="20261122T130000Z-0000000000000000")
+    assert table.amend(unknown, fields=["A"]) is None
+    assert not table.seal(unknown, T1, 5)
+    assert not table.restart(unknown, Part(unknown.export_id, 2, T1))
+    assert not table.fail(unknown, 1, FAILURE, T1)
+    assert table.get(unknown.export_id) is None
+
+
+# --- the lease of a part ---
+
+
+def test_lease_is_given_to_one_of_two_workers_and_to_the_other_when_it_expires(table, export):
+    part = part_of(table, export)
+    assert table.claim(part, "a", T0, T2)
+    assert table.claim(part, "a", T1, T2)  # repeated because the response was lost
+    assert not table.claim(part, "b", T1, T9)
+    assert not table.renew(part, "b", T9)
+    held = part_of(table, export)
+    assert not table.claim(held, "b", T2, T9)  # the lease ends after T2
+    assert table.claim(held, "b", T9, T9)
+    assert part_of(table, export).crashes == 1
+    assert not table.renew(part, "a", T9)
+    table.release(part, "a", T9, not_before=T9)  # too late: the lease is b's
+    assert (part_of(table, export).lease_owner, part_of(table, export).attempts) == ("b", 0)
+
+
+def test_renewed_lease_lasts_longer(table, export):
+    part = part_of(table, export)
+    assert table.claim(part, "a", T0, T1)
+    assert table.renew(part, "a", T9)
+    assert part_of(table, export).lease_until == T9
+    assert not table.claim(part_of(table, export), "b", T2, T9)
+
+
+def test_claim_of_a_part_that_has_moved_on_is_refused(table, export):
+    pending = part_of(table, export)
+    submitted(table, export)
+    assert not table.claim(pending, "a", T1, T9)
+    assert not table.renew(pending, "a", T9)
+    assert part_of(table, export).lease_owner is None
+
+
+def test_lease_of_a_part_that_has_moved_on_is_neither_renewed_nor_released(table, export):
+    pending = part_of(table, export)
+    submitted(table, export)
+    assert table.claim(part_of(table, export), "a", T1, T2)
+    assert not table.renew(pending, "a", T9)
+    table.release(pending, "a", T2, not_before=T9)
+    part = part_of(table, export)
+    assert (part.lease_owner, part.lease_until, part.attempts) == ("a", T2, 0)
+
+
+def test_crash_is_counted_once_however_often_the_claim_is_repeated(table, export):
+    part = part_of(table, export)
+    assert table.claim(part, "a", T0, T1)
+    held = part_of(table, export)
+    assert table.claim(held, "b", T2, T2)
+    assert table.claim(held, "b", T2, T9)  # repeated because the response was lost
+    assert part_of(table, export).crashes == 1
+    table.release(part, "b", T9)
+    assert not table.claim(held, "c", T9, T9)  # read before the release: nobody has died since
+    assert table.claim(part_of(table, export), "c", T9, T9)
+    assert part_of(table, export).crashes == 1
+
+
+def test_expired_lease_is_taken_over_only_by_a_worker_that_read_it(table, export):
+    assert table.claim(part_of(table, export), "a", T0, T1)
+    held = part_of(table, export)
+    assert table.claim(held, "b", T2, T2)
+    assert not table.claim(held, "c", T9, T9)  # b's lease has expired too, but c has not read it
+    assert table.claim(part_of(table, export), "c", T9, T9)
+    assert part_of(table, export).crashes == 2
+
+
+def test_failed_attempt_pauses_the_part_for_every_worker(table, export):
+    part = part_of(table, export)
+    assert table.claim(part, "a", T0, T2)
+    table.release(part, "a", T1, not_before=T2)
+    paused = part_of(table, export)
+    assert (paused.attempts, paused.not_before, paused.lease_owner) == (1, T2, None)
+    assert (paused.lease_until, paused.updated_at) == (None, T1)
+    assert not table.claim(paused, "b", T1, T9)
+    assert table.claim(paused, "b", T2, T9)
+    assert part_of(table, export).not_before is None
+
+
+def test_only_strikes_are_counted_as_strikes(table, export):
+    part = part_of(table, export)
+    for strike in (True, False, True):
+        assert table.claim(part_of(table, export), "a", T2, T9)
+        table.release(part, "a", T2, not_before=T2, strike=strike)
+    assert (part_of(table, export).attempts, part_of(table, export).strikes) == (3, 2)
+
+
+def test_transition_resets_counters_pause_and_lease(table, export):
+    assert table.claim(part_of(table, export), "a", T0, T0)
+    assert table.claim(part_of(table, export), "b", T1, T2)
+    table.release(part_of(table, export), "b", T1, not_before=T2, strike=True)
+    assert part_of(table, export).crashes == 1
+    part = submitted(table, export)
+    assert (part.attempts, part.strikes, part.crashes) == (0, 0, 0)
+    assert (part.not_before, part.updated_at) == (None, T1)
+    assert table.claim(part, "c", T1, T9)
+    assert table.mark_ready(part, Job("1", "COMPLETED", count=1), T2)
+    assert (part_of(table, export).lease_owner, part_of(table, export).lease_until) == (None, None)
+
+
+# --- transitions of a part ---
+
+
+def test_submitting_again_keeps_the_first_job(table, export):
+    part = part_of(table, export)
+    assert table.mark_submitted(part, "1", T1)
+    assert table.mark_submitted(part, "1", T1)
+    assert not table.mark_submitted(part, "2", T2)
+    assert table.mark_submitted(part, "1", T9)
+    assert (part_of(table, export).job_id, part_of(table, export).submitted_at) == ("1", T1)
+
+
+def test_ready_part_creates_the_next_part_once(table, export):
+    part = submitted(table, export)
+    job = Job("1", "COMPLETED", "Contacts", 1, 200, more_records=True, next_page_token="t")
+    assert not table.mark_ready(part, replace(job, job_id="2"), T2)
+    assert table.mark_ready(part, job, T2)
+    assert not table.mark_ready(part, job, T2)
+    first, second = table.get_parts(export)
+    assert (first.state, first.expected_records, first.more_records) == (PartState.READY, 200, True)
+    assert (first.next_page_token, second.page_token) == ("t", "t")
+    assert (second.state, second.part) == (PartState.PENDING, 2)
+
+
+def test_part_of_an_earlier_generation_does_not_overwrite_the_first_part_of_this_one(table, export):
+    part = submitted(table, export)
+    assert table.restart(export, Part(export.export_id, 2, T2))
+    late = Job("1", "COMPLETED", count=1, more_records=True, next_page_token="of the earlier snapshot")
+    assert not table.mark_ready(part, late, T2)
+    assert part_of(table, export, 2) == Part(export.export_id, 2, T2)
+    assert part_of(table, export).state is PartState.SUBMITTED
+
+
+def test_part_read_for_an_earlier_generation_does_not_overwrite_the_first_part_of_this_one(table, export):
+    part = part_of(table, export)
+    assert table.claim(part, "a", T0, T1)
+    assert table.restart(export, Part(export.export_id, 2, T2))
+    assert not table.mark_read(part, "a", STORED, CURSOR, T2)
+    assert part_of(table, export, 2) == Part(export.export_id, 2, T2)
+
+
+def test_part_of_a_failed_export_cannot_be_stored(table, export):
+    part = part_of(table, export)
+    assert table.claim(part, "a", T0, T9)
+    assert table.fail(export, 1, FAILURE, T1)
+    assert not table.mark_read(part, "a", STORED, CURSOR, T2)
+    assert part_of(table, export).state is PartState.FAILED
+    assert table.get_part(export.export_id, 2) is None
+
+
+def test_only_the_job_that_failed_is_replaced(table, export):
+    part = submitted(table, export)
+    assert not table.mark_pending_again(replace(part, job_id="2"), T2, T9)
+    assert part_of(table, export) == part
+    assert table.mark_pending_again(part, T2, T9)
+    assert part_of(table, export) == Part(
+        export.export_id, 1, T2, not_before=T9, failed_job_ids=frozenset({"1"})
+    )
+    assert not table.mark_pending_again(part, T2, T9)
+
+
+def test_ready_or_stored_part_never_goes_back(table, export):
+    job = Job("1", "COMPLETED", count=1)
+    part = submitted(table, export)
+    assert table.mark_ready(part, job, T2)
+    assert not table.mark_ready(part, job, T9)
+    assert not table.mark_pending_again(part, T2, T9)
+    assert not table.mark_submitted(part, "1", T9)
+    ready = part_of(table, export)
+    assert ready.state is PartState.READY
+    assert table.mark_stored(ready, STORED, T2)
+    assert not table.mark_ready(part, job, T9)
+    assert not table.mark_pending_again(part, T2, T9)
+    assert not table.mark_submitted(part, "1", T9)
+    assert not table.mark_stored(ready, replace(STORED, records=2), T9)
+    assert (part_of(table, export).state, part_of(table, export).records) == (PartState.STORED, 1)
+
+
+def test_stored_part_stays_stored_when_its_export_fails(table, export):
+    table.mark_ready(submitted(table, export), Job("1", "COMPLETED", count=1), T2)
+    assert table.mark_stored(part_of(table, export), STORED, T2)
+    assert table.fail(export, 1, FAILURE, T2)
+    assert part_of(table, export).state is PartState.STORED
+
+
+def test_only_the_ready_part_of_that_job_can_be_stored(table, export):
+    assert not table.mark_stored(submitted(table, export), STORED, T2)
+    table.mark_ready(part_of(table, export), Job("1", "COMPLETED", count=1), T2)
+    ready = part_of(table, export)
+    assert not table.mark_stored(replace(ready, job_id="2"), STORED, T2)
+    assert table.mark_stored(ready, STORED, T2)
+    assert not table.mark_stored(ready, STORED, T2)
+    stored = part_of(table, export)
+    assert (stored.state, stored.stored_at) == (PartState.STORED, T2)
+    assert Stored(stored.key, stored.records, stored.bytes, stored.crc32, stored.header) == STORED
+
+
+def test_only_the_holder_of_the_lease_stores_a_part_that_was_read(table, export):
+    part = part_of(table, export)
+    assert table.claim(part, "a", T0, T1)
+    assert not table.mark_read(part, "b", STORED, None, T2)
+    assert table.mark_read(part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(part, "a", STORED, CURSOR, T2)
+    first, second = table.get_parts(export)
+    assert (first.state, first.records, first.expected_records) == (PartState.STORED, 1, 1)
+    assert (first.more_records, first.lease_owner) == (True, None)
+    assert (second.state, second.cursor) == (PartState.PENDING, CURSOR)
+
+
+# --- the job that a callback named ---
+
+
+def test_hint_is_kept_only_while_no_job_is_known_and_never_for_a_failed_job(table, export):
+    table.note_hint(export.export_id, 1, "7")
+    assert part_of(table, export).hinted_job_id == "7"
+    part = submitted(table, export)
+    table.note_hint(export.export_id, 1, "8")
+    assert part_of(table, export).hinted_job_id is None
+    assert table.mark_pending_again(part, T2, T9)
+    table.note_hint(export.export_id, 1, "1")
+    part = part_of(table, export)
+    assert (part.hinted_job_id, part.failed_job_ids, part.not_before) == (None, frozenset({"1"}), T9)
+    table.note_hint(export.export_id, 1, "2")
+    part = part_of(table, export)
+    assert (part.hinted_job_id, part.not_before) == ("2", None)
+    table.forget_hint(part, T9)
+    assert (part_of(table, export).hinted_job_id, part_of(table, export).updated_at) == (None, T9)
+
+
+def test_newer_hint_is_not_forgotten_with_an_older_one(table, export):
+    table.note_hint(export.export_id, 1, "7")
+    seen = part_of(table, export)
+    table.note_hint(export.export_id, 1, "8")
+    table.forget_hint(seen, T9)
+    assert part_of(table, export).hinted_job_id == "8"
+
+
+def test_hint_for_a_part_that_does_not_exist_creates_nothing(table, export):
+    table.note_hint(export.export_id, 9, "1")
+    assert table.get_part(export.export_id, 9) is None

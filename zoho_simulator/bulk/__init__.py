@@ -1,0 +1,1 @@
+"""Bulk Read: create requests, jobs, callbacks and result files."""

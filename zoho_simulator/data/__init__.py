@@ -1,0 +1,1 @@
+"""The organisation's data: modules, their columns and records, criteria, and changes at run time."""

@@ -1,0 +1,1 @@
+"""HTTP: the organisation behind its API, OAuth, routes, the control API, the journal and the server."""

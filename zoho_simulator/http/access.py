@@ -1,0 +1,140 @@
+"""Who may call, and how often: the OAuth endpoints, authentication, and Zoho's limits.
+
+https://www.zoho.com/crm/developer/docs/api/v8/refresh.html and api-limits.html
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+
+from zoho_simulator.config import SimulatorConfig
+from zoho_simulator.errors import ZohoError
+from zoho_simulator.tokens import Grant, TokenStore
+from zoho_simulator.wire import Json, Request, Response, json_response
+
+_THROTTLED = {
+    "error_description": "You have made too many requests continuously. Please try again after some time.",
+    "error": "Access Denied",
+    "status": "failure",
+}
+_OUT_OF_CREDITS = "too many requests. please try again after some time"  # [U]
+_OUT_OF_DOWNLOADS = (
+    "All downloads will be unsuccessful as the limit is exceeded. "
+    "Requests are processed only after one minute."
+)
+
+
+def token_endpoint(
+    config: SimulatorConfig, tokens: TokenStore, request: Request, api_domain: str
+) -> Response:
+    """POST /oauth/v2/token. Parameters come in the query or as a form; most errors are HTTP 200."""
+    if request.method != "POST":
+        page = b"<!DOCTYPE html><html><body><h1>Invalid request</h1></body></html>"
+        return Response(400, {"Content-Type": "text/html;charset=UTF-8"}, page)
+    parameters = {**request.form(), **request.query}
+    error = _token_error(config, parameters)
+    if error:
+        return json_response(200, {"error": error})
+    grant = tokens.issue(parameters["refresh_token"])
+    if grant is None:
+        return json_response(config.throttle_status, _THROTTLED)
+    seconds = int(config.access_token_seconds)
+    lifetime: Json = {"expires_in": seconds}
+    if config.expires_in_style == "expires_in_sec":
+        lifetime = {"expires_in_sec": seconds, "expires_in": seconds * 1000}
+    body = {
+        "access_token": grant.access_token,
+        **lifetime,
+        "scope": config.scopes.replace(",", " "),
+        "api_domain": api_domain,
+        "token_type": "Bearer",
+    }
+    return json_response(200, body)
+
+
+def _token_error(config: SimulatorConfig, parameters: Mapping[str, str]) -> str | None:
+    if parameters.get("client_id") != config.client_id:
+        return "invalid_client"
+    if parameters.get("client_secret") != config.client_secret:
+        return "invalid_client_secret"
+    # Zoho has no invalid_grant: any mistake in the code or the refresh token is an invalid_code.
+    is_refresh = parameters.get("grant_type") == "refresh_token"
+    is_known = parameters.get("refresh_token") in config.refresh_tokens
+    return None if is_refresh and is_known else "invalid_code"
+
+
+def authenticate(tokens: TokenStore, request: Request) -> Grant:
+    """Return the grant of the Authorization header. Raises ZohoError with Zoho's 401 bodies."""
+    scheme, _, token = (request.header("authorization") or "").partition(" ")
+    if not token.strip():
+        raise ZohoError("AUTHENTICATION_FAILURE")
+    known = scheme.lower() in ("zoho-oauthtoken", "bearer")
+    grant = tokens.find(token.strip()) if known else None
+    if grant is None:
+        raise ZohoError("INVALID_TOKEN")
+    return grant
+
+
+@dataclass
+class Limits:
+    """The organisation's limits: credits of a day, concurrent requests, downloads per minute. Thread-safe."""
+
+    _config: SimulatorConfig
+    _clock: Callable[[], float]
+    _lock: Lock = field(default_factory=Lock)
+    _running: int = 0
+    _spent: deque[tuple[float, int]] = field(default_factory=deque)
+    _used: int = 0
+    _downloads: deque[float] = field(default_factory=deque)
+
+    @contextmanager
+    def one_request(self) -> Iterator[None]:
+        """Occupy one of the concurrent slots. Raises ZohoError if none is free."""
+        with self._lock:
+            if self._running >= self._config.concurrency:
+                raise ZohoError("TOO_MANY_REQUESTS")
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def spend(self, request: Request) -> None:
+        """Take the credits of a request. Raises ZohoError if too few are left."""
+        cost = _credits(request)
+        with self._lock:
+            now = self._clock()
+            while self._spent and self._spent[0][0] <= now - self._config.credit_window_seconds:
+                self._used -= self._spent.popleft()[1]
+            if self._used + cost > self._config.credits:
+                raise ZohoError("TOO_MANY_REQUESTS", message=_OUT_OF_CREDITS)
+            self._spent.append((now, cost))
+            self._used += cost
+
+    def headers(self) -> dict[str, str]:
+        """Return X-API-CREDITS-REMAINING, which Zoho sends only after half of the credits are used."""
+        if self._used * 2 < self._config.credits:
+            return {}
+        return {"X-API-CREDITS-REMAINING": str(self._config.credits - self._used)}
+
+    def download(self) -> None:
+        """Count a download. Raises ZohoError if the downloads of this minute are used up."""
+        limit = self._config.downloads_per_minute
+        with self._lock:
+            now = self._clock()
+            while self._downloads and self._downloads[0] <= now - 60:
+                self._downloads.popleft()
+            if limit and len(self._downloads) >= limit:
+                raise ZohoError("TOO_MANY_REQUESTS", message=_OUT_OF_DOWNLOADS)
+            self._downloads.append(now)
+
+
+def _credits(request: Request) -> int:
+    if request.method == "POST" and request.path.startswith("/crm/bulk/"):
+        return 50
+    if request.path.endswith("/deleted"):
+        return 2
+    return 3 if "cvid" in request.query else 1

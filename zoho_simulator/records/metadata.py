@@ -1,0 +1,73 @@
+"""Metadata: the modules of the organisation and the fields of a module.
+
+https://www.zoho.com/crm/developer/docs/api/v8/modules-api.html and field-meta.html
+"""
+
+from zoho_simulator.config import SimulatorConfig
+from zoho_simulator.data.catalog import CUSTOM_MODULES, MODULES_WITH_RECORDS
+from zoho_simulator.data.columns import Field
+from zoho_simulator.data.modules import field_id, load_module, module_id
+from zoho_simulator.errors import ZohoError
+from zoho_simulator.records.query import pattern_not_matched
+from zoho_simulator.tokens import Call
+from zoho_simulator.wire import Json, Response, json_response
+
+
+def modules_metadata(call: Call) -> Response:
+    """GET /crm/{v}/settings/modules."""
+    call.grant.require("settings", "modules")
+    return json_response(200, {"modules": [_module(name) for name in MODULES_WITH_RECORDS]})
+
+
+def fields_metadata(config: SimulatorConfig, call: Call) -> Response:
+    """GET /crm/{v}/settings/fields?module=X."""
+    call.grant.require("settings", "fields")
+    name = call.request.query.get("module")
+    if not name:
+        raise pattern_not_matched("module")
+    if name not in MODULES_WITH_RECORDS:
+        raise ZohoError("INVALID_MODULE", {"resource_path_index": 0})
+    if call.request.query.get("type") == "unused":
+        return Response(204)
+    fields = [column.field for column in load_module(config.seed, name).columns.values()]
+    return json_response(200, {"fields": [_field(name, field) for field in fields if not field.system]})
+
+
+def _module(name: str) -> Json:
+    custom = name in CUSTOM_MODULES
+    return {
+        "id": module_id(name),
+        "api_name": name,
+        "module_name": f"CustomModule{CUSTOM_MODULES.index(name) + 1}" if custom else name,
+        "singular_label": name.removesuffix("s"),
+        "plural_label": name,
+        "generated_type": "custom" if custom else "default",
+        "visibility": 1,
+        "convertable": name == "Leads",
+        **dict.fromkeys(
+            ("api_supported", "visible", "viewable", "creatable", "editable", "deletable", "show_as_tab"),
+            True,
+        ),
+    }
+
+
+def _field(module: str, field: Field) -> Json:
+    label = field.api_name.replace("_", " ")
+    lookup = {}
+    if field.data_type == "lookup":
+        lookup = {"module": {"api_name": field.lookup, "id": module_id(field.lookup)}}
+    same = {
+        name: getattr(field, name) for name in ("api_name", "data_type", "json_type", "length", "read_only")
+    }
+    return {
+        "id": field_id(module, field.api_name),
+        **same,
+        "field_label": label,
+        "display_label": label,
+        "system_mandatory": field.mandatory,
+        "field_read_only": field.read_only,
+        "custom_field": field.custom,
+        "visible": True,
+        "lookup": lookup,
+        "pick_list_values": [],
+    }
