@@ -137,16 +137,19 @@ class World:
         return [json.loads(request["body"])["callback"]["url"] for request in creations]
 
     def receive(self, queue: str) -> list[dict[str, Any]]:
-        """Receive the messages of a queue; messages of earlier tests are deleted."""
+        """Receive all messages of a queue; messages of earlier tests are deleted."""
         client, url = self.client("sqs"), self.deployment.queues[queue]
-        response = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
-        ours = []
-        for message in response.get("Messages", []):
-            if int(message["Attributes"]["SentTimestamp"]) < self.started * 1000:
-                client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            else:
-                ours.append(message)
-        return ours
+        ours: list[dict[str, Any]] = []
+        while True:
+            response = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
+            messages = response.get("Messages", [])
+            for message in messages:
+                if int(message["Attributes"]["SentTimestamp"]) < self.started * 1000:
+                    client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                else:
+                    ours.append(message)
+            if len(messages) < 10:
+                return ours
 
     def pump(self, queue: str) -> list[list[str]]:
         """Invoke a queue's function once for each message; return the batch item failures of each."""
@@ -172,9 +175,13 @@ class World:
         }
 
     def let_time_pass(self, export_id: str) -> None:
-        """End the retry delays of all parts."""
-        for part in self.export(export_id)["parts"]:
-            self.set_item(export_id, f"PART#{part['part']:05d}", not_before=None)
+        """End the retry delays of all parts that are not stored yet."""
+        self._end_delays(self.export(export_id))
+
+    def _end_delays(self, export: dict[str, Any]) -> None:
+        for part in export["parts"]:
+            if part["state"] != "STORED":
+                self.set_item(export["export_id"], f"PART#{part['part']:05d}", not_before=None)
 
     def set_item(self, export_id: str, sort_key: str, **values: dict[str, str] | None) -> None:
         """Change attributes of an item in the table directly; None removes an attribute."""
@@ -205,11 +212,12 @@ class World:
     def finish(self, export_id: str, rounds: int = 15) -> dict[str, Any]:
         """Run the reconciler and the queues until the export ends; return it as the API shows it."""
         for _ in range(rounds):
-            if self.export(export_id)["state"] != "RUNNING":
-                break
-            self.let_time_pass(export_id)
-            self.invoke("ExportReconciler", {})
+            export = self.export(export_id)
+            if export["state"] != "RUNNING":
+                return export
+            self._end_delays(export)
             self.pump("SubmitQueue")
+            self.invoke("ExportReconciler", {})
             self.pump("DownloadQueue")
         return self.export(export_id)
 
