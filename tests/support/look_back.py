@@ -96,7 +96,7 @@ class LookBack:
             self.record[name] += values
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        self.record["secrets"] += self.finder.problems
+        self.record["secrets"] += [*self.finder.problems, *_disabled_loggers()]
         if self.is_worker:
             self.config.workeroutput["look_back"] = dict(self.record)  # type: ignore[attr-defined]
         elif self.has_run:
@@ -154,6 +154,15 @@ def search_log_files(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempP
     """
     yield
     look_back_of(pytestconfig).finder.search_files(tmp_path_factory.getbasetemp())
+
+
+def _disabled_loggers() -> list[str]:
+    loggers = [item for item in logging.root.manager.loggerDict.values() if isinstance(item, logging.Logger)]
+    return [
+        f"A test disabled the logger {item.name}, so its lines were not searched."
+        for item in loggers
+        if item.disabled
+    ]
 
 
 def look_back_of(config: pytest.Config) -> LookBack:

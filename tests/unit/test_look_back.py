@@ -93,6 +93,14 @@ def test_run_fails_when_secrets_are_logged(run, workers):
 
 
 @pytest.mark.process
+def test_run_fails_when_a_logger_was_disabled(run):
+    source = "import logging\ndef test_disables():\n    logging.getLogger('quiet').disabled = True"
+    result = run(test_disables=source)
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(["A test disabled the logger quiet, so its lines were not searched."])
+
+
+@pytest.mark.process
 def test_run_without_functional_tests_does_not_look_for_unused_permissions(run):
     nothing = "def test_nothing(tmp_path):\n    (tmp_path / 'aws.log').write_text('client_secret=x')"
     result = run("--ignore", "tests/functional", test_nothing=nothing, functional__test_calls=CALLS)
