@@ -15,6 +15,7 @@ from functools import cache
 from itertools import batched
 from typing import Any
 
+import boto3
 import pytest
 
 from crm_export.wiring import Container, boto3_client, running_in
@@ -248,7 +249,8 @@ def recorder(pytestconfig: pytest.Config) -> Iterator[Recorder]:
     """Record the functions' AWS calls, and hand them to the checks at the end of the run."""
     recorder = Recorder()
     recorder.listen()
-    boto3_client.cache_clear()  # clients that other tests created do not record
+    boto3.setup_default_session()  # a session that other tests created does not record, nor do its clients
+    boto3_client.cache_clear()
     yield recorder
     recorder.stop()
     record = look_back_of(pytestconfig).record

@@ -290,7 +290,7 @@ def test_repeated_callbacks_of_a_failed_job_use_up_no_further_job(small_jobs):
     assert export["parts"][0]["job_id"] != failed
 
 
-# --- failures ------------------------------------------------------------------------
+# --- failures --------------------------------------------------------------------------------
 
 
 def test_failed_job_is_replaced_until_the_third_fails_the_export(small_jobs):

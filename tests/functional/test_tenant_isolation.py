@@ -46,7 +46,7 @@ def change_connection(world, **changes):
     world.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(document))
 
 
-# --- claims -------------------------------------------------------------------------------
+# --- claims ----------------------------------------------------------------------------------
 
 UNUSABLE_NAMES = [
     "",
@@ -154,7 +154,7 @@ def test_each_account_uses_its_own_token(world, other):
     assert len(world.zoho.journal.requests("/oauth/v2/token")) == 2
 
 
-# --- exports of another account -----------------------------------------------------------------------
+# --- exports of another account --------------------------------------------------------------
 
 
 def test_export_of_another_account_is_404_like_an_unknown_one(world, other):
@@ -519,7 +519,7 @@ def test_forged_headers_change_nothing(world, other, headers):
     assert world.request("CallbackReceiver", "POST", forged, headers=headers)["statusCode"] == 403
 
 
-# --- hosts that a token is sent to --------------------------------------------------------------------
+# --- hosts that a token is sent to -----------------------------------------------------------
 
 UNTRUSTED = [
     "http://169.254.169.254",

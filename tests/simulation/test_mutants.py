@@ -1,4 +1,4 @@
-"""The simulation catches defects: code of ours that is broken on purpose fails within a few hundred seeds."""
+"""The simulation catches code that is broken on purpose within a few hundred seeds."""
 
 from dataclasses import replace
 
@@ -148,7 +148,7 @@ MUTANTS = [
 ]
 
 
-# Faults that go together seldom, for those that only they show.
+# Faults that rarely occur together, for mutants that only such runs reveal.
 _WRONG_HINTS = {"callback names another job": 0.6, "Zoho times out after it did it": 0.3}
 TOGETHER = {
     with_any_job_a_callback_names: _WRONG_HINTS,
@@ -158,7 +158,7 @@ TOGETHER = {
 
 
 @pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
-def test_code_that_is_broken_is_caught(mutate, monkeypatch):
+def test_broken_code_is_caught(mutate, monkeypatch):
     mutate(monkeypatch)
     only = TOGETHER.get(mutate)
     outcomes = (run(seed, only=only) for seed in range(1, SEEDS + 1))
