@@ -78,7 +78,7 @@ _RARE = {
     "function's clock wrong": 0.1,
     "job takes hours": 0.1,
     "job never ends": 0.02,
-    "more records but no way on": 0.02,
+    "more records but no way on": 0.05,
     "callback forged": 0.3,
 }
 # Drawn once for a part, or less often still.

@@ -22,7 +22,8 @@ from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.records import RecordsReader
 from simulation.calls import Calls, refusal
 from simulation.scheduler import Scheduler, Task
-from simulation.zoho_http import API_DOMAIN, Session
+from simulation.zoho import API_DOMAIN, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SIGNING_KEY
+from simulation.zoho_http import Session
 
 # As in template.yaml: tests/simulation compares them.
 TIMEOUTS = {
@@ -33,12 +34,10 @@ TIMEOUTS = {
 }
 QUIET_SECONDS, DOWNLOADS_PER_MINUTE, JOB_DEADLINE_MINUTES = 300, 10, 180
 ACCOUNT, OWNER = "acct-1", "user-1"
-SIGNING_KEY = b"signing-key-5f2c-of-32-characters"
-CLIENT_SECRET, REFRESH_TOKEN = "client-secret-77aa", "1000.refresh-31bd"
 CALLBACK_BASE_URL = "https://api.example.com"
 _SECRETS = {
     "connections/acct-1/user-1": {"token": {"refresh_token": REFRESH_TOKEN, "api_domain": API_DOMAIN}},
-    "zoho-client": {"client_id": "client-1", "client_secret": CLIENT_SECRET},
+    "zoho-client": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
 }
 _LAST_CALL_TO_DIE_AT = 30
 _SKEWS = (-400.0, -60.0, -5.0, 5.0, 60.0, 400.0)

@@ -14,7 +14,7 @@ from simulation.expressions import Item
 from simulation.faults import Faults
 from simulation.s3 import Bucket
 from simulation.scheduler import EPOCH, Scheduler
-from simulation.zoho import HEADER, Job, Zoho
+from simulation.zoho import JobRecord, Zoho
 
 _ONWARDS = {
     "PENDING": {"PENDING", "SUBMITTED", "STORED", "FAILED"},  # STORED: read through the records API
@@ -120,7 +120,7 @@ class Invariants:
         content = self._bucket.objects.get(str(part.key))
         gone = content is None and part not in self.parts(part.export_id)  # of an earlier generation
         plain = gzip.decompress(content) if content and str(part.key).endswith(".gz") else content
-        self._hold(gone or plain == job.csv, f"{what}: its object is not what job {job.job_id} read")
+        self._hold(gone or plain == job.content, f"{what}: its object is not what job {job.id} read")
         self._hold(
             part.records == len(job.rows), f"{what}: {part.records} records, Zoho read {len(job.rows)}"
         )
@@ -128,8 +128,8 @@ class Invariants:
             gone or part.bytes == len(content or b""),
             f"{what}: its object has not {part.bytes} bytes",
         )
-        self._hold(part.crc32 == f"{zlib.crc32(job.csv):08x}", f"{what}: its CRC is not Zoho's")
-        self._hold(part.header == tuple(HEADER), f"{what}: its header is {part.header}")
+        self._hold(part.crc32 == f"{zlib.crc32(job.content):08x}", f"{what}: its CRC is not Zoho's")
+        self._hold(part.header == job.header, f"{what}: its header is {part.header}")
         self._is_the_same(job, part, what)
 
     def _read(self, part: Part, what: str) -> None:
@@ -143,18 +143,18 @@ class Invariants:
         self._hold(part.crc32 == f"{zlib.crc32(plain):08x}", f"{what}: its object has another CRC")
         self._hold(part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes")
 
-    def _is_the_same(self, job: Job, part: Part, what: str) -> None:
+    def _is_the_same(self, job: JobRecord, part: Part, what: str) -> None:
         """Another part's job may be taken where it reads the very same: what came since the POST, no more."""
         export = read_export(self._table.items[f"EXPORT#{part.export_id}", "META"])
         wanted = {name: value for name, value in export.query.items() if name in {"fields", "criteria"}}
-        since = (export.requested_at - EPOCH).total_seconds() - 1000
+        since = export.requested_at.timestamp() - 1000
         same = job.part == (part.export_id, part.part) or (
             job.module == export.module
             and job.query.keys() == wanted.keys()  # v2 writes criteria in words of its own
             and job.query.get("fields") == wanted.get("fields")
             and part.page_token is None
             and job.page == export.page_of(part.part)
-            and job.made_at >= since
+            and job.job.created_at >= since
         )
         self._hold(same, f"{what} is STORED of a job of {job.part}")
 
@@ -177,27 +177,23 @@ class Invariants:
             self._all_read(export, parts, rows, what)
             return
         jobs = [self._zoho.jobs[str(part.job_id)] for part in parts]
-        snapshot = jobs[0].snapshot
-        complete = sorted(rows) == sorted(snapshot.rows)
-        mixed = has_page_token(export.api_version) and any(job.snapshot is not snapshot for job in jobs)
+        first, expected = jobs[0].first, jobs[0].first.all_rows
+        complete = sorted(rows) == sorted(expected)
+        mixed = has_page_token(export.api_version) and any(job.first is not first for job in jobs)
         self._hold(not mixed, f"{what}: its parts are of several snapshots")
-        self._hold(complete, f"{what}: {len(rows)} records, the query has {len(snapshot.rows)}, or others")
+        self._hold(complete, f"{what}: {len(rows)} records, the query has {len(expected)}, or others")
         self._hold(jobs[0].module == export.module, f"{what}: job of {jobs[0].module}")
 
     def _all_read(self, export: Export, parts: list[Part], rows: list[tuple[str, ...]], what: str) -> None:
         """Every record that was there all the time, once; none that never was; each as it once was."""
-        records, header = self._zoho.records, parts[0].header or ()
+        header = parts[0].header or ()
         ids = [row[0] for row in rows]
-        began = (export.requested_at - EPOCH).total_seconds() - 1000
-        needed = {
-            record_id
-            for record_id, created in records.created_at.items()
-            if created <= max(began, 0.0) and record_id not in records.deleted_at
-        }
+        needed = self._zoho.records_since(export.module, export.requested_at.timestamp() - 1000)
         self._hold(len(ids) == len(set(ids)), f"{what}: a record is there twice")
         self._hold(needed <= set(ids), f"{what}: {sorted(needed - set(ids))} are not there")
-        if "Note_Title" in header:
-            known = all((row[0], row[header.index("Note_Title")]) in records.versions for row in rows)
+        if "Modified_Time" in header:
+            modified = header.index("Modified_Time")
+            known = all((row[0], row[modified]) in self._zoho.versions for row in rows)
             self._hold(known, f"{what}: a record is as it never was")
         else:
             self._hold(not needed, f"{what}: its header is {header}")
@@ -242,7 +238,7 @@ class Invariants:
             return self._faults.against(target, kinds)
 
         results = faults("result ", "S3 ", "object ", "abort ", "table ", "message ", "job not found")
-        failed = sum(job.fails for job in jobs) + len(
+        failed = sum(job.ends_in_failure for job in jobs) + len(
             part.failed_job_ids
         )  # one of them may be another part's
         died = ("function ", "function's clock", "table write done", "table throttled")

@@ -76,6 +76,10 @@ class TokenStore:
             return None
         return grant if grant.expires_at > self._environment.clock() else None
 
+    def expire(self, access_token: str) -> None:
+        """Invalidate an access token."""
+        self._grants.pop(access_token, None)
+
     def expire_all(self) -> int:
         """Invalidate every access token and return their number."""
         with self._lock:
