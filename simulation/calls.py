@@ -39,7 +39,7 @@ class Calls:
             raise LambdaKilled
         task.calls += 1
         if task.calls == _MOST_CALLS:
-            self.runaway(f"{task.name} goes round in circles: {_MOST_CALLS} calls")
+            self.runaway(f"busy loop: {_MOST_CALLS} calls in {task.name}")
         self._pass(task, self._time(seconds))
         if task.kill_at == (task.calls, False):
             self._kill(task, "function killed before a call", what)

@@ -15,8 +15,8 @@ _SORT_KEYS = {None: "sk", "open": "requested_at", "by-account": "requested_at"}
 _INDEX_LAG = 2.0
 _TAKES = 0.01
 _FAULTS = {
-    "twice": "table write repeated, its answer lost",
-    "lost": "table write done, its answer lost for good",
+    "twice": "table write repeated, its response lost",
+    "lost": "table write done, its response lost for good",
     "refused": "table throttled",
 }
 

@@ -40,6 +40,7 @@ _SECRETS = {
     "zoho-client": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
 }
 _LAST_CALL_TO_DIE_AT = 30
+_MOST_INVOCATIONS = 1000  # of one run: several times what any needs
 _SKEWS = (-400.0, -60.0, -5.0, 5.0, 60.0, 400.0)
 
 type Done = Callable[[Any], None]
@@ -200,6 +201,8 @@ class Functions:
     ) -> None:
         """Run a handler in a container; done(response), with None if it raised or died."""
         self._invocations += 1
+        if self._invocations == _MOST_INVOCATIONS:
+            self._calls.runaway(f"busy loop: {_MOST_INVOCATIONS} invocations, the last of {function}")
         name = f"t={self._scheduler.now:.3f} {function}#{self._invocations}"
         task = self._task(name, function, target)
         idle = self._idle[function]

@@ -247,7 +247,7 @@ class Invariants:
             # A POST works on part 1 before anybody knows its export.
             "WORKER_DIED": faults(*died) + (part.part == 1 and self._faults.against(None, died)) >= 3,
             "ZOHO_NOT_FOUND": faults("job not found", "result not found") >= 1 and results >= 3,
-            "PAGING_BROKEN": faults("more records but no way on") >= 1,
+            "PAGING_BROKEN": faults("more records but no next page") >= 1,
             "DEADLINE_EXCEEDED": faults("job never ends") >= 1,
             "JOB_OVERDUE": faults("job never ends") >= 1 and len(part.failed_job_ids) >= 2,
             "RESULT_UNSUPPORTED": results >= 3,

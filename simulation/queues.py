@@ -13,8 +13,8 @@ from simulation.scheduler import Scheduler
 MAX_RECEIVES = 10
 _TAKES = 0.02
 _FAULTS = {
-    "twice": "message sent twice, its answer lost",
-    "lost": "message sent, its answer lost for good",
+    "twice": "message sent twice, its response lost",
+    "lost": "message sent, its response lost for good",
     "refused": "message not sent",
 }
 _AGAIN_AFTER = (0.0, 0.005, 0.3, 20.0, 3600.0, 20000.0)

@@ -15,8 +15,8 @@ from simulation.scheduler import current
 
 _TAKES = 0.05
 _FAULTS = {
-    "twice": "object written twice, its answer lost",
-    "lost": "object written, its answer lost for good",
+    "twice": "object written twice, its response lost",
+    "lost": "object written, its response lost for good",
     "refused": "S3 refuses",
 }
 _READ_FAULTS = {"twice": "S3 refuses", "lost": "S3 refuses", "refused": "S3 refuses"}

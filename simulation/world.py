@@ -36,7 +36,7 @@ TICK_SECONDS = 300
 DEADLINE_HOURS = 24
 _END = 10 * 86_400.0
 _CRITERIA = {"criteria": {"field": {"api_name": FIELD}, "comparator": "not_equal", "value": "${EMPTY}"}}
-_QUERIES = ({}, {}, {"fields": ["Created_Time", FIELD]}, _CRITERIA)
+_QUERIES: tuple[dict[str, Any], ...] = ({}, {}, {"fields": ["Created_Time", FIELD]}, _CRITERIA)
 _CALLBACK_SECONDS = (0.0, 0.0, 0.0, 0.05, 60.0)
 _S3_PART_BYTES = (100, 400, 1_500, 100_000)
 
@@ -166,7 +166,7 @@ class World:
             record.response_delay = self.rng.choice((0.0, 5.0))
         if happens("callback forged", part):
             self._forge(record)
-        if happens("callback is no job", part):
+        if happens("callback names no job", part):
             self._call_back(url, b'{"data": "x"}', self.rng.uniform(0, 60))
         others = [other for other in self.zoho.jobs.values() if other is not record]
         if others and happens("callback names another job", part):

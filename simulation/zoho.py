@@ -42,7 +42,7 @@ type Row = tuple[str, ...]
 
 
 class JobRecord:
-    """What is true of a job. `first` is the job that began its snapshot: itself, or one before page tokens."""
+    """What is true of a job. first: the job that began its snapshot, itself unless a page token was sent."""
 
     def __init__(self, job: Job, part: PartId, first: "JobRecord | None", bulk_read: BulkRead) -> None:
         self.job = job
@@ -104,8 +104,8 @@ def _settings(rng: Random) -> SimulatorConfig:
         records_sort_by=_SORTABLE if rng.random() < 0.8 else _SORTABLE[:2],
         bulk_unsupported={"Cases"},
         bulk_page_of_token=rng.random() < 0.5,
-        page_token_seconds=rng.choice((_DAY, _DAY, _DAY, 300.0)),
-        result_seconds=rng.choice((_DAY, _DAY, _DAY, 900.0)),
+        page_token_seconds=rng.choice((_DAY, _DAY, 300.0, 900.0)),
+        result_seconds=rng.choice((_DAY, _DAY, _DAY, 600.0)),
         callback_shape=rng.choice(("documented", "documented", "flat")),
         csv_newline=rng.choice(("\n", "\r\n")),
         csv_quoting=rng.choice(("minimal", "all")),
@@ -254,7 +254,7 @@ class Zoho:
         record.hides_next_page = (
             has_more
             and not record.ends_in_failure
-            and self._faults.happens("more records but no way on", part)
+            and self._faults.happens("more records but no next page", part)
         )
         self.jobs[job_id] = record
         self.jobs_of[part].append(record)

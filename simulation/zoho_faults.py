@@ -1,4 +1,4 @@
-"""Which faults Zoho has in a run: instead of responses, in its jobs and callbacks, in job details and results."""
+"""Zoho's faults in a run: refused requests, jobs and callbacks that go wrong, damaged details and results."""
 
 import csv
 import io
@@ -58,7 +58,7 @@ class ZohoFaults(Faults):
             return _refusal("TOO_MANY_REQUESTS", {"Retry-After": str(self._rng.choice((1, 3, 30, 300)))})
         if self._happens("Zoho 500"):
             return _refusal("INTERNAL_ERROR")
-        if self._happens("Zoho's gateway answers HTML"):
+        if self._happens("Zoho's gateway returns HTML"):
             return Fault(status=self._rng.choice((502, 404, 400)), body="<html>Bad gateway</html>")
         return None
 
@@ -80,7 +80,7 @@ class ZohoFaults(Faults):
         is_late = self._happens("callback late", part)
         return Fault(
             delay=self._rng.choice((600.0, 20_000.0)) if is_late else 0.0,
-            duplicate=2 if self._happens("callback thrice", part) else 0,
+            duplicate=2 if self._happens("callback three times", part) else 0,
         )
 
     # --- bodies ---
@@ -108,8 +108,7 @@ class ZohoFaults(Faults):
             return body[:place] + bytes([body[place] ^ (1 << self._rng.randrange(8))]) + body[place + 1 :]
         if self._happens("result with a wrong CRC"):
             wrong = record.content.replace(b"Id", b"ID", 1)
-            crcs = (zlib.crc32(content).to_bytes(4, "little") for content in (wrong, record.content))
-            return self._archive(record.id, wrong).replace(*crcs)
+            return self._archive(record.id, wrong).replace(_crc(wrong), _crc(record.content))
         if self._happens("result with a wrong count"):
             return self._archive(record.id, self._with_other_count(record))
         if others and self._happens("result of another job"):
@@ -127,6 +126,10 @@ class ZohoFaults(Faults):
         out = io.StringIO()
         csv.writer(out, lineterminator=self._config.csv_newline).writerows([record.header, *rows])
         return out.getvalue().encode()
+
+
+def _crc(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(4, "little")
 
 
 def _refusal(code: str, headers: dict[str, str] | None = None) -> Fault:

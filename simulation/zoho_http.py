@@ -105,7 +105,7 @@ class Session:
 
         if self._happens("Zoho times out"):
             self._time_out(what, timeout)
-        if self._happens("Zoho times out after it did it"):
+        if self._happens("Zoho times out after it acted"):
             self._calls.make(f"zoho {what}", effect, seconds=_SECONDS)
             self._time_out(what, timeout)
         response = self._calls.make(f"zoho {what}", effect, seconds=_SECONDS)

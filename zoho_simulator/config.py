@@ -97,7 +97,7 @@ class SimulatorConfig:
     bulk_strict_keys: bool = True
     bulk_query_file_type_since: str = "v3"  # [U] in the samples of v3, in Zoho's SDK from v6
     bulk_error_envelope: Literal["flat", "data"] = "flat"  # data: {"data": [error]}, as in the 2025 OpenAPI
-    page_token_seconds: float = 86_400
+    page_token_seconds: float = 86_400  # [U] of Bulk Read: from the end of the job on
     bulk_page_of_token: bool = True  # [U] False: job details show no page number if a page token was sent
 
     # Bulk Read: jobs

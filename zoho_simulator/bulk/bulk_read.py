@@ -184,7 +184,8 @@ class BulkRead:
     def _next_page_token(self, job: Job) -> str:
         with job.lock:  # one token per job, however often the details are read
             if job.next_page_token is None:
-                job.next_page_token, _ = self._page_tokens.issue(job.call.grant.refresh_token, job)
+                user = job.call.grant.refresh_token
+                job.next_page_token, _ = self._page_tokens.issue(user, job, job.ended_at)
             return job.next_page_token
 
 

@@ -75,9 +75,9 @@ class Orders:
         if view is None and since is None and is_by_id:
             return Order(module.living(total), key, is_descending)
         if self._config.records_paging == "snapshot":
-            rows = list(_scan(module, total, view, since))
-            self._rng.shuffle(rows)  # a stable sort keeps this order among equals
-            return Order(sorted(rows, key=key if is_by_id else lambda row: key(row)[:2]), key, is_descending)
+            found = list(_scan(module, total, view, since))
+            self._rng.shuffle(found)  # a stable sort keeps this order among equals
+            return Order(sorted(found, key=key if is_by_id else lambda row: key(row)[:2]), key, is_descending)
         settings = json.dumps(self._config.custom_views.get(query.cvid or ""))
         facts = (module.name, module.seed, module.revision, total, settings, since, query.sort_by)
         with self._lock:
