@@ -54,10 +54,9 @@ class SecretsManager:
 
     def get_secret_value(self, *, SecretId: str, VersionStage: str = "AWSCURRENT") -> dict[str, str]:
         """See boto3."""
-        refused = "table unreachable"
         return self._calls.aws(
             f"secretsmanager get {SecretId}", lambda again: self._read(SecretId, VersionStage), seconds=0.01,
-            twice=refused, lost=refused, refused=refused,
+            refused="table unreachable",
         )  # fmt: skip
 
     def _read(self, secret_id: str, stage: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What must hold after every write, and what must hold at rest. `broken` says what does not."""
+"""What must hold after every write, and at the end of a run. `broken` lists what does not hold."""
 
 import csv
 import gzip
@@ -28,7 +28,7 @@ _ONWARDS = {
 
 
 class Invariants:
-    """Watches table and bucket."""
+    """Checks every change to table and bucket."""
 
     def __init__(
         self, scheduler: Scheduler, faults: Faults, table: TableData, bucket: Bucket, zoho: Zoho
@@ -44,7 +44,7 @@ class Invariants:
         bucket.changed = self._bucket_changed
 
     def violated(self, what: str) -> None:
-        """Note it and stop the run."""
+        """Record a violation and stop the run."""
         self.broken.append(what)
         self._scheduler.stopped = True
 
@@ -90,7 +90,7 @@ class Invariants:
                 self._stored(part)
 
     def parts(self, export_id: str, *, current: bool = True) -> list[Part]:
-        """The parts of an export's last generation, or of all, in order."""
+        """Return the parts of an export's last generation, or of all, in order."""
         found = [
             item
             for (pk, sk), item in self._table.items.items()
@@ -101,13 +101,13 @@ class Invariants:
         return [part for part in parts if part.part >= first]
 
     def exports(self) -> list[Export]:
-        """All exports."""
+        """Return all exports."""
         return [read_export(item) for (_, sk), item in self._table.items.items() if sk == "META"]
 
     def _stored(self, part: Part) -> None:
-        """Count, CRC and bytes are Zoho's, and the job was made for just this.
+        """Check that count, CRC and bytes are those of the job, and that the job was created for this part.
 
-        A worker that was followed may write the object again: the same content.
+        A worker whose lease was taken over may write the object again, with the same content.
         """
         what = f"part {part.part} of {part.export_id}"
         if part.job_id is None:
@@ -133,7 +133,7 @@ class Invariants:
         self._is_the_same(job, part, what)
 
     def _read(self, part: Part, what: str) -> None:
-        """A part of the records API: what lies there is what was stored of it."""
+        """Check that the object of a part read through the records API is what the part describes."""
         content = self._bucket.objects.get(str(part.key))
         if content is None and part not in self.parts(part.export_id):
             return  # of an earlier generation
@@ -144,7 +144,7 @@ class Invariants:
         self._hold(part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes")
 
     def _is_the_same(self, job: JobRecord, part: Part, what: str) -> None:
-        """Another part's job may be taken where it reads the very same: what came since the POST, no more."""
+        """Check that the job is the part's own, or one of the same query that was created since the POST."""
         export = read_export(self._table.items[f"EXPORT#{part.export_id}", "META"])
         wanted = {name: value for name, value in export.query.items() if name in {"fields", "criteria"}}
         since = export.requested_at.timestamp() - 1000
@@ -159,7 +159,7 @@ class Invariants:
         self._hold(same, f"{what} is STORED of a job of {job.part}")
 
     def _manifest(self, export: Export) -> None:
-        """The manifest tells of every record Zoho had, once, and of what lies in S3."""
+        """Check that the manifest and its objects contain every record of the query exactly once."""
         what, parts = f"manifest of {export.export_id}", self.parts(export.export_id)
         sealed = export.state is ExportState.COMPLETED or (
             export.state is ExportState.RUNNING and export.completed_at is not None
@@ -172,7 +172,7 @@ class Invariants:
             return
         manifest = json.loads(self._bucket.objects[export.manifest_key])
         rows = [row for part in manifest["parts"] for row in self._rows(part["key"])]
-        self._hold(manifest["records"] == len(rows), f"{what} tells of {manifest['records']} records")
+        self._hold(manifest["records"] == len(rows), f"{what} counts {manifest['records']} records")
         if export.source == RECORDS:
             self._all_read(export, parts, rows, what)
             return
@@ -185,7 +185,7 @@ class Invariants:
         self._hold(jobs[0].module == export.module, f"{what}: job of {jobs[0].module}")
 
     def _all_read(self, export: Export, parts: list[Part], rows: list[tuple[str, ...]], what: str) -> None:
-        """Every record that was there all the time, once; none that never was; each as it once was."""
+        """Check that all records that existed all the time are there, once, as they were at some time."""
         header = parts[0].header or ()
         ids = [row[0] for row in rows]
         needed = self._zoho.records_since(export.module, export.requested_at.timestamp() - 1000)
@@ -194,12 +194,12 @@ class Invariants:
         if "Modified_Time" in header:
             modified = header.index("Modified_Time")
             known = all((row[0], row[modified]) in self._zoho.versions for row in rows)
-            self._hold(known, f"{what}: a record is as it never was")
+            self._hold(known, f"{what}: a record is there in a version that never existed")
         else:
             self._hold(not needed, f"{what}: its header is {header}")
 
     def _is_new(self, part: Part) -> None:
-        """Two parts never share an object."""
+        """Check that two parts never share an object."""
         keys = [other.key for other in self.parts(part.export_id, current=False) if other.key]
         self._hold(len(keys) == len(set(keys)), f"part {part.part} of {part.export_id}: its key is another's")
 
@@ -223,14 +223,14 @@ class Invariants:
         self._hold(excused, f"{export.export_id} FAILED with {failure}, and the faults do not excuse it")
 
     def _expired(self, export: Export, parts: list[Part]) -> bool:
-        """Whether what Zoho kept of it was gone again and again: an export begins anew twice."""
+        """Return True if tokens or results expired so often that the export used up its restarts."""
         code = export.failure and export.failure.code
         gone = ("page token expired", "result expired", "result not found", "job not found")
         count = sum(self._faults.against((part.export_id, part.part), gone) for part in parts)
         return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and export.generation == 3 and count >= 3
 
     def _excuse(self, code: str, part: Part) -> bool:
-        """Whether a part met so many faults that its export may end so. Fewer must be survived."""
+        """Return True if a part met so many faults that its export may fail with this code."""
         target = (part.export_id, part.part)
         jobs = self._zoho.jobs_of[target]
 
@@ -257,7 +257,7 @@ class Invariants:
     # --- at rest ---
 
     def at_rest(self) -> None:
-        """All exports have ended, and nothing is left behind."""
+        """Check that all exports have ended and nothing is left behind."""
         for export in self.exports():
             if self._hold(export.state is not ExportState.RUNNING, f"{export.export_id} never ended"):
                 self._bounded(export)
@@ -265,7 +265,7 @@ class Invariants:
             self._hold(upload.excused or upload.task.dead, f"{number} of {upload.key} was left behind")
 
     def _bounded(self, export: Export) -> None:
-        """Neither more jobs nor more downloads than the faults explain; no later than they do."""
+        """Check that the faults explain the number of jobs and downloads and the time of the end."""
         for part in self.parts(export.export_id):
             target = (part.export_id, part.part)
             jobs, excuses = self._zoho.jobs_of[target], sum(self._faults.of_part[target].values())
@@ -280,7 +280,7 @@ class Invariants:
         self._hold(ended <= latest, f"{export.export_id} ended {ended - latest:.0f} s too late")
 
     def no_secret_in(self, secrets: set[str], logs: list[str], queues: list[str]) -> None:
-        """Secrets are nowhere but in the token's own item."""
+        """Check that secrets are nowhere but in the token's own item."""
         items = [repr(item) for (pk, _), item in self._table.items.items() if not pk.startswith("TOKEN#")]
         objects = [self._object(key) for key in self._bucket.objects]
         for place, texts in {"table": items, "S3": objects, "logs": logs, "queues": queues}.items():

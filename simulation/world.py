@@ -1,4 +1,4 @@
-"""One run: a seed becomes a world, which lives until it is at rest."""
+"""One run: everything there is is made from a seed and runs until nothing happens any more."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ _S3_PART_BYTES = (100, 400, 1_500, 100_000)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to. `digest` is that of its whole trace: the same seed has the same."""
+    """The outcome of a run. `digest`: of its trace, the same for the same seed."""
 
     seed: int
     broken: list[str]
@@ -56,7 +56,7 @@ class Outcome:
 
 
 class World:
-    """Everything there is."""
+    """All that a run consists of."""
 
     def __init__(
         self, seed: int, write: Callable[[str], None] | None, only: dict[str, float] | None = None
@@ -97,7 +97,7 @@ class World:
         self._to_post = 0
 
     def run(self) -> Outcome:
-        """Let it live until nothing happens any more."""
+        """Run until nothing happens any more."""
         for number in range(self.rng.choice((1, 1, 2))):
             query = self.rng.choice(_QUERIES)
             module = self.rng.choice((*BULK_MODULES, BULK_MODULES[0], BULK_MODULES[0], *READ_MODULES))
@@ -137,7 +137,7 @@ class World:
         if self._write is not None:
             self._write(when + line)
 
-    # --- who calls from outside ---
+    # --- calls from outside ---
 
     def _post(self, post: Callable[[Callable[[Any], None]], None], tries: int) -> None:
         def done(response: Any) -> None:
@@ -154,7 +154,7 @@ class World:
             return
         if is_open and not self.faults.happens("tick missing"):
             for _ in range(1 + self.faults.happens("tick twice")):
-                self.functions.reconciler(lambda answer: None)
+                self.functions.reconciler(lambda response: None)
         self.scheduler.after(TICK_SECONDS, self._tick)
 
     # --- callbacks ---
@@ -175,7 +175,7 @@ class World:
             self._call_back(url, _body(self.rng.choice(alike or others)), self.rng.choice((0.0, 0.1, 5.0)))
 
     def _forge(self, record: JobRecord) -> None:
-        """A signature moved to another part, or made up: it must have no effect."""
+        """Post with the signature of another part or an invented one, which must have no effect."""
         *base, export_id, part, signature = str(record.job.callback_url).split("/")
         forged = self.rng.choice(((export_id, str(int(part) + 1), signature), (export_id, part, "0" * 64)))
 
