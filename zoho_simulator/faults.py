@@ -29,6 +29,8 @@ class JobFaults:
     """Deviations of one job."""
 
     state: str = ""  # end in this state; a state other than COMPLETED or FAILURE lasts
+    seconds: float | None = None  # until it ends, instead of the settings' three times
+    is_early: bool = False  # ends at once and calls back before the response, as callback_mode `early`
     error: Json = field(default_factory=lambda: ZohoError("INTERNAL_SERVER_ERROR").body())
     count_delta: int = 0  # added to the count that the job details report
     missing_rows: int = 0  # rows that the file lacks

@@ -149,8 +149,10 @@ MUTANTS = [
 
 
 # Faults that rarely occur together, for mutants that only such runs reveal.
-_WRONG_HINTS = {"callback names another job": 0.6, "Zoho times out after it did it": 0.3}
+_WRONG_HINTS = {"callback names another job": 0.6, "Zoho times out after it acted": 0.3}
 TOGETHER = {
+    without_deadlines: {"job never ends": 0.3},
+    without_the_generation: {"callback never": 0.5, "message late": 0.2, "Zoho 500": 0.2},
     with_any_job_a_callback_names: _WRONG_HINTS,
     with_a_hint_that_stays: _WRONG_HINTS,
     with_throttling_that_uses_up_attempts: {"Zoho 429": 0.4, "S3 refuses": 0.2, "result truncated": 0.2},
