@@ -256,7 +256,7 @@ def error_from(
 ) -> ZohoError:
     """Return the error of a response that is not a success. `what` names the call, which needs `scopes`."""
     error = error_object(body)
-    code = clean_text(error["code"], _LONGEST_CODE) if isinstance(error.get("code"), str) else None
+    code = (clean_text(error["code"], _LONGEST_CODE) or None) if isinstance(error.get("code"), str) else None
     details = error["details"] if isinstance(error.get("details"), dict) else {}
     kind, meaning = classify(code, status, details)
     retry_after = retry_after_seconds(headers)
