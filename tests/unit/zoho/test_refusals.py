@@ -263,7 +263,17 @@ def test_callback_url_in_zohos_message_loses_its_signature():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>Bad gateway</html>", b"[]", b"null", b'{"data": []}', b'{"code": 5}', b"[" * 99_999]
+    "body",
+    [
+        b"",
+        b"<html>Bad gateway</html>",
+        b"[]",
+        b"null",
+        b'{"data": []}',
+        b'{"code": 5}',
+        b'{"code": ""}',
+        b"[" * 99_999,
+    ],
 )
 @pytest.mark.parametrize(
     ("status", "kind"),

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from crm_export.errors import ExportError
+from crm_export.exports.attempt import retry_delay
 from crm_export.exports.model import LARGEST_PART, is_export_id
 from crm_export.exports.pipeline import PartQueue
 from crm_export.telemetry import logger
 
-_FIRST_DELAY, _LONGEST_DELAY = 15, 900  # seconds
+_NOT_OURS_DELAY, _LONGEST_DELAY = 15, 900  # seconds
 _MOST_RECEIVES = 8  # of the ten after which the queue gives up on a message
 
 
@@ -52,7 +53,7 @@ def _is_done(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, in
     if message is None:
         # It goes to the dead-letter queue, whose alarm makes someone look at it.
         logger.error("not a message of this stack", message_id=record["messageId"])
-        queue.postpone(record["receiptHandle"], _FIRST_DELAY)
+        queue.postpone(record["receiptHandle"], _NOT_OURS_DELAY)
         return False
     try:
         handle(message["export_id"], message["part"])
@@ -69,10 +70,11 @@ def _is_replaced(
     """Postpone a message. After eight receives a fresh copy replaces it, so that waiting never reaches the
     dead-letter limit; then return True.
     """
-    delay = min(error.retry_after or _FIRST_DELAY, _LONGEST_DELAY)
+    receives = int(record["attributes"]["ApproximateReceiveCount"])
+    delay = retry_delay(error, receives)
     code = getattr(error.__cause__, "code", error.code)
     logger.warning("part postponed", code=code, reason=error.message, delay=delay, **message)
-    if int(record["attributes"]["ApproximateReceiveCount"]) >= _MOST_RECEIVES:
+    if receives >= _MOST_RECEIVES:
         queue.send(message["export_id"], message["part"], delay=delay)
         return True
     queue.postpone(record["receiptHandle"], delay)

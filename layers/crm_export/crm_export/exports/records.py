@@ -180,8 +180,8 @@ class _Reading:
             datetime.fromisoformat(record["Modified_Time"]) >= began for record in records
         ):
             self._earlier = self._ids_of_earlier_parts()
-        seen = (self._earlier or set()) | self._own
-        new = [record for record in records if record["id"] not in seen]
+        earlier = self._earlier or set()  # may be large: not copied for each page
+        new = [record for record in records if record["id"] not in earlier and record["id"] not in self._own]
         self._own.update(record["id"] for record in new)
         return new
 

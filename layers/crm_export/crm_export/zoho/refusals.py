@@ -196,8 +196,25 @@ _BY_STATUS: dict[int, type[ZohoError]] = {
     HTTPStatus.TOO_MANY_REQUESTS: ZohoThrottled,
 }
 _FROM_A_GATEWAY = {HTTPStatus.FORBIDDEN, HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS}
-# Words of the codes that refuse a query and need no row above.
-_REFUSES_A_QUERY = re.compile("INVALID_|CRITERIA|NOT_SUPPORTED|MISMATCH")
+# Documented codes that refuse a query. They need no row above: an unknown code with HTTP 400 does the same.
+_REFUSES_A_QUERY = {
+    "COMPARATOR_AND_ENCRYPTED_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    "COMPARATOR_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    "CRITERIA_NOT_SUPPORTED",
+    "CVID_NOT_SUPPORTED",
+    "FIELD_AND_COMPARATOR_IN_CRITERIA_NOT_COMPATIBLE",
+    "FIELD_COMPARATOR_IN_CRITERIA_NOT_SUPPORTED",
+    "FIELD_IN_CRITERIA_NOT_AVAILABLE",
+    "FIELD_IN_CRITERIA_NOT_SUPPORTED",
+    "INVALID_CRITERIA",
+    "INVALID_MODULE",
+    "INVALID_QUERY",
+    "INVALID_REQUEST",
+    "NOT_SUPPORTED",
+    "NOT_SUPPORTED_FEATURE",
+    "QUERY_NOT_SUPPORTED",
+    "TOKEN_BOUND_DATA_MISMATCH",
+}
 
 
 def classify(code: str | None, status: int, details: Mapping[str, Any]) -> tuple[type[ZohoError], Meaning]:
@@ -213,7 +230,7 @@ def classify(code: str | None, status: int, details: Mapping[str, Any]) -> tuple
 
 def job_failure_kind(code: str | None) -> type[ZohoError]:
     """Return the class of the code of a job in FAILURE; an unknown code is ZohoJobFailed."""
-    if code is None or not (code in MEANINGS or _REFUSES_A_QUERY.search(code)):
+    if code not in MEANINGS and code not in _REFUSES_A_QUERY:
         return ZohoJobFailed
     return classify(code, HTTPStatus.BAD_REQUEST, {})[0]
 
@@ -239,7 +256,7 @@ def error_from(
 ) -> ZohoError:
     """Return the error of a response that is not a success. `what` names the call, which needs `scopes`."""
     error = error_object(body)
-    code = clean_text(error["code"], _LONGEST_CODE) if isinstance(error.get("code"), str) else None
+    code = (clean_text(error["code"], _LONGEST_CODE) or None) if isinstance(error.get("code"), str) else None
     details = error["details"] if isinstance(error.get("details"), dict) else {}
     kind, meaning = classify(code, status, details)
     retry_after = retry_after_seconds(headers)
