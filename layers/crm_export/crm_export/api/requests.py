@@ -32,7 +32,10 @@ _SHOWN = 60  # characters of a value in a message
 
 
 def caller_of(event: dict[str, Any]) -> Caller:
-    """Return the caller, from the claims of the JWT that API Gateway verified. Raises CallerNotIdentified."""
+    """Return the account and owner: claims `account_id` and `uid` of the JWT that API Gateway verified.
+
+    Raises CallerNotIdentified.
+    """
     authorizer = event.get("requestContext", {}).get("authorizer") or {}
     claims = (authorizer.get("jwt") or {}).get("claims") or {}
     return Caller(
@@ -61,7 +64,7 @@ def list_request(event: dict[str, Any]) -> tuple[str, int, str | None]:
 
 
 def body_bytes(event: dict[str, Any]) -> bytes:
-    """Return the body. API Gateway encodes everything but text and JSON as base64, so also `curl -d`."""
+    """Return the body. API Gateway encodes all but text and JSON as base64, including that of `curl -d`."""
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
         return str(body).encode("utf-8", "surrogatepass")

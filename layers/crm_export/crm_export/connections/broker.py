@@ -2,7 +2,7 @@
 
 Zoho issues at most 10 access tokens per refresh token in 10 minutes, so containers share them: first from
 memory, then from the cache, then by one refresh under a lease. When Zoho throttles, the cache holds the time
-until which nobody asks again.
+until which no container asks again.
 https://www.zoho.com/crm/developer/docs/api/v8/token-validity.html
 """
 
@@ -141,7 +141,7 @@ class TokenBroker:
 
 
 class FreshTokens:
-    """TokenSource for `AccessTokenCache: off`, the behaviour of the seed: each call requests a new token."""
+    """TokenSource for `AccessTokenCache: off`: as in the original API, each call requests a new token."""
 
     def __init__(self, connection: Connection, store: ConnectionStore, refresh: Refresh) -> None:
         self._connection = connection

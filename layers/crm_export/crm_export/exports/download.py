@@ -41,7 +41,7 @@ def _attempt_step(pipeline: Pipeline, export: Export, part: Part, step: Step, ow
     attempt = Attempt.claim(pipeline, export, part, owner=owner)
     if attempt is None:
         reason = busy(pipeline, part)
-        # Storing a part takes long; if that fails, the message of the worker that does it arrives again.
+        # A part takes long to store. If the worker that stores it fails, its own message arrives again.
         if reason is None or step in {Step.STORE, Step.READ}:
             return False
         raise reason

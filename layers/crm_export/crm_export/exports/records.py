@@ -132,7 +132,7 @@ def read_part(pipeline: Pipeline, attempt: Attempt) -> None:
 
 
 class _Reading:
-    """The pages of one part; afterwards the number of its records and the cursor of the next part."""
+    """Reads the pages of one part. Then `count` has the number of records, `next` the next part's cursor."""
 
     def __init__(self, pipeline: Pipeline, attempt: Attempt) -> None:
         export, part = attempt.export, attempt.part
@@ -149,6 +149,7 @@ class _Reading:
         self.next: Cursor | None = None
 
     def pages(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield pages until the part is full or the module ends, and renew the lease after each."""
         export = self._export
         while True:
             page = self._records.read_page(

@@ -1,4 +1,4 @@
-"""What a caller may export: reads {type} and body of POST /v1/e/zoho/bulk-read/{type} for `start`."""
+"""Checks {type} and the body of POST /v1/e/zoho/bulk-read/{type}. Called by `start`."""
 
 import re
 from collections.abc import Callable
@@ -97,7 +97,7 @@ def _check_module(value: Any, module: str, export_type: str) -> None:
     name = value.get("api_name") if is_object else value
     if not isinstance(name, str) or name.lower() not in (module.lower(), export_type.lower()):
         raise QueryRefused(
-            f"query.module is {shown(value)}, but the path says {module}; leave it out or name the same."
+            f"query.module is {shown(value)}, but the path says {module}; leave it out or name that module."
         )
 
 
