@@ -62,7 +62,7 @@ class Fault:
     used: int = 0
 
     def matches(self, target: str, method: str, path: str) -> bool:
-        """Return True if the rule concerns this request, whatever its counters say."""
+        """Return True if the rule is about this request; its counters are not checked."""
         return self.target == target and self.method in ("", method) and bool(re.search(self.path, path))
 
 
