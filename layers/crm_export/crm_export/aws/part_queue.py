@@ -79,7 +79,7 @@ def _postpone(record: dict[str, Any], message: dict[str, Any], queue: PartQueue,
 
 
 def _parse(body: str) -> dict[str, Any] | None:
-    """Return {"export_id", "part"}, or None if the body is not a message of ours."""
+    """Return {"export_id", "part"}, or None if the body is not a message of this stack."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):

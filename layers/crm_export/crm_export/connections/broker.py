@@ -47,7 +47,7 @@ class TokenCache(Protocol):
     """Where containers share access tokens. Every change is one conditional write."""
 
     def read(self, key: str) -> SharedToken:
-        """Return what is shared; an empty SharedToken for an unknown key."""
+        """Return the shared token; an empty SharedToken for an unknown key."""
         ...
 
     def take_lease(self, key: str, owner: str, now: float, until: float) -> bool:
@@ -59,7 +59,7 @@ class TokenCache(Protocol):
         ...
 
     def give_up(self, key: str, owner: str, not_before: float) -> None:
-        """End the owner's lease without a token; nobody refreshes before `not_before` (0: at once)."""
+        """End the owner's lease without a token; no refresh starts before `not_before` (0: at any time)."""
         ...
 
     def discard(self, key: str, token: str) -> None:
