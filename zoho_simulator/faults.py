@@ -142,4 +142,4 @@ def parse_job_faults(document: Mapping[str, Any]) -> JobFaults:
 def _refuse_unknown(document: Mapping[str, Any], kind: type[Fault | JobFaults], *reserved: str) -> None:
     allowed = {f.name for f in fields(kind)} - set(reserved)
     if unknown := sorted(document.keys() - allowed):
-        raise ValueError(f"{kind.__name__} has no key {unknown[0]!r}; allowed are {sorted(allowed)}.")
+        raise ValueError(f"{kind.__name__} has no key {unknown[0]!r}; allowed: {sorted(allowed)}.")

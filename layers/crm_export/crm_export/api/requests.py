@@ -81,7 +81,7 @@ def json_object(event: dict[str, Any]) -> dict[str, Any]:
     """
     raw = body_bytes(event)
     if len(raw) > _LARGEST_BODY:
-        raise InvalidRequest(f"The body has {len(raw)} bytes; allowed are {_LARGEST_BODY}.")
+        raise InvalidRequest(f"The body has {len(raw)} bytes; at most {_LARGEST_BODY} are allowed.")
     if not raw.strip():
         return {}
     try:
@@ -146,7 +146,7 @@ def _check_token(version: str, token: str | None, params: Mapping[str, str]) -> 
     if not records_need_fields(version):
         raise InvalidRequest(f"Zoho's API {version} has no page_token; use page.")
     if "page" in params:
-        raise InvalidRequest("page and page_token are both given; allowed is one of them.")
+        raise InvalidRequest("page and page_token are both given; give only one of them.")
     if not token or len(token) > _LONGEST_TOKEN or not token.isascii() or not token.isprintable():
         raise InvalidRequest(
             f"page_token is {token[:_SHOWN]!r}; it must be the next_page_token of the last page."
@@ -159,7 +159,7 @@ def _fields(version: str, value: str | None) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in value.split(",")))
     for name in names:
         if not _API_NAME.fullmatch(name):
-            raise InvalidRequest(f"fields has {name[:_SHOWN]!r}; allowed are API names separated by commas.")
+            raise InvalidRequest(f"fields has {name[:_SHOWN]!r}; it must be API names separated by commas.")
     if records_need_fields(version) and len(names) > MAX_FIELDS:
         raise InvalidRequest(f"fields has {len(names)} names; Zoho's API {version} allows {MAX_FIELDS}.")
     return names
@@ -175,7 +175,7 @@ def _sort_by(version: str, value: str | None) -> str | None:
 
 def _one_of(name: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
     if value is not None and value not in allowed:
-        raise InvalidRequest(f"{name} is {value[:_SHOWN]!r}; allowed are {', '.join(allowed)}.")
+        raise InvalidRequest(f"{name} is {value[:_SHOWN]!r}; allowed: {', '.join(allowed)}.")
     return value
 
 

@@ -132,7 +132,7 @@ def _check_paging(export: Export, part: Part, job: Job) -> None:
         raise PagingBroken(f"Zoho says job {job.job_id} has more records, but returned no next_page_token.")
     if not job.count or (job.next_page_token and job.next_page_token == part.page_token):
         raise PagingBroken(
-            f"Zoho says job {job.job_id} has more records, but it has none itself or repeats its page token."
+            f"Zoho says job {job.job_id} has more records, but the job is empty or repeats its page token."
         )
 
 

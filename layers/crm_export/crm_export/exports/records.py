@@ -39,9 +39,7 @@ def check_readable(module: str, query: dict[str, Any], page: int) -> None:
     """Raise QueryRefused for a query that the records API cannot answer."""
     why = f"module {module} is not supported by Zoho's Bulk Read and is read through its records API"
     if "criteria" in query:
-        raise QueryRefused(
-            f"query.criteria is given, but {why}, which has no criteria; allowed are cvid and fields."
-        )
+        raise QueryRefused(f"query.criteria is given, but {why}, which has no criteria; use cvid or fields.")
     if page != 1:
         raise QueryRefused(f"query.page is {page}, but {why}, which has no such pages; leave it out.")
     for index, name in enumerate(query.get("fields", [])):

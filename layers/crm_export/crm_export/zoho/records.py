@@ -257,8 +257,8 @@ class RecordsReader:
             missing = [record["id"] for record in records if record["id"] not in more]
             if missing:
                 raise ResultError(
-                    f"Zoho returned {len(missing)} of {len(records)} records of module {source.module} "
-                    f"without their fields from {names[0]} on, {missing[0]} among them."
+                    f"Zoho did not return the fields from {names[0]} on for {len(missing)} of {len(records)} "
+                    f"records of module {source.module}, for example {missing[0]}."
                 )
             records = [{**record, **more[record["id"]]} for record in records]
         return records
