@@ -15,7 +15,7 @@ exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no such connection, 4 
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser; `run` of the options that it returns is the command."""
+    """Return the parser. In the options it returns, `run` is the function of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m cli",
         description="Manage the connections (stored OAuth grants) of zoho-crm-export.",
@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    put = command("put", connections.put, "store a connection, new or replaced", identity, trust)
+    put = command("put", connections.put, "store a connection, or replace it", identity, trust)
     put.add_argument("--api-domain", required=True, metavar="URL", help="such as https://www.zohoapis.eu")
     put.add_argument("--accounts-server", metavar="URL", help="default: the one of the API domain")
     put.add_argument(

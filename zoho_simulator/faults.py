@@ -64,7 +64,7 @@ class Fault:
     used: int = 0
 
     def matches(self, target: str, method: str, path: str) -> bool:
-        """Return True if the rule concerns this request, whatever its counters say."""
+        """Return True if the rule is about this request; its counters are not checked."""
         return self.target == target and self.method in ("", method) and bool(re.search(self.path, path))
 
 
@@ -144,4 +144,4 @@ def parse_job_faults(document: Mapping[str, Any]) -> JobFaults:
 def _refuse_unknown(document: Mapping[str, Any], kind: type[Fault | JobFaults], *reserved: str) -> None:
     allowed = {f.name for f in fields(kind)} - set(reserved)
     if unknown := sorted(document.keys() - allowed):
-        raise ValueError(f"{kind.__name__} has no key {unknown[0]!r}; allowed are {sorted(allowed)}.")
+        raise ValueError(f"{kind.__name__} has no key {unknown[0]!r}; allowed: {sorted(allowed)}.")

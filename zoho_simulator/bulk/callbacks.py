@@ -13,7 +13,7 @@ from zoho_simulator.wire import Json
 
 _ENDED = ("COMPLETED", "FAILURE")
 
-type Document = Callable[[Job, float], Json]  # the body of a job's callback at a moment
+type Document = Callable[[Job, float], Json]  # (job, time) → the body of its callback
 
 
 @dataclass

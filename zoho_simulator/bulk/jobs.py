@@ -18,7 +18,7 @@ _SELECTIONS_KEPT = 8
 
 @dataclass
 class Job:
-    """One job. Its moments are set when it is created; its state depends on the clock."""
+    """One job. Its times are set when it is created; its state depends on the clock."""
 
     id: str
     call: Call

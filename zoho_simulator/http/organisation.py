@@ -1,4 +1,4 @@
-"""One Zoho organisation behind its HTTP API: its state, and `handle`, the way in without HTTP."""
+"""One Zoho organisation: its state and routes. `handle` responds to a request without a server."""
 
 import re
 

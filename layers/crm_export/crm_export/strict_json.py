@@ -1,4 +1,4 @@
-"""Strict readers of JSON and of decimal numbers, for whatever comes from outside.
+"""Strict readers of JSON and of decimal numbers, for all input from outside.
 
 JSON as RFC 8259 defines it, without the NaN and the infinite numbers that Python's own reader accepts.
 """

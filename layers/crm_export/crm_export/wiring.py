@@ -191,12 +191,12 @@ class Container:
         )
         return url
 
-    # --- Zoho in the name of a connection ----------------------------------------------------
+    # --- Zoho's API with the tokens of a connection ------------------------------------------
 
     def _zoho(self, settings: ZohoSettings) -> Callable[[str, str], Zoho]:
-        """Return a function of account_id and owner. Raises as ConnectionStore.get.
+        """Return a function of account_id and owner, which raises as ConnectionStore.get does.
 
-        One client per connection as stored: its token is used for as long as the stored grant is the same.
+        There is one client per stored grant, so a new refresh token gets a new client.
         """
         from crm_export.zoho.bulk_read import BulkRead
         from crm_export.zoho.metadata import known_modules

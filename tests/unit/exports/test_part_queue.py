@@ -1,4 +1,4 @@
-"""What happens to a message of a queue: it is done, comes again later, or a fresh copy replaces it."""
+"""Messages of a queue: each is done, comes again later, or is replaced by a fresh copy."""
 
 import json
 

@@ -244,7 +244,7 @@ class DynamoExportTable:
         return self._transact_with_next(ready, following if job.more_records else None)
 
     def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
-        """SUBMITTED → PENDING without the job that failed, and not before then."""
+        """SUBMITTED → PENDING without the job that failed; no attempt starts before `not_before`."""
         return self._update(
             _part_key(part),
             "SET #state = :PENDING, updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0, "

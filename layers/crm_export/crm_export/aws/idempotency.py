@@ -45,7 +45,7 @@ def once(  # noqa: PLR0917 (wiring binds the first two)
     """
     if not _KEY.fullmatch(key):
         raise InvalidRequest(
-            f"Idempotency-Key is {key[:_SHOWN]!r}; allowed are 1 to 255 visible ASCII characters."
+            f"Idempotency-Key is {key[:_SHOWN]!r}; it must be 1 to 255 visible ASCII characters."
         )
     layer = DynamoDBPersistenceLayer(
         table_name=table,

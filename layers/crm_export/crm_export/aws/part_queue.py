@@ -43,12 +43,12 @@ def consume(event: dict[str, Any], queue: PartQueue, handle: Callable[[str, int]
     and the queue delivers the messages again.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
-    failed = [record["messageId"] for record in event["Records"] if not _is_done(record, queue, handle)]
+    failed = [record["messageId"] for record in event["Records"] if not _process(record, queue, handle)]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _is_done(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, int], None]) -> bool:
-    """Handle a message; False if the queue has to deliver it again."""
+def _process(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, int], None]) -> bool:
+    """Handle a message. Return False if the queue has to deliver it again."""
     message = _parse(record["body"])
     if message is None:
         # It goes to the dead-letter queue, whose alarm makes someone look at it.
@@ -59,16 +59,15 @@ def _is_done(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, in
         handle(message["export_id"], message["part"])
     except ExportError as error:
         if error.retryable:
-            return _is_replaced(record, message, queue, error)
+            return _postpone(record, message, queue, error)
         logger.error("part ended", code=error.code, reason=error.message, **message)
     return True
 
 
-def _is_replaced(
-    record: dict[str, Any], message: dict[str, Any], queue: PartQueue, error: ExportError
-) -> bool:
-    """Postpone a message. After eight receives a fresh copy replaces it, so that waiting never reaches the
-    dead-letter limit; then return True.
+def _postpone(record: dict[str, Any], message: dict[str, Any], queue: PartQueue, error: ExportError) -> bool:
+    """Postpone a message and return False; after eight receives, send a fresh copy and return True.
+
+    So waiting never reaches the dead-letter limit.
     """
     receives = int(record["attributes"]["ApproximateReceiveCount"])
     delay = retry_delay(error, receives)
@@ -82,7 +81,7 @@ def _is_replaced(
 
 
 def _parse(body: str) -> dict[str, Any] | None:
-    """Return {"export_id", "part"}, or None if the body is not a message of ours."""
+    """Return {"export_id", "part"}, or None if the body is not a message of this stack."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,4 +1,7 @@
-"""The results bucket: parts of exports and their manifests. Called by the verbs in `crm_export.exports`."""
+"""The results bucket: parts of exports and their manifests. Called by the verbs in `crm_export.exports`.
+
+A chunk of a result passes `unzip`, for csv.gz `gzip_member`, then a counter, and ends in an ObjectWriter.
+"""
 
 import json
 import re
@@ -24,9 +27,9 @@ CONTENT_TYPES = {
     "ics": "text/calendar; charset=utf-8",
 }
 # No record in Zoho is as large: 500 fields, a few of them with 50,000 characters. The ratio by which a ZIP
-# inflates is no criterion: records with few fields filled inflate several hundredfold.
+# inflates is no usable limit: records with few filled fields inflate several hundredfold.
 _MAX_RECORD_BYTES = 4 * 1024 * 1024
-# Header, what surrounds the events of a calendar, and the record that is being read.
+# For the header, the lines around a calendar's events, and the record that is being read.
 _MAX_OTHER_BYTES = 16 * 1024 * 1024
 _NUMBERED_NAME = re.compile(rb"(\d{15,40})\.(?:csv|ics)$")  # Zoho names the entry after the id of its job
 
@@ -34,8 +37,8 @@ _NUMBERED_NAME = re.compile(rb"(\d{15,40})\.(?:csv|ics)$")  # Zoho names the ent
 class ResultsBucket:
     """Stores results so that each object appears whole and verified, or not at all.
 
-    A `file_format` is csv, csv.gz or ics. A result may have `max_other_bytes`, and `max_record_bytes` for
-    each of its records, but not more than S3 stores in 10,000 parts of `part_bytes`.
+    A `file_format` is csv, csv.gz or ics. A result may be as large as `max_other_bytes` plus
+    `max_record_bytes` for each of its records, but not larger than 10,000 S3 parts of `part_bytes`.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 Zoho issues at most 10 access tokens per refresh token in 10 minutes, so containers share them: first from
 memory, then from the cache, then by one refresh under a lease. When Zoho throttles, the cache holds the time
-until which nobody asks again.
+until which no container asks again.
 https://www.zoho.com/crm/developer/docs/api/v8/token-validity.html
 """
 
@@ -47,7 +47,7 @@ class TokenCache(Protocol):
     """Where containers share access tokens. Every change is one conditional write."""
 
     def read(self, key: str) -> SharedToken:
-        """Return what is shared; an empty SharedToken for an unknown key."""
+        """Return the shared token; an empty SharedToken for an unknown key."""
         ...
 
     def take_lease(self, key: str, owner: str, now: float, until: float) -> bool:
@@ -59,7 +59,7 @@ class TokenCache(Protocol):
         ...
 
     def give_up(self, key: str, owner: str, not_before: float) -> None:
-        """End the owner's lease without a token; nobody refreshes before `not_before` (0: at once)."""
+        """End the owner's lease without a token; no refresh starts before `not_before` (0: at any time)."""
         ...
 
     def discard(self, key: str, token: str) -> None:
@@ -141,7 +141,7 @@ class TokenBroker:
 
 
 class FreshTokens:
-    """TokenSource for `AccessTokenCache: off`, the behaviour of the seed: each call requests a new token."""
+    """TokenSource for `AccessTokenCache: off`: as in the original API, each call requests a new token."""
 
     def __init__(self, connection: Connection, store: ConnectionStore, refresh: Refresh) -> None:
         self._connection = connection

@@ -43,7 +43,7 @@ class Connection:
         """
         token = document.get("token") if isinstance(document, dict) else None
         if not isinstance(token, dict):
-            raise ConnectionMalformed(f"The connection of {account_id}/{owner} has no object token.")
+            raise ConnectionMalformed(f'The connection of {account_id}/{owner} has no object "token".')
         for name in ("refresh_token", "api_domain"):
             if not isinstance(token.get(name), str) or not token[name]:
                 raise ConnectionMalformed(f"The connection of {account_id}/{owner} has no token.{name}.")

@@ -59,7 +59,7 @@ def store_errors() -> Iterator[None]:
         yield
     except mongo_errors.ServerSelectionTimeoutError as error:
         raise StoreUnavailable(
-            "No MongoDB server could be reached: check that it runs, that its network admits this one, "
+            "No MongoDB server could be reached: check that it runs, that its network allows this one, "
             "and the host and TLS options of the URI."
         ) from error
     except mongo_errors.ConfigurationError as error:

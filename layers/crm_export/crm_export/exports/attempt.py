@@ -24,9 +24,9 @@ _BUSY_SECONDS = range(5, 61, 5)  # when to look again at a part that another wor
 class Attempt:
     """A context in which one step of a leased part runs.
 
-    An exception that leaves it is recorded: the lease ends and the part waits for `retry_delay`, or, at the
-    last attempt, the export is FAILED. The caller then sees StepPostponed (its cause is the error) if another
-    attempt follows; any other exception leaves as it is.
+    An exception in it is recorded: the lease ends and the part waits for `retry_delay`, or, at the last
+    attempt, the export becomes FAILED. If another attempt follows, an ExportError becomes StepPostponed with
+    the error as its cause. All other exceptions propagate unchanged.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Attempt:
         self._renewed_at = now
 
     def while_leased(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the chunks and keep the lease meanwhile."""
+        """Yield the chunks and renew the lease between them when it is due. Raises PartBusy."""
         for chunk in chunks:
             self.keep()
             yield chunk
@@ -164,17 +164,15 @@ def fail_export(
 
 
 def restart_export(pipeline: Pipeline, export: Export, error: ExportError) -> None:
-    """Start an export again, because what Zoho kept of it is gone. An export never mixes two snapshots.
+    """Restart an export as a new generation, so that it never mixes two snapshots or two lists of fields.
 
-    Its new first part is queued, unless another worker changed the export first. Raises `error` if the export
-    has started again too often.
+    Its new first part is queued, unless another worker changed the export first. Raises `error` if this was
+    the last generation.
     """
     if export.generation >= _MAX_GENERATIONS:
         raise error
     first = pipeline.table.get_parts(export)[-1].part + 1
     if pipeline.table.restart(export, Part(export.export_id, first, pipeline.clock())):
         count("ExportsRestarted")
-        logger.warning(
-            "export starts again", export_id=export.export_id, code=error.code, reason=error.message
-        )
+        logger.warning("export restarts", export_id=export.export_id, code=error.code, reason=error.message)
         pipeline.enqueue_new(export, first)

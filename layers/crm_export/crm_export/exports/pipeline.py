@@ -1,6 +1,6 @@
-"""The Pipeline: everything the verbs need from outside, as one object.
+"""The Pipeline: everything that the verbs (start_export, submit_part, advance_part, …) need from outside.
 
-`wiring` builds it from boto3 clients; the simulation and the tests build it from fakes.
+`wiring` builds it from the implementations in `crm_export.aws`; the simulation and the tests use fakes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -90,7 +90,7 @@ class ExportTable(Protocol):
         ...
 
     def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
-        """SUBMITTED → PENDING: a new job replaces the part's job, not before then."""
+        """SUBMITTED → PENDING: a new job replaces the part's job, but not before `not_before`."""
         ...
 
     def mark_stored(self, part: Part, stored: Stored, now: datetime) -> bool:
@@ -109,19 +109,19 @@ class ExportTable(Protocol):
     def amend(self, export: Export, **values: Any) -> Export | None:
         """Change what Zoho is asked for (fields, fields_dropped, source, api_version, read_order).
 
-        None if the export has ended or started again since it was read.
+        Return the changed export, or None if it has ended or restarted since it was read.
         """
         ...
 
     def restart(self, export: Export, first: Part) -> bool:
         """Start a new generation with this first part.
 
-        False if the export has ended or started again, or has a new part, since it was read.
+        False if the export has ended or restarted, or has a new part, since it was read.
         """
         ...
 
     def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
-        """RUNNING → FAILED; never after the export was sealed or started again."""
+        """RUNNING → FAILED; never after the export was sealed or restarted."""
         ...
 
     def seal(self, export: Export, completed_at: datetime, records: int) -> bool:
@@ -186,7 +186,7 @@ class Results(Protocol):
 
 @dataclass(frozen=True)
 class Zoho:
-    """Zoho's API in the name of one connection. known_modules(version): `zoho.metadata.known_modules`."""
+    """Zoho's API with the tokens of one connection. known_modules(version): `zoho.metadata.known_modules`."""
 
     bulk_read: "BulkRead"
     records: "RecordsReader"
@@ -223,11 +223,11 @@ NOT_WIRED: Any = _NotWired()
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """What the verbs take as their argument.
+    """The first argument of every verb.
 
-    zoho(account_id, owner): Zoho in the name of a connection; raises ConnectionNotFound and other errors of
-    the ConnectionStore. link(key): a URL for an object that works for some minutes.
-    callback_base_url: the origin that Zoho calls back; empty: that of the request that starts the export.
+    zoho(account_id, owner): Zoho's API with the tokens of their connection; raises ConnectionNotFound and
+    other errors of the ConnectionStore. link(key): a presigned URL of an object, valid for 15 minutes.
+    callback_base_url: the origin that Zoho calls back; if empty, that of the request that starts the export.
     once(caller, key, request, do): the result of `do`, which runs once per Idempotency-Key.
     """
 
@@ -249,11 +249,11 @@ class Pipeline:
         return self.system.now()
 
     def zoho_for(self, export: Export) -> Zoho:
-        """Zoho in the name of the export's connection."""
+        """Return Zoho's API with the tokens of the export's connection."""
         return self.zoho(export.account_id, export.owner)
 
     def after(self, seconds: float) -> datetime:
-        """The time that many seconds from now."""
+        """Return the time `seconds` from now."""
         return self.clock() + timedelta(seconds=seconds)
 
     def enqueue(self, export: Export, part: Part, *, delay: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Queues parts that nothing has happened to for a while. Called by functions/export_reconciler."""
+"""Queues quiet parts and fails overdue exports. Called by functions/export_reconciler."""
 
 from crm_export.errors import DeadlineExceeded
 from crm_export.exports.attempt import fail_export
@@ -8,7 +8,7 @@ from crm_export.telemetry import count, logger
 
 
 def reconcile(pipeline: Pipeline) -> int:
-    """Queue every quiet part of every running export for its next step; return their number.
+    """Queue every quiet part (docs/design.md, glossary) of every running export; return their number.
 
     An export past its deadline becomes FAILED. Raises an ExceptionGroup if some exports could not be
     reconciled, after all others were.

@@ -251,8 +251,8 @@ def _moment(value: Any) -> datetime | None:
 def is_job_for(job: Job, request: JobRequest, *, not_before: datetime) -> bool:
     """Return True if Zoho describes the job as one for this request, created since `not_before`.
 
-    In doubt it is False: another job costs 50 credits, a wrong one adds another query's records. Nobody can
-    tell which snapshot a job with a page token reads, unless Zoho repeats the token.
+    If in doubt, return False: another job costs 50 credits, while a wrong one adds another query's records.
+    Which snapshot a job with a page token reads is unknown unless Zoho repeats the token.
     """
     found, wanted = job.query, request.query
     if request.page_token:

@@ -120,7 +120,7 @@ def module_scope(api_name: str) -> str:
 
 
 def scope_advice(scopes: tuple[str, ...]) -> str:
-    """Return the sentence that tells which scopes a grant needs."""
+    """Return the sentence that names the scopes that a grant needs."""
     noun = "scope" if len(scopes) == 1 else "scopes"
     return f"Add the {noun} {' and '.join(scopes)} to the grant."
 
@@ -158,7 +158,7 @@ def trusted_api_domain(url: str, trusted: tuple[str, ...] = ()) -> str:
 def trusted_accounts_server(url: str | None, api_domain: str, trusted: tuple[str, ...] = ()) -> str:
     """Return the origin of the stored accounts server, or the API domain's own. Raises UntrustedOrigin.
 
-    An origin in `trusted` without a stored accounts server is both.
+    If no accounts server is stored, an API domain in `trusted` is its own accounts server.
     """
     if not url:
         return _API_DOMAINS.get(api_domain, api_domain)

@@ -156,7 +156,7 @@ class ZohoClient:
         with response:
             try:
                 refused = read(response)
-            except ZohoError:  # the status alone has to do
+            except ZohoError:  # only the status is known
                 refused = ZohoResponse(response.status_code, response.headers, b"")
         raise _refusal(refused, f"GET {path}", scopes)
 

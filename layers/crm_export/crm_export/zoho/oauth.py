@@ -82,7 +82,7 @@ def _lifetime(body: dict[str, Any]) -> float:
 
 
 def _token_error(response: ZohoResponse, body: dict[str, Any]) -> ZohoError | TokenInvalidated:
-    """Choose by the body, as errors come as HTTP 200 too, and by its code, as messages are translated."""
+    """Choose by the body's code: errors also come with HTTP 200, and Zoho translates the messages."""
     status, error = response.status, body.get("error")
     code = clean_text(error, 100) if isinstance(error, str) else None
     if code == "invalid_code":

@@ -1,4 +1,6 @@
-"""Reads records: GET /crm/{version}/{Module}, one page for the page API, whole modules for exports.
+"""Reads records with GET /crm/{version}/{Module}: one page for the page API, whole modules for exports.
+
+The page API is our GET /v1/e/zoho/export/{type}.
 
 https://www.zoho.com/crm/developer/docs/api/v8/get-records.html (v2: .../v2/get-records.html)
 """
@@ -32,7 +34,7 @@ type Records = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class PageRequest:
-    """A page for the page API. Zoho chooses what is None."""
+    """The page that a caller of the page API requests. Zoho chooses the values that are None."""
 
     page: int = 1
     per_page: int = 10
@@ -181,8 +183,8 @@ class RecordsReader:
         """Return the page of an export at a cursor; version is v3 or later.
 
         From BY_MODIFIED_TIME on, records come in the order of Modified_Time, however many there are and
-        whatever is created, changed or deleted in the meantime: none is missing, and a record that changed
-        comes once more. From BY_ID on, they come by page tokens, which reach 100,000 records
+        whatever is created, changed or deleted in the meantime: no record is missing, and a changed record
+        comes again. From BY_ID on, they come by page tokens, which reach 100,000 records
         (ZohoPaginationLimit): for a custom view `cvid`, and for records without Modified_Time.
 
         Raises PagingBroken, ResultError, ZohoPaginationLimit, ZohoPageTokenExpired, and as
@@ -255,8 +257,8 @@ class RecordsReader:
             missing = [record["id"] for record in records if record["id"] not in more]
             if missing:
                 raise ResultError(
-                    f"Zoho returned {len(missing)} of {len(records)} records of module {source.module} "
-                    f"without their fields from {names[0]} on, {missing[0]} among them."
+                    f"Zoho did not return the fields from {names[0]} on for {len(missing)} of {len(records)} "
+                    f"records of module {source.module}, for example {missing[0]}."
                 )
             records = [{**record, **more[record["id"]]} for record in records]
         return records

@@ -79,7 +79,7 @@ def is_name(value: Any) -> bool:
 
 
 def clean_text(value: Any, longest: int = 2000) -> str:
-    """Return Zoho's text fit to be stored and sent: cut, without half surrogate pairs and signatures."""
+    """Return Zoho's text safe to store and send: shortened, without lone surrogates, signatures masked."""
     text = str(value).encode("utf-8", "replace").decode()
     return _SIGNATURE.sub(r"\1***", text)[:longest]
 
@@ -236,7 +236,7 @@ def job_failure_kind(code: str | None) -> type[ZohoError]:
 
 
 def _by_details(kind: type[ZohoError], details: Mapping[str, Any]) -> type[ZohoError]:
-    """Return the class of a code that may be about several things."""
+    """Return the class of an error, corrected by its details if the code has several meanings."""
     path = str(details.get("json_path") or "")
     if kind is ZohoPageTokenExpired:
         about = details.get("api_name") or details.get("param_name") or path

@@ -130,7 +130,7 @@ def read(
 
 
 def chunks(response: requests.Response, *, spare_seconds: float) -> Iterator[bytes]:
-    """Yield a body as it arrives, without collecting small pieces: the caller checks leases between two.
+    """Yield a body as it arrives, without collecting small pieces: the caller renews a lease between them.
 
     Raises ZohoTimeout if a pause is too long or if less than `spare_seconds` of the function's time are
     left; ZohoUnavailable if the body ends early.
