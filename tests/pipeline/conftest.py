@@ -160,7 +160,7 @@ def running_stack(folder: Path, *arguments: str) -> Iterator[RunningStack]:
 
 @pytest.fixture(scope="session")
 def session_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """The stack that all tests of a worker share. Its reconciler runs every second; parts are quiet after two."""
+    """The stack that all tests of a worker share. Its reconciler runs every second."""
     folder = tmp_path_factory.mktemp("stack")
     with (
         running_stack(folder, "--tick", "1", "--parameter", "DownloadsPerMinute=1000") as stack,
