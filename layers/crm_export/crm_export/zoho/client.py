@@ -28,15 +28,12 @@ class TokenSource(Protocol):
 
     def token(self) -> str:
         """Return a token that is believed to be valid. Raises as `refresh_access_token`."""
-        ...
 
     def discard(self, token: str) -> None:
         """Forget this token: Zoho has rejected it."""
-        ...
 
     def invalidate(self) -> None:
         """Mark the account's grants as invalidated: Zoho has rejected a brand-new token."""
-        ...
 
 
 def pause_before_retry(

@@ -72,6 +72,16 @@ def refresh_access_token(
     raise _token_error(response, body)
 
 
+def throttled(seconds: int, **more: Any) -> ZohoThrottled:
+    """Return the error for "no new tokens for that many seconds"; `more` are arguments of ZohoError."""
+    return ZohoThrottled(
+        "Zoho refuses new access tokens for this connection (at most 10 in 10 minutes); "
+        f"retry in {seconds} seconds.",
+        retry_after=seconds,
+        **more,
+    )
+
+
 def _lifetime(body: dict[str, Any]) -> float:
     """Return the lifetime in seconds: `expires_in` is milliseconds if `expires_in_sec` is present."""
     try:
@@ -97,13 +107,7 @@ def _token_error(response: ZohoResponse, body: dict[str, Any]) -> ZohoError | To
     is_sentence = bool(code) and not _CODE.fullmatch(str(code))
     if status == HTTPStatus.TOO_MANY_REQUESTS or body.get("status") == "failure" or is_sentence:
         wait = min(retry_after_seconds(response.headers) or _THROTTLED_SECONDS, _LONGEST_THROTTLED_SECONDS)
-        return ZohoThrottled(
-            "Zoho refuses new access tokens for this connection (at most 10 in 10 minutes); "
-            f"retry in {wait} seconds.",
-            zoho_code=code,
-            http_status=status,
-            retry_after=wait,
-        )
+        return throttled(wait, zoho_code=code, http_status=status)
     return ZohoUnavailable(
         f"Zoho's token endpoint responded with HTTP {status} ({code or 'no error code'}).",
         zoho_code=code,

@@ -346,11 +346,8 @@ def _following(
 
 
 def _modified(module: str, record: dict[str, Any]) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(record.get("Modified_Time")))
-    except ValueError:
-        moment = None
+    moment = strict_json.moment(record.get("Modified_Time"))
     # The first and last year of the calendar leave no room for another offset or a second less.
-    if moment is None or moment.tzinfo is None or moment.year in {MINYEAR, MAXYEAR}:
+    if moment is None or moment.year in {MINYEAR, MAXYEAR}:
         raise PagingBroken(f"Records of module {module} have no Modified_Time with an offset.")
     return moment
