@@ -9,15 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from crm_export.errors import ConfigurationError
-from crm_export.exports.model import (
-    Caller,
-    Export,
-    Failure,
-    Part,
-    Step,
-    Stored,
-    next_step,
-)
+from crm_export.exports.model import Caller, Export, Failure, Part, Step, Stored, next_step
 from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:  # a function loads only what it uses
@@ -144,24 +136,32 @@ class Results(Protocol):
     def store_result(
         self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str
     ) -> Stored:
-        """Unzip, count, verify and store a result. Raises ResultError and whatever `chunks` raises.
+        """Stream a result ZIP into an object, which appears only if it is whole and verified.
 
-        After an error nothing is stored.
+        That is: if CRC, sizes and the number of records are right and the result is that of the job. Raises
+        ResultError, and whatever `chunks` raises. CountMismatch and ResultTooLarge are raised as soon as
+        there are more records than expected, or more bytes than the records so far explain.
         """
 
     def store_records(
         self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str
     ) -> Stored:
-        """Store records of the records API as Bulk Read would write them: csv or csv.gz."""
+        """Stream pages of the records API into an object, written as Bulk Read writes it: csv or csv.gz.
+
+        Raises ResultError, and whatever `pages` raises; then nothing is stored.
+        """
 
     def read_ids(self, key: str) -> Iterator[str]:
         """Yield the Id column of a stored csv or csv.gz. Raises ResultError."""
 
     def delete_other_parts(self, folder: str, keep: set[str]) -> int:
-        """Delete the parts in an export's folder whose keys are not in `keep`; return their number."""
+        """Delete the parts in an export's folder whose keys are not in `keep`; return their number.
+
+        A part is an object whose file name contains "part-"; a manifest's does not. Raises ResultError.
+        """
 
     def write_manifest(self, key: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest unless it exists."""
+        """Write the manifest unless it exists: a second write would announce the export again."""
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,6 @@ class Meaning:
 
 
 _UNKNOWN = Meaning()
-_DENIED = Meaning(ZohoPermissionDenied, certain=True)
 _WRONG_VALUE = Meaning(
     ZohoQueryRefused,
     advice=(
@@ -130,7 +129,8 @@ MEANINGS: dict[str, Meaning] = {
     **dict.fromkeys(("INVALID_TOKEN", "AUTHENTICATION_FAILURE"), Meaning(ZohoTokenRejected)),
     # Give the scope or the permission.
     **dict.fromkeys(
-        ("OAUTH_SCOPE_MISMATCH", "NO_PERMISSION", "AUTHORIZATION_FAILED", "PERMISSION_DENIED"), _DENIED
+        ("OAUTH_SCOPE_MISMATCH", "NO_PERMISSION", "AUTHORIZATION_FAILED", "PERMISSION_DENIED"),
+        Meaning(ZohoPermissionDenied, certain=True),
     ),
     # Wait.
     "TOO_MANY_REQUESTS": Meaning(ZohoThrottled, certain=True),
