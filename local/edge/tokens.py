@@ -33,7 +33,7 @@ class TokenIssuer:
     ) -> str:
         """Return a JWT for `owner` of `account`. `claims` add to its claims or replace them."""
         now = int(time.time())
-        defaults = {
+        payload = {
             "iss": self._issuer,
             "aud": self._audience,
             "sub": owner,
@@ -41,8 +41,8 @@ class TokenIssuer:
             "exp": now + expires_in,
             "account_id": account,
             "uid": owner,
+            **(claims or {}),
         }
-        payload = {**defaults, **(claims or {})}
         return jwt.encode(payload, self._key, algorithm="RS256", headers={"kid": "local"})
 
 

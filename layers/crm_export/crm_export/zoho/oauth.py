@@ -95,21 +95,18 @@ def _token_error(response: ZohoResponse, body: dict[str, Any]) -> ZohoError | To
     """Choose by the body, as errors come as HTTP 200 too, and by its code, as messages are translated."""
     status, error = response.status, body.get("error")
     code = clean_text(error, 100) if isinstance(error, str) else None
+    facts: dict[str, Any] = {"zoho_code": code, "http_status": status}
     if code == "invalid_code":
         return TokenInvalidated("TOKEN_INVALIDATED")
     if code in _OUR_CLIENT:
         return ZohoClientRejected(
-            f"Zoho's token endpoint rejected this deployment's client id or secret ({code}).",
-            zoho_code=code,
-            http_status=status,
+            f"Zoho's token endpoint rejected this deployment's client id or secret ({code}).", **facts
         )
     # Codes are lower-case words with underscores; throttling comes as "Access Denied", translated.
     is_sentence = bool(code) and not _CODE.fullmatch(str(code))
     if status == HTTPStatus.TOO_MANY_REQUESTS or body.get("status") == "failure" or is_sentence:
         wait = min(retry_after_seconds(response.headers) or _THROTTLED_SECONDS, _LONGEST_THROTTLED_SECONDS)
-        return throttled(wait, zoho_code=code, http_status=status)
+        return throttled(wait, **facts)
     return ZohoUnavailable(
-        f"Zoho's token endpoint responded with HTTP {status} ({code or 'no error code'}).",
-        zoho_code=code,
-        http_status=status,
+        f"Zoho's token endpoint responded with HTTP {status} ({code or 'no error code'}).", **facts
     )

@@ -231,7 +231,7 @@ def error_from(
         retry_after = _THROTTLED_SECONDS
     about: dict[str, Any] = {}
     if issubclass(kind, ZohoQueryRefused):
-        about = {"json_path": _string(details.get("json_path")), "api_name": _string(details.get("api_name"))}
+        about = {name: str(details[name]) for name in ("json_path", "api_name") if details.get(name)}
     if kind is ZohoFieldRefused:
         about["field"] = _refused_field(details, error.get("message"))
     advice = scope_advice(scopes) if code == "OAUTH_SCOPE_MISMATCH" and scopes else meaning.advice
@@ -275,10 +275,6 @@ def _facts(details: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _listed(value: Any) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
-
-
-def _string(value: Any) -> str | None:
-    return str(value) if value else None
 
 
 def _refused_field(details: dict[str, Any], message: Any) -> str | None:
