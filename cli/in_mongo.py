@@ -30,7 +30,7 @@ def _errors() -> Iterator[None]:
 
 
 class MongoAdmin(AdminStore):
-    """Over the MongoDB collection of connections."""
+    """The connections in MongoDB."""
 
     def __init__(self, collection: Collection[dict[str, Any]]) -> None:
         self._collection = collection

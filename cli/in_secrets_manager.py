@@ -36,7 +36,7 @@ def _errors() -> Iterator[None]:
 
 
 class SecretsManagerAdmin(AdminStore):
-    """Over the secrets `<prefix>/<account_id>/<owner>`."""
+    """The connections in Secrets Manager."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix

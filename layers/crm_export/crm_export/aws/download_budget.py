@@ -18,7 +18,7 @@ _TRIES = 5
 
 
 class DynamoDownloadBudget(DownloadBudget):
-    """Over DynamoDB: the times of an account's last downloads."""
+    """The budget in DynamoDB: the times of an account's last downloads."""
 
     def __init__(self, client: Any, table: str, per_minute: int) -> None:
         self._table = Table(client, table)

@@ -32,7 +32,7 @@ _STORED = (
 
 
 class DynamoExportTable(ExportTable):
-    """Over DynamoDB. Reads are strongly consistent."""
+    """The state of exports in DynamoDB. Reads are strongly consistent."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._table = Table(client, table)

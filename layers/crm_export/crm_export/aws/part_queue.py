@@ -14,7 +14,7 @@ _MOST_RECEIVES = 8  # of the ten after which the queue gives up on a message
 
 
 class SqsPartQueue(PartQueue):
-    """Over SQS."""
+    """A queue in SQS."""
 
     def __init__(self, client: Any, url: str) -> None:
         self._client = client

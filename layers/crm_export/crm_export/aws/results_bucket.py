@@ -37,8 +37,8 @@ _NUMBERED_NAME = re.compile(rb"(\d{15,40})\.(?:csv|ics)$")  # Zoho names the ent
 class ResultsBucket(Results):
     """Stores results so that each object appears whole and verified, or not at all.
 
-    A result may have `max_other_bytes`, and `max_record_bytes` for
-    each of its records, but not more than S3 stores in 10,000 parts of `part_bytes`.
+    A result may have `max_other_bytes`, and `max_record_bytes` for each of its records, but not more than S3
+    stores in 10,000 parts of `part_bytes`.
     """
 
     s3: Any

@@ -9,7 +9,7 @@ _KEPT_SECONDS = 86_400
 
 
 class DynamoTokenCache(TokenCache):
-    """Over DynamoDB. Times are seconds since the epoch."""
+    """The cache in DynamoDB. Times are seconds since the epoch."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._table = Table(client, table)

@@ -85,7 +85,7 @@ def store_errors() -> Iterator[None]:
 
 
 class MongoConnections(ConnectionStore):
-    """Over MongoDB. It creates no index: `python -m cli connections ensure-indexes` does."""
+    """The connections in MongoDB. `python -m cli connections ensure-indexes` creates their index."""
 
     def __init__(self, collection: Collection[Document], trusted_origins: tuple[str, ...]) -> None:
         self._collection = collection

@@ -80,7 +80,7 @@ def secret_name(prefix: str, account_id: str, owner: str) -> str:
 
 
 class SecretsManagerConnections(ConnectionStore):
-    """Over Secrets Manager. Names and documents are described at the top."""
+    """The connections in Secrets Manager."""
 
     def __init__(self, client: Any, prefix: str, trusted_origins: tuple[str, ...]) -> None:
         self._client = client
