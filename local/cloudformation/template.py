@@ -12,7 +12,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from local.host.aws import REGION, closed_session
+from local.host.aws import closed_session
 from local.host.processes import LocalStackError
 
 ARTIFACTS_BUCKET = "local-artifacts"
@@ -137,7 +137,7 @@ def _point_sources_to_s3(resources: Mapping[str, Any]) -> None:
 
 def _translate(sam: dict[str, Any], parameters: Mapping[str, str], name: str) -> dict[str, Any]:
     # Without the empty map of managed policies, the translator would ask IAM for them.
-    translator = Translator({}, Parser(), boto_session=closed_session(REGION))
+    translator = Translator({}, Parser(), boto_session=closed_session())
     try:
         translated: dict[str, Any] = translator.translate(sam, dict(parameters))
     except InvalidDocumentException as error:

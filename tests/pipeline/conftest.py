@@ -113,7 +113,7 @@ class RunningStack:
 
     def lambda_client(self) -> Any:
         """Return a boto3 client for the local stack's functions."""
-        return closed_session(self.state.region).client("lambda", endpoint_url=self.state.control_url)
+        return closed_session().client("lambda", endpoint_url=self.state.control_url)
 
     @contextmanager
     def configured(self, function: str, *, timeout: int | None = None, **variables: str) -> Iterator[None]:

@@ -8,7 +8,6 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -184,11 +183,8 @@ def _moment(value: str | None) -> str | None:
         return None
     # In a query string an unescaped "+" arrives as a space.
     text = value.replace(" ", "+") if re.search(r" \d\d:\d\d$", value) else value
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = strict_json.moment(text)
+    if moment is None:
         raise InvalidRequest(
             f"modified_since is {value[:_SHOWN]!r}; it must be ISO 8601 with an offset, "
             "as in 2026-07-25T15:26:49+05:30."

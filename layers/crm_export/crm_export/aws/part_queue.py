@@ -14,22 +14,20 @@ _NOT_OURS_DELAY, _LONGEST_DELAY = 15, 900  # seconds
 _MOST_RECEIVES = 8  # of the ten after which the queue gives up on a message
 
 
-class SqsPartQueue:
-    """PartQueue (exports.pipeline) over SQS."""
+class SqsPartQueue(PartQueue):
+    """A queue in SQS."""
 
     def __init__(self, client: Any, url: str) -> None:
         self._client = client
         self._url = url
 
     def send(self, export_id: str, part: int, *, delay: int = 0) -> None:
-        """See PartQueue."""
         body = json.dumps({"export_id": export_id, "part": part})
         self._client.send_message(
             QueueUrl=self._url, MessageBody=body, DelaySeconds=min(delay, _LONGEST_DELAY)
         )
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:
-        """See PartQueue."""
         self._client.change_message_visibility(
             QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
         )

@@ -64,8 +64,6 @@ class ConnectionStore(Protocol):
 
         Raises ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, StoreUnavailable.
         """
-        ...
 
     def invalidate(self, account_id: str) -> None:
         """Set `token_invalidated: true` on every connection of the account."""
-        ...

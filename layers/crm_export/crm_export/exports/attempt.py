@@ -35,7 +35,7 @@ class Attempt:
         self.export = export
         self.part = part
         self._pipeline = pipeline
-        self._owner = owner
+        self.owner = owner  # the name under which the lease is held
         self._refused = refused
         self._renewed_at = pipeline.clock()
 
@@ -75,17 +75,12 @@ class Attempt:
         part = self.part
         return part.attempts + part.crashes + (part.lease_owner is not None) + 1
 
-    @property
-    def owner(self) -> str:
-        """The name under which the lease is held."""
-        return self._owner
-
     def keep(self) -> None:
         """Renew the lease if it is older than 15 seconds. Raises PartBusy if another worker took it over."""
         now = self._pipeline.clock()
         if (now - self._renewed_at).total_seconds() < _RENEW_SECONDS:
             return
-        if not self._pipeline.table.renew(self.part, self._owner, self._pipeline.after(LEASE_SECONDS)):
+        if not self._pipeline.table.renew(self.part, self.owner, self._pipeline.after(LEASE_SECONDS)):
             raise PartBusy(
                 f"The lease on part {self.part.part} of export {self.export.export_id} was taken over by "
                 "another worker."
@@ -100,7 +95,7 @@ class Attempt:
 
     def release(self) -> None:
         """End the lease without a transition."""
-        self._pipeline.table.release(self.part, self._owner, self._pipeline.clock())
+        self._pipeline.table.release(self.part, self.owner, self._pipeline.clock())
 
     def is_last(self, error: ExportError) -> bool:
         """True if `error` would use up the step's last attempt. Throttling and outages do not count."""
@@ -125,7 +120,7 @@ class Attempt:
         delay = retry_delay(error, part.attempts + 1)
         self._pipeline.table.release(
             part,
-            self._owner,
+            self.owner,
             self._pipeline.clock(),
             # One second less than the delay, so that the message does not arrive before the pause is over.
             not_before=self._pipeline.after(delay - 1),

@@ -36,20 +36,17 @@ def _reconcile_export(pipeline: Pipeline, export: Export) -> int:
         waiting = parts[-1:]
     elif pipeline.clock() > export.deadline_at:
         number = waiting[0].part if waiting else None
-        fail_export(pipeline, export, number, _deadline_exceeded(export, number))
+        error = DeadlineExceeded(
+            f"Export {export.export_id} was not complete by {timestamp(export.deadline_at)}; "
+            f"part {number} was missing."
+        )
+        fail_export(pipeline, export, number, error)
         return 0
     quiet = [part for part in waiting if _is_quiet(pipeline, part)]
     for part in quiet:
         pipeline.enqueue(export, part)
         logger.info("quiet part", export_id=part.export_id, part=part.part, state=part.state)
     return len(quiet)
-
-
-def _deadline_exceeded(export: Export, part: int | None) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        f"Export {export.export_id} was not complete by {timestamp(export.deadline_at)}; "
-        f"part {part} was missing."
-    )
 
 
 def _is_quiet(pipeline: Pipeline, part: Part) -> bool:

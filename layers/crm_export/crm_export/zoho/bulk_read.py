@@ -19,7 +19,7 @@ from crm_export.errors import (
     ZohoRequestMalformed,
     ZohoUnavailable,
 )
-from crm_export.strict_json import whole_number
+from crm_export.strict_json import moment, whole_number
 from crm_export.zoho.catalog import BULK_READ_FORMATS, BULK_READ_SCOPE, BulkReadFormat, module_scope
 from crm_export.zoho.refusals import (
     clean_text,
@@ -223,7 +223,7 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
         failure_code=clean_text(error["code"], _LONGEST_CODE) if "code" in error else None,
         failure_message=clean_text(error["message"]) if "message" in error else None,
         query=query,
-        created_time=_moment(datum.get("created_time")),
+        created_time=moment(datum.get("created_time")),
     )
 
 
@@ -234,15 +234,6 @@ def _object(value: Any) -> dict[str, Any]:
 def _number(value: Any) -> int | None:
     """Return a count, which Zoho writes as a number or as a string, or None."""
     return whole_number(str(value), _NUMBER_DIGITS)
-
-
-def _moment(value: Any) -> datetime | None:
-    """Return a datetime with its offset, or None."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 # --- Is this the job that our request would have created? -------------------------------------

@@ -64,25 +64,16 @@ class Module:
 
 
 # https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/overview.html, and Notes, which Bulk Read excludes
+_WITHOUT_PAGES = (
+    "Calls", "Campaigns", "Cases", "Events", "Invoices", "Leads", "Price_Books", "Products",
+    "Purchase_Orders", "Quotes", "Sales_Orders", "Solutions", "Tasks", "Vendors",
+)  # fmt: skip
 _MODULES = (
     Module("Accounts", pages=True),
-    Module("Calls"),
-    Module("Campaigns"),
-    Module("Cases"),
     Module("Contacts", pages=True),
     Module("Deals", pages=True),
-    Module("Events"),
-    Module("Invoices"),
-    Module("Leads"),
     Module("Notes", pages=True, bulk_read=False),
-    Module("Price_Books"),
-    Module("Products"),
-    Module("Purchase_Orders"),
-    Module("Quotes"),
-    Module("Sales_Orders"),
-    Module("Solutions"),
-    Module("Tasks"),
-    Module("Vendors"),
+    *map(Module, _WITHOUT_PAGES),
 )
 
 

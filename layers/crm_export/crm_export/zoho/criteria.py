@@ -25,19 +25,17 @@ _GROUP_KEYS = {"group", "group_operator"}
 _SINGLE_KEYS = {"field", "api_name", "comparator", "value", "type"}
 _ALLOWED_KEYS = "group and group_operator, or field, comparator and value"
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_$]{1,100}(\.[A-Za-z0-9_$]{1,100})*")
-_MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
-)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 
 
-def check_criteria(criteria: Any, path: str = "query.criteria") -> dict[str, Any]:
+def check_criteria(criteria: Any) -> dict[str, Any]:
     """Return criteria in one form, `{"field": {"api_name": ...}, "comparator", "value"}` or a group of them.
 
     Raises QueryRefused with the JSON path, the value and what is allowed, if Zoho would refuse them.
     """
-    checked, count = _check(criteria, path)
+    checked, count = _check(criteria, "query.criteria")
     if count > MAX_CRITERIA:
-        raise QueryRefused(f"{path} has {count} criteria; at most {MAX_CRITERIA} are allowed.")
+        raise QueryRefused(f"query.criteria has {count} criteria; at most {MAX_CRITERIA} are allowed.")
     return checked
 
 

@@ -30,6 +30,7 @@ _BY_TIME = {"sort_by": "Modified_Time", "sort_order": "asc"}
 _BY_ID = {"sort_by": "id", "sort_order": "asc"}
 
 type Records = list[dict[str, Any]]
+type Listing = tuple[Records, dict[str, Any]]  # `data` and `info` of a response
 
 
 @dataclass(frozen=True)
@@ -191,9 +192,9 @@ class RecordsReader:
         `ZohoClient.request` does.
         """
         source = _Source(version, module, fields)
-        return (
-            self._page_by_time(source, cursor) if cursor.by_time else self._page_by_id(source, cvid, cursor)
-        )
+        if cursor.by_time:
+            return self._page_by_time(source, cursor)
+        return self._page_by_id(source, cvid, cursor)
 
     def _page_by_id(self, source: _Source, cvid: str | None, cursor: Cursor) -> RecordPage:
         records, info = self._list_page(source, {"cvid": cvid} if cvid is not None else _BY_ID, cursor)
@@ -222,9 +223,7 @@ class RecordsReader:
         following = _following(source.module, found, times, info, cursor) if more else None
         return RecordPage(self._with_all_fields(source, records), following)
 
-    def _list_page(
-        self, source: _Source, order: dict[str, str], cursor: Cursor
-    ) -> tuple[Records, dict[str, Any]]:
+    def _list_page(self, source: _Source, order: dict[str, str], cursor: Cursor) -> Listing:
         """Return the list at a cursor. Raises ResultError for an empty one if Zoho announced more records.
 
         An empty first page means an empty module, so it is confirmed by a second request.
@@ -263,9 +262,7 @@ class RecordsReader:
             records = [{**record, **more[record["id"]]} for record in records]
         return records
 
-    def _list(
-        self, version: str, module: str, params: dict[str, str], since: str | None = None
-    ) -> tuple[Records, dict[str, Any]]:
+    def _list(self, version: str, module: str, params: dict[str, str], since: str | None = None) -> Listing:
         """Return records with usable ids and exact numbers. Raises ZohoUnavailable for any others."""
         found = self._get(version, module, params, since=since, loads=strict_json.loads_exact)
         if found is None:
@@ -289,7 +286,7 @@ class RecordsReader:
         *,
         since: str | None,
         loads: Callable[[bytes], Any],
-    ) -> tuple[Records, dict[str, Any]] | None:
+    ) -> Listing | None:
         """GET a list of records; return its `data` and `info`, or None if there are none (modified since)."""
         path, scopes = f"/crm/{version}/{module}", (module_scope(module),)
         headers = {"If-Modified-Since": since} if since else {}
@@ -348,11 +345,8 @@ def _following(
 
 
 def _modified(module: str, record: dict[str, Any]) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(record.get("Modified_Time")))
-    except ValueError:
-        moment = None
+    moment = strict_json.moment(record.get("Modified_Time"))
     # The first and last year of the calendar leave no room for another offset or a second less.
-    if moment is None or moment.tzinfo is None or moment.year in {MINYEAR, MAXYEAR}:
+    if moment is None or moment.year in {MINYEAR, MAXYEAR}:
         raise PagingBroken(f"Records of module {module} have no Modified_Time with an offset.")
     return moment

@@ -103,10 +103,6 @@ class Meaning:
 
 
 _UNKNOWN = Meaning()
-_REFUSED = Meaning(ZohoQueryRefused)
-_DENIED = Meaning(ZohoPermissionDenied, certain=True)
-_ILL_FORMED = Meaning(ZohoQueryRefused, certain=True)  # visible in the query itself
-_MALFORMED = Meaning(ZohoRequestMalformed, certain=True)
 _WRONG_VALUE = Meaning(
     ZohoQueryRefused,
     advice=(
@@ -116,59 +112,47 @@ _WRONG_VALUE = Meaning(
     ),
 )
 
+_VISIBLE_IN_THE_QUERY = (
+    "PAGE_NOT_SUPPORTED", "DISCRETE_PAGINATION_LIMIT_EXCEEDED", "AMBIGUOUS_CRITERIA",
+    "AMBIGUOUS_GROUP_IN_CRITERIA", "CRITERIA_LIMIT_EXCEEDED", "VALUE_LIMIT_EXCEEDED_IN_CRITERIA",
+    "GROUP_OPERATOR_NOT_SUPPORTED", "JOIN_LIMIT_EXCEEDED", "VALUE_TYPE_NOT_SUPPORTED", "LIMIT_EXCEEDED",
+    "PATTERN_NOT_MATCHED", "AMBIGUITY_DURING_PROCESSING", "UNABLE_TO_PARSE_DATA_TYPE",
+)  # fmt: skip
+_ABOUT_OUR_REQUEST = (
+    "MEDIA_TYPE_NOT_SUPPORTED", "REQUEST_BODY_NOT_READABLE", "REQUEST_BODY_IS_EMPTY",
+    "REQUEST_BODY_NOT_SUPPORTED", "REQUIRED_PARAM_MISSING", "INVALID_REQUEST_METHOD",
+    "INVALID_BULK_OPERATION", "JOB_NOT_SUPPORTED", "INVALID_CALLBACK_METHOD",
+)  # fmt: skip
+
 MEANINGS: dict[str, Meaning] = {
     # Connect again, if a fresh token is rejected as well.
-    "INVALID_TOKEN": Meaning(ZohoTokenRejected),
-    "AUTHENTICATION_FAILURE": Meaning(ZohoTokenRejected),
+    **dict.fromkeys(("INVALID_TOKEN", "AUTHENTICATION_FAILURE"), Meaning(ZohoTokenRejected)),
     # Give the scope or the permission.
-    "OAUTH_SCOPE_MISMATCH": _DENIED,
-    "NO_PERMISSION": _DENIED,
-    "AUTHORIZATION_FAILED": _DENIED,
-    "PERMISSION_DENIED": _DENIED,
+    **dict.fromkeys(
+        ("OAUTH_SCOPE_MISMATCH", "NO_PERMISSION", "AUTHORIZATION_FAILED", "PERMISSION_DENIED"),
+        Meaning(ZohoPermissionDenied, certain=True),
+    ),
     # Wait.
     "TOO_MANY_REQUESTS": Meaning(ZohoThrottled, certain=True),
     # Zoho's own failures.
-    "INTERNAL_ERROR": Meaning(ZohoUnavailable),
-    "INTERNAL_SERVER_ERROR": Meaning(ZohoUnavailable),
+    **dict.fromkeys(("INTERNAL_ERROR", "INTERNAL_SERVER_ERROR"), Meaning(ZohoUnavailable)),
     "CALLBACK_FAILURE": Meaning(
         ZohoUnavailable, "Check that Zoho can reach the API at CallbackBaseUrl, then start a new export."
     ),
     "RESOURCE_NOT_FOUND": Meaning(ZohoNotFound),
     # Change the query: module, fields, paging.
-    "MODULE_NOT_AVAILABLE": Meaning(ZohoModuleNotSupported),
-    "MODULE_NOT_SUPPORTED": Meaning(ZohoModuleNotSupported),
-    "FIELD_NOT_AVAILABLE": Meaning(ZohoFieldRefused),
-    "FIELD_NOT_SUPPORTED": Meaning(ZohoFieldRefused),
-    "PAGE_NOT_SUPPORTED": _ILL_FORMED,
+    **dict.fromkeys(("MODULE_NOT_AVAILABLE", "MODULE_NOT_SUPPORTED"), Meaning(ZohoModuleNotSupported)),
+    **dict.fromkeys(("FIELD_NOT_AVAILABLE", "FIELD_NOT_SUPPORTED"), Meaning(ZohoFieldRefused)),
     "PAGE_RANGE_EXCEEDED": Meaning(ZohoPageRangeExceeded, certain=True),
     "PAGINATION_LIMIT_EXCEEDED": Meaning(ZohoPaginationLimit, certain=True),
-    "DISCRETE_PAGINATION_LIMIT_EXCEEDED": _ILL_FORMED,
     "EXPIRED_VALUE": Meaning(ZohoPageTokenExpired),
     # Change the query: criteria and the rest.
-    "AMBIGUOUS_CRITERIA": _ILL_FORMED,
-    "AMBIGUOUS_GROUP_IN_CRITERIA": _ILL_FORMED,
-    "CRITERIA_LIMIT_EXCEEDED": _ILL_FORMED,
-    "VALUE_LIMIT_EXCEEDED_IN_CRITERIA": _ILL_FORMED,
-    "GROUP_OPERATOR_NOT_SUPPORTED": _ILL_FORMED,
+    "INVALID_DATA": Meaning(ZohoQueryRefused),  # also with 404
     "FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE": _WRONG_VALUE,
     "VALUE_IN_CRITERIA_NOT_SUPPORTED": _WRONG_VALUE,
-    "JOIN_LIMIT_EXCEEDED": _ILL_FORMED,
-    "VALUE_TYPE_NOT_SUPPORTED": _ILL_FORMED,
-    "INVALID_DATA": _REFUSED,  # also with 404
-    "LIMIT_EXCEEDED": _ILL_FORMED,
-    "PATTERN_NOT_MATCHED": _ILL_FORMED,
-    "AMBIGUITY_DURING_PROCESSING": _ILL_FORMED,
-    "UNABLE_TO_PARSE_DATA_TYPE": _ILL_FORMED,
+    **dict.fromkeys(_VISIBLE_IN_THE_QUERY, Meaning(ZohoQueryRefused, certain=True)),
     # Correct our code or this deployment.
-    "MEDIA_TYPE_NOT_SUPPORTED": _MALFORMED,
-    "REQUEST_BODY_NOT_READABLE": _MALFORMED,
-    "REQUEST_BODY_IS_EMPTY": _MALFORMED,
-    "REQUEST_BODY_NOT_SUPPORTED": _MALFORMED,
-    "REQUIRED_PARAM_MISSING": _MALFORMED,
-    "INVALID_REQUEST_METHOD": _MALFORMED,
-    "INVALID_BULK_OPERATION": _MALFORMED,
-    "JOB_NOT_SUPPORTED": _MALFORMED,
-    "INVALID_CALLBACK_METHOD": _MALFORMED,
+    **dict.fromkeys(_ABOUT_OUR_REQUEST, Meaning(ZohoRequestMalformed, certain=True)),
     "INVALID_CALLBACK_URL": Meaning(
         ZohoRequestMalformed,
         "Set CallbackBaseUrl to an https address that Zoho can reach, and deploy again.",
@@ -264,7 +248,7 @@ def error_from(
         retry_after = _THROTTLED_SECONDS
     about: dict[str, Any] = {}
     if issubclass(kind, ZohoQueryRefused):
-        about = {"json_path": _string(details.get("json_path")), "api_name": _string(details.get("api_name"))}
+        about = {name: str(details[name]) for name in ("json_path", "api_name") if details.get(name)}
     if kind is ZohoFieldRefused:
         about["field"] = _refused_field(details, error.get("message"))
     advice = scope_advice(scopes) if code == "OAUTH_SCOPE_MISMATCH" and scopes else meaning.advice
@@ -308,10 +292,6 @@ def _facts(details: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _listed(value: Any) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
-
-
-def _string(value: Any) -> str | None:
-    return str(value) if value else None
 
 
 def _refused_field(details: dict[str, Any], message: Any) -> str | None:
