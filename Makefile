@@ -23,10 +23,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --gen
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.local ## run the main job here, without Docker or accounts (RECORDS=450000)
+demo: $(VENV)/.local ## export simulated contacts end to end, without Docker or accounts (RECORDS=450000)
 	@$(BIN)/python -m local demo --records $(RECORDS)
 
-local: $(VENV)/.local ## bring the stack up here until Ctrl-C
+local: $(VENV)/.local ## run the stack on this machine until Ctrl-C
 	@$(BIN)/python -m local up
 
 docs: $(VENV)/.test ## write the HTTP API's documentation as one page, .local/api.html
@@ -57,7 +57,7 @@ template: $(VENV)/.sam ## validate template.yaml (includes cfn-lint)
 build: $(VENV)/.sam ## build the Lambda packages (arm64) into .aws-sam/
 	@$(BIN)/sam build
 
-audit: $(VENV)/.audit ## look for known weaknesses: bandit in the code, checkov in template.yaml
+audit: $(VENV)/.audit ## look for weaknesses: bandit in the code, checkov in template.yaml
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml layers/crm_export functions local zoho_simulator cli
 	@$(BIN)/checkov --config-file .checkov.yaml
 
@@ -75,7 +75,7 @@ fuzz: $(VENV)/.fuzz ## feed the ZIP reader with atheris (SECONDS=60; Linux on x8
 	@$(BIN)/python tests/fuzz/zip_reader.py .local/fuzz/corpus -artifact_prefix=.local/fuzz/ \
 	  -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=512 -verbosity=0 -print_final_stats=1
 
-advisories: $(VENV)/.audit ## look up known weaknesses of our pins (asks the advisory database, so not in check)
+advisories: $(VENV)/.audit ## look up known vulnerabilities of our pins (asks the advisory database, so not in check)
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.txt
 
 lock: $(VENV)/.uv ## resolve all requirements again after a change of pyproject.toml (UPGRADE=1: newest releases)

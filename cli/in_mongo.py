@@ -1,5 +1,6 @@
 """AdminStore over MongoDB."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,9 +9,10 @@ import pymongo
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from cli.stores import CliError, Entry
+from cli.stores import AdminStore, CliError, Entry
 from crm_export.connections.mongo import store_errors
 
+_IDENTITY = [("account_id", pymongo.ASCENDING), ("owner", pymongo.ASCENDING)]
 _DUPLICATE_KEY = 11000
 _INDEX_SECONDS = 600
 _SHOWN = 20
@@ -27,14 +29,14 @@ def _errors() -> Iterator[None]:
         raise CliError(f"MongoDB refuses the command (code {error.code}): {message}") from error
 
 
-class MongoAdmin:
-    """See AdminStore."""
+class MongoAdmin(AdminStore):
+    """The connections in MongoDB."""
 
     def __init__(self, collection: Collection[dict[str, Any]]) -> None:
         self._collection = collection
 
     def put(self, account_id: str, owner: str, token: dict[str, str]) -> bool:
-        """See AdminStore. If there are several documents, all get the token."""
+        """Store a token. If there are several documents, all get the token."""
         with _errors():
             result = self._collection.update_many(
                 {"account_id": account_id, "owner": owner},
@@ -44,25 +46,21 @@ class MongoAdmin:
         return result.upserted_id is not None
 
     def entries(self, account_id: str | None, owner: str | None = None) -> list[Entry]:
-        """See AdminStore."""
         identity = {"account_id": account_id, "owner": owner}
         query = {name: value for name, value in identity.items() if value is not None}
-        order = [("account_id", pymongo.ASCENDING), ("owner", pymongo.ASCENDING)]
         with _errors():
-            documents = list(self._collection.find(query, sort=order))
+            documents = list(self._collection.find(query, sort=_IDENTITY))
         return [Entry(str(found.get("account_id")), str(found.get("owner")), found) for found in documents]
 
     def delete(self, account_id: str, owner: str) -> int:
-        """See AdminStore."""
         with _errors():
             return self._collection.delete_many({"account_id": account_id, "owner": owner}).deleted_count
 
     def ensure_indexes(self) -> str:
         """Create the unique index and return its name. Raises CliError, which lists any duplicates."""
-        keys = [("account_id", pymongo.ASCENDING), ("owner", pymongo.ASCENDING)]
         try:
             with store_errors(), pymongo.timeout(_INDEX_SECONDS):
-                return self._collection.create_index(keys, unique=True)
+                return self._collection.create_index(_IDENTITY, unique=True)
         except OperationFailure as error:
             if error.code == _DUPLICATE_KEY:
                 raise CliError(self._duplicates()) from error
@@ -72,25 +70,14 @@ class MongoAdmin:
             ) from error
 
     def _duplicates(self) -> str:
-        pipeline: list[dict[str, Any]] = [
-            {
-                "$group": {
-                    "_id": {key: f"${key}" for key in ("account_id", "owner")},
-                    "documents": {"$sum": 1},
-                }
-            },
-            {"$match": {"documents": {"$gt": 1}}},
-            {"$sort": {"_id": 1}},
-            {"$limit": _SHOWN + 1},
-        ]
-        with _errors():
-            groups = list(self._collection.aggregate(pipeline))
+        counts = Counter((entry.account_id, entry.owner) for entry in self.entries(None))
         lines = [
-            f"  {group['documents']} documents of account {group['_id'].get('account_id')}, "
-            f"owner {group['_id'].get('owner')}"
-            for group in groups[:_SHOWN]
+            f"  {count} documents of account {account_id}, owner {owner}"
+            for (account_id, owner), count in counts.items()
+            if count > 1
         ]
-        lines += ["  and more"] * (len(groups) > _SHOWN)
+        if len(lines) > _SHOWN:
+            lines[_SHOWN:] = ["  and more"]
         return "\n".join(
             [
                 "The unique index cannot be created: some connections are stored more than once.",

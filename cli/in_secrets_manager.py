@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.stores import CliError, Entry
+from cli.stores import AdminStore, CliError, Entry
 from crm_export import wiring
 from crm_export.connections.secrets_manager import (
     error_code,
@@ -16,8 +16,6 @@ from crm_export.connections.secrets_manager import (
     secret_name,
     store_errors,
 )
-
-_IDENTITIES = 2
 
 
 @contextmanager
@@ -37,8 +35,8 @@ def _errors() -> Iterator[None]:
         ) from error
 
 
-class SecretsManagerAdmin:
-    """See AdminStore."""
+class SecretsManagerAdmin(AdminStore):
+    """The connections in Secrets Manager."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -46,7 +44,6 @@ class SecretsManagerAdmin:
             self._client = wiring.boto3_client("secretsmanager")
 
     def put(self, account_id: str, owner: str, token: dict[str, str]) -> bool:
-        """See AdminStore."""
         name = secret_name(self._prefix, account_id, owner)
         document = json.dumps({"account_id": account_id, "owner": owner, "token": token})
         with _errors():
@@ -61,7 +58,6 @@ class SecretsManagerAdmin:
         return False
 
     def entries(self, account_id: str | None, owner: str | None = None) -> list[Entry]:
-        """See AdminStore."""
         if account_id is not None and owner is not None:
             names = [secret_name(self._prefix, account_id, owner)]
         else:
@@ -71,7 +67,6 @@ class SecretsManagerAdmin:
         return [entry for entry in map(self._entry, names) if entry is not None]
 
     def delete(self, account_id: str, owner: str) -> int:
-        """See AdminStore."""
         count = len(self.entries(account_id, owner))
         if count:
             name = secret_name(self._prefix, account_id, owner)
@@ -81,7 +76,7 @@ class SecretsManagerAdmin:
 
     def _entry(self, name: str) -> Entry | None:
         identities = name.removeprefix(f"{self._prefix}/").split("/")
-        if len(identities) != _IDENTITIES:  # not a connection
+        if len(identities) != 2:  # not a connection
             return None
         document: Any = None
         with _errors():

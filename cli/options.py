@@ -2,6 +2,8 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from cli import connections
 from crm_export.connections.model import require_identity
@@ -14,38 +16,18 @@ exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no such connection, 4 
 """
 
 
+_HELP: dict[str, Any] = {"epilog": _EPILOG, "formatter_class": argparse.RawDescriptionHelpFormatter}
+
+
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser; `run` of the options that it returns is the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cli",
-        description="Manage the connections (stored OAuth grants) of zoho-crm-export.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Return the parser. In the options it returns, `run` is the function of the command."""
+    description = "Manage the connections (stored OAuth grants) of zoho-crm-export."
+    parser = argparse.ArgumentParser(prog="python -m cli", description=description, **_HELP)
     groups = parser.add_subparsers(dest="group", required=True)
     group = groups.add_parser("connections", help="stored OAuth grants")
-    commands = group.add_subparsers(dest="command", required=True)
-    store, identity, trust = _store_options(), _identity_options(), _trust_options()
-
-    def command(
-        name: str,
-        run: Callable[[argparse.Namespace], None],
-        summary: str,
-        *parents: argparse.ArgumentParser,
-    ) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name,
-            help=summary,
-            description=f"{summary.capitalize()}.",
-            epilog=_EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            parents=[store, *parents],
-            allow_abbrev=False,  # --refresh-token must not be taken for --refresh-token-stdin
-        )
-        added.set_defaults(run=run)
-        return added
-
-    put = command("put", connections.put, "store a connection, new or replaced", identity, trust)
+    command = partial(_add_command, group.add_subparsers(dest="command", required=True))
+    store, identity, trust = _common_options()
+    put = command("put", connections.put, "store a connection, or replace it", [store, identity, trust])
     put.add_argument("--api-domain", required=True, metavar="URL", help="such as https://www.zohoapis.eu")
     put.add_argument("--accounts-server", metavar="URL", help="default: the one of the API domain")
     put.add_argument(
@@ -53,49 +35,47 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="read the refresh token from standard input; by default the command asks for it",
     )
-    command("show", connections.show, "show a connection without its token", identity, trust)
-    listing = command("list", connections.list_all, "list connections", trust)
+    command("show", connections.show, "show a connection without its token", [store, identity, trust])
+    listing = command("list", connections.list_all, "list connections", [store, trust])
     listing.add_argument("--account", type=_identity("account_id"), metavar="A", help="of this account only")
-    command("delete", connections.delete, "delete a connection permanently", identity)
+    command("delete", connections.delete, "delete a connection permanently", [store, identity])
     summary = "create the unique index on account_id and owner (mongo only)"
-    command("ensure-indexes", connections.ensure_indexes, summary)
+    command("ensure-indexes", connections.ensure_indexes, summary, [store])
     return parser
 
 
-def _store_options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--store", choices=("secretsmanager", "mongo"), default="secretsmanager")
-    parser.add_argument(
+def _add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], None], summary: str, parents: list[Any]
+) -> argparse.ArgumentParser:
+    # No abbreviations: --refresh-token must not be taken for --refresh-token-stdin.
+    description = f"{summary.capitalize()}."
+    added: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, parents=parents, allow_abbrev=False, **_HELP
+    )
+    added.set_defaults(run=run)
+    return added
+
+
+def _common_options() -> list[argparse.ArgumentParser]:
+    """Return parsers of the options that commands share: of the store, of an identity, and of trust."""
+    store, identity, trust = (argparse.ArgumentParser(add_help=False) for _ in range(3))
+    store.add_argument("--store", choices=("secretsmanager", "mongo"), default="secretsmanager")
+    store.add_argument(
         "--prefix",
         default="zoho-crm-export/connections",
         help="secretsmanager: the prefix of the secrets' names (default: %(default)s)",
     )
-    parser.add_argument(
+    store.add_argument(
         "--mongo-uri-env",
         default="MONGODB_URI",
         metavar="NAME",
         help="mongo: the environment variable that contains the URI (default: %(default)s)",
     )
-    return parser
-
-
-def _identity_options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--account", required=True, type=_identity("account_id"), metavar="A")
-    parser.add_argument("--owner", required=True, type=_identity("uid"), metavar="O")
-    return parser
-
-
-def _trust_options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument(
-        "--trust-origin",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="trust this origin in addition to Zoho's, as TrustedZohoOrigins does (repeatable)",
-    )
-    return parser
+    identity.add_argument("--account", required=True, type=_identity("account_id"), metavar="A")
+    identity.add_argument("--owner", required=True, type=_identity("uid"), metavar="O")
+    help_text = "trust this origin in addition to Zoho's, as TrustedZohoOrigins does (repeatable)"
+    trust.add_argument("--trust-origin", action="append", default=[], metavar="URL", help=help_text)
+    return [store, identity, trust]
 
 
 def _identity(claim: str) -> Callable[[str], str]:

@@ -44,15 +44,12 @@ class AdminStore(Protocol):
 
     def put(self, account_id: str, owner: str, token: dict[str, str]) -> bool:
         """Store a token, replace any other, and clear `token_invalidated`. Return True if it is new."""
-        ...
 
     def entries(self, account_id: str | None, owner: str | None = None) -> list[Entry]:
         """Return the entries of the account and owner, or all of them, sorted."""
-        ...
 
     def delete(self, account_id: str, owner: str) -> int:
         """Delete permanently. Return how many entries were deleted."""
-        ...
 
 
 def open_store(options: argparse.Namespace) -> AbstractContextManager[AdminStore]:

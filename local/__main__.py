@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m local", description="The stack, without AWS.")
+    parser = argparse.ArgumentParser(prog="python -m local", description="Run template.yaml without AWS.")
     commands = parser.add_subparsers(dest="command", required=True)
     zoho, state, stack = _common_options()
 
@@ -64,13 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--claim", action="append", default=[], metavar="NAME=VALUE", type=_pair)
     token.add_argument("--expires-in", type=int, default=12 * 3600, metavar="SECONDS")
 
-    demo = commands.add_parser("demo", parents=[zoho], help="a guided run of a whole export, verified")
+    demo = commands.add_parser("demo", parents=[zoho], help="run an export step by step and verify it")
     demo.add_argument("--records", type=int, default=450_000)
     return parser
 
 
 def _common_options() -> list[argparse.ArgumentParser]:
-    """Return parsers of the options that commands share: of Zoho, of the state file, and of a new stack."""
+    """Return parsers of the options that commands share: for Zoho, the state file, and a new stack."""
     zoho, state = (argparse.ArgumentParser(add_help=False) for _ in range(2))
     zoho.add_argument("--zoho", metavar="URL", type=_origin, help="use this Zoho instead of the simulator")
     state.add_argument("--state-file", type=Path, default=STATE_FILE)

@@ -13,7 +13,7 @@ from local.edge.control import Control
 from local.edge.gateway import Gateway
 from local.edge.routes import Route, read_routes
 from local.edge.tokens import AUDIENCE, ISSUER, TokenIssuer
-from local.host.aws import LocalAws
+from local.host.aws import REGION, LocalAws
 from local.host.http import bind
 from local.host.processes import REPOSITORY, Child, LocalStackError
 from local.runtime.lambdas import Lambdas
@@ -72,7 +72,7 @@ def running_stack(options: StackOptions) -> Iterator[Stack]:
         state = State(
             api_url=gateway.url,
             aws_endpoint_url=aws.url,
-            region=aws.region,
+            region=REGION,
             results_bucket=_output(deployment, "ResultsBucketName"),
             exports_table=_output(deployment, "ExportsTableName"),
             zoho_url=zoho_url,

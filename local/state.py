@@ -42,13 +42,6 @@ class State:
             file.write("\n")
         temporary.replace(path)
 
-    def alive(self) -> bool:
-        """Return whether the stack that wrote this still responds."""
-        try:
-            return CLIENT.get(f"{self.control_url}/reports", timeout=5).ok
-        except requests.RequestException:
-            return False
-
 
 def read_state(path: Path) -> State | None:
     """Return the state in the file, or None if there is no file. Raises LocalStackError."""
@@ -64,4 +57,7 @@ def read_state(path: Path) -> State | None:
 def running_state(path: Path) -> State | None:
     """Return the state of the stack that wrote `path`, or None if it is not running."""
     state = read_state(path)
-    return state if state and state.alive() else None
+    try:
+        return state if state and CLIENT.get(f"{state.control_url}/reports", timeout=5).ok else None
+    except requests.RequestException:
+        return None

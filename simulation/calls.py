@@ -1,4 +1,4 @@
-"""Every call of a function goes through here: it takes time, may kill the function, and boto3 repeats it."""
+"""Every call that a function makes: it takes time, may kill the function, and boto3 may repeat it."""
 
 from collections.abc import Callable
 from random import Random
@@ -15,7 +15,7 @@ _STALLS = (3.0, 20.0, 70.0, 100.0, 400.0)
 
 
 class Calls:
-    """The way from a function to the world."""
+    """Makes the calls of all functions. runaway: called with a description of a busy loop."""
 
     def __init__(self, rng: Random, scheduler: Scheduler, faults: Faults) -> None:
         self._rng = rng
@@ -26,46 +26,50 @@ class Calls:
         self.runaway: Callable[[str], None] = lambda what: None
 
     def sleep(self, seconds: float) -> None:
-        """time.sleep of a function."""
+        """Sleep as `time.sleep` does, on the virtual clock."""
         task = current.get()
         assert task is not None
         self._pass(task, seconds)
 
     def make[T](self, what: str, effect: Callable[[], T], *, seconds: float) -> T:
-        """One call: `effect` happens at one moment, or never."""
+        """Make one call, whose `effect` happens at one moment or never, and return its result."""
         task = current.get()
         assert task is not None
         if task.dead:
             raise LambdaKilled
         task.calls += 1
         if task.calls == _MOST_CALLS:
-            self.runaway(f"{task.name} goes round in circles: {_MOST_CALLS} calls")
+            self.runaway(f"busy loop: {_MOST_CALLS} calls in {task.name}")
         self._pass(task, self._time(seconds))
         if task.kill_at == (task.calls, False):
             self._kill(task, "function killed before a call", what)
         try:
-            answer = effect()
+            result = effect()
         except Exception as error:
             self.trace(f"{task.name} {what} -> {type(error).__name__}: {error}")
             raise
-        self.trace(f"{task.name} {what}{f' -> {_brief(answer)}' if self.verbose else ''}")
+        self.trace(f"{task.name} {what}{f' -> {_brief(result)}' if self.verbose else ''}")
         if task.kill_at == (task.calls, True):
             self._kill(task, "function killed after a call", what)
         self._pass(task, self._time(seconds / 3))
-        return answer
+        return result
 
     def aws[T](
-        self, what: str, effect: Callable[[bool], T], *, seconds: float, twice: str, lost: str, refused: str
-    ) -> T:
-        """One call by boto3, which repeats it. effect(again) is told whether it may have happened before."""
+        self, what: str, effect: Callable[[bool], T], *, seconds: float, refused: str, twice: str = "",
+        lost: str = "",
+    ) -> T:  # fmt: skip
+        """Make one call as boto3 does, which retries. `effect(again)`: True if it may have happened before.
+
+        refused, twice, lost: the kinds of faults that apply; by default `refused` stands for all three.
+        """
         if self.faults.happens(refused):
             self.make(what, lambda: _refuse(what), seconds=seconds * 20)
-        if self.faults.happens(twice):
+        if self.faults.happens(twice or refused):
             self._ignoring(what, lambda: effect(False), seconds)
             return self.make(f"{what} again", lambda: effect(True), seconds=seconds)
-        if self.faults.happens(lost):
+        if self.faults.happens(lost or refused):
             self._ignoring(what, lambda: effect(False), seconds)
-            self.make(f"{what} again", lambda: _no_answer(what), seconds=6.0)
+            self.make(f"{what} again", lambda: _no_response(what), seconds=6.0)
         return self.make(what, lambda: effect(False), seconds=seconds)
 
     def _time(self, seconds: float) -> float:
@@ -74,7 +78,7 @@ class Calls:
 
     def _ignoring(self, what: str, effect: Callable[[], Any], seconds: float) -> None:
         try:
-            self.make(f"{what} (answer lost)", effect, seconds=seconds)
+            self.make(f"{what} (response lost)", effect, seconds=seconds)
         except ClientError:
             return  # the refusal is lost, too
 
@@ -94,14 +98,14 @@ class Calls:
 
 
 def refusal(code: str, operation: str, **more: Any) -> ClientError:
-    """The ClientError of an AWS service that says no."""
+    """Return the ClientError for an AWS service's error code."""
     status = 400 if code not in {"SlowDown", "InternalError"} else 503
-    response: dict[str, Any] = {
+    response: Any = {
         "Error": {"Code": code, "Message": code},
         "ResponseMetadata": {"HTTPStatusCode": status},
+        **more,
     }
-    told: Any = {**response, **more}
-    return ClientError(told, operation)
+    return ClientError(response, operation)
 
 
 def _refuse(what: str) -> NoReturn:
@@ -112,10 +116,10 @@ def _refuse(what: str) -> NoReturn:
     raise EndpointConnectionError(endpoint_url=_URL)
 
 
-def _no_answer(what: str) -> NoReturn:
+def _no_response(what: str) -> NoReturn:
     raise ReadTimeoutError(endpoint_url=_URL)
 
 
-def _brief(answer: Any) -> str:
-    text = repr(answer)
+def _brief(result: Any) -> str:
+    text = repr(result)
     return text if len(text) <= 300 else f"{text[:300]}…"

@@ -15,8 +15,8 @@ _SORT_KEYS = {None: "sk", "open": "requested_at", "by-account": "requested_at"}
 _INDEX_LAG = 2.0
 _TAKES = 0.01
 _FAULTS = {
-    "twice": "table write repeated, its answer lost",
-    "lost": "table write done, its answer lost for good",
+    "twice": "table write repeated, its response lost",
+    "lost": "table write done, its response lost for good",
     "refused": "table throttled",
 }
 
@@ -145,7 +145,6 @@ class DynamoDb:
 
     def _found(self, request: Item) -> Item:
         index = request.get("IndexName")
-        names, values = request.get("ExpressionAttributeNames", {}), request["ExpressionAttributeValues"]
         _all_used(request, request["KeyConditionExpression"])
         lagging = index and self._calls and self._calls.faults.happens("index behind the table")
         source = self._table.seen_by_index() if lagging else self._table.items.items()
@@ -153,7 +152,7 @@ class DynamoDb:
         found = [
             (item[sort_key]["S"], key, dict(item))
             for key, item in source
-            if sort_key in item and holds(request["KeyConditionExpression"], item, names, values)
+            if sort_key in item and holds(request["KeyConditionExpression"], item, *_given(request))
         ]
         found.sort(key=lambda row: row[:2], reverse=not request.get("ScanIndexForward", True))
         if start := request.get("ExclusiveStartKey"):
@@ -161,10 +160,10 @@ class DynamoDb:
             backwards = not request.get("ScanIndexForward", True)
             found = [row for row in found if (row[:2] < last if backwards else row[:2] > last)]
         limit = request.get("Limit", len(found))
-        answer: Item = {"Items": [item for _, _, item in found[:limit]]}
+        page: Item = {"Items": [item for _, _, item in found[:limit]]}
         if limit and len(found) >= limit and "Limit" in request:
-            answer["LastEvaluatedKey"] = {"pk": {"S": found[limit - 1][1][0]}}
-        return answer
+            page["LastEvaluatedKey"] = {"pk": {"S": found[limit - 1][1][0]}}
+        return page
 
     def _transacted(self, kind: str, request: Item) -> tuple[Key, Item] | None:
         if kind == "Update":
@@ -184,26 +183,15 @@ class DynamoDb:
         _all_used(request, request["UpdateExpression"], request.get("ConditionExpression", ""))
         if not self._allowed(request, item):
             return None
-        names, values = (
-            request.get("ExpressionAttributeNames", {}),
-            request.get("ExpressionAttributeValues", {}),
-        )
-        return updated(request["UpdateExpression"], item or dict(request["Key"]), names, values)
+        return updated(request["UpdateExpression"], item or dict(request["Key"]), *_given(request))
 
     def _allowed(self, request: Item, item: Item) -> bool:
-        names, values = (
-            request.get("ExpressionAttributeNames", {}),
-            request.get("ExpressionAttributeValues", {}),
-        )
-        return holds(request.get("ConditionExpression"), item, names, values)
+        return holds(request.get("ConditionExpression"), item, *_given(request))
 
     def _read(self, what: str, read: Callable[[], Item]) -> Item:
         if self._calls is None:
             return read()
-        refused = "table unreachable"
-        return self._calls.aws(
-            what, lambda again: read(), seconds=_TAKES, twice=refused, lost=refused, refused=refused
-        )
+        return self._calls.aws(what, lambda again: read(), seconds=_TAKES, refused="table unreachable")
 
     def _write(self, what: str, write: Callable[[bool], Item]) -> Item:
         if self._calls is None:
@@ -224,6 +212,10 @@ def _key(key: Item) -> Key:
     return key["pk"]["S"], key["sk"]["S"]
 
 
+def _given(request: Item) -> tuple[dict[str, str], Item]:
+    return request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {})
+
+
 def _shown(key: Item) -> str:
     return "/".join(_key(key))
 
@@ -231,6 +223,7 @@ def _shown(key: Item) -> str:
 def _all_used(request: Item, *expressions: str) -> None:
     """DynamoDB refuses names and values that no expression uses, and uses of those not given."""
     used = names_in(" ".join(expressions))
-    given = {*request.get("ExpressionAttributeNames", {}), *request.get("ExpressionAttributeValues", {})}
+    names, values = _given(request)
+    given = {*names, *values}
     if used != given:
         raise BadExpression(f"{expressions}: used and given differ in {sorted(used ^ given)}")

@@ -5,7 +5,7 @@ from random import Random
 
 from simulation.scheduler import Scheduler, current
 
-# What may go wrong, by where. An export must survive each of them, unless there are too many on one part.
+# What may go wrong, by place. An export must survive each of them, unless there are too many on one part.
 KINDS = (
     # a Lambda
     "function killed before a call",
@@ -16,45 +16,45 @@ KINDS = (
     "tick missing",
     "tick twice",
     # DynamoDB
-    "table write repeated, its answer lost",
-    "table write done, its answer lost for good",
+    "table write repeated, its response lost",
+    "table write done, its response lost for good",
     "table throttled",
     "table unreachable",
     "index behind the table",
     # SQS
-    "message sent twice, its answer lost",
-    "message sent, its answer lost for good",
+    "message sent twice, its response lost",
+    "message sent, its response lost for good",
     "message not sent",
     "message delivered twice",
     "message late",
     # S3
-    "object written twice, its answer lost",
-    "object written, its answer lost for good",
+    "object written twice, its response lost",
+    "object written, its response lost for good",
     "S3 refuses",
     "abort refused",
     # the callback
     "callback never",
     "callback early",
-    "callback thrice",
+    "callback three times",
     "callback late",
     "callback names another job",
     "callback forged",
-    "callback is no job",
+    "callback names no job",
     # Zoho
     "Zoho 429",
     "Zoho 429 with Retry-After",
     "Zoho 500",
-    "Zoho's gateway answers HTML",
+    "Zoho's gateway returns HTML",
     "Zoho rejects the token",
     "Zoho gives no tokens",
     "Zoho times out",
-    "Zoho times out after it did it",
+    "Zoho times out after it acted",
     "job not found",
     "job without a count",
     "job ends in FAILURE",
     "job takes hours",
     "job never ends",
-    "more records but no way on",
+    "more records but no next page",
     "result breaks off",
     "result truncated",
     "result with a byte changed",
@@ -68,20 +68,20 @@ KINDS = (
     "POST sent again",
 )
 _RATES = (0.01, 0.03, 0.1, 0.3)
-# Few of these are many: they end exports, or would take the other faults' chances.
+# The highest rates of faults that end exports or would leave other faults no chance to show.
 _RARE = {
     "function stalled": 0.02,
-    "table write repeated, its answer lost": 0.2,
-    "table write done, its answer lost for good": 0.1,
+    "table write repeated, its response lost": 0.2,
+    "table write done, its response lost for good": 0.1,
     "table throttled": 0.1,
     "table unreachable": 0.05,
     "function's clock wrong": 0.1,
     "job takes hours": 0.1,
     "job never ends": 0.02,
-    "more records but no way on": 0.02,
+    "more records but no next page": 0.05,
     "callback forged": 0.3,
 }
-# Drawn once for a part, or less often still.
+# Drawn once for a part or less often, so their rates are higher.
 _SELDOM_ASKED, _LEAST_RATE = ("callback", "job ", "more records", "tick", "POST", "result "), 0.15
 _HOURS = (0.5, 2.0, 8.0)
 
@@ -108,14 +108,14 @@ class Faults:
         self.of_part: defaultdict[tuple[str, int] | None, Counter[str]] = defaultdict(Counter)
 
     def happens(self, kind: str, target: tuple[str, int] | None = None) -> bool:
-        """Whether this fault comes now; it is then noted, for the part it hits."""
+        """Return True if this fault happens now, and count it for the part it hits."""
         if not self.planned(kind):
             return False
         self.note(kind, target)
         return True
 
     def planned(self, kind: str) -> bool:
-        """The same, but whoever asks notes it when it has come."""
+        """Return True if this fault is to happen. The caller has to `note` it once it has happened."""
         rate = self._rates.get(kind, 0.0)
         assert kind in KINDS, kind
         return rate > 0 and self._scheduler.now < self.calm_from and self._rng.random() < rate
@@ -127,5 +127,5 @@ class Faults:
         self.of_part[target or (task.target if task else None)][kind] += 1
 
     def against(self, part: tuple[str, int] | None, kinds: tuple[str, ...]) -> int:
-        """How many faults of kinds with these beginnings hit a part."""
+        """Return the number of faults that hit a part and whose kind begins with one of `kinds`."""
         return sum(count for kind, count in self.of_part[part].items() if kind.startswith(kinds))

@@ -22,7 +22,8 @@ from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.records import RecordsReader
 from simulation.calls import Calls, refusal
 from simulation.scheduler import Scheduler, Task
-from simulation.zoho_http import API_DOMAIN, Session
+from simulation.zoho import API_DOMAIN, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SIGNING_KEY
+from simulation.zoho_http import Session
 
 # As in template.yaml: tests/simulation compares them.
 TIMEOUTS = {
@@ -33,14 +34,13 @@ TIMEOUTS = {
 }
 QUIET_SECONDS, DOWNLOADS_PER_MINUTE, JOB_DEADLINE_MINUTES = 300, 10, 180
 ACCOUNT, OWNER = "acct-1", "user-1"
-SIGNING_KEY = b"signing-key-5f2c-of-32-characters"
-CLIENT_SECRET, REFRESH_TOKEN = "client-secret-77aa", "1000.refresh-31bd"
 CALLBACK_BASE_URL = "https://api.example.com"
 _SECRETS = {
     "connections/acct-1/user-1": {"token": {"refresh_token": REFRESH_TOKEN, "api_domain": API_DOMAIN}},
-    "zoho-client": {"client_id": "client-1", "client_secret": CLIENT_SECRET},
+    "zoho-client": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
 }
 _LAST_CALL_TO_DIE_AT = 30
+_MOST_INVOCATIONS = 1000  # of one run: several times what any needs
 _SKEWS = (-400.0, -60.0, -5.0, 5.0, 60.0, 400.0)
 
 type Done = Callable[[Any], None]
@@ -54,10 +54,9 @@ class SecretsManager:
 
     def get_secret_value(self, *, SecretId: str, VersionStage: str = "AWSCURRENT") -> dict[str, str]:
         """See boto3."""
-        refused = "table unreachable"
         return self._calls.aws(
             f"secretsmanager get {SecretId}", lambda again: self._read(SecretId, VersionStage), seconds=0.01,
-            twice=refused, lost=refused, refused=refused,
+            refused="table unreachable",
         )  # fmt: skip
 
     def _read(self, secret_id: str, stage: str) -> dict[str, str]:
@@ -201,6 +200,8 @@ class Functions:
     ) -> None:
         """Run a handler in a container; done(response), with None if it raised or died."""
         self._invocations += 1
+        if self._invocations == _MOST_INVOCATIONS:
+            self._calls.runaway(f"busy loop: {_MOST_INVOCATIONS} invocations, the last of {function}")
         name = f"t={self._scheduler.now:.3f} {function}#{self._invocations}"
         task = self._task(name, function, target)
         idle = self._idle[function]

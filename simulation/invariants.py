@@ -1,4 +1,4 @@
-"""What must hold after every write, and what must hold at rest. `broken` says what does not."""
+"""What must hold after every write, and at the end of a run. `broken` lists what does not hold."""
 
 import csv
 import gzip
@@ -14,7 +14,7 @@ from simulation.expressions import Item
 from simulation.faults import Faults
 from simulation.s3 import Bucket
 from simulation.scheduler import EPOCH, Scheduler
-from simulation.zoho import HEADER, Job, Zoho
+from simulation.zoho import JobRecord, Zoho
 
 _ONWARDS = {
     "PENDING": {"PENDING", "SUBMITTED", "STORED", "FAILED"},  # STORED: read through the records API
@@ -28,7 +28,7 @@ _ONWARDS = {
 
 
 class Invariants:
-    """Watches table and bucket."""
+    """Checks every change to table and bucket."""
 
     def __init__(
         self, scheduler: Scheduler, faults: Faults, table: TableData, bucket: Bucket, zoho: Zoho
@@ -44,7 +44,7 @@ class Invariants:
         bucket.changed = self._bucket_changed
 
     def violated(self, what: str) -> None:
-        """Note it and stop the run."""
+        """Record a violation and stop the run."""
         self.broken.append(what)
         self._scheduler.stopped = True
 
@@ -90,7 +90,7 @@ class Invariants:
                 self._stored(part)
 
     def parts(self, export_id: str, *, current: bool = True) -> list[Part]:
-        """The parts of an export's last generation, or of all, in order."""
+        """Return the parts of an export's last generation, or of all, in order."""
         found = [
             item
             for (pk, sk), item in self._table.items.items()
@@ -101,13 +101,13 @@ class Invariants:
         return [part for part in parts if part.part >= first]
 
     def exports(self) -> list[Export]:
-        """All exports."""
+        """Return all exports."""
         return [read_export(item) for (_, sk), item in self._table.items.items() if sk == "META"]
 
     def _stored(self, part: Part) -> None:
-        """Count, CRC and bytes are Zoho's, and the job was made for just this.
+        """Check that count, CRC and bytes are those of the job, and that the job was created for this part.
 
-        A worker that was followed may write the object again: the same content.
+        A worker whose lease was taken over may write the object again, with the same content.
         """
         what = f"part {part.part} of {part.export_id}"
         if part.job_id is None:
@@ -120,7 +120,7 @@ class Invariants:
         content = self._bucket.objects.get(str(part.key))
         gone = content is None and part not in self.parts(part.export_id)  # of an earlier generation
         plain = gzip.decompress(content) if content and str(part.key).endswith(".gz") else content
-        self._hold(gone or plain == job.csv, f"{what}: its object is not what job {job.job_id} read")
+        self._hold(gone or plain == job.content, f"{what}: its object is not what job {job.id} read")
         self._hold(
             part.records == len(job.rows), f"{what}: {part.records} records, Zoho read {len(job.rows)}"
         )
@@ -128,12 +128,12 @@ class Invariants:
             gone or part.bytes == len(content or b""),
             f"{what}: its object has not {part.bytes} bytes",
         )
-        self._hold(part.crc32 == f"{zlib.crc32(job.csv):08x}", f"{what}: its CRC is not Zoho's")
-        self._hold(part.header == tuple(HEADER), f"{what}: its header is {part.header}")
+        self._hold(part.crc32 == f"{zlib.crc32(job.content):08x}", f"{what}: its CRC is not Zoho's")
+        self._hold(part.header == job.header, f"{what}: its header is {part.header}")
         self._is_the_same(job, part, what)
 
     def _read(self, part: Part, what: str) -> None:
-        """A part of the records API: what lies there is what was stored of it."""
+        """Check that the object of a part read through the records API is what the part describes."""
         content = self._bucket.objects.get(str(part.key))
         if content is None and part not in self.parts(part.export_id):
             return  # of an earlier generation
@@ -143,23 +143,23 @@ class Invariants:
         self._hold(part.crc32 == f"{zlib.crc32(plain):08x}", f"{what}: its object has another CRC")
         self._hold(part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes")
 
-    def _is_the_same(self, job: Job, part: Part, what: str) -> None:
-        """Another part's job may be taken where it reads the very same: what came since the POST, no more."""
+    def _is_the_same(self, job: JobRecord, part: Part, what: str) -> None:
+        """Check that the job is the part's own, or one of the same query that was created since the POST."""
         export = read_export(self._table.items[f"EXPORT#{part.export_id}", "META"])
         wanted = {name: value for name, value in export.query.items() if name in {"fields", "criteria"}}
-        since = (export.requested_at - EPOCH).total_seconds() - 1000
+        since = export.requested_at.timestamp() - 1000
         same = job.part == (part.export_id, part.part) or (
             job.module == export.module
             and job.query.keys() == wanted.keys()  # v2 writes criteria in words of its own
             and job.query.get("fields") == wanted.get("fields")
             and part.page_token is None
             and job.page == export.page_of(part.part)
-            and job.made_at >= since
+            and job.job.created_at >= since
         )
         self._hold(same, f"{what} is STORED of a job of {job.part}")
 
     def _manifest(self, export: Export) -> None:
-        """The manifest tells of every record Zoho had, once, and of what lies in S3."""
+        """Check that the manifest and its objects contain every record of the query exactly once."""
         what, parts = f"manifest of {export.export_id}", self.parts(export.export_id)
         sealed = export.state is ExportState.COMPLETED or (
             export.state is ExportState.RUNNING and export.completed_at is not None
@@ -172,38 +172,34 @@ class Invariants:
             return
         manifest = json.loads(self._bucket.objects[export.manifest_key])
         rows = [row for part in manifest["parts"] for row in self._rows(part["key"])]
-        self._hold(manifest["records"] == len(rows), f"{what} tells of {manifest['records']} records")
+        self._hold(manifest["records"] == len(rows), f"{what} counts {manifest['records']} records")
         if export.source == RECORDS:
             self._all_read(export, parts, rows, what)
             return
         jobs = [self._zoho.jobs[str(part.job_id)] for part in parts]
-        snapshot = jobs[0].snapshot
-        complete = sorted(rows) == sorted(snapshot.rows)
-        mixed = has_page_token(export.api_version) and any(job.snapshot is not snapshot for job in jobs)
+        first, expected = jobs[0].first, jobs[0].first.all_rows
+        complete = sorted(rows) == sorted(expected)
+        mixed = has_page_token(export.api_version) and any(job.first is not first for job in jobs)
         self._hold(not mixed, f"{what}: its parts are of several snapshots")
-        self._hold(complete, f"{what}: {len(rows)} records, the query has {len(snapshot.rows)}, or others")
+        self._hold(complete, f"{what}: {len(rows)} records, the query has {len(expected)}, or others")
         self._hold(jobs[0].module == export.module, f"{what}: job of {jobs[0].module}")
 
     def _all_read(self, export: Export, parts: list[Part], rows: list[tuple[str, ...]], what: str) -> None:
-        """Every record that was there all the time, once; none that never was; each as it once was."""
-        records, header = self._zoho.records, parts[0].header or ()
+        """Check that all records that existed all the time are there, once, as they were at some time."""
+        header = parts[0].header or ()
         ids = [row[0] for row in rows]
-        began = (export.requested_at - EPOCH).total_seconds() - 1000
-        needed = {
-            record_id
-            for record_id, created in records.created_at.items()
-            if created <= max(began, 0.0) and record_id not in records.deleted_at
-        }
+        needed = self._zoho.records_since(export.module, export.requested_at.timestamp() - 1000)
         self._hold(len(ids) == len(set(ids)), f"{what}: a record is there twice")
         self._hold(needed <= set(ids), f"{what}: {sorted(needed - set(ids))} are not there")
-        if "Note_Title" in header:
-            known = all((row[0], row[header.index("Note_Title")]) in records.versions for row in rows)
-            self._hold(known, f"{what}: a record is as it never was")
+        if "Modified_Time" in header:
+            modified = header.index("Modified_Time")
+            known = all((row[0], row[modified]) in self._zoho.versions for row in rows)
+            self._hold(known, f"{what}: a record is there in a version that never existed")
         else:
             self._hold(not needed, f"{what}: its header is {header}")
 
     def _is_new(self, part: Part) -> None:
-        """Two parts never share an object."""
+        """Check that two parts never share an object."""
         keys = [other.key for other in self.parts(part.export_id, current=False) if other.key]
         self._hold(len(keys) == len(set(keys)), f"part {part.part} of {part.export_id}: its key is another's")
 
@@ -227,14 +223,14 @@ class Invariants:
         self._hold(excused, f"{export.export_id} FAILED with {failure}, and the faults do not excuse it")
 
     def _expired(self, export: Export, parts: list[Part]) -> bool:
-        """Whether what Zoho kept of it was gone again and again: an export begins anew twice."""
+        """Return True if tokens or results expired so often that the export used up its restarts."""
         code = export.failure and export.failure.code
         gone = ("page token expired", "result expired", "result not found", "job not found")
         count = sum(self._faults.against((part.export_id, part.part), gone) for part in parts)
         return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and export.generation == 3 and count >= 3
 
     def _excuse(self, code: str, part: Part) -> bool:
-        """Whether a part met so many faults that its export may end so. Fewer must be survived."""
+        """Return True if a part met so many faults that its export may fail with this code."""
         target = (part.export_id, part.part)
         jobs = self._zoho.jobs_of[target]
 
@@ -242,7 +238,7 @@ class Invariants:
             return self._faults.against(target, kinds)
 
         results = faults("result ", "S3 ", "object ", "abort ", "table ", "message ", "job not found")
-        failed = sum(job.fails for job in jobs) + len(
+        failed = sum(job.ends_in_failure for job in jobs) + len(
             part.failed_job_ids
         )  # one of them may be another part's
         died = ("function ", "function's clock", "table write done", "table throttled")
@@ -251,7 +247,7 @@ class Invariants:
             # A POST works on part 1 before anybody knows its export.
             "WORKER_DIED": faults(*died) + (part.part == 1 and self._faults.against(None, died)) >= 3,
             "ZOHO_NOT_FOUND": faults("job not found", "result not found") >= 1 and results >= 3,
-            "PAGING_BROKEN": faults("more records but no way on") >= 1,
+            "PAGING_BROKEN": faults("more records but no next page") >= 1,
             "DEADLINE_EXCEEDED": faults("job never ends") >= 1,
             "JOB_OVERDUE": faults("job never ends") >= 1 and len(part.failed_job_ids) >= 2,
             "RESULT_UNSUPPORTED": results >= 3,
@@ -261,7 +257,7 @@ class Invariants:
     # --- at rest ---
 
     def at_rest(self) -> None:
-        """All exports have ended, and nothing is left behind."""
+        """Check that all exports have ended and nothing is left behind."""
         for export in self.exports():
             if self._hold(export.state is not ExportState.RUNNING, f"{export.export_id} never ended"):
                 self._bounded(export)
@@ -269,7 +265,7 @@ class Invariants:
             self._hold(upload.excused or upload.task.dead, f"{number} of {upload.key} was left behind")
 
     def _bounded(self, export: Export) -> None:
-        """Neither more jobs nor more downloads than the faults explain; no later than they do."""
+        """Check that the faults explain the number of jobs and downloads and the time of the end."""
         for part in self.parts(export.export_id):
             target = (part.export_id, part.part)
             jobs, excuses = self._zoho.jobs_of[target], sum(self._faults.of_part[target].values())
@@ -284,7 +280,7 @@ class Invariants:
         self._hold(ended <= latest, f"{export.export_id} ended {ended - latest:.0f} s too late")
 
     def no_secret_in(self, secrets: set[str], logs: list[str], queues: list[str]) -> None:
-        """Secrets are nowhere but in the token's own item."""
+        """Check that secrets are nowhere but in the token's own item."""
         items = [repr(item) for (pk, _), item in self._table.items.items() if not pk.startswith("TOKEN#")]
         objects = [self._object(key) for key in self._bucket.objects]
         for place, texts in {"table": items, "S3": objects, "logs": logs, "queues": queues}.items():

@@ -13,8 +13,8 @@ from simulation.scheduler import Scheduler
 MAX_RECEIVES = 10
 _TAKES = 0.02
 _FAULTS = {
-    "twice": "message sent twice, its answer lost",
-    "lost": "message sent, its answer lost for good",
+    "twice": "message sent twice, its response lost",
+    "lost": "message sent, its response lost for good",
     "refused": "message not sent",
 }
 _AGAIN_AFTER = (0.0, 0.005, 0.3, 20.0, 3600.0, 20000.0)
@@ -22,7 +22,7 @@ _AGAIN_AFTER = (0.0, 0.005, 0.3, 20.0, 3600.0, 20000.0)
 
 @dataclass
 class Message:
-    """A message as it lies in the queue. `visible_at` moves with each receive."""
+    """A message of a queue. `visible_at` moves with each receive."""
 
     number: int
     body: str
@@ -40,7 +40,7 @@ class QueueSettings:
 
 
 class Queue:
-    """One queue. `invoke(event, done)` starts its function; done(failures or None) tells how it ended."""
+    """One queue. `invoke(event, done)` starts its function, which ends with done(response or None)."""
 
     def __init__(
         self, name: str, settings: QueueSettings, rng: Random, scheduler: Scheduler, faults: Faults
@@ -56,7 +56,7 @@ class Queue:
         self._running = 0
 
     def put(self, body: str, delay: float) -> None:
-        """A message arrives, perhaps twice, perhaps late."""
+        """Let a message arrive, perhaps twice, perhaps late."""
         target = _target(body)
         if self._faults.happens("message late", target):
             delay += self._rng.choice((30.0, 900.0, 10000.0))
@@ -95,11 +95,11 @@ class Queue:
             "body": message.body,
             "attributes": {"ApproximateReceiveCount": str(message.receives)},
         }
-        self.invoke({"Records": [record]}, lambda failures: self._done(message, failures))
+        self.invoke({"Records": [record]}, lambda response: self._done(message, response))
 
-    def _done(self, message: Message, answer: Any) -> None:
+    def _done(self, message: Message, response: Any) -> None:
         self._running -= 1
-        if answer is not None and not answer["batchItemFailures"]:
+        if response is not None and not response["batchItemFailures"]:
             message.deleted = True
         else:
             self._scheduler.at(message.visible_at, lambda: self._deliver(message))

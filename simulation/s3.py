@@ -15,16 +15,16 @@ from simulation.scheduler import current
 
 _TAKES = 0.05
 _FAULTS = {
-    "twice": "object written twice, its answer lost",
-    "lost": "object written, its answer lost for good",
+    "twice": "object written twice, its response lost",
+    "lost": "object written, its response lost for good",
     "refused": "S3 refuses",
 }
-_READ_FAULTS = {"twice": "S3 refuses", "lost": "S3 refuses", "refused": "S3 refuses"}
+_READ_FAULTS = {"refused": "S3 refuses"}
 
 
 @dataclass
 class Upload:
-    """A multipart upload that is neither complete nor aborted. `excused`: nobody could abort it."""
+    """A multipart upload that is neither complete nor aborted. excused: it could not be aborted."""
 
     key: str
     parts: dict[int, bytes] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Upload:
 
 
 class Bucket:
-    """The objects, and who wants to hear of a new one."""
+    """The objects. changed: called with the key of every object that is written or deleted."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -83,7 +83,7 @@ class S3:
         return self._call(f"s3 put {Key} ({len(Body)} bytes)", put)
 
     def create_multipart_upload(self, *, Bucket: str, Key: str, **more: Any) -> dict[str, Any]:
-        """See boto3. Made again, it is another upload, and nobody knows the first."""
+        """See boto3. A repeated call creates another upload, and the id of the first is lost."""
         assert (more["ChecksumAlgorithm"], more["ChecksumType"]) == ("CRC32", "FULL_OBJECT")
 
         def create(again: bool) -> dict[str, Any]:
@@ -144,10 +144,8 @@ class S3:
             del self._bucket.uploads[UploadId]
             return {}
 
-        refused = "abort refused"
         try:
-            faults = {"twice": refused, "lost": refused, "refused": refused}
-            return self._call(f"s3 abort {UploadId}", abort, faults=faults)
+            return self._call(f"s3 abort {UploadId}", abort, faults={"refused": "abort refused"})
         except Exception:
             if UploadId in self._bucket.uploads:
                 self._bucket.uploads[UploadId].excused = True

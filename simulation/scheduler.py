@@ -1,7 +1,7 @@
-"""The virtual clock, and the one baton: of all tasks only one runs at a time, until the call it waits in.
+"""The virtual clock and its tasks, of which only one runs at a time, until it waits.
 
-A task runs in a thread of its own, so that the code under test needs no change; which task goes on is
-decided by the times of the events alone, so the same seed gives the same run.
+A task runs in a thread of its own, so that the code under test needs no change. The times of the events alone
+decide which task continues, so the same seed gives the same run.
 """
 
 import heapq
@@ -14,7 +14,7 @@ EPOCH = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
 
 
 class LambdaKilled(BaseException):
-    """The invocation is dead. No `except Exception` catches it; none of its calls has effects any more."""
+    """The invocation has died. `except Exception` does not catch it; later calls have no effect."""
 
 
 class Stopped(BaseException):
@@ -70,16 +70,16 @@ class Scheduler:
         self.waiting: set[Task] = set()
 
     def at(self, time: float, action: Callable[[], None]) -> None:
-        """Do something then, or now if that is over."""
+        """Run the action at that time, or now if it has passed."""
         self._count += 1
         heapq.heappush(self._events, (max(time, self.now), self._count, action))
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do something after so many seconds."""
+        """Run the action that many seconds from now."""
         self.at(self.now + seconds, action)
 
     def run(self, until: float) -> None:
-        """Take events until there are none, or the time is over, or the run is stopped."""
+        """Run events until there are none, the time is over, or the run is stopped."""
         while self._events and not self.stopped and self._events[0][0] <= until:
             time, _, action = heapq.heappop(self._events)
             self.now = time
@@ -88,7 +88,7 @@ class Scheduler:
             self._resume(task)
 
     def start(self, task: Task, body: Callable[[], None]) -> None:
-        """Run a task until it waits for the first time. `body` raises but LambdaKilled and Stopped."""
+        """Run a task until it first waits. `body` raises nothing but LambdaKilled and Stopped."""
         worker = task.worker = _idle.pop() if _idle else _Worker()
 
         def work() -> None:
@@ -97,7 +97,7 @@ class Scheduler:
                 body()
             except (LambdaKilled, Stopped):
                 pass
-            except BaseException as error:  # a fault of the simulation itself
+            except BaseException as error:  # a defect of the simulation itself
                 self.failure = error
                 self.stopped = True
             finally:
@@ -116,14 +116,14 @@ class Scheduler:
         self._main.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Let virtual time pass in the running task; others run meanwhile."""
+        """Let virtual time pass in the running task, while others run."""
         task, time = current.get(), self.now + seconds
         assert task is not None
         assert task.worker is not None
         if self.stopped:
             raise Stopped
         if not self._events or self._events[0][0] > time:
-            self.now = time  # nobody else has anything to do until then
+            self.now = time  # no other event comes before
             return
         self.waiting.add(task)
         self.at(time, lambda: self._resume(task))
@@ -134,14 +134,14 @@ class Scheduler:
             raise Stopped
 
     def monotonic(self) -> float:
-        """What time.monotonic says."""
+        """Return what `time.monotonic` returns."""
         return self.now
 
     def utc_now(self) -> datetime:
-        """What the running task believes the time is."""
+        """Return the time as the running task's clock shows it."""
         task = current.get()
         return EPOCH + timedelta(seconds=self.now + (task.skew if task else 0.0))
 
     def epoch(self) -> float:
-        """What time.time says to the running task."""
+        """Return what `time.time` returns to the running task."""
         return self.utc_now().timestamp()

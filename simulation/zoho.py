@@ -1,275 +1,278 @@
-"""A model of Zoho's Bulk Read: modules whose records change, jobs, results as ZIPs, access tokens.
+"""Zoho in a run: the simulated organisation, made small, and the record of the truth.
 
-It knows the truth that the invariants compare with: which records a job read, and when.
+`simulation/invariants.py` compares with the record: which part a job was created for and what it read, which
+records existed at which time, which access tokens were issued.
 """
 
 import csv
 import io
-import zipfile
-import zlib
+import json
 from collections import defaultdict
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from http import HTTPStatus
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
+from crm_export.exports.callbacks import verify
 from crm_export.zoho.catalog import has_page_token
 from simulation.faults import Faults
 from simulation.scheduler import EPOCH, Scheduler, current
-from simulation.zoho_records import ZohoRecords
+from simulation.zoho_faults import ZohoFaults
+from zoho_simulator.bulk.bulk_read import BulkRead
+from zoho_simulator.bulk.jobs import Job
+from zoho_simulator.config import VERSIONS, Environment, SimulatorConfig
+from zoho_simulator.data.modules import Module
+from zoho_simulator.http.organisation import Organisation
+from zoho_simulator.wire import Request, Response
 
+API_DOMAIN, ACCOUNTS = "https://www.zohoapis.com", "https://accounts.zoho.com"
+SIGNING_KEY = b"signing-key-5f2c-of-32-characters"
+CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN = "client-1", "client-secret-77aa", "1000.refresh-31bd"
+BULK_MODULES = ("Vendors", "Campaigns")
+READ_MODULES = ("Notes", "Cases")  # Bulk Read never takes Notes; whether it takes Cases, only Zoho knows
+FIELD = "Description"  # a field of both, empty in half of the records
+_DAY = 86_400.0
+_SORTABLE = ("id", "Created_Time", "Modified_Time")
+
+type PartId = tuple[str, int]
 type Row = tuple[str, ...]
 
-HEADER: Row = ("Id", "Last_Name", "Description")
-_TEXTS = ("", "x", 'He said "no"', "two\nlines", "a,b", "Zoë ∂", '"', "\n\n", "'", "PK\x01\x02", "…" * 40)
-_DAY = 86_400.0
-_TOKEN_LIVES = 3600.0
+
+class JobRecord:
+    """What is true of a job. first: the job that began its snapshot, itself unless a page token was sent."""
+
+    def __init__(self, job: Job, part: PartId, first: "JobRecord | None", bulk_read: BulkRead) -> None:
+        self.job = job
+        self.id = job.id
+        self.part = part
+        self.first = first or self
+        self.page = None if first else job.query.page
+        self.module = job.query.module.name
+        self.query = job.query.echo  # fields and criteria
+        self.ends_in_failure = job.faults.state == "FAILURE"
+        self.hides_next_page = False
+        self.downloads = 0
+        self.response_delay = 0.0  # seconds that the response to "create job" takes in addition
+        self._bulk_read = bulk_read
+
+    def _content(self, job: Job) -> bytes:
+        return b"".join(self._bulk_read.content(job)())
+
+    @cached_property
+    def content(self) -> bytes:
+        """The CSV that the job read."""
+        return self._content(self.job)
+
+    @cached_property
+    def header(self) -> Row:
+        """The header of the CSV."""
+        return rows_of(self.content)[0]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The records of the job."""
+        return rows_of(self.content)[1:]
+
+    @cached_property
+    def all_rows(self) -> list[Row]:
+        """The records of all jobs that continue this one."""
+        query = replace(self.job.query, page=1)
+        return rows_of(self._content(replace(self.job, query=query, page_size=1_000_000)))[1:]
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """The records of one query at one moment."""
-
-    number: int
-    rows: tuple[Row, ...]
+def rows_of(content: bytes) -> list[Row]:
+    """Return the rows of a CSV, header first."""
+    return [tuple(row) for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))]
 
 
-@dataclass
-class Job:
-    """One Bulk Read job. `number` counts those of its part; `page` is None where a token was sent."""
-
-    job_id: str
-    module: str
-    query: dict[str, Any]
-    part: tuple[str, int]
-    callback_url: str
-    snapshot: Snapshot
-    offset: int
-    page: int | None
-    rows: tuple[Row, ...]
-    more: bool
-    token: str | None
-    made_at: float
-    done_at: float
-    fails: bool = False
-    no_way_on: bool = False
-    csv: bytes = b""
-    zip: bytes = b""
-    downloads: int = 0
-    answered_after: float = 0.0  # seconds that the answer of "create job" takes, beside the usual
-
-    def state(self, now: float) -> str:
-        """What Zoho says of it."""
-        if now >= self.done_at:
-            return "FAILURE" if self.fails else "COMPLETED"
-        return "ADDED" if now < self.made_at + (self.done_at - self.made_at) / 2 else "IN PROGRESS"
+def _settings(rng: Random) -> SimulatorConfig:
+    per_job = rng.choice((1, 2, 3, 5))
+    sizes = (0, 1, per_job, per_job * 2, per_job * 3 + 1, per_job * 4)
+    return SimulatorConfig(
+        records={name: rng.choice(sizes) for name in BULK_MODULES}
+        | {name: rng.choice((0, 1, 3, 7, 12)) for name in READ_MODULES},
+        seed=rng.randrange(3),
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        refresh_tokens={REFRESH_TOKEN},
+        records_per_job=per_job,
+        records_paging=rng.choice(("cursor", "snapshot")),
+        records_since_inclusive=rng.random() < 0.5,
+        records_sort_by=_SORTABLE if rng.random() < 0.8 else _SORTABLE[:2],
+        bulk_unsupported={"Cases"},
+        bulk_page_of_token=rng.random() < 0.5,
+        page_token_seconds=rng.choice((_DAY, _DAY, 300.0, 900.0)),
+        result_seconds=rng.choice((_DAY, _DAY, _DAY, 600.0)),
+        callback_shape=rng.choice(("documented", "documented", "flat")),
+        csv_newline=rng.choice(("\n", "\r\n")),
+        csv_quoting=rng.choice(("minimal", "all")),
+        csv_final_newline=rng.random() < 0.7,
+        id_position=rng.choice(("first", "last")),
+        zip_method=rng.choice(("deflate", "store")),
+        zip_sizes=rng.choice(("descriptor", "descriptor_no_signature", "header")),
+        zip_zip64=rng.random() < 0.2,
+    )
 
 
-@dataclass(frozen=True)
-class PageToken:
-    """Where the next job of a snapshot goes on."""
-
-    snapshot: Snapshot
-    offset: int
-    module: str
-    asked: dict[str, Any]
-    expires_at: float
-
-
-@dataclass
-class Token:
-    """An access token. One that was never used is not rejected: a second rejection means a dead grant."""
-
-    expires_at: float
-    used: bool = False
+def part_of(callback_url: str) -> PartId:
+    """Return the part that one of our callback URLs was signed for. Raises InvalidSignature."""
+    *_, export_id, number, signature = urlsplit(callback_url).path.split("/")
+    return export_id, verify((SIGNING_KEY,), export_id, number, signature)
 
 
 class Zoho:
-    """What Zoho holds. `version` is that of the API in this run."""
+    """The organisation that a run's exports read, and the record of what it did.
 
-    def __init__(self, rng: Random, scheduler: Scheduler, faults: Faults, version: str) -> None:
+    created: called with each new job. post(url, body): sends a callback and does not wait.
+    """
+
+    def __init__(
+        self,
+        rng: Random,
+        scheduler: Scheduler,
+        faults: Faults,
+        *,
+        created: Callable[[JobRecord], None],
+        post: Callable[[str, bytes], None],
+    ) -> None:
+        self.version = rng.choice((*VERSIONS, "v7", "v8", "v8"))
+        self.jobs: dict[str, JobRecord] = {}
+        self.jobs_of: defaultdict[PartId, list[JobRecord]] = defaultdict(list)
+        self.access_tokens: set[str] = set()
+        self.versions: set[tuple[str, str]] = set()  # every (id, Modified_Time) of READ_MODULES that ever was
+        self._used_tokens: set[str] = set()
         self._rng = rng
         self._scheduler = scheduler
         self._faults = faults
-        self._version = version
-        self.per_page = rng.choice((1, 2, 3, 5))
-        self.jobs: dict[str, Job] = {}
-        self.jobs_of: defaultdict[tuple[str, int], list[Job]] = defaultdict(list)
-        self.tokens: dict[str, Token] = {}
-        self.ever_given: set[str] = set()
-        self._page_tokens: dict[str, PageToken] = {}
-        self._kept = rng.choice((_DAY, _DAY, _DAY, 900.0)), rng.choice((_DAY, _DAY, _DAY, 900.0))
-        self._snapshots = 0
-        self._line_end = rng.choice(("\n", "\r\n"))
-        self._ends_with_newline = rng.random() < 0.7
-        self._method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-        self._records = 0
-        self._tells_pages_of_tokens = rng.random() < 0.5
-        self.records = ZohoRecords(rng, scheduler, faults)
-        sizes = (0, 1, self.per_page, self.per_page * 2, self.per_page * 3 + 1, self.per_page * 4)
-        self.modules = {
-            name: [self._row() for _ in range(rng.choice(sizes))] for name in ("Contacts", "Leads")
-        }
+        self._created = created
+        self.config = _settings(rng)
+        self._zoho_faults = ZohoFaults(rng, faults, self.config)
 
-    def _row(self) -> Row:
-        self._records += 1
-        return (str(5540230000000 + self._records), *(self._rng.choice(_TEXTS) for _ in HEADER[1:]))
+        def send(url: str, headers: Any, body: bytes) -> int:
+            post(url, body)
+            return HTTPStatus.OK
+
+        environment = Environment(scheduler.after, send, self._clock, rng)
+        self.organisation = Organisation(self.config, environment, url=API_DOMAIN, faults=self._zoho_faults)
+        self._age_records()
+
+    def _clock(self) -> float:
+        return EPOCH.timestamp() + self._scheduler.now
+
+    # --- records ---
+
+    def _age_records(self) -> None:
+        """Modify the records of READ_MODULES a day ago: all in one second, in two, or each in its own."""
+        self._scheduler.now = -_DAY
+        for name in READ_MODULES:
+            ids = self._living(name)
+            self._rng.shuffle(ids)
+            size = self._rng.choice((len(ids), (len(ids) + 1) // 2, 1)) or 1
+            for start in range(0, len(ids), size):
+                self._change(name, {"modify": ids[start : start + size]})
+        self._scheduler.now = 0.0
 
     def change_records(self) -> None:
-        """Somebody works in the CRM. Numbered pages would show it; page tokens must not."""
-        self.records.change()
-        if has_page_token(self._version):
-            for rows in self.modules.values():
-                rows.insert(self._rng.randint(0, len(rows)), self._row())
-                rows.pop(self._rng.randrange(len(rows)))
-
-    # --- jobs ---
-
-    def create_job(self, body: dict[str, Any], part: tuple[str, int]) -> Job | None:
-        """Take a job, which is done some time later; None where its page token is too old."""
-        query, token = body["query"], body["query"].get("page_token")
-        if token is not None and self._scheduler.now > self._page_tokens[token].expires_at:
-            self._faults.note("page token expired", part)
-            return None
-        if token is not None:
-            kept = self._page_tokens[token]
-            snapshot, offset, module, asked = kept.snapshot, kept.offset, kept.module, kept.asked
-            page = None
-        else:
-            named = query["module"]
-            module = named["api_name"] if isinstance(named, dict) else named
-            page, asked = query["page"], {k: v for k, v in query.items() if k not in {"module", "page"}}
-            snapshot, offset = self._snapshot(module, asked), (page - 1) * self.per_page
-        job = self._make(snapshot, offset, page, module, asked, part, body["callback"]["url"])
-        self.jobs[job.job_id] = job
-        self.jobs_of[part].append(job)
-        return job
-
-    def _make(
-        self, snapshot: Snapshot, offset: int, page: int | None, module: str, asked: dict[str, Any],
-        part: tuple[str, int], callback_url: str,
-    ) -> Job:  # fmt: skip
-        seconds = self._rng.choice((0.0, 2.0, 60.0, 400.0))
-        if self._faults.happens("job takes hours", part):
-            seconds = self._rng.choice((3600.0, 10000.0))
-        elif self._faults.happens("job never ends", part):
-            seconds = 1e9
-        number = str(554023000000000000 + len(self.jobs) * 17)
-        rows = snapshot.rows[offset : offset + self.per_page]
-        more, token = len(snapshot.rows) > offset + self.per_page, None
-        if more and has_page_token(self._version):
-            token = f"pt-{snapshot.number}-{offset + self.per_page}"
-            offset_of_next, expires_at = offset + self.per_page, self._scheduler.now + seconds + self._kept[1]
-            self._page_tokens.setdefault(
-                token, PageToken(snapshot, offset_of_next, module, asked, expires_at)
+        """Create, modify and delete records, of BULK_MODULES only if page tokens keep the snapshot."""
+        for name in READ_MODULES + BULK_MODULES * has_page_token(self.version):
+            ids = self._living(name)
+            self._rng.shuffle(ids)
+            deleted, modified = self._rng.choice((0, 0, 1, 2)), self._rng.choice((0, 1, 2))
+            self._change(
+                name,
+                {
+                    "create": self._rng.choice((0, 1, 2)),
+                    "delete": ids[:deleted],
+                    "modify": ids[deleted : deleted + modified],
+                },
             )
-        now = self._scheduler.now
-        job = Job(
-            number, module, asked, part, callback_url, snapshot, offset, page, rows, more, token,
-            now, now + seconds, csv=self.csv_of(rows),
-        )  # fmt: skip
-        job.fails = self._faults.happens("job ends in FAILURE", part)
-        job.no_way_on = more and not job.fails and self._faults.happens("more records but no way on", part)
-        return job
 
-    def _snapshot(self, module: str, asked: dict[str, Any]) -> Snapshot:
-        self._snapshots += 1
-        rows = tuple(self.modules[module])
-        if "criteria" in asked:  # a query that reads other records than the one without
-            rows = tuple(row for row in rows if row[1] != _TEXTS[0])
-        return Snapshot(self._snapshots, rows)
+    def _change(self, name: str, change: dict[str, Any]) -> None:
+        self.organisation.changes.apply(name, change)
+        if name in READ_MODULES:
+            module, rows = self._module(name)
+            times = module.columns["Modified_Time"].texts(rows)
+            self.versions |= {
+                (str(module.id_base + row), time) for row, time in zip(rows, times, strict=True)
+            }
 
-    def details(self, job: Job) -> dict[str, Any]:
-        """A member of `data`, as GET job details and the callback tell it."""
-        now = self._scheduler.now
-        state = job.state(now)
-        query: dict[str, Any] = {"module": {"id": "1", "api_name": job.module}, **job.query}
-        if job.page is not None or self._tells_pages_of_tokens:
-            query["page"] = job.offset // self.per_page + 1
-        datum: dict[str, Any] = {"id": job.job_id, "operation": "read", "state": state, "query": query}
-        datum["created_time"] = (EPOCH + timedelta(seconds=job.made_at)).isoformat()
-        if state == "FAILURE":
-            datum["result"] = {"error_message": {"code": "INTERNAL_SERVER_ERROR", "message": "Internal."}}
-        elif state == "COMPLETED":
-            datum["result"] = {"page": job.page or 1, "per_page": 200000, "count": len(job.rows)}
-            datum["result"]["more_records"] = job.more
-            datum["result"]["download_url"] = f"/crm/bulk/{self._version}/read/{job.job_id}/result"
-            if job.token and not job.no_way_on:
-                datum["result"]["next_page_token"] = job.token
-            if job.no_way_on and not has_page_token(self._version):
-                datum["result"]["count"] = 0
-        return datum
+    def _module(self, name: str) -> tuple[Module, list[int]]:
+        module = self.organisation.changes.module(name)
+        return module, list(module.living(self.organisation.changes.total(name)))
 
-    def is_kept(self, job: Job) -> bool:
-        """Whether the result can be fetched still."""
-        kept = self._scheduler.now < job.done_at + self._kept[0]
-        if not kept:
-            self._faults.note("result expired")
-        return kept
+    def _living(self, name: str) -> list[str]:
+        module, rows = self._module(name)
+        return [str(module.id_base + row) for row in rows]
 
-    # --- results ---
+    def records_since(self, name: str, epoch: float) -> set[str]:
+        """Return the ids of the records of a module that were created by then and still exist."""
+        module, rows = self._module(name)
+        created = self.organisation.changes.of(name).created
+        return {str(module.id_base + row) for row in rows if created.get(row, 0) <= epoch}
 
-    def csv_of(self, rows: tuple[Row, ...]) -> bytes:
-        """Rows as Zoho writes them."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator=self._line_end)
-        writer.writerow(HEADER)
-        writer.writerows(rows)
-        written = text.getvalue()
-        return (written if self._ends_with_newline else written.removesuffix(self._line_end)).encode()
+    # --- requests ---
 
-    def zip_of(self, job: Job) -> bytes:
-        """The result as it should be."""
-        if not job.zip:
-            job.zip = self._zipped(job.job_id, job.csv)
-        return job.zip
-
-    def _zipped(self, name: str, content: bytes) -> bytes:
-        out = io.BytesIO()
-        info = zipfile.ZipInfo(f"{name}.csv")
-        info.compress_type = self._method
-        with zipfile.ZipFile(out, "w") as archive:
-            archive.writestr(info, content)
-        return out.getvalue()
-
-    def broken_zip(self, job: Job) -> bytes:
-        """The result as a fault makes it, or as it should be."""
-        good, part = self.zip_of(job), None  # who reads it now may have taken it for its own
-        if self._faults.happens("result truncated", part):
-            return good[: self._rng.randrange(len(good))]
-        if self._faults.happens("result with a byte changed", part):
-            place = self._rng.randrange(len(good))
-            return good[:place] + bytes([good[place] ^ (1 << self._rng.randrange(8))]) + good[place + 1 :]
-        if self._faults.happens("result with a wrong CRC", part):
-            other = self._zipped(job.job_id, job.csv.replace(b"Last_Name", b"Lost_Name"))
-            right, wrong = (zlib.crc32(job.csv), zlib.crc32(job.csv.replace(b"Last_Name", b"Lost_Name")))
-            return other.replace(wrong.to_bytes(4, "little"), right.to_bytes(4, "little"))
-        if self._faults.happens("result with a wrong count", part):
-            rows = (*job.rows, self._row()) if self._rng.random() < 0.5 or not job.rows else job.rows[1:]
-            return self._zipped(job.job_id, self.csv_of(rows))
-        others = [other for other in self.jobs.values() if other is not job]
-        if others and self._faults.happens("result of another job", part):
-            return self.zip_of(self._rng.choice(others))
-        return good
-
-    # --- tokens ---
-
-    def new_token(self) -> str:
-        """An access token for an hour."""
-        token = f"1000.{self._rng.getrandbits(64):016x}.{self._rng.getrandbits(64):016x}"
-        self.tokens[token] = Token(self._scheduler.now + _TOKEN_LIVES)
-        self.ever_given.add(token)
-        return token
-
-    def takes(self, token: str) -> bool:
-        """Whether an access token is good; a fault may make it bad for ever."""
-        known = self.tokens.get(token)
-        if known is None or self._scheduler.now >= known.expires_at:
-            return False
-        task = current.get()
-        if task and not task.rejected and known.used and self._faults.happens("Zoho rejects the token"):
+    def handle(self, request: Request) -> Response:
+        """Return the organisation's response, with faults, and record the truth."""
+        is_create = request.method == "POST" and request.path.startswith("/crm/bulk/")
+        part = part_of(json.loads(request.body)["callback"]["url"]) if is_create else None
+        self._zoho_faults.part = part
+        token = (request.header("Authorization") or "").removeprefix("Zoho-oauthtoken ")
+        self._maybe_reject(token)
+        response = self.organisation.handle(request)
+        if response.status == HTTPStatus.UNAUTHORIZED and (task := current.get()):
             task.rejected = True
-            del self.tokens[token]
-            return False
-        known.used = True
-        return True
+        elif response.status == HTTPStatus.BAD_REQUEST and b"EXPIRED_VALUE" in response.content():
+            self._faults.note("page token expired", part)
+        elif part and response.status == HTTPStatus.CREATED:
+            self._record_job(request, response, part)
+        elif "/bulk/" in request.path:
+            self._change_response(request, response)
+        elif request.path == "/oauth/v2/token" and response.status == HTTPStatus.OK:
+            self.access_tokens.add(json.loads(response.content())["access_token"])
+        return response
+
+    def _maybe_reject(self, token: str) -> None:
+        """Let a token expire early. A new one never does, as a second rejection means a revoked grant."""
+        task = current.get()
+        is_used = token in self._used_tokens
+        if task and not task.rejected and is_used and self._faults.happens("Zoho rejects the token"):
+            self.organisation.tokens.expire(token)
+        self._used_tokens.add(token)
+
+    def _record_job(self, request: Request, response: Response, part: PartId) -> None:
+        job_id = json.loads(response.content())["data"][0]["details"]["id"]
+        job = self.organisation.jobs.find(job_id)
+        assert job is not None
+        token = self.organisation.page_tokens.find(json.loads(request.body)["query"].get("page_token", ""))
+        first = self.jobs[token.payload.id].first if token else None
+        record = JobRecord(job, part, first, self.organisation.bulk_read)
+        _, has_more = self.organisation.jobs.rows(job)
+        record.hides_next_page = (
+            has_more
+            and not record.ends_in_failure
+            and self._faults.happens("more records but no next page", part)
+        )
+        self.jobs[job_id] = record
+        self.jobs_of[part].append(record)
+        self._created(record)
+        response.delay = record.response_delay
+
+    def _change_response(self, request: Request, response: Response) -> None:
+        """Apply the faults of job details and results."""
+        *_, job_id, last = request.path.split("/")
+        record = self.jobs.get(job_id if last == "result" else last)
+        if record is None:
+            return
+        if last != "result":
+            if response.status == HTTPStatus.OK:
+                response.body = self._zoho_faults.details(record, response.content())
+        elif response.status == HTTPStatus.OK:
+            record.downloads += 1
+            others = [other for other in self.jobs.values() if other is not record]
+            response.body = self._zoho_faults.result(record, response.content(), others)
+        elif self._clock() >= record.job.ended_at + self.config.result_seconds:
+            self._faults.note("result expired")

@@ -7,7 +7,7 @@ randomness, delayed actions and the transport of callbacks are arguments (`confi
 Imports go down these layers only:
 
     __main__   the command line
-    http       server → organisation → routes, control, oauth, journal
+    http       server → control → organisation → access, journal
     bulk, records   neither imports the other
     faults     scripted faults
     data       changes → criteria → modules → catalog → builder → columns, pools

@@ -77,8 +77,11 @@ class SimulatorConfig:
     records_per_page: int = 200  # default and maximum of per_page
     records_page_cap: int = 2000  # v3+; records beyond it need a page token
     records_token_cap: int = 100_000
-    # [U] where the page of a token begins after changes: after the last record's key, or at its offset
-    records_paging: Literal["cursor", "offset"] = "cursor"
+    # [U] what a page token stands for: the last record's key, an offset, or the list as it was on the first
+    # page, in which records with equal sort keys come in any order
+    records_paging: Literal["cursor", "offset", "snapshot"] = "cursor"
+    records_sort_by: tuple[str, ...] = ("id", "Created_Time", "Modified_Time")  # v3+
+    records_since_inclusive: bool = False  # [U] True: If-Modified-Since includes the moment itself
     records_dotted_fields: bool = False  # [U] False: dotted names in `fields` are ignored, as unknown ones
     restricted_modules: set[str] = field(default_factory=set)  # 403 NO_PERMISSION
 
@@ -94,7 +97,8 @@ class SimulatorConfig:
     bulk_strict_keys: bool = True
     bulk_query_file_type_since: str = "v3"  # [U] in the samples of v3, in Zoho's SDK from v6
     bulk_error_envelope: Literal["flat", "data"] = "flat"  # data: {"data": [error]}, as in the 2025 OpenAPI
-    page_token_seconds: float = 86_400
+    page_token_seconds: float = 86_400  # [U] of Bulk Read: from the end of the job on
+    bulk_page_of_token: bool = True  # [U] False: job details show no page number if a page token was sent
 
     # Bulk Read: jobs
     records_per_job: int = 200_000
@@ -118,6 +122,7 @@ class SimulatorConfig:
     # Bulk Read: result file
     csv_newline: Literal["\r\n", "\n"] = "\r\n"  # [U]
     csv_quoting: Literal["minimal", "all"] = "minimal"  # [U]
+    csv_final_newline: bool = True  # [U]
     csv_bom: bool = False  # [U]
     id_position: Literal["first", "last"] = "first"  # [U]
     id_header: Literal["Id", "id"] = "Id"

@@ -141,7 +141,5 @@ class ZohoError(Exception):
 def documented_error(code: str, details: Mapping[str, Any] | None = None) -> ZohoError:
     """Return an error of Bulk Read with examples in its message. Raises ValueError for an unknown code."""
     if code not in BULK_READ_MESSAGES:
-        raise ValueError(
-            f"Zoho documents no Bulk Read error {code!r}; allowed are {sorted(BULK_READ_MESSAGES)}"
-        )
+        raise ValueError(f"Zoho documents no Bulk Read error {code!r}; allowed: {sorted(BULK_READ_MESSAGES)}")
     return ZohoError(code, dict(details or {}), message=BULK_READ_MESSAGES[code].format_map(_EXAMPLES))

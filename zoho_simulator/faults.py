@@ -29,6 +29,8 @@ class JobFaults:
     """Deviations of one job."""
 
     state: str = ""  # end in this state; a state other than COMPLETED or FAILURE lasts
+    seconds: float | None = None  # until it ends, instead of the settings' three times
+    is_early: bool = False  # ends at once and calls back before the response, as callback_mode `early`
     error: Json = field(default_factory=lambda: ZohoError("INTERNAL_SERVER_ERROR").body())
     count_delta: int = 0  # added to the count that the job details report
     missing_rows: int = 0  # rows that the file lacks
@@ -62,7 +64,7 @@ class Fault:
     used: int = 0
 
     def matches(self, target: str, method: str, path: str) -> bool:
-        """Return True if the rule concerns this request, whatever its counters say."""
+        """Return True if the rule is about this request; its counters are not checked."""
         return self.target == target and self.method in ("", method) and bool(re.search(self.path, path))
 
 
@@ -142,4 +144,4 @@ def parse_job_faults(document: Mapping[str, Any]) -> JobFaults:
 def _refuse_unknown(document: Mapping[str, Any], kind: type[Fault | JobFaults], *reserved: str) -> None:
     allowed = {f.name for f in fields(kind)} - set(reserved)
     if unknown := sorted(document.keys() - allowed):
-        raise ValueError(f"{kind.__name__} has no key {unknown[0]!r}; allowed are {sorted(allowed)}.")
+        raise ValueError(f"{kind.__name__} has no key {unknown[0]!r}; allowed: {sorted(allowed)}.")

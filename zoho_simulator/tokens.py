@@ -76,6 +76,10 @@ class TokenStore:
             return None
         return grant if grant.expires_at > self._environment.clock() else None
 
+    def expire(self, access_token: str) -> None:
+        """Invalidate an access token."""
+        self._grants.pop(access_token, None)
+
     def expire_all(self) -> int:
         """Invalidate every access token and return their number."""
         with self._lock:
@@ -102,9 +106,10 @@ class PageTokens:
     _environment: Environment
     _tokens: dict[str, PageToken] = field(default_factory=dict)
 
-    def issue(self, user: str, payload: Any) -> tuple[str, PageToken]:
-        """Return a new token for this user, and its meaning."""
-        meaning = PageToken(user, payload, self._environment.clock() + self._config.page_token_seconds)
+    def issue(self, user: str, payload: Any, start: float | None = None) -> tuple[str, PageToken]:
+        """Return a new token for this user, and its meaning. Its lifetime starts at `start` (None: now)."""
+        start = self._environment.clock() if start is None else start
+        meaning = PageToken(user, payload, start + self._config.page_token_seconds)
         token = self._environment.token(48)
         self._tokens[token] = meaning
         return token, meaning

@@ -1,4 +1,4 @@
-"""Queues parts that nothing has happened to for a while (every five minutes)."""
+"""Queues parts that have not changed for a while, and fails overdue exports (every five minutes)."""
 
 from typing import Any
 

@@ -75,7 +75,7 @@ def take_out(template: Mapping[str, Any]) -> dict[str, Any]:
             outputs[_OUTPUT_PREFIX + logical_id] = _as_output(resource)
         if resource["Type"] in (*_OURS, *_LEFT_OUT):
             del reduced["Resources"][logical_id]
-        # It only gives an order, which moto derives from references; the resource it names may be gone.
+        # It only orders resources, which moto does by their references; the resource it names may be gone.
         resource.pop("DependsOn", None)
     return reduced
 

@@ -12,7 +12,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from local.host.aws import REGION, closed_session
+from local.host.aws import closed_session
 from local.host.processes import LocalStackError
 
 ARTIFACTS_BUCKET = "local-artifacts"
@@ -79,7 +79,7 @@ def _refusal(value: str, declaration: Mapping[str, Any]) -> str | None:
     """Return why CloudFormation would refuse `value`, or None. moto does not check parameters."""
     allowed = declaration.get("AllowedValues")
     if allowed is not None and value not in map(str, allowed):
-        return f"allowed are {', '.join(map(str, allowed))}"
+        return f"allowed: {', '.join(map(str, allowed))}"
     pattern = declaration.get("AllowedPattern")
     if pattern is not None and not re.fullmatch(pattern, value):
         return f"which does not match {pattern}"
@@ -90,7 +90,7 @@ def _refusal(value: str, declaration: Mapping[str, Any]) -> str | None:
     except ValueError:
         return "which is not a number"
     least, most = declaration.get("MinValue", "-inf"), declaration.get("MaxValue", "inf")
-    return None if float(least) <= number <= float(most) else f"allowed is {least} to {most}"
+    return None if float(least) <= number <= float(most) else f"allowed: {least} to {most}"
 
 
 def broken_rules(rules: Mapping[str, Any], parameters: Mapping[str, str]) -> list[str]:
@@ -137,7 +137,7 @@ def _point_sources_to_s3(resources: Mapping[str, Any]) -> None:
 
 def _translate(sam: dict[str, Any], parameters: Mapping[str, str], name: str) -> dict[str, Any]:
     # Without the empty map of managed policies, the translator would ask IAM for them.
-    translator = Translator({}, Parser(), boto_session=closed_session(REGION))
+    translator = Translator({}, Parser(), boto_session=closed_session())
     try:
         translated: dict[str, Any] = translator.translate(sam, dict(parameters))
     except InvalidDocumentException as error:

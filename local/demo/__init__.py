@@ -1,1 +1,1 @@
-"""The guided run of the main job, `python -m local demo`."""
+"""`python -m local demo`: one export, explained step by step and verified."""

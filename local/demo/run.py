@@ -1,4 +1,4 @@
-"""`python -m local demo`: one export from the request to the last record, explained and verified."""
+"""The demo: an export from the request to the last record, explained and verified. Called by `local`."""
 
 import argparse
 import json

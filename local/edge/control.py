@@ -65,9 +65,7 @@ class Control:
         """
         changes = json.loads(request.get_data() or b"{}")
         if unknown := changes.keys() - {"Timeout", "Environment"}:
-            raise ValueError(
-                f"{', '.join(sorted(unknown))} cannot be changed; allowed are Timeout, Environment"
-            )
+            raise ValueError(f"{', '.join(sorted(unknown))} cannot be changed; allowed: Timeout, Environment")
         variables = changes.get("Environment", {}).get("Variables")
         function = self._lambdas.configure(name, changes.get("Timeout"), variables)
         return _json(

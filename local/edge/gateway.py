@@ -4,15 +4,19 @@ import json
 import socket
 from collections.abc import Sequence
 from concurrent.futures import TimeoutError as StillRunning
-from http import HTTPStatus
 from typing import Any
 
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import (
+    HTTPException,
+    InternalServerError,
+    NotFound,
+    ServiceUnavailable,
+    Unauthorized,
+)
 from werkzeug.wrappers import Request, Response
 
 from local.edge.events import InvalidResponseError, build_event, build_response, raw_path
 from local.edge.routes import Route, find_route
-from local.edge.tokens import ForbiddenError, UnauthorizedError
 from local.host.http import Server
 from local.host.processes import LocalStackError
 from local.runtime.lambdas import Lambdas
@@ -45,7 +49,14 @@ class Gateway:
 
     def _handle(self, request: Request) -> Response:
         ids = Invocation(b"")
-        response = self._respond(request, ids)
+        try:
+            response = self._respond(request, ids)
+        except HTTPException as error:
+            # API Gateway's own responses: the name of the status, without a reason.
+            message = json.dumps({"message": error.name})
+            response = Response(message, error.code, content_type="application/json")
+            if isinstance(error, Unauthorized):
+                response.headers["www-authenticate"] = "Bearer"
         response.headers["apigw-requestid"] = ids.request_id
         return response
 
@@ -53,35 +64,19 @@ class Gateway:
         request.max_content_length = MAX_BODY_BYTES
         match = find_route(self._routes, request.method, raw_path(request))
         if match is None:
-            return _error(HTTPStatus.NOT_FOUND, "Not Found")
+            raise NotFound
         authorizer: dict[str, Any] | None = None
+        if match.route.authorizer:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            authorizer = match.route.authorizer.authorize(headers, match.route.scopes)
+        event = build_event(request, match, authorizer, ids.request_id, ids.trace_id)
         try:
-            if match.route.authorizer:
-                headers = {name.lower(): value for name, value in request.headers.items()}
-                authorizer = match.route.authorizer.authorize(headers, match.route.scopes)
-            event = build_event(request, match, authorizer, ids.request_id, ids.trace_id)
-        except UnauthorizedError:
-            response = _error(HTTPStatus.UNAUTHORIZED, "Unauthorized")
-            response.headers["www-authenticate"] = "Bearer"
-            return response
-        except ForbiddenError:
-            return _error(HTTPStatus.FORBIDDEN, "Forbidden")
-        except RequestEntityTooLarge:
-            return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Entity Too Large")
-        return self._integrate(match.route.function, event)
-
-    def _integrate(self, function: str, event: dict[str, Any]) -> Response:
-        try:
-            running = self._lambdas.start(function, json.dumps(event).encode())
+            running = self._lambdas.start(match.route.function, json.dumps(event).encode())
             outcome = running.result(timeout=self._integration_seconds)
             if not outcome.failed:
                 return build_response(outcome.payload)
-        except StillRunning:
-            return _error(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable")
+        except StillRunning as error:
+            raise ServiceUnavailable from error
         except (InvalidResponseError, LocalStackError):
             pass
-        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error")
-
-
-def _error(status: HTTPStatus, message: str) -> Response:
-    return Response(json.dumps({"message": message}), status, content_type="application/json")
+        raise InternalServerError

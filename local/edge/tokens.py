@@ -8,18 +8,11 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
+from werkzeug.exceptions import Forbidden, Unauthorized
 
 ISSUER = "https://issuer.local.invalid"
 AUDIENCE = "zoho-crm-export-local"
 TWELVE_HOURS = 12 * 3600
-
-
-class UnauthorizedError(Exception):
-    """The token is missing or invalid. API Gateway returns 401 without a reason."""
-
-
-class ForbiddenError(Exception):
-    """The token lacks a scope that the route requires. API Gateway returns 403."""
 
 
 class TokenIssuer:
@@ -40,7 +33,7 @@ class TokenIssuer:
     ) -> str:
         """Return a JWT for `owner` of `account`. `claims` add to its claims or replace them."""
         now = int(time.time())
-        defaults = {
+        payload = {
             "iss": self._issuer,
             "aud": self._audience,
             "sub": owner,
@@ -48,8 +41,8 @@ class TokenIssuer:
             "exp": now + expires_in,
             "account_id": account,
             "uid": owner,
+            **(claims or {}),
         }
-        payload = {**defaults, **(claims or {})}
         return jwt.encode(payload, self._key, algorithm="RS256", headers={"kid": "local"})
 
 
@@ -63,7 +56,7 @@ class Authorizer:
     header: str = "authorization"
 
     def authorize(self, headers: Mapping[str, str], scopes: Sequence[str]) -> dict[str, Any]:
-        """Return `requestContext.authorizer`. Raises UnauthorizedError or ForbiddenError."""
+        """Return `requestContext.authorizer`. Raises Unauthorized, or Forbidden for a missing scope."""
         token = headers.get(self.header, "").strip()
         if token.lower().startswith("bearer "):
             token = token[7:].strip()
@@ -71,7 +64,7 @@ class Authorizer:
         granted = str(claims.get("scope", claims.get("scp", ""))).split()
         matched = [scope for scope in scopes if scope in granted]
         if scopes and not matched:
-            raise ForbiddenError
+            raise Forbidden
         strings = {name: _as_string(value) for name, value in claims.items()}
         return {"jwt": {"claims": strings, "scopes": matched or None}}
 
@@ -85,12 +78,12 @@ class Authorizer:
                 options={"require": ["exp", "iss"], "verify_aud": False},
             )
         except jwt.InvalidTokenError as error:
-            raise UnauthorizedError from error
+            raise Unauthorized from error
         # Like API Gateway, use client_id only if there is no aud.
         audience = claims.get("aud", claims.get("client_id"))
         named = set(audience) if isinstance(audience, list) else {audience}
         if not named & set(self.audience):
-            raise UnauthorizedError
+            raise Unauthorized
         return claims
 
 

@@ -1,1 +1,1 @@
-"""What the stack stands on: child processes, loopback HTTP servers, and AWS simulated by moto."""
+"""The base of the stack: child processes, loopback HTTP servers, and AWS simulated by moto."""

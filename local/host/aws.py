@@ -30,12 +30,12 @@ _NO_PROFILES = {
 }
 
 
-def closed_session(region: str) -> boto3.session.Session:
+def closed_session() -> boto3.session.Session:
     """Return a session that cannot find real credentials, whatever the caller's environment holds."""
     return boto3.session.Session(
         aws_access_key_id="test",
         aws_secret_access_key="test",  # noqa: S106 - moto accepts anything
-        region_name=region,
+        region_name=REGION,
         botocore_session=botocore.session.Session(session_vars=_NO_PROFILES),
     )
 
@@ -43,9 +43,9 @@ def closed_session(region: str) -> boto3.session.Session:
 class LocalAws:
     """moto's endpoint and the clients for it."""
 
-    def __init__(self, url: str, region: str = REGION) -> None:
-        self.url, self.region = url, region
-        self._session: Any = closed_session(region)
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session: Any = closed_session()
 
     def client(self, service: str, **options: Any) -> Any:
         """Return a boto3 client of `service`; `options` are those of botocore's Config."""

@@ -27,7 +27,7 @@ class OneSend(WSGIRequestHandler):
     disable_nagle_algorithm = True
 
     def run_wsgi(self) -> None:
-        """Serve the request. `Expect: 100-continue` is answered at once, ahead of the buffered response."""
+        """Serve the request. `Expect: 100-continue` gets its response at once, ahead of the buffered one."""
         if self.headers.get("Expect", "").lower() == "100-continue":
             del self.headers["Expect"]
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -18,6 +18,7 @@ from threading import Thread
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
+_START_SECONDS = 30
 _URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 TEST_CREDENTIALS = {
@@ -76,12 +77,12 @@ class Child:
             )
         self.pid = self.process.pid
 
-    def wait_for_url(self, seconds: float = 30) -> str:
+    def wait_for_url(self) -> str:
         """Return the first loopback URL the process prints.
 
-        Raises LocalStackError if the process ends first or prints none within `seconds`.
+        Raises LocalStackError if the process ends first or prints none within 30 seconds.
         """
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             exited = self.process.poll() is not None
             output = self.log.read_bytes()[self._log_start :].decode(errors="replace")
@@ -90,19 +91,19 @@ class Child:
             if exited:
                 raise LocalStackError(f"{self.log.stem} exited. The end of {self.log}:\n{output[-2000:]}")
             time.sleep(0.02)
-        raise LocalStackError(f"{self.log.stem} did not start within {seconds:.0f} s; see {self.log}")
+        raise LocalStackError(f"{self.log.stem} did not start within {_START_SECONDS} s; see {self.log}")
 
     def kill(self) -> None:
         """Kill the process and everything it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def stop(self, grace: float = 2) -> None:
-        """Terminate the process, kill it if it still runs after `grace` seconds, and wait for its end."""
+    def stop(self) -> None:
+        """Terminate the process, kill it if it still runs after two seconds, and wait for its end."""
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
         try:
-            self.process.wait(grace)
+            self.process.wait(2)
         except subprocess.TimeoutExpired:
             self.kill()
             self.process.wait()

@@ -10,7 +10,7 @@ from queue import Empty
 from threading import Thread
 
 from local.cloudformation.resources import Function
-from local.host.aws import LocalAws
+from local.host.aws import REGION, LocalAws
 from local.host.processes import Child, clean_environment
 from local.runtime.runtime_api import Invocation, Outcome, Report, RuntimeApi, Signal, error_payload
 
@@ -94,7 +94,7 @@ class Environment:
 
     def _start(self) -> Child:
         stream = f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{secrets.token_hex(16)}"
-        variables = lambda_variables(self.function, stream, self._api.address, self._aws.region)
+        variables = lambda_variables(self.function, stream, self._api.address, REGION)
         child = Child(
             "awslambdaric",
             [self.function.handler],

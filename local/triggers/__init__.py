@@ -1,1 +1,1 @@
-"""What invokes functions by itself: queues and schedules."""
+"""Triggers, which invoke functions: queues and schedules."""

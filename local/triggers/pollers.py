@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cloudformation.resources import QueueMapping
-from local.host.aws import LocalAws
+from local.host.aws import REGION, LocalAws
 from local.host.processes import LocalStackError
 from local.runtime.runtime_api import Outcome
 
@@ -20,7 +20,7 @@ class Poller:
     """Feeds one function from one queue."""
 
     def __init__(self, mapping: QueueMapping, aws: LocalAws, invoke: Callable[[str, bytes], Outcome]) -> None:
-        self._mapping, self._region, self._invoke = mapping, aws.region, invoke
+        self._mapping, self._invoke = mapping, invoke
         self._sqs = aws.client("sqs", read_timeout=30, max_pool_connections=mapping.concurrency + 2)
         name = mapping.queue_arn.rpartition(":")[2]
         self._url = self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -63,7 +63,7 @@ class Poller:
 
     def _process(self, messages: Sequence[dict[str, Any]]) -> None:
         try:
-            event = build_event(messages, self._mapping.queue_arn, self._region)
+            event = build_event(messages, self._mapping.queue_arn, REGION)
             outcome = self._invoke(self._mapping.function, json.dumps(event).encode())
             failed = failed_messages(outcome, messages, self._mapping.reports_item_failures)
             self._delete([message for message in messages if message["MessageId"] not in failed])

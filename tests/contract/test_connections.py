@@ -298,7 +298,7 @@ def test_accounts_server_is_the_stored_one_or_the_api_domains(backend, token, ac
 # --- MongoDB ---------------------------------------------------------------------------------
 
 
-def test_collection_has_the_name_of_the_contract(mongo):
+def test_collection_has_the_name_of_the_original_api(mongo):
     assert mongo.collection.name == "integrations.zoho.key"
 
 

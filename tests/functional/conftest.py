@@ -15,6 +15,7 @@ from functools import cache
 from itertools import batched
 from typing import Any
 
+import boto3
 import pytest
 
 from crm_export.wiring import Container, boto3_client, running_in
@@ -137,16 +138,19 @@ class World:
         return [json.loads(request["body"])["callback"]["url"] for request in creations]
 
     def receive(self, queue: str) -> list[dict[str, Any]]:
-        """Receive the messages of a queue; messages of earlier tests are deleted."""
+        """Receive all messages of a queue; messages of earlier tests are deleted."""
         client, url = self.client("sqs"), self.deployment.queues[queue]
-        response = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
-        ours = []
-        for message in response.get("Messages", []):
-            if int(message["Attributes"]["SentTimestamp"]) < self.started * 1000:
-                client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            else:
-                ours.append(message)
-        return ours
+        ours: list[dict[str, Any]] = []
+        while True:
+            response = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
+            messages = response.get("Messages", [])
+            for message in messages:
+                if int(message["Attributes"]["SentTimestamp"]) < self.started * 1000:
+                    client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                else:
+                    ours.append(message)
+            if len(messages) < 10:
+                return ours
 
     def pump(self, queue: str) -> list[list[str]]:
         """Invoke a queue's function once for each message; return the batch item failures of each."""
@@ -172,9 +176,13 @@ class World:
         }
 
     def let_time_pass(self, export_id: str) -> None:
-        """End the retry delays of all parts."""
-        for part in self.export(export_id)["parts"]:
-            self.set_item(export_id, f"PART#{part['part']:05d}", not_before=None)
+        """End the retry delays of all parts that are not stored yet."""
+        self._end_delays(self.export(export_id))
+
+    def _end_delays(self, export: dict[str, Any]) -> None:
+        for part in export["parts"]:
+            if part["state"] != "STORED":
+                self.set_item(export["export_id"], f"PART#{part['part']:05d}", not_before=None)
 
     def set_item(self, export_id: str, sort_key: str, **values: dict[str, str] | None) -> None:
         """Change attributes of an item in the table directly; None removes an attribute."""
@@ -191,25 +199,23 @@ class World:
         for name, value in variables.items():
             self.monkeypatch.setitem(self.deployment.functions[function].environment, name, value)
 
-    def delete_everything(self) -> None:
-        """Delete all items and objects, so that no later test finds them; moto stays fast, too."""
+    def empty_table(self) -> None:
+        """Delete all items: no later test finds them, and moto copies the whole table for a transaction."""
         table, dynamodb = self.deployment.outputs["ExportsTableName"], self.client("dynamodb")
         items = dynamodb.scan(TableName=table, ProjectionExpression="pk, sk")["Items"]
         for some in batched(items, 25, strict=False):
             deletions = [{"DeleteRequest": {"Key": item}} for item in some]
             dynamodb.batch_write_item(RequestItems={table: deletions})
-        s3, bucket = self.client("s3"), self.deployment.outputs["ResultsBucketName"]
-        for item in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
-            s3.delete_object(Bucket=bucket, Key=item["Key"])
 
     def finish(self, export_id: str, rounds: int = 15) -> dict[str, Any]:
         """Run the reconciler and the queues until the export ends; return it as the API shows it."""
         for _ in range(rounds):
-            if self.export(export_id)["state"] != "RUNNING":
-                break
-            self.let_time_pass(export_id)
-            self.invoke("ExportReconciler", {})
+            export = self.export(export_id)
+            if export["state"] != "RUNNING":
+                return export
+            self._end_delays(export)
             self.pump("SubmitQueue")
+            self.invoke("ExportReconciler", {})
             self.pump("DownloadQueue")
         return self.export(export_id)
 
@@ -243,7 +249,8 @@ def recorder(pytestconfig: pytest.Config) -> Iterator[Recorder]:
     """Record the functions' AWS calls, and hand them to the checks at the end of the run."""
     recorder = Recorder()
     recorder.listen()
-    boto3_client.cache_clear()  # clients that other tests created do not record
+    boto3.setup_default_session()  # a session that other tests created does not record, nor do its clients
+    boto3_client.cache_clear()
     yield recorder
     recorder.stop()
     record = look_back_of(pytestconfig).record
@@ -267,7 +274,7 @@ def world(
     world.store_connection()
     yield world
     zoho_server.config.patch({name: value for name, value in settings.items() if name != "refresh_tokens"})
-    world.delete_everything()
+    world.empty_table()
     assert "AWS_LAMBDA_FUNCTION_NAME" not in os.environ
 
 

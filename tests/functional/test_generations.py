@@ -63,7 +63,8 @@ def test_page_tokens_that_always_expire_fail_the_export(world):
 
 def test_result_that_is_gone_starts_the_export_again(world):
     export_id = world.start()
-    world.zoho.fault(path="/result$", status=404, times=3, body=GONE)
+    job = world.export(export_id)["parts"][0]["job_id"]
+    world.zoho.fault(path=f"/read/{job}/result$", status=404, body=GONE)
     export = world.finish(export_id)
     assert_complete(world, export, 250)
     assert export["generation"] == 2
@@ -71,7 +72,8 @@ def test_result_that_is_gone_starts_the_export_again(world):
 
 def test_job_that_zoho_no_longer_knows_is_replaced(world):
     export_id = world.start()
-    world.zoho.fault(method="GET", path="/read/[^/]+$", status=404, times=3, body=GONE)
+    job = world.export(export_id)["parts"][0]["job_id"]
+    world.zoho.fault(method="GET", path=f"/read/{job}$", status=404, body=GONE)
     export = world.finish(export_id)
     assert_complete(world, export, 250)
     assert export["generation"] == 1

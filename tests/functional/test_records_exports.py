@@ -103,7 +103,7 @@ def test_records_that_change_while_they_are_read_are_exported_once(world, small_
 
 
 def test_more_records_than_page_tokens_reach_are_exported(world, small_parts):
-    world.zoho.config.patch({"records": {"Notes": 260}, "records_token_cap": 60, "records_page_cap": 40})
+    world.zoho.config.patch({"records": {"Notes": 150}, "records_token_cap": 60, "records_page_cap": 40})
     export = world.finish(world.start("notes"))
     assert export["state"] == "COMPLETED", export
     assert {row["Id"] for row in files(world, export["export_id"])[1]} == ids_of(world, "Notes")

@@ -97,12 +97,12 @@ def test_page_beyond_2000_records_requires_page_token(world, get):
         (
             "v8",
             {"page_token": "x", "page": "2"},
-            "page and page_token are both given; allowed is one of them.",
+            "page and page_token are both given; give only one of them.",
         ),
         ("v8", {"page_token": ""}, "page_token is ''"),
-        ("v8", {"sort_by": "Last_Name"}, "allowed are id, Created_Time, Modified_Time"),
+        ("v8", {"sort_by": "Last_Name"}, "allowed: id, Created_Time, Modified_Time"),
         ("v2", {"sort_by": "Last Name"}, "sort_by is 'Last Name'"),
-        ("v2", {"sort_order": "up"}, "sort_order is 'up'; allowed are asc, desc"),
+        ("v2", {"sort_order": "up"}, "sort_order is 'up'; allowed: asc, desc"),
         ("v2", {"fields": "Last_Name,;drop"}, "fields has ';drop'"),
         ("v2", {"fields": ""}, "fields has ''"),
         (

@@ -46,7 +46,7 @@ def change_connection(world, **changes):
     world.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(document))
 
 
-# --- claims -------------------------------------------------------------------------------
+# --- claims ----------------------------------------------------------------------------------
 
 UNUSABLE_NAMES = [
     "",
@@ -154,7 +154,7 @@ def test_each_account_uses_its_own_token(world, other):
     assert len(world.zoho.journal.requests("/oauth/v2/token")) == 2
 
 
-# --- exports of another account -----------------------------------------------------------------------
+# --- exports of another account --------------------------------------------------------------
 
 
 def test_export_of_another_account_is_404_like_an_unknown_one(world, other):
@@ -357,10 +357,10 @@ def test_callback_replayed_after_completion_changes_nothing(quiet_at_once):
 
 MALFORMED_BODIES = {
     "1 MB": json.dumps({"data": [{"x": "y" * 1_000_000}]}),
-    "5 MB of brackets": "[" * 5_000_000,
-    "nested objects": '{"data":' * 100_000,
+    "brackets": "[" * 100_000,
+    "nested objects": '{"data":' * 20_000,
     "nested within data": '{"data": [' + "[" * 50_000 + "]" * 50_000 + "]}",
-    "a number of a million digits": '{"job_id": ' + "9" * 1_000_000 + "}",
+    "a number of 100,000 digits": '{"job_id": ' + "9" * 100_000 + "}",
     "infinity": '{"job_id": 1e999}',
     "not a number": '{"job_id": NaN}',
     "true": '{"job_id": true}',
@@ -442,17 +442,19 @@ TAILS = [
     "/a" * 5_000,
     "/%" + "25" * 5_000 + "2e",
 ]
-ROUTES = [
+NOT_ROUTES = [
     "",
     "/",
     "/v1",
     "//v1/e/zoho/export/contacts",
     "/v1//e/zoho/export/contacts",
     "/V1/e/zoho/export/contacts",
-    "/v1/e/zoho/export",
     "/v1/e/zoho/export/contacts/",
-    "/v1/e/zoho/bulk-read",
     "/v1/e/zoho/bulk-read//contacts",
+]
+ROUTES = [
+    "/v1/e/zoho/export",
+    "/v1/e/zoho/bulk-read",
     EXPORTS,
     f"{EXPORTS}/{NO_EXPORT}",
     "/v1/e/zoho/bulk-read/callback",
@@ -463,11 +465,13 @@ METHODS = ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "", 
 
 
 @pytest.mark.parametrize("function", ["ExportHandler", "BulkReadSubmitter", "CallbackReceiver"])
-@pytest.mark.parametrize("route", ROUTES)
-def test_unusual_path_is_never_a_server_error_and_reveals_nothing(world, other, function, route):
+@pytest.mark.parametrize(
+    ("route", "tails"), [(route, [""]) for route in NOT_ROUTES] + [(route, TAILS) for route in ROUTES]
+)
+def test_unusual_path_is_never_a_server_error_and_reveals_nothing(world, other, function, route, tails):
     theirs = other.start("deals")
     world.zoho.journal.clear()
-    for path in {text for tail in TAILS for text in (route + tail, unquote(route + tail))} - RIGHT:
+    for path in {text for tail in tails for text in (route + tail, unquote(route + tail))} - RIGHT:
         for method in ("GET", "POST"):
             response = world.request(function, method, path)
             assert response["statusCode"] in (200, 400, 403, 404), (method, path, response)
@@ -515,7 +519,7 @@ def test_forged_headers_change_nothing(world, other, headers):
     assert world.request("CallbackReceiver", "POST", forged, headers=headers)["statusCode"] == 403
 
 
-# --- hosts that a token is sent to --------------------------------------------------------------------
+# --- hosts that a token is sent to -----------------------------------------------------------
 
 UNTRUSTED = [
     "http://169.254.169.254",
@@ -631,10 +635,7 @@ def other_host() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-REDIRECTS = [300, 301, 302, 303, 307, 308]
-
-
-@pytest.mark.parametrize("status", REDIRECTS)
+@pytest.mark.parametrize("status", [301, 307])
 def test_redirect_is_not_followed(quiet_at_once, other_host, status):
     world, (url, connections) = quiet_at_once, other_host
     redirect = {"status": status, "headers": {"Location": f"{url}/x"}, "body": ""}
@@ -647,12 +648,7 @@ def test_redirect_is_not_followed(quiet_at_once, other_host, status):
     status, response = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/deals")
     assert status in (202, 502), response
     export_id = world.http("BulkReadSubmitter", "GET", EXPORTS)[1]["data"][0]["export_id"]
-    for _ in range(6):
-        world.let_time_pass(export_id)
-        world.invoke("ExportReconciler", {})
-        world.pump("SubmitQueue")
-        world.pump("DownloadQueue")
-    export = world.export(export_id)
+    export = world.finish(export_id)
     assert export["state"] == "COMPLETED" or export["failure"]["code"].startswith("ZOHO_"), export
     assert connections == []
 

@@ -103,7 +103,7 @@ class RunningStack:
         return [job for job in self.zoho("GET", "jobs")["jobs"] if path in (job["callback_url"] or "")]
 
     def callbacks(self, export_id: str, at_least: int) -> list[int]:
-        """Return the statuses Zoho got for part 1's callbacks, once there are `at_least` so many."""
+        """Return the statuses Zoho got for part 1's callbacks, once there are `at_least` of them."""
         deadline = time.monotonic() + 10
         while True:
             sent = [call for job in self.jobs(export_id, 1) for call in job["callbacks"]]
@@ -113,7 +113,7 @@ class RunningStack:
 
     def lambda_client(self) -> Any:
         """Return a boto3 client for the local stack's functions."""
-        return closed_session(self.state.region).client("lambda", endpoint_url=self.state.control_url)
+        return closed_session().client("lambda", endpoint_url=self.state.control_url)
 
     @contextmanager
     def configured(self, function: str, *, timeout: int | None = None, **variables: str) -> Iterator[None]:
@@ -160,7 +160,7 @@ def running_stack(folder: Path, *arguments: str) -> Iterator[RunningStack]:
 
 @pytest.fixture(scope="session")
 def session_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """The stack that all tests of a worker share. Its reconciler runs every second and is impatient."""
+    """The stack that all tests of a worker share. Its reconciler runs every second."""
     folder = tmp_path_factory.mktemp("stack")
     with (
         running_stack(folder, "--tick", "1", "--parameter", "DownloadsPerMinute=1000") as stack,

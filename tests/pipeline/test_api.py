@@ -1,4 +1,4 @@
-"""The HTTP API through the gateway: the contract's responses, and who may call it."""
+"""The HTTP API through the gateway: its responses, and which callers it accepts."""
 
 import pytest
 import requests
@@ -17,14 +17,14 @@ def test_page_of_contacts_is_returned(stack: RunningStack) -> None:
     assert all(record["id"] for record in body["data"])
 
 
-def test_account_without_a_connection_gets_the_contracts_404(stack: RunningStack) -> None:
+def test_account_without_a_connection_gets_404(stack: RunningStack) -> None:
     response = stack.call("GET", f"{PAGE}/contacts", stack.token_of("acct-2", "user-1"))
     body = response.json()
     assert response.status_code == 404
     assert (body["success"], body["errno"], body["message"]) == (False, 400, "Access Token is not Found")
 
 
-def test_unsupported_type_gets_the_contracts_404(stack: RunningStack) -> None:
+def test_unsupported_type_gets_404(stack: RunningStack) -> None:
     response = stack.call("GET", f"{PAGE}/unicorns")
     body = response.json()
     assert response.status_code == 404

@@ -32,7 +32,7 @@ CONFIG = {
     # Unlike schemathesis's own list, without 5xx: bad input must not break anything.
     "checks": {
         "negative_data_rejection": {"expected-statuses": ["400", "401", "403", "404", "413", "422"]},
-        # API Gateway answers 404 to a method that no route has.
+        # API Gateway responds 404 to a method that no route has.
         "unsupported_method": {"enabled": False},
     },
 }

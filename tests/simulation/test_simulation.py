@@ -17,20 +17,22 @@ SEEDS = 300
 
 
 @pytest.mark.parametrize("first", range(1, SEEDS + 1, 50))
-def test_nothing_is_lost_whatever_fails(first):
+def test_no_record_is_lost_under_faults(first):
     for seed in range(first, first + 50):
         outcome = run(seed)
         assert not outcome.broken, f"python -m simulation --seed {seed} --trace: {outcome.broken}"
 
 
-def test_the_same_seed_gives_the_same_run():
+def test_seed_replays_the_same_run():
     assert [run(seed) for seed in range(1, 21)] == [run(seed) for seed in range(1, 21)]
 
 
-def test_a_seed_gives_the_same_run_in_another_process():
+def test_seed_replays_the_same_run_in_another_process():
     command = [sys.executable, "-m", "simulation", "--seed", "7"]
-    told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60)
-    assert told.stdout.splitlines()[0] == f"trace {run(7).digest}"
+    completed = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert completed.stdout.splitlines()[0] == f"trace {run(7).digest}"
 
 
 def test_every_kind_of_fault_is_injected():
@@ -38,7 +40,7 @@ def test_every_kind_of_fault_is_injected():
     assert [kind for kind in KINDS if not injected[kind]] == []
 
 
-def test_functions_and_queues_are_those_of_the_template():
+def test_functions_and_queues_equal_those_of_the_template():
     template = load_template(REPOSITORY / "template.yaml", {}, {}).cloudformation
     parameters = template["Parameters"]
     resources = {name: item.get("Properties", {}) for name, item in template["Resources"].items()}

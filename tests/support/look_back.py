@@ -1,4 +1,4 @@
-"""What the whole run is checked for at its end: secrets in log lines, and the functions' AWS calls.
+"""Checks at the end of the whole run: no secrets in log lines, and the functions' AWS calls.
 
 Each process records what its own tests did, so the checks work with any number of workers (pytest-xdist),
 in any order and for any part of the suite. The controller collects the records and reports each check as a

@@ -1,7 +1,7 @@
 """A MongoDB server on a loopback socket: MockupDB speaks the wire protocol, mongomock keeps the data.
 
-It knows the commands the stores and the command line send, and answers any other as MongoDB answers an
-unknown one. Refusals are scripted: `refuse_code` is the code of every answer, SILENT is none at all.
+It knows the commands that the stores and the command line send, and responds to any other as MongoDB does to
+an unknown command. `refuse_code` scripts refusals: the code of every response, or SILENT for no response.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ _HELLO = {
     "maxMessageSizeBytes": 48_000_000,
     "maxWriteBatchSize": 100_000,
 }
-# mongomock says "duplicate" of an index by a form of throw() that Python gives up.
+# mongomock reports a duplicate in an index with a form of throw() that Python deprecates.
 ignore_mongomock_throw = pytest.mark.filterwarnings("ignore:the .* signature of throw:DeprecationWarning")
 
 
@@ -37,8 +37,8 @@ class MongoServer:
     received: list[dict[str, Any]] = field(default_factory=list)
     data: Any = field(default_factory=mongomock.MongoClient)
 
-    def answer(self, request: Any) -> Any:
-        """Answer one request."""
+    def respond(self, request: Any) -> Any:
+        """Respond to one request."""
         command = dict(request.doc)
         name = next(iter(command))
         if name.lower() in ("ismaster", "hello"):
@@ -58,7 +58,7 @@ class MongoServer:
             return request.ok(**run(self.data[command["$db"]], command))
         except errors.DuplicateKeyError as error:
             return request.command_err(11000, str(error))
-        except Exception as error:  # or the client would wait for an answer
+        except Exception as error:  # or the client would wait for a response
             return request.command_err(8, f"the server of the tests failed: {error!r}")
 
 
@@ -92,8 +92,8 @@ def _update(database: Any, command: dict[str, Any]) -> dict[str, Any]:
         modified += result.modified_count
         if result.upserted_id is not None:
             upserted.append({"index": index, "_id": result.upserted_id})
-    answer = {"n": matched + len(upserted), "nModified": modified}
-    return {**answer, "upserted": upserted} if upserted else answer
+    response = {"n": matched + len(upserted), "nModified": modified}
+    return {**response, "upserted": upserted} if upserted else response
 
 
 def _delete(database: Any, command: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def mongo_server() -> Iterator[MongoServer]:
     """Run a server; stopping it takes up to a second."""
     mockup = MockupDB()
     server = MongoServer(f"mongodb://127.0.0.1:{mockup.run()}/")
-    mockup.autoresponds(server.answer)
+    mockup.autoresponds(server.respond)
     try:
         yield server
     finally:

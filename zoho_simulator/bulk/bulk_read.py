@@ -62,7 +62,7 @@ class BulkRead:
         if self._page_tokens.has_expired(token):
             raise ZohoError("EXPIRED_VALUE", details)
         before = token.payload
-        return replace(before.query, page=before.query.page + 1), before.total
+        return replace(before.query, page=before.query.page + 1, is_continued=True), before.total
 
     def details(self, call: Call, job_id: str) -> Response:
         """GET /crm/bulk/{v}/read/{job_id}."""
@@ -88,7 +88,7 @@ class BulkRead:
         config = self._config
         layout = Layout(config.zip_method, config.zip_sizes, config.zip_zip64, job.faults.corrupt_crc)
         entry = job.faults.entry_name or f"{job.id}.{job.query.file_type}"
-        content = self._content(job)
+        content = self.content(job)
         measured = length = None
         if config.result_content_length:
             measured = measure(layout, content())
@@ -98,7 +98,8 @@ class BulkRead:
         headers = {"Content-Type": config.result_content_type, "Content-Disposition": disposition}
         return Response(200, headers, zip_stream(layout, entry, content, measured), length)
 
-    def _content(self, job: Job) -> Callable[[], Iterator[bytes]]:
+    def content(self, job: Job) -> Callable[[], Iterator[bytes]]:
+        """Return a function that yields the file of a job, which its result is the archive of."""
         rows, _ = self._jobs.rows(job)
         rows = rows[: max(0, len(rows) - job.faults.missing_rows)]
         if job.query.file_type == "ics":
@@ -146,11 +147,14 @@ class BulkRead:
             "operation": "read",
             "state": state,
             **({"result": result} if result else {}),
-            "query": _query(job, version),
+            "query": _query(job, version, {"page": job.query.page} if self._has_page(job) else {}),
             "created_by": current_user(),
             "created_time": iso_time(job.created_at),
             "file_type": job.query.file_type,
         }
+
+    def _has_page(self, job: Job) -> bool:
+        return self._config.bulk_page_of_token or not job.query.is_continued
 
     def _callback_document(self, job: Job, now: float) -> Json:
         """Return the body of the callback: the job details, or the flat shape that some receivers expect."""
@@ -167,7 +171,7 @@ class BulkRead:
             return None
         rows, more = self._jobs.rows(job)
         result: Json = {
-            "page": job.query.page,
+            "page": job.query.page if self._has_page(job) else 1,
             "per_page": job.page_size,
             "count": len(rows) + job.faults.count_delta,
             "download_url": f"/crm/bulk/{version}/read/{job.id}/result",
@@ -180,7 +184,8 @@ class BulkRead:
     def _next_page_token(self, job: Job) -> str:
         with job.lock:  # one token per job, however often the details are read
             if job.next_page_token is None:
-                job.next_page_token, _ = self._page_tokens.issue(job.call.grant.refresh_token, job)
+                user = job.call.grant.refresh_token
+                job.next_page_token, _ = self._page_tokens.issue(user, job, job.ended_at)
             return job.next_page_token
 
 
@@ -204,12 +209,12 @@ def _created(job: Job) -> Json:
     }
 
 
-def _query(job: Job, version: str) -> Json:
+def _query(job: Job, version: str, page: Json) -> Json:
     query = job.query
     module: Any = query.module.name
     if version == "v2":
-        return {**query.echo, "module": module, "page": query.page}
-    echo: Json = {**query.echo, "module": {"id": query.module.id, "api_name": module}, "page": query.page}
+        return {**query.echo, "module": module, **page}
+    echo: Json = {**query.echo, "module": {"id": query.module.id, "api_name": module}, **page}
     if "criteria" in echo:
         echo["criteria"] = _with_ids(echo["criteria"], module)
     if at_least(version, "v7") and query.cvid == all_records_view("Leads"):

@@ -13,7 +13,7 @@ from zoho_simulator.wire import Json
 
 _ENDED = ("COMPLETED", "FAILURE")
 
-type Document = Callable[[Job, float], Json]  # the body of a job's callback at a moment
+type Document = Callable[[Job, float], Json]  # (job, time) → the body of its callback
 
 
 @dataclass
@@ -33,11 +33,12 @@ class Callbacks:
         config = self._config
         if not job.callback_url or config.callback_mode == "never":
             return
-        if config.callback_mode == "early":
+        is_early = config.callback_mode == "early" or job.faults.is_early
+        if is_early:
             job.end(self._environment.clock())
         wait = job.ended_at - job.created_at + config.callback_delay
         for _ in range(config.callback_copies):
-            if config.callback_mode == "early":
+            if is_early:
                 self._attempt(job, document, 1)
             else:
                 self._environment.after(wait, lambda: self._attempt(job, document, 1))

@@ -18,7 +18,7 @@ _SELECTIONS_KEPT = 8
 
 @dataclass
 class Job:
-    """One job. Its moments are set when it is created; its state depends on the clock."""
+    """One job. Its times are set when it is created; its state depends on the clock."""
 
     id: str
     call: Call
@@ -69,6 +69,8 @@ class Jobs:
             queued = now + config.added_seconds
             started = queued + config.queued_seconds
             ended = started + config.in_progress_seconds
+            if faults.seconds is not None:
+                queued, started, ended = now, now + faults.seconds / 2, now + faults.seconds
             size = config.ics_records_per_job if query.file_type == "ics" else config.records_per_job
             job_id = str(ID_BASE + 24_600_000_000 + len(self._jobs) * 2)
             self._jobs[job_id] = Job(

@@ -40,6 +40,7 @@ class BulkQuery:
     criteria: Criteria | None = None
     cvid: str | None = None
     page: int = 1
+    is_continued: bool = False  # by a page token
     file_type: str = "csv"
     echo: Json = field(default_factory=dict)
 
@@ -109,7 +110,9 @@ class CreateRequestParser:
             criteria = Group("and", (view, criteria))
         self._limit_joins((*(names or ()), *(fields_of(criteria) if criteria else ())))
         page = self._page(query.get("page"))
-        return BulkQuery(module, columns, names, criteria or view, cvid, page, file_type, _echo(query, cvid))
+        return BulkQuery(
+            module, columns, names, criteria or view, cvid, page, file_type=file_type, echo=_echo(query, cvid)
+        )
 
     def _module_name(self, given: Any) -> str:
         name, config = given, self._config

@@ -27,13 +27,14 @@ def csv_chunks(
 ) -> Iterator[bytes]:
     """Yield a CSV file in chunks of some thousand rows, header first."""
     newline, quotes_all = config.csv_newline, config.csv_quoting == "all"
-    head = ",".join(f'"{name}"' if quotes_all else name for name in header) + newline
+    head = ",".join(f'"{name}"' if quotes_all else name for name in header)
     yield (b"\xef\xbb\xbf" if config.csv_bom else b"") + head.encode()
     for block in blocks(rows):
         cells = [_quoted(c.texts(block)) if quotes_all else c.cells(block) for c in columns]
-        lines = list(map(",".join, zip(*cells, strict=True)))
-        lines.append("")
+        lines = ["", *map(",".join, zip(*cells, strict=True))]
         yield newline.join(lines).encode()
+    if config.csv_final_newline:
+        yield newline.encode()
 
 
 def _quoted(texts: Sequence[str]) -> list[str]:

@@ -158,7 +158,7 @@ def _epochs(steps: Rows) -> list[int]:
 
 
 def iso_time(seconds: float) -> str:
-    """Return a moment as Zoho writes it: ISO 8601, whole seconds, with offset."""
+    """Return a time as Zoho writes it: ISO 8601, whole seconds, with offset."""
     return datetime.fromtimestamp(int(seconds), UTC).astimezone(OFFSET).isoformat()
 
 

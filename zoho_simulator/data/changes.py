@@ -82,7 +82,7 @@ class Changes:
 
 
 def check_change(name: str, document: Any) -> None:
-    """Raise ValueError for a change that is malformed, whatever records there are."""
+    """Raise ValueError for a change that is malformed, without looking at the records."""
     if name not in MODULES_WITH_RECORDS:
         raise ValueError(f"The records of {name!r} cannot be changed: there is no such module.")
     if not isinstance(document, Mapping) or not document or document.keys() - _KEYS:
@@ -121,7 +121,7 @@ def _overlaid(module: Module, changed: Changed) -> Module:
 
 @dataclass(eq=False)
 class _Overlay(Column):
-    """A datetime column in which some records have another moment."""
+    """A datetime column in which some records have another time."""
 
     inner: Column
     moments: Mapping[int, int]

@@ -91,7 +91,7 @@ def view_criteria(config: SimulatorConfig, module: Module, cvid: str) -> Criteri
     view = config.custom_views[cvid]
     if view["module"] != module.name:
         raise KeyError(cvid)
-    # Views are configured in one shape, that of v8, whatever version is called.
+    # The settings write views as v8 does, whichever version is called.
     return parse_criteria(Scope(config, "v8", module), view["criteria"])
 
 

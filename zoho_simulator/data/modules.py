@@ -87,7 +87,7 @@ def field_id(module: str, api_name: str) -> str:
 
 
 def current_user() -> dict[str, str]:
-    """Return the user whose token is used, as the APIs show users."""
+    """Return the user of the tokens, as the APIs show users."""
     return {"id": str(ID_BASE + 1_000_000_000), "name": " ".join(USERS[0])}
 
 
@@ -112,7 +112,9 @@ def _id_base(name: str) -> int:
 
 def _target(seed: int, name: str, delimiter: str) -> Target:
     def display(index: int) -> dict[str, Any]:
-        module = load_module(seed, name, delimiter)  # at the last moment: modules may point at each other
+        module = load_module(
+            seed, name, delimiter
+        )  # loaded only here, because modules may point at each other
         shown = module.columns[DISPLAY_FIELDS[name]].value(index)
         more = {"email": module.columns["email"].value(index)} if name == "Users" else {}
         return {"name": shown, "id": str(module.id_base + index), **more}

@@ -1,1 +1,1 @@
-"""HTTP: the organisation behind its API, OAuth, routes, the control API, the journal and the server."""
+"""HTTP: the organisation and its routes, OAuth and limits, the control API, the journal and the server."""

@@ -19,7 +19,7 @@ _THROTTLED = {
     "error": "Access Denied",
     "status": "failure",
 }
-_OUT_OF_CREDITS = "too many requests. please try again after some time"  # [U]
+_OUT_OF_CREDITS = "too many requests. please try again after some time"  # [U]: not documented
 _OUT_OF_DOWNLOADS = (
     "All downloads will be unsuccessful as the limit is exceeded. "
     "Requests are processed only after one minute."

@@ -1,8 +1,8 @@
 """The simulator's own API under /__sim__/, without authentication.
 
 GET requests, faults, config, jobs, data/{Module}/digest, health. POST faults, data/{Module} (see
-data/changes.py). PATCH config. DELETE requests, faults, and tokens, page_tokens and results, which
-let all of these expire.
+data/changes.py). PATCH config. DELETE requests or faults removes them; DELETE tokens, page_tokens or results
+lets them expire.
 """
 
 import hashlib

@@ -22,7 +22,7 @@ class Journal:
         self._entries.append((request, 0 if response.drop else response.status, received))
 
     def requests(self, path: str | None = None, method: str | None = None) -> list[Json]:
-        """Return the entries of a method, those whose path matches the regular expression `path`."""
+        """Return the entries with this method whose path matches the regular expression `path`; None: any."""
         return [
             _shown(request, status, received)
             for request, status, received in self._entries.copy()  # others may append meanwhile

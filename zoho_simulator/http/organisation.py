@@ -1,4 +1,4 @@
-"""One Zoho organisation behind its HTTP API: its state, and `handle`, the way in without HTTP."""
+"""One Zoho organisation: its state and routes. `handle` responds to a request without a server."""
 
 import re
 
@@ -38,7 +38,9 @@ class Organisation:
         self.bulk_read = BulkRead(
             config, environment.clock, self.changes, self.jobs, self.page_tokens, callbacks
         )
-        self._records = RecordsApi(config, environment.clock, self.changes, self.page_tokens, Orders(config))
+        self._records = RecordsApi(
+            config, environment.clock, self.changes, self.page_tokens, Orders(config, environment.rng)
+        )
         self._limits = Limits(config, environment.clock)
         self._clock = environment.clock
 

@@ -1,9 +1,11 @@
 """Which records a page of the records API contains: their order, and where the page begins in it."""
 
 import json
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from threading import Lock
 from typing import Any
 
@@ -25,6 +27,7 @@ class Place:
     offset: int  # records returned before this page, which the cap limits
     after: Any = None
     before: "Place | None" = None  # where the previous page began
+    listing: "tuple[Module, Order] | None" = None  # of records_paging `snapshot`
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,14 @@ class Orders:
     """Computes orders; those that need a scan are kept until the module changes. Thread-safe."""
 
     _config: SimulatorConfig
+    _rng: Random
     _lock: Lock = field(default_factory=Lock)
     _kept: dict[tuple[Any, ...], Sequence[int]] = field(default_factory=dict)
 
     def order(self, module: Module, total: int, query: RecordQuery, since: float | None) -> Order:
         """Return the records of a list. Raises ZohoError for an unknown custom view."""
+        if since is not None and not self._config.records_since_inclusive:
+            since = math.nextafter(since, math.inf)
         key = _sort_key(module, query.sort_by)
         is_descending = query.sort_order == "desc"
         if query.ids is not None:
@@ -68,6 +74,10 @@ class Orders:
         is_by_id = query.sort_by in ("id", "Created_Time")
         if view is None and since is None and is_by_id:
             return Order(module.living(total), key, is_descending)
+        if self._config.records_paging == "snapshot":
+            found = list(_scan(module, total, view, since))
+            self._rng.shuffle(found)  # a stable sort keeps this order among equals
+            return Order(sorted(found, key=key if is_by_id else lambda row: key(row)[:2]), key, is_descending)
         settings = json.dumps(self._config.custom_views.get(query.cvid or ""))
         facts = (module.name, module.seed, module.revision, total, settings, since, query.sort_by)
         with self._lock:
@@ -95,7 +105,7 @@ def _scan(module: Module, total: int, view: Criteria | None, since: float | None
 
 def _newer(module: Module, rows: Rows, since: float) -> list[int]:
     moments = module.columns["Modified_Time"].keys(rows)
-    return [row for row, moment in zip(rows, moments, strict=True) if moment > since]
+    return [row for row, moment in zip(rows, moments, strict=True) if moment >= since]
 
 
 def _by_id(module: Module, total: int, ids: Sequence[str], since: float | None) -> list[int]:

@@ -3,7 +3,7 @@
 https://www.zoho.com/crm/developer/docs/api/v8/get-records.html
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,6 @@ from zoho_simulator.wire import Json
 
 _FIELDS_MAX = 50
 _IDS_MAX = 100
-_SORTABLE = ("id", "Created_Time", "Modified_Time")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def parse_record_query(
         raise pattern_not_matched("sort_order")
     return RecordQuery(
         _fields(query.get("fields"), is_required=is_newer),
-        _sort_by(module, query, is_newer=is_newer),
+        _sort_by(module, query, config.records_sort_by if is_newer else None),
         "asc" if order == "asc" else "desc",
         page, per_page, token, query.get("cvid"), _ids(query.get("ids")),
     )  # fmt: skip
@@ -93,11 +92,11 @@ def _ids(value: str | None) -> tuple[str, ...] | None:
     return ids
 
 
-def _sort_by(module: Module, query: Mapping[str, str], *, is_newer: bool) -> str:
+def _sort_by(module: Module, query: Mapping[str, str], sortable: Sequence[str] | None) -> str:
     name = query.get("sort_by", "id")
-    if is_newer and "sort_by" in query and "cvid" in query:
+    if sortable is not None and "sort_by" in query and "cvid" in query:
         raise _ambiguous("sort_by", "cvid")
-    if name not in (_SORTABLE if is_newer else module.columns):
+    if name not in (module.columns if sortable is None else sortable):
         raise pattern_not_matched("sort_by")
     return name
 

@@ -4,7 +4,7 @@ https://www.zoho.com/crm/developer/docs/api/v8/get-records.html
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -44,7 +44,9 @@ class RecordsApi:
         query = parse_record_query(self._config, call.version, module, call.request.query)
         place = self._place(call.grant, module, query)
         since = _modified_since(call.request)
-        order = self._orders.order(module, total, query, since)
+        module, order = place.listing or (module, self._orders.order(module, total, query, since))
+        if self._config.records_paging == "snapshot":
+            place = replace(place, listing=(module, order))
         if since is not None and not order.rows:
             return Response(HTTPStatus.NOT_MODIFIED)
         start = order.start(place)
@@ -55,7 +57,8 @@ class RecordsApi:
         info = page_info(place.page, query.per_page, len(rows), more=more)
         if at_least(call.version, "v3"):
             last = order.key(rows[-1]) if self._config.records_paging == "cursor" else None
-            following = Place(place.page + 1, place.offset + query.per_page, last, place) if more else None
+            offset = place.offset + query.per_page
+            following = Place(place.page + 1, offset, last, place, place.listing) if more else None
             info |= self._newer_info(call, module, query, (_previous(place, query), following))
         return json_response(HTTPStatus.OK, {"data": self._shown(call, module, query, rows), "info": info})
 

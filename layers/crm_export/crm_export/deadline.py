@@ -22,7 +22,7 @@ def clocked_by(monotonic: Callable[[], float]) -> Iterator[None]:
 
 @contextmanager
 def ends_in(seconds: float) -> Iterator[None]:
-    """Let the code in this context end in that many seconds."""
+    """Set the deadline of the code in this context to `seconds` from now."""
     token = _ends_at.set(_monotonic.get()() + seconds)
     try:
         yield

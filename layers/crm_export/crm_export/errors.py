@@ -279,7 +279,7 @@ class ZohoJobFailed(ZohoError, code="ZOHO_JOB_FAILED"):
 
 
 class ZohoUnavailable(ZohoError, code="ZOHO_UNAVAILABLE", max_attempts=None):
-    """Zoho could not be reached, returned 5xx, or returned something that its API would not."""
+    """Zoho could not be reached, returned 5xx, or returned a response that does not fit its API."""
 
 
 class ZohoTimeout(ZohoUnavailable, code="ZOHO_TIMEOUT"):

@@ -44,7 +44,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class ZohoSettings(Settings):
-    """What a function needs to call Zoho in the name of a connection."""
+    """What a function needs to call Zoho with the tokens of a connection."""
 
     token_store: str  # secretsmanager | mongo
     connection_prefix: str

@@ -1,4 +1,4 @@
-"""Strict readers of JSON and of decimal numbers, for whatever comes from outside.
+"""Strict readers of JSON, decimal numbers and datetimes, for all input from outside.
 
 JSON as RFC 8259 defines it, without the NaN and the infinite numbers that Python's own reader accepts.
 """
@@ -6,6 +6,7 @@ JSON as RFC 8259 defines it, without the NaN and the infinite numbers that Pytho
 import json
 import math
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 
@@ -29,6 +30,15 @@ def whole_number(value: Any, digits: int) -> int | None:
     """Return a string of 1 to `digits` ASCII digits as an int; None for any other value."""
     usable = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= digits
     return int(value) if usable else None
+
+
+def moment(value: Any) -> datetime | None:
+    """Return a string in ISO 8601 with an offset as a datetime; None for any other value."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo is not None else None
 
 
 def _loads(text: str | bytes, parse_float: Callable[[str], Any], parse_int: Callable[[str], Any]) -> Any:

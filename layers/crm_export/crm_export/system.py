@@ -1,4 +1,4 @@
-"""Time, chance and threads, as arguments: what the code needs from the machine it runs on.
+"""Time, randomness and threads, as arguments: what the code needs from the machine it runs on.
 
 Production uses the defaults. The simulation passes a virtual clock and a seeded random generator.
 """

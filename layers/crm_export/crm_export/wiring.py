@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from crm_export.aws.results_bucket import ResultsBucket
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.callbacks import KeyRing
+    from crm_export.exports.model import Caller
     from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.oauth import AccessToken
     from crm_export.zoho.records import RecordsReader
@@ -96,8 +97,6 @@ class Container:
     @cached_property
     def submitter(self) -> Pipeline:
         """The Pipeline of functions/bulk_read_submitter."""
-        from crm_export.aws.idempotency import once
-
         settings = BulkReadSubmitterSettings.from_env(self._env)
         return Pipeline(
             **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
@@ -105,7 +104,7 @@ class Container:
             callback_keys=self._callback_keys(settings.callback_secret_id),
             callback_base_url=settings.callback_base_url,
             link=partial(self._link, settings.results_bucket),
-            once=partial(once, self._aws("dynamodb"), settings.exports_table),
+            once=partial(self._once, settings.exports_table),
             limits=Limits(
                 api_version=settings.bulk_read_api_version,
                 result_format=settings.result_format,
@@ -181,18 +180,23 @@ class Container:
             lambda: read_rotated_secret(self._aws("secretsmanager"), secret_id), self.system.monotonic
         )
 
+    def _once(self, table: str, caller: "Caller", key: str, request: Any, do: Callable[[], str]) -> str:
+        from crm_export.aws.idempotency import once  # few requests have a key
+
+        return once(self._aws("dynamodb"), table, caller, key, request, do)
+
     def _link(self, bucket: str, key: str) -> str:
         url: str = self._aws("s3").generate_presigned_url(
             "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=_LINK_SECONDS
         )
         return url
 
-    # --- Zoho in the name of a connection ----------------------------------------------------
+    # --- Zoho's API with the tokens of a connection ------------------------------------------
 
     def _zoho(self, settings: ZohoSettings) -> Callable[[str, str], Zoho]:
-        """Return a function of account_id and owner. Raises as ConnectionStore.get.
+        """Return a function of account_id and owner, which raises as ConnectionStore.get does.
 
-        One client per connection as stored: its token is used for as long as the stored grant is the same.
+        There is one client per stored grant, so a new refresh token gets a new client.
         """
         from crm_export.zoho.bulk_read import BulkRead
         from crm_export.zoho.metadata import known_modules

@@ -43,7 +43,7 @@ class FakeQueue:
 
 
 class FakeResults:
-    """S3: `objects` holds what was written by key, `expected` the records and the job of each result."""
+    """S3: `objects` has the content by key, `expected` the record count and the job of each result."""
 
     def __init__(self):
         self.objects: dict[str, Any] = {}
@@ -78,7 +78,7 @@ class FakeResults:
 
 
 class FakeZoho:
-    """Zoho's jobs, results and pages, and what was asked; `meanwhile` runs before a response."""
+    """Zoho's jobs, results and pages, and the requests made; `meanwhile` runs before a response."""
 
     def __init__(self):
         self.jobs: dict[str, Any] = {}
@@ -166,7 +166,7 @@ class OneExport:
         return self.now + timedelta(seconds=seconds)
 
     def create(self, export_id=EXPORT_ID, **changes):
-        """Write the export with one PENDING part, in place of what was there."""
+        """Write the export with one PENDING part, in place of the earlier export."""
         export = Export(
             export_id=export_id,
             account_id=CALLER.account_id,

@@ -204,7 +204,7 @@ def test_error_keeps_its_own_retry_after(one_export):
     assert error.retry_after is None
 
 
-def test_delay_grows_with_failed_attempts_that_are_no_strikes_too(one_export):
+def test_delay_also_grows_with_failed_attempts_that_are_not_strikes(one_export):
     delays = []
     for _ in range(3):
         postponed = attempt_that_raises(one_export, ZohoUnavailable("down"))

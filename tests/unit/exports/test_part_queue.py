@@ -1,11 +1,11 @@
-"""What happens to a message of a queue: it is done, comes again later, or a fresh copy replaces it."""
+"""Messages of a queue: each is done, comes again later, or is replaced by a fresh copy."""
 
 import json
 
 import pytest
 
 from crm_export.aws.part_queue import SqsPartQueue, consume
-from crm_export.errors import PartBusy, QueryRefused, StepPostponed
+from crm_export.errors import PartBusy, QueryRefused, StepPostponed, StorageRefused
 
 EXPORT_ID = "20261122T130000Z-0123456789abcdef"
 MESSAGE = {"export_id": EXPORT_ID, "part": 7}
@@ -76,6 +76,12 @@ def test_handled_message_is_done(sqs):
 def test_message_of_retryable_error_comes_again_after_its_delay(sqs, error, seconds):
     assert handle_all(sqs, BODY, error=error)[0] == ["m0"]
     assert (sqs.sent, sqs.postponed) == ([], [("r0", seconds)])
+
+
+@pytest.mark.parametrize(("received", "seconds"), [(1, 15), (2, 30), (4, 120), (7, 900)])
+def test_message_of_error_without_a_delay_waits_longer_each_time(sqs, received, seconds):
+    handle_all(sqs, BODY, received=received, error=StorageRefused("no"))
+    assert sqs.postponed == [("r0", seconds)]
 
 
 def test_message_received_eight_times_is_replaced_by_a_fresh_copy(sqs):

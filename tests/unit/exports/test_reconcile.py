@@ -1,4 +1,4 @@
-"""Which parts the reconciler queues, for whom, and when it fails an export."""
+"""The reconciler: which parts it queues, for which function, and when it fails an export."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a caller may ask for: types, bodies, and the job that Zoho gets for each of Zoho's own samples."""
+"""Requests for exports: types, bodies, and the job that Zoho gets for each of Zoho's own samples."""
 
 import pytest
 from hypothesis import given
@@ -144,10 +144,10 @@ def test_file_type_ics_is_accepted_in_body_or_query_for_events(body):
     ("body", "message"),
     [
         ({"callback": {"url": "https://x", "method": "post"}}, "callback is not allowed"),
-        ({"querry": {}}, 'body has the key "querry"; allowed are file_type, query'),
+        ({"querry": {}}, 'body has the key "querry"; allowed: file_type, query'),
         ({"query": None}, "query is null; it must be an object"),
         ({"query": []}, "query is []; it must be an object"),
-        ({"query": {"per_page": 5}}, 'query has the key "per_page"; allowed are criteria, cvid, fields, '),
+        ({"query": {"per_page": 5}}, 'query has the key "per_page"; allowed: criteria, cvid, fields, '),
         ({"query": {"page_token": "x"}}, "query.page_token is not allowed: it belongs to one of Zoho's jobs"),
         ({"query": {"module": "Leads"}}, 'query.module is "Leads", but the path says Contacts'),
         ({"query": {"module": {"api_name": "Leads"}}}, 'query.module is {"api_name": "Leads"}'),
@@ -163,7 +163,7 @@ def test_file_type_ics_is_accepted_in_body_or_query_for_events(body):
         ({"query": {"fields": ["x" * 101]}}, "query.fields[0] is"),
         ({"query": {"fields": [".".join(["x" * 100] * 6)]}}, "500 characters at most"),
         ({"query": {"fields": ["a", "b", "a"]}}, 'query.fields[2] is "a", and so is query.fields[0]'),
-        ({"query": {"fields": [f"f{n}" for n in range(201)]}}, "query.fields has 201 names; allowed are 200"),
+        ({"query": {"fields": [f"f{n}" for n in range(201)]}}, "has 201 names; at most 200 are allowed"),
         ({"query": {"cvid": "x"}}, 'query.cvid is "x"'),
         ({"query": {"cvid": True}}, "query.cvid is true"),
         ({"query": {"cvid": -5}}, "query.cvid is -5"),
@@ -173,11 +173,11 @@ def test_file_type_ics_is_accepted_in_body_or_query_for_events(body):
         ({"query": {"page": 1.0}}, "query.page is 1.0"),
         ({"query": {"page": 2**31}}, "query.page is 2147483648"),
         ({"query": {"criteria": None}}, "query.criteria is null"),
-        ({"file_type": "pdf"}, 'file_type is "pdf"; allowed are csv, ics'),
+        ({"file_type": "pdf"}, 'file_type is "pdf"; allowed: csv, ics'),
         ({"file_type": ["csv"]}, 'file_type is ["csv"]'),
         ({"query": {"file_type": None}}, "query.file_type is null"),
         ({"file_type": "csv", "query": {"file_type": "ics"}}, '"csv", but query.file_type is "ics"'),
-        ({"file_type": "ics"}, 'file_type is "ics", which is for Events only; allowed for Contacts is csv'),
+        ({"file_type": "ics"}, 'file_type is "ics", which is for Events only; use csv for Contacts'),
     ],
 )  # fmt: skip
 def test_invalid_body_is_refused_with_the_path_and_what_is_allowed(body, message):

@@ -1,4 +1,4 @@
-"""What a child process can import."""
+"""The packages that a child process can import."""
 
 import os
 import sys

@@ -38,10 +38,10 @@ def test_defaults_are_used_only_for_parameters_of_the_template(project: Path) ->
     [
         ({}, "parameter Needed has no default: give it with --parameter Needed="),
         ({"Needed": "x", "Nedeed": "y"}, "there is no parameter Nedeed"),
-        ({"Needed": "x", "Flavour": "sweet"}, "Flavour is 'sweet', allowed are plain, spicy"),
+        ({"Needed": "x", "Flavour": "sweet"}, "Flavour is 'sweet', allowed: plain, spicy"),
         ({"Needed": "x", "JwtIssuer": "nobody"}, "JwtIssuer is 'nobody', which does not match"),
-        ({"Needed": "x", "Size": "10"}, "Size is '10', allowed is 1 to 9"),
-        ({"Needed": "x", "Size": "0"}, "Size is '0', allowed is 1 to 9"),
+        ({"Needed": "x", "Size": "10"}, "Size is '10', allowed: 1 to 9"),
+        ({"Needed": "x", "Size": "0"}, "Size is '0', allowed: 1 to 9"),
         ({"Needed": "x", "Size": "big"}, "Size is 'big', which is not a number"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The demo's own checks find what they are there to find."""
+"""The demo's own checks find missing, repeated and changed records and objects."""
 
 import io
 import zlib

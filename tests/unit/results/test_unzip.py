@@ -1,4 +1,4 @@
-"""`unzip` reads every flavour of ZIP, cut into any chunks, and refuses what is truncated or inconsistent."""
+"""`unzip` reads every flavour of ZIP, cut into any chunks, and refuses truncated or inconsistent ones."""
 
 import random
 import zlib

@@ -176,6 +176,7 @@ def test_parse_job_takes_more_records_as_string():
         ("TOKEN_BOUND_DATA_MISMATCH", ZohoQueryRefused, True),
         ("INTERNAL_SERVER_ERROR", ZohoJobFailed, False),
         ("NEVER_HEARD_OF", ZohoJobFailed, False),
+        ("INVALID_STATE_OF_TOMORROW", ZohoJobFailed, False),
         (None, ZohoJobFailed, False),
     ],
 )

@@ -98,6 +98,6 @@ def test_has_bulk_read_is_false_for_documented_exceptions_only(module, available
     assert has_bulk_read(module) is available
 
 
-def test_page_types_are_those_of_the_contract():
+def test_page_types_are_those_of_the_original_api():
     pages = {name: module.api_name for name, module in MODULES.items() if module.pages}
     assert pages == {"contacts": "Contacts", "accounts": "Accounts", "deals": "Deals", "notes": "Notes"}

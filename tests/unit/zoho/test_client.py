@@ -7,6 +7,7 @@ import requests
 import responses
 
 from crm_export import deadline, errors, telemetry
+from crm_export.system import System
 from crm_export.zoho.client import ZohoClient, pause_before_retry
 
 API = "https://www.zohoapis.eu"
@@ -44,7 +45,7 @@ def tokens():
 
 @pytest.fixture
 def client(tokens):
-    return ZohoClient(requests.Session(), API, tokens, first_pause=0.001)
+    return ZohoClient(requests.Session(), API, tokens, System(sleep=lambda _seconds: None))
 
 
 # --- tokens ---

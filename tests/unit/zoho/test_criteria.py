@@ -77,15 +77,15 @@ def test_field_in_another_form_is_returned_in_ours(named):
         ({**ONE, "group": []}, "query.criteria is ambiguous"),
         ({**ONE, "group_operator": "and"}, "query.criteria is ambiguous"),
         ({**ONE, "operator": "x"}, 'query.criteria has the key "operator"'),
-        ({"group": [ONE, ONE]}, "group_operator is null; allowed are and, or"),
-        (group(ONE, ONE, operator="xor"), 'group_operator is "xor"; allowed are and, or'),
+        ({"group": [ONE, ONE]}, "group_operator is null; allowed: and, or"),
+        (group(ONE, ONE, operator="xor"), 'group_operator is "xor"; allowed: and, or'),
         (group(ONE), "it must be an array of two or more criteria"),
         ({"group_operator": "and", "group": None}, "query.criteria.group is null"),
         (group(ONE, "x"), 'query.criteria.group[1] is "x"'),
         (group(ONE, group(ONE)), "query.criteria.group[1].group is [{"),
         (
             group(ONE, {**ONE, "comparator": "like"}),
-            'query.criteria.group[1].comparator is "like"; allowed are',
+            'query.criteria.group[1].comparator is "like"; allowed:',
         ),
         ({**ONE, "comparator": ["in"]}, "query.criteria.comparator is"),
         ({"field": {"api_name": "x"}, "comparator": "equal"}, "query.criteria.value is missing"),
@@ -124,7 +124,7 @@ def test_field_in_another_form_is_returned_in_ours(named):
         (between("${EMPTY}", "2021-03-01"), 'query.criteria.value[0] is "${EMPTY}"'),
         (group(*[ONE] * 26), "has 26 criteria; at most 25 are allowed"),
         (group(group(*[ONE] * 13), group(*[ONE] * 13)), "has 26 criteria; at most 25 are allowed"),
-        (nested(600), "nested 26 deep"),
+        (nested(600), "nested 26 levels deep"),
     ],
 )
 def test_invalid_criteria_are_refused(criteria, says):

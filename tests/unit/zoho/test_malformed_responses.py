@@ -1,4 +1,4 @@
-"""Whatever JSON comes from Zoho, or from a server that claims to be Zoho: a result or an ExportError."""
+"""Any JSON, from Zoho or from a server that claims to be Zoho, gives a result or an ExportError."""
 
 import json
 

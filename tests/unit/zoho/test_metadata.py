@@ -45,7 +45,7 @@ def tokens():
 
 @pytest.fixture
 def client(tokens):
-    return ZohoClient(requests.Session(), API, tokens, first_pause=0.001)
+    return ZohoClient(requests.Session(), API, tokens, System(sleep=lambda _seconds: None))
 
 
 def test_fields_without_a_usable_name_are_skipped(zoho, client):

@@ -18,7 +18,7 @@ from crm_export.zoho.refusals import MEANINGS, classify, error_from
 
 # From Zoho's documentation of Bulk Read and of records: HTTP status and code; our class and HTTP status.
 DOCUMENTED = [
-    (401, "INVALID_TOKEN", errors.ZohoTokenRejected, 502),  # refreshed first; TokenInvalidated if again
+    (401, "INVALID_TOKEN", errors.ZohoTokenRejected, 502),  # the second one: TokenInvalidated
     (401, "AUTHENTICATION_FAILURE", errors.ZohoTokenRejected, 502),
     (401, "OAUTH_SCOPE_MISMATCH", errors.ZohoPermissionDenied, 403),
     (403, "NO_PERMISSION", errors.ZohoPermissionDenied, 403),
@@ -96,7 +96,7 @@ DOCUMENTED = [
     (404, "API_NOT_SUPPORTED", errors.ZohoRequestMalformed, 502),
     (400, "INVALID_HOST", errors.ZohoRequestMalformed, 502),
 ]
-# Not documented for our calls: PERMISSION_DENIED is seen all the same, and codes that may come.
+# Not documented for our calls: PERMISSION_DENIED, which Zoho sends anyway, and codes that may come.
 OTHERS = [
     (403, "PERMISSION_DENIED", errors.ZohoPermissionDenied, 403),
     (500, "INVALID_TOKEN", errors.ZohoUnavailable, 502),  # an outage must not invalidate a grant
@@ -263,7 +263,17 @@ def test_callback_url_in_zohos_message_loses_its_signature():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>Bad gateway</html>", b"[]", b"null", b'{"data": []}', b'{"code": 5}', b"[" * 99_999]
+    "body",
+    [
+        b"",
+        b"<html>Bad gateway</html>",
+        b"[]",
+        b"null",
+        b'{"data": []}',
+        b'{"code": 5}',
+        b'{"code": ""}',
+        b"[" * 99_999,
+    ],
 )
 @pytest.mark.parametrize(
     ("status", "kind"),

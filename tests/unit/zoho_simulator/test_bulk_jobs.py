@@ -214,3 +214,13 @@ def test_job_costs_fifty_credits(start):
     assert client.create(CREATE).status_code == 201
     assert client.create(CREATE).status_code == 429
     assert client.get("/crm/v2/Deals").headers["X-API-CREDITS-REMAINING"] == "1"
+
+
+def test_job_of_a_page_token_can_lack_its_page_number(start):
+    client = start(records_per_job=100, bulk_page_of_token=False)
+    first = client.export()
+    body = {"query": {"page_token": first["result"]["next_page_token"]}}
+    second = client.finish(client.create(body).json()["data"][0]["details"]["id"])
+    assert first["query"]["page"] == 1
+    assert "page" not in second["query"]
+    assert second["result"]["page"] == 1

@@ -102,3 +102,16 @@ def test_scripted_callback_is_dropped_doubled_or_delayed(client, receiver):
     assert len(receiver.bodies) == 2
     client.clock.advance(9)
     assert len(receiver.bodies) == 3
+
+
+def test_scripted_job_is_early_or_takes_its_own_time(start, receiver):
+    client = start(in_progress_seconds=60)
+    client.fault(method="POST", nth=1, job={"is_early": True})
+    client.fault(method="POST", nth=2, job={"seconds": 7})
+    create(client, receiver)
+    assert len(receiver.bodies) == 1
+    create(client, receiver)
+    client.clock.advance(6)
+    assert len(receiver.bodies) == 1
+    client.clock.advance(1)
+    assert len(receiver.bodies) == 2

@@ -196,3 +196,36 @@ def test_later_page_of_a_large_module_needs_no_scan(start, monkeypatch):
     monkeypatch.setattr("zoho_simulator.records.order._scan", scan)
     assert page(client, path, token)["info"]["count"] == 200
     assert client.get("/crm/v2/Contacts?page=90").json()["info"]["more_records"] is True
+
+
+def test_page_token_of_a_snapshot_lists_the_module_as_it_was(start):
+    client = start(records_paging="snapshot")
+    path = PATH + "&sort_by=Modified_Time"
+    expected = set(all_ids(client, path))
+    seen = all_ids(client, path, 1, lambda: change(client, create=2, modify=3, delete=4))
+    assert len(seen) == len(expected)
+    assert set(seen) == expected
+
+
+def test_snapshot_lists_records_of_one_time_in_any_order(start):
+    client = start(records_paging="snapshot", records={"Contacts": 40})
+    change(client, modify=40)
+    path = PATH + "&sort_by=Modified_Time"
+    first, second = all_ids(client, path), all_ids(client, path)
+    assert first != second
+    assert set(first) == set(second)
+
+
+def test_modified_since_can_include_the_moment_itself(start):
+    client = start(records_since_inclusive=True)
+    changed = change(client, modify=3)
+    since = {"If-Modified-Since": changed["time"]}
+    assert client.get(PATH, headers=since).json()["info"]["count"] == 3
+
+
+def test_lifetime_of_a_bulk_page_token_starts_at_the_end_of_the_job(start, clock):
+    client = start(records_per_job=100, page_token_seconds=60)
+    job = client.create({"query": {"module": {"api_name": "Contacts"}}}).json()["data"][0]["details"]["id"]
+    clock.advance(61)
+    token = client.finish(job)["result"]["next_page_token"]
+    assert client.create({"query": {"page_token": token}}).json()["code"] == "EXPIRED_VALUE"

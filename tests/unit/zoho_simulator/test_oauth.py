@@ -108,3 +108,8 @@ def test_missing_scope_is_refused(start):
 
 def test_tokens_depend_on_the_random_generator_only(start):
     assert start().authorization == start().authorization
+
+
+def test_one_access_token_can_be_expired(client):
+    client.organisation.tokens.expire(client.authorization.removeprefix("Zoho-oauthtoken "))
+    assert client.get("/crm/v8/settings/modules").json()["code"] == "INVALID_TOKEN"

@@ -212,3 +212,9 @@ def test_page_size_can_be_configured(start):
     pages = [client.get(f"/crm/v2/Contacts?page={n}").json() for n in (1, 2, 3)]
     assert [page["info"]["count"] for page in pages] == [3, 3, 1]
     assert code(client.get("/crm/v2/Contacts?per_page=4")) == (400, "LIMIT_EXCEEDED")
+
+
+def test_records_can_be_unsortable_by_modified_time(start):
+    client = start(records_sort_by=("id", "Created_Time"))
+    refused = client.get("/crm/v8/Notes?fields=Note_Title&sort_by=Modified_Time")
+    assert (refused.status_code, refused.json()["code"]) == (400, "PATTERN_NOT_MATCHED")

@@ -166,3 +166,8 @@ def test_multiselect_delimiter_and_byte_order_mark_can_be_configured(start):
     archive = client.get(details["result"]["download_url"]).content
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         assert opened.read(f"{details['id']}.csv").startswith(b"\xef\xbb\xbfId,")
+
+
+def test_last_line_of_a_csv_can_lack_its_newline():
+    config = SimulatorConfig(csv_final_newline=False)
+    assert b"".join(contacts_csv(config)) == b"".join(contacts_csv()).removesuffix(b"\r\n")

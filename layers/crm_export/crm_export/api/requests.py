@@ -8,7 +8,6 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -32,7 +31,10 @@ _SHOWN = 60  # characters of a value in a message
 
 
 def caller_of(event: dict[str, Any]) -> Caller:
-    """Return the caller, from the claims of the JWT that API Gateway verified. Raises CallerNotIdentified."""
+    """Return the account and owner: claims `account_id` and `uid` of the JWT that API Gateway verified.
+
+    Raises CallerNotIdentified.
+    """
     authorizer = event.get("requestContext", {}).get("authorizer") or {}
     claims = (authorizer.get("jwt") or {}).get("claims") or {}
     return Caller(
@@ -61,7 +63,7 @@ def list_request(event: dict[str, Any]) -> tuple[str, int, str | None]:
 
 
 def body_bytes(event: dict[str, Any]) -> bytes:
-    """Return the body. API Gateway encodes everything but text and JSON as base64, so also `curl -d`."""
+    """Return the body. API Gateway encodes all but text and JSON as base64, including that of `curl -d`."""
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
         return str(body).encode("utf-8", "surrogatepass")
@@ -78,7 +80,7 @@ def json_object(event: dict[str, Any]) -> dict[str, Any]:
     """
     raw = body_bytes(event)
     if len(raw) > _LARGEST_BODY:
-        raise InvalidRequest(f"The body has {len(raw)} bytes; allowed are {_LARGEST_BODY}.")
+        raise InvalidRequest(f"The body has {len(raw)} bytes; at most {_LARGEST_BODY} are allowed.")
     if not raw.strip():
         return {}
     try:
@@ -143,7 +145,7 @@ def _check_token(version: str, token: str | None, params: Mapping[str, str]) -> 
     if not records_need_fields(version):
         raise InvalidRequest(f"Zoho's API {version} has no page_token; use page.")
     if "page" in params:
-        raise InvalidRequest("page and page_token are both given; allowed is one of them.")
+        raise InvalidRequest("page and page_token are both given; give only one of them.")
     if not token or len(token) > _LONGEST_TOKEN or not token.isascii() or not token.isprintable():
         raise InvalidRequest(
             f"page_token is {token[:_SHOWN]!r}; it must be the next_page_token of the last page."
@@ -156,7 +158,7 @@ def _fields(version: str, value: str | None) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in value.split(",")))
     for name in names:
         if not _API_NAME.fullmatch(name):
-            raise InvalidRequest(f"fields has {name[:_SHOWN]!r}; allowed are API names separated by commas.")
+            raise InvalidRequest(f"fields has {name[:_SHOWN]!r}; it must be API names separated by commas.")
     if records_need_fields(version) and len(names) > MAX_FIELDS:
         raise InvalidRequest(f"fields has {len(names)} names; Zoho's API {version} allows {MAX_FIELDS}.")
     return names
@@ -172,7 +174,7 @@ def _sort_by(version: str, value: str | None) -> str | None:
 
 def _one_of(name: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
     if value is not None and value not in allowed:
-        raise InvalidRequest(f"{name} is {value[:_SHOWN]!r}; allowed are {', '.join(allowed)}.")
+        raise InvalidRequest(f"{name} is {value[:_SHOWN]!r}; allowed: {', '.join(allowed)}.")
     return value
 
 
@@ -181,11 +183,8 @@ def _moment(value: str | None) -> str | None:
         return None
     # In a query string an unescaped "+" arrives as a space.
     text = value.replace(" ", "+") if re.search(r" \d\d:\d\d$", value) else value
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = strict_json.moment(text)
+    if moment is None:
         raise InvalidRequest(
             f"modified_since is {value[:_SHOWN]!r}; it must be ISO 8601 with an offset, "
             "as in 2026-07-25T15:26:49+05:30."

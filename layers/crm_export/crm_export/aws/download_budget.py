@@ -10,21 +10,22 @@ from datetime import datetime
 from typing import Any
 
 from crm_export.aws.table import Table, attribute, key
+from crm_export.exports.pipeline import DownloadBudget
 
 _WINDOW_SECONDS = 60.0
 _KEPT_SECONDS = 3600
 _TRIES = 5
 
 
-class DynamoDownloadBudget:
-    """DownloadBudget (exports.pipeline) over DynamoDB: the times of an account's last downloads."""
+class DynamoDownloadBudget(DownloadBudget):
+    """The budget in DynamoDB: the times of an account's last downloads."""
 
     def __init__(self, client: Any, table: str, per_minute: int) -> None:
         self._table = Table(client, table)
         self._per_minute = per_minute
 
     def take(self, account_id: str, now: datetime) -> int:
-        """See DownloadBudget. Never allows more than `per_minute` downloads in any 60 seconds."""
+        """Take one download. Never allows more than `per_minute` downloads in any 60 seconds."""
         item_key, moment = key(f"BUDGET#{account_id}", "DOWNLOADS"), now.timestamp()
         for _ in range(_TRIES):
             seen = (self._table.get(item_key) or {}).get("taken", {}).get("S", "[]")

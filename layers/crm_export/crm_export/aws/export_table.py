@@ -14,6 +14,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from crm_export.aws.table import Item, Key, Table, attribute, key, update_of
 from crm_export.exports.model import DroppedField, Export, ExportState, Failure, Part, PartState, Stored
+from crm_export.exports.pipeline import ExportTable
 from crm_export.zoho.bulk_read import Job
 from crm_export.zoho.records import Cursor
 
@@ -30,8 +31,8 @@ _STORED = (
 )
 
 
-class DynamoExportTable:
-    """ExportTable (exports.pipeline) over DynamoDB. Reads are strongly consistent."""
+class DynamoExportTable(ExportTable):
+    """The state of exports in DynamoDB. Reads are strongly consistent."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._table = Table(client, table)
@@ -39,17 +40,14 @@ class DynamoExportTable:
     # --- Reads -------------------------------------------------------------------------------
 
     def get(self, export_id: str) -> Export | None:
-        """Return an export, or None."""
         item = self._table.get(item_key(export_id))
         return read_export(item) if item else None
 
     def get_part(self, export_id: str, part: int) -> Part | None:
-        """Return a part, or None."""
         item = self._table.get(item_key(export_id, part))
         return read_part(item) if item else None
 
     def get_parts(self, export: Export) -> list[Part]:
-        """See ExportTable."""
         first = item_key(export.export_id, export.first_part)
         items = self._table.query(
             "pk = :pk AND sk BETWEEN :first AND :last",
@@ -63,7 +61,6 @@ class DynamoExportTable:
     def list_of_account(
         self, account_id: str, limit: int, after: tuple[str, str] | None
     ) -> tuple[list[Export], tuple[str, str] | None]:
-        """See ExportTable."""
         page: dict[str, Any] = {"IndexName": "by-account", "ScanIndexForward": False, "Limit": limit}
         if after:
             requested_at, export_id = after
@@ -76,19 +73,16 @@ class DynamoExportTable:
         return exports, (response["Items"][-1]["requested_at"]["S"], exports[-1].export_id)
 
     def running_export_ids(self) -> Iterator[str]:
-        """See ExportTable."""
         items = self._table.query("#open = :OPEN", {"IndexName": "open"})
         return (item["pk"]["S"].removeprefix("EXPORT#") for item in items)
 
     # --- An export ---------------------------------------------------------------------------
 
     def create(self, export: Export, first: Part) -> None:
-        """Write a new export and its first part."""
         meta = {**item_key(export.export_id), **encode(vars(export)), "open": attribute("OPEN")}
         self._table.transact({"Put": {"Item": meta}}, {"Put": {"Item": _part_item(first, export.expires_at)}})
 
     def amend(self, export: Export, **values: Any) -> Export | None:
-        """See ExportTable."""
         amended = self._update(
             item_key(export.export_id),
             "SET " + ", ".join(f"#{name} = :{name}" for name in values),
@@ -99,7 +93,6 @@ class DynamoExportTable:
         return replace(export, **values) if amended else None
 
     def restart(self, export: Export, first: Part) -> bool:
-        """See ExportTable."""
         update = _existing(
             item_key(export.export_id),
             "SET generation = :next, first_part = :first",
@@ -111,7 +104,6 @@ class DynamoExportTable:
         return self._table.transact({"Update": update}, _put_new(first, export.expires_at))
 
     def seal(self, export: Export, completed_at: datetime, records: int) -> bool:
-        """See ExportTable."""
         return self._update(
             item_key(export.export_id),
             "SET completed_at = if_not_exists(completed_at, :completed_at), records = :records",
@@ -122,12 +114,10 @@ class DynamoExportTable:
         )
 
     def complete(self, export_id: str) -> bool:
-        """See ExportTable."""
         condition = "#state = :RUNNING AND attribute_exists(completed_at)"
         return self._update(item_key(export_id), "SET #state = :COMPLETED REMOVE #open", condition)
 
     def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
-        """See ExportTable. `part`, if known, becomes FAILED too."""
         failed = self._update(
             item_key(export.export_id),
             "SET #state = :FAILED, failure = :failure, completed_at = :now REMOVE #open",
@@ -144,7 +134,6 @@ class DynamoExportTable:
     # --- The lease and the hint of a part ----------------------------------------------------
 
     def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> bool:
-        """See ExportTable."""
         # Require the lease that was read, and set `crashes` instead of adding to it: a repeated write would
         # count the same crash twice.
         takeover = part.lease_owner is not None and part.lease_owner != owner
@@ -165,7 +154,6 @@ class DynamoExportTable:
         )
 
     def renew(self, part: Part, owner: str, until: datetime) -> bool:
-        """See ExportTable."""
         held = "#state = :state AND lease_owner = :owner"
         return self._update(
             _part_key(part), "SET lease_until = :until", held, state=part.state, owner=owner, until=until
@@ -180,7 +168,6 @@ class DynamoExportTable:
         not_before: datetime | None = None,
         strike: bool = False,
     ) -> None:
-        """See ExportTable."""
         failed = ", attempts = attempts + :n1, not_before = :not_before" if not_before else ""
         if failed and strike:  # parts written before strikes existed counted every attempt
             failed += ", strikes = if_not_exists(strikes, attempts) + :n1"
@@ -195,7 +182,7 @@ class DynamoExportTable:
         )
 
     def note_hint(self, export_id: str, part: int, job_id: str) -> None:
-        """See ExportTable. The part need not wait any longer: a job exists."""
+        # The part need not wait any longer: a job exists.
         self._update(
             item_key(export_id, part),
             "SET hinted_job_id = :job REMOVE not_before",
@@ -204,7 +191,6 @@ class DynamoExportTable:
         )
 
     def forget_hint(self, part: Part, now: datetime) -> None:
-        """See ExportTable."""
         self._update(
             _part_key(part),
             "SET updated_at = :now REMOVE hinted_job_id",
@@ -216,7 +202,6 @@ class DynamoExportTable:
     # --- Transitions of a part ---------------------------------------------------------------
 
     def mark_submitted(self, part: Part, job_id: str, now: datetime) -> bool:
-        """PENDING → SUBMITTED."""
         return self._update(
             _part_key(part),
             "SET #state = :SUBMITTED, job_id = :job, submitted_at = if_not_exists(submitted_at, :now), "
@@ -227,7 +212,6 @@ class DynamoExportTable:
         )
 
     def mark_ready(self, part: Part, job: Job, now: datetime) -> bool:
-        """SUBMITTED → READY, and the next part PENDING if there are more records."""
         token = job.next_page_token
         ready = _existing(
             _part_key(part),
@@ -244,7 +228,6 @@ class DynamoExportTable:
         return self._transact_with_next(ready, following if job.more_records else None)
 
     def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
-        """SUBMITTED → PENDING without the job that failed, and not before then."""
         return self._update(
             _part_key(part),
             "SET #state = :PENDING, updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0, "
@@ -258,7 +241,6 @@ class DynamoExportTable:
         )
 
     def mark_stored(self, part: Part, stored: Stored, now: datetime) -> bool:
-        """READY → STORED."""
         return self._update(
             _part_key(part),
             f"SET {_STORED}",
@@ -271,7 +253,6 @@ class DynamoExportTable:
     def mark_read(
         self, part: Part, owner: str, stored: Stored, following: Cursor | None, now: datetime
     ) -> bool:
-        """See ExportTable."""
         read = _existing(
             _part_key(part),
             f"SET expected_records = :records, more_records = :more, {_STORED}",
@@ -333,21 +314,17 @@ def _stored_values(stored: Stored) -> dict[str, Any]:
 
 # --- Attributes: how the fields of Export and Part are stored ---------------------------------
 
-_TO_JSON: dict[str, Callable[[Any], Any]] = {
-    "query": dict,
-    "fields": list,
-    "header": list,
-    "failure": vars,
-    "fields_dropped": lambda dropped: [vars(field) for field in dropped],
-    "cursor": Cursor.to_json,
-}
-_FROM_JSON: dict[str, Callable[[Any], Any]] = {
-    "query": dict,
-    "fields": list,
-    "header": tuple,
-    "failure": lambda stored: Failure(**stored),
-    "fields_dropped": lambda stored: tuple(DroppedField(**field) for field in stored),
-    "cursor": Cursor.from_json,
+# How a field becomes JSON, and how JSON becomes the field.
+_JSON: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "query": (dict, dict),
+    "fields": (list, list),
+    "header": (list, tuple),
+    "failure": (vars, lambda stored: Failure(**stored)),
+    "fields_dropped": (
+        lambda dropped: [vars(field) for field in dropped],
+        lambda stored: tuple(DroppedField(**field) for field in stored),
+    ),
+    "cursor": (Cursor.to_json, Cursor.from_json),
 }
 _TIMES = {field.name for kind in (Export, Part) for field in fields(kind) if "datetime" in str(field.type)}
 _deserialize = TypeDeserializer().deserialize
@@ -355,8 +332,8 @@ _deserialize = TypeDeserializer().deserialize
 
 def _plain(name: str, value: Any) -> Any:
     """Return the string, number, boolean or set that a field is stored as."""
-    if name in _TO_JSON:
-        return json.dumps(_TO_JSON[name](value))
+    if name in _JSON:
+        return json.dumps(_JSON[name][0](value))
     if name == "expires_at":  # DynamoDB's time to live wants seconds since the epoch
         return int(value.timestamp())
     return value
@@ -377,8 +354,8 @@ def _decode_item(item: Item, kind: type[Export | Part]) -> dict[str, Any]:
 
 def _decode(name: str, stored: Any) -> Any:
     value = _deserialize(stored)
-    if name in _FROM_JSON:
-        return _FROM_JSON[name](json.loads(value))
+    if name in _JSON:
+        return _JSON[name][1](json.loads(value))
     if name == "expires_at":
         return datetime.fromtimestamp(int(value), UTC)
     if name in _TIMES:

@@ -45,8 +45,27 @@ def once(  # noqa: PLR0917 (wiring binds the first two)
     """
     if not _KEY.fullmatch(key):
         raise InvalidRequest(
-            f"Idempotency-Key is {key[:_SHOWN]!r}; allowed are 1 to 255 visible ASCII characters."
+            f"Idempotency-Key is {key[:_SHOWN]!r}; it must be 1 to 255 visible ASCII characters."
         )
+    run = _idempotent(client, table, caller, do)
+    try:
+        return str(run(data={"key": [caller.owner, key], "request": request})["result"])
+    except IdempotencyValidationError as error:
+        raise IdempotencyConflict(
+            f"Idempotency-Key {key[:_SHOWN]!r} was used for a different request within 24 hours; send the "
+            "same request again, or use another key."
+        ) from error
+    except (IdempotencyAlreadyInProgressError, IdempotencyInconsistentStateError) as error:
+        raise RequestInProgress(
+            f"The request with Idempotency-Key {key[:_SHOWN]!r} is still running; send it again.",
+            retry_after=2,
+        ) from error
+
+
+def _idempotent(
+    client: Any, table: str, caller: Caller, do: Callable[[], str]
+) -> Callable[..., dict[str, str]]:
+    """Return `do` as a function of `data`, {"key", "request"}, that Powertools runs once per key."""
     layer = DynamoDBPersistenceLayer(
         table_name=table,
         key_attr="pk",
@@ -69,15 +88,5 @@ def once(  # noqa: PLR0917 (wiring binds the first two)
     def run(data: dict[str, Any]) -> dict[str, str]:  # noqa: ARG001 (Powertools reads it)
         return {"result": do()}
 
-    try:
-        return str(run(data={"key": [caller.owner, key], "request": request})["result"])
-    except IdempotencyValidationError as error:
-        raise IdempotencyConflict(
-            f"Idempotency-Key {key[:_SHOWN]!r} was used for a different request within 24 hours; send the "
-            "same request again, or use another key."
-        ) from error
-    except (IdempotencyAlreadyInProgressError, IdempotencyInconsistentStateError) as error:
-        raise RequestInProgress(
-            f"The request with Idempotency-Key {key[:_SHOWN]!r} is still running; send it again.",
-            retry_after=2,
-        ) from error
+    wrapped: Callable[..., dict[str, str]] = run
+    return wrapped

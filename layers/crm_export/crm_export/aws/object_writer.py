@@ -50,7 +50,7 @@ class ObjectWriter:
         return self
 
     def write(self, chunk: bytes) -> None:
-        """Add the next bytes. Starts to send a part when one is full; raises what the part before raised."""
+        """Add the next bytes. Sends a full part in the background; raises the error of the previous part."""
         while len(self._buffer) + len(chunk) >= self._part_bytes:
             room = self._part_bytes - len(self._buffer)
             self._buffer += chunk[:room]
@@ -89,7 +89,7 @@ class ObjectWriter:
             self._s3.abort_multipart_upload(**self._target, UploadId=self._upload_id)
 
     def _send_part(self) -> None:
-        """Give the buffer to the executor as soon as the part before has been sent."""
+        """Give the buffer to the executor as soon as the previous part has been sent."""
         if self._upload_id is None:
             self._upload_id = self._s3.create_multipart_upload(
                 **self._target,

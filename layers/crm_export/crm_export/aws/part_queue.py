@@ -5,30 +5,29 @@ from collections.abc import Callable
 from typing import Any
 
 from crm_export.errors import ExportError
+from crm_export.exports.attempt import retry_delay
 from crm_export.exports.model import LARGEST_PART, is_export_id
 from crm_export.exports.pipeline import PartQueue
 from crm_export.telemetry import logger
 
-_FIRST_DELAY, _LONGEST_DELAY = 15, 900  # seconds
+_NOT_OURS_DELAY, _LONGEST_DELAY = 15, 900  # seconds
 _MOST_RECEIVES = 8  # of the ten after which the queue gives up on a message
 
 
-class SqsPartQueue:
-    """PartQueue (exports.pipeline) over SQS."""
+class SqsPartQueue(PartQueue):
+    """A queue in SQS."""
 
     def __init__(self, client: Any, url: str) -> None:
         self._client = client
         self._url = url
 
     def send(self, export_id: str, part: int, *, delay: int = 0) -> None:
-        """See PartQueue."""
         body = json.dumps({"export_id": export_id, "part": part})
         self._client.send_message(
             QueueUrl=self._url, MessageBody=body, DelaySeconds=min(delay, _LONGEST_DELAY)
         )
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:
-        """See PartQueue."""
         self._client.change_message_visibility(
             QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
         )
@@ -42,37 +41,37 @@ def consume(event: dict[str, Any], queue: PartQueue, handle: Callable[[str, int]
     and the queue delivers the messages again.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
-    failed = [record["messageId"] for record in event["Records"] if not _is_done(record, queue, handle)]
+    failed = [record["messageId"] for record in event["Records"] if not _process(record, queue, handle)]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _is_done(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, int], None]) -> bool:
-    """Handle a message; False if the queue has to deliver it again."""
+def _process(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, int], None]) -> bool:
+    """Handle a message. Return False if the queue has to deliver it again."""
     message = _parse(record["body"])
     if message is None:
         # It goes to the dead-letter queue, whose alarm makes someone look at it.
         logger.error("not a message of this stack", message_id=record["messageId"])
-        queue.postpone(record["receiptHandle"], _FIRST_DELAY)
+        queue.postpone(record["receiptHandle"], _NOT_OURS_DELAY)
         return False
     try:
         handle(message["export_id"], message["part"])
     except ExportError as error:
         if error.retryable:
-            return _is_replaced(record, message, queue, error)
+            return _postpone(record, message, queue, error)
         logger.error("part ended", code=error.code, reason=error.message, **message)
     return True
 
 
-def _is_replaced(
-    record: dict[str, Any], message: dict[str, Any], queue: PartQueue, error: ExportError
-) -> bool:
-    """Postpone a message. After eight receives a fresh copy replaces it, so that waiting never reaches the
-    dead-letter limit; then return True.
+def _postpone(record: dict[str, Any], message: dict[str, Any], queue: PartQueue, error: ExportError) -> bool:
+    """Postpone a message and return False; after eight receives, send a fresh copy and return True.
+
+    So waiting never reaches the dead-letter limit.
     """
-    delay = min(error.retry_after or _FIRST_DELAY, _LONGEST_DELAY)
+    receives = int(record["attributes"]["ApproximateReceiveCount"])
+    delay = retry_delay(error, receives)
     code = getattr(error.__cause__, "code", error.code)
     logger.warning("part postponed", code=code, reason=error.message, delay=delay, **message)
-    if int(record["attributes"]["ApproximateReceiveCount"]) >= _MOST_RECEIVES:
+    if receives >= _MOST_RECEIVES:
         queue.send(message["export_id"], message["part"], delay=delay)
         return True
     queue.postpone(record["receiptHandle"], delay)
@@ -80,7 +79,7 @@ def _is_replaced(
 
 
 def _parse(body: str) -> dict[str, Any] | None:
-    """Return {"export_id", "part"}, or None if the body is not a message of ours."""
+    """Return {"export_id", "part"}, or None if the body is not a message of this stack."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,10 +1,14 @@
-"""The results bucket: parts of exports and their manifests. Called by the verbs in `crm_export.exports`."""
+"""The results bucket: parts of exports and their manifests. Called by the verbs in `crm_export.exports`.
+
+A chunk of a result passes `unzip`, for csv.gz `gzip_member`, then a counter, and ends in an ObjectWriter.
+"""
 
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from crm_export.aws.object_writer import MAX_PARTS, MIN_PART_BYTES, ObjectWriter, single_thread
 from crm_export.errors import CorruptZip, CountMismatch, ResultTooLarge, StorageRefused
 from crm_export.exports.model import Stored
+from crm_export.exports.pipeline import Results
 from crm_export.results.counters import ByteCounter, CsvCounter, IcsCounter
 from crm_export.results.gzip import Piece, counted, deflate, gzip_member
 from crm_export.results.records_csv import csv_chunks, read_ids
@@ -24,56 +29,38 @@ CONTENT_TYPES = {
     "ics": "text/calendar; charset=utf-8",
 }
 # No record in Zoho is as large: 500 fields, a few of them with 50,000 characters. The ratio by which a ZIP
-# inflates is no criterion: records with few fields filled inflate several hundredfold.
+# inflates is no usable limit: records with few filled fields inflate several hundredfold.
 _MAX_RECORD_BYTES = 4 * 1024 * 1024
-# Header, what surrounds the events of a calendar, and the record that is being read.
+# For the header, the lines around a calendar's events, and the record that is being read.
 _MAX_OTHER_BYTES = 16 * 1024 * 1024
 _NUMBERED_NAME = re.compile(rb"(\d{15,40})\.(?:csv|ics)$")  # Zoho names the entry after the id of its job
 
 
-class ResultsBucket:
+@dataclass(frozen=True)
+class ResultsBucket(Results):
     """Stores results so that each object appears whole and verified, or not at all.
 
-    A `file_format` is csv, csv.gz or ics. A result may have `max_other_bytes`, and `max_record_bytes` for
-    each of its records, but not more than S3 stores in 10,000 parts of `part_bytes`.
+    A `file_format` is csv, csv.gz or ics. A result may be as large as `max_other_bytes` plus
+    `max_record_bytes` for each of its records, but not larger than 10,000 S3 parts of `part_bytes`.
     """
 
-    def __init__(
-        self,
-        s3: Any,
-        bucket: str,
-        *,
-        part_bytes: int = MIN_PART_BYTES,
-        max_record_bytes: int = _MAX_RECORD_BYTES,
-        max_other_bytes: int = _MAX_OTHER_BYTES,
-        make_executor: Callable[[], Executor] = single_thread,
-    ) -> None:
-        self._s3 = s3
-        self._bucket = bucket
-        self._part_bytes = part_bytes
-        self._max_record_bytes = max_record_bytes
-        self._max_other_bytes = max_other_bytes
-        self._make_executor = make_executor
+    s3: Any
+    bucket: str
+    _: KW_ONLY
+    part_bytes: int = MIN_PART_BYTES
+    max_record_bytes: int = _MAX_RECORD_BYTES
+    max_other_bytes: int = _MAX_OTHER_BYTES
+    make_executor: Callable[[], Executor] = single_thread
 
     def store_result(
         self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str
     ) -> Stored:
-        """Stream a result ZIP into an object.
-
-        The object appears only if CRC, sizes and the number of records are right and the result is that of
-        the job. Raises ResultError, and whatever `chunks` raises. CountMismatch and ResultTooLarge are raised
-        as soon as there are more records than expected, or more bytes than the records so far explain.
-        """
         entry, pieces = unzip(chunks, compress=file_format == "csv.gz")
         return self._store(_verify_job(pieces, entry, job_id), entry, key, file_format, expected_records)
 
     def store_records(
         self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str
     ) -> Stored:
-        """Stream pages of the records API into an object, written as Bulk Read writes it: csv or csv.gz.
-
-        Raises ResultError, and whatever `pages` raises; then nothing is stored.
-        """
         chunks, content = csv_chunks(pages, fields), ByteCounter()
         pieces = deflate(chunks) if file_format == "csv.gz" else map(Piece, chunks)
         return self._store(counted(pieces, content), content, key, file_format, None)
@@ -87,7 +74,15 @@ class ResultsBucket:
         written = ByteCounter() if is_gzip else content
         if is_gzip:
             pieces = gzip_member(pieces, content, written)
-        with _storage_errors("write", key), self._open_writer(key, file_format) as writer:
+        writer = ObjectWriter(
+            self.s3,
+            self.bucket,
+            key,
+            CONTENT_TYPES[file_format],
+            part_bytes=self.part_bytes,
+            make_executor=self.make_executor,
+        )
+        with _storage_errors("write", key), writer:
             for piece in pieces:
                 if expected is not None and piece.content:
                     self._check_growth(content.size, counter.records, expected)
@@ -99,21 +94,11 @@ class ResultsBucket:
             writer.commit(written.crc32, written.size)
         return Stored(key, records, written.size, f"{content.crc32:08x}", header)
 
-    def _open_writer(self, key: str, file_format: str) -> ObjectWriter:
-        return ObjectWriter(
-            self._s3,
-            self._bucket,
-            key,
-            CONTENT_TYPES[file_format],
-            part_bytes=self._part_bytes,
-            make_executor=self._make_executor,
-        )
-
     def _check_growth(self, size: int, records: int, expected: int) -> None:
         """Stop a ZIP bomb before it costs more time and storage than its records can explain."""
         if records > expected:
             raise CountMismatch(f"The result has at least {records} records, but Zoho counted {expected}.")
-        largest = min(self._max_other_bytes + records * self._max_record_bytes, MAX_PARTS * self._part_bytes)
+        largest = min(self.max_other_bytes + records * self.max_record_bytes, MAX_PARTS * self.part_bytes)
         if size > largest:
             raise ResultTooLarge(
                 f"The result has inflated to {size} bytes with {records} complete records; {largest} bytes "
@@ -121,33 +106,27 @@ class ResultsBucket:
             )
 
     def read_ids(self, key: str) -> Iterator[str]:
-        """Yield the Id column of a stored csv or csv.gz. Raises ResultError."""
         with (
             _storage_errors("read", key),
-            closing(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]) as body,
+            closing(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]) as body,
         ):
             yield from read_ids(body, key)
 
     def delete_other_parts(self, folder: str, keep: set[str]) -> int:
-        """Delete the parts in an export's folder whose keys are not in `keep`; return their number.
-
-        A part is an object whose file name contains "part-"; a manifest's does not. Raises ResultError.
-        """
         deleted = 0
         with _storage_errors("delete from", folder):
-            pages = self._s3.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{folder}/"):
+            pages = self.s3.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.bucket, Prefix=f"{folder}/"):
                 for key in [item["Key"] for item in page.get("Contents", [])]:
                     if "part-" in key.rpartition("/")[2] and key not in keep:
-                        self._s3.delete_object(Bucket=self._bucket, Key=key)
+                        self.s3.delete_object(Bucket=self.bucket, Key=key)
                         deleted += 1
         return deleted
 
     def write_manifest(self, key: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest unless it exists: a second write would announce the export again."""
         try:
-            self._s3.put_object(
-                Bucket=self._bucket,
+            self.s3.put_object(
+                Bucket=self.bucket,
                 Key=key,
                 Body=json.dumps(manifest, ensure_ascii=False, indent=1).encode(),
                 ContentType="application/json",

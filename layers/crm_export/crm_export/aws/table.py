@@ -49,23 +49,18 @@ class Table:
 
     def query(self, condition: str, more: Mapping[str, Any], **values: Any) -> Iterator[Item]:
         """Yield the items of all pages of a query; `more` are further parameters of Query."""
-        request = {
-            "TableName": self._name,
-            "KeyConditionExpression": condition,
-            **_placeholders(condition, values),
-        }
-        pages = self._client.get_paginator("query").paginate(**request, **more)
+        request = self._query(condition, more, values)
+        pages = self._client.get_paginator("query").paginate(**request)
         return (item for page in pages for item in page["Items"])
 
     def query_page(self, condition: str, more: Mapping[str, Any], **values: Any) -> dict[str, Any]:
         """Return the response of one query."""
-        request = {
-            "TableName": self._name,
-            "KeyConditionExpression": condition,
-            **_placeholders(condition, values),
-        }
-        response: dict[str, Any] = self._client.query(**request, **more)
+        response: dict[str, Any] = self._client.query(**self._query(condition, more, values))
         return response
+
+    def _query(self, condition: str, more: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        names_and_values = _placeholders(condition, values)
+        return {"TableName": self._name, "KeyConditionExpression": condition, **names_and_values, **more}
 
     def put(self, item: Item, condition: str, **values: Any) -> bool:
         """Write an item; True if the condition held."""

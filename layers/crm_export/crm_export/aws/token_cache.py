@@ -3,19 +3,18 @@
 from typing import Any
 
 from crm_export.aws.table import Item, Key, Table, key
-from crm_export.connections.broker import SharedToken
+from crm_export.connections.broker import SharedToken, TokenCache
 
 _KEPT_SECONDS = 86_400
 
 
-class DynamoTokenCache:
-    """TokenCache (connections.broker) over DynamoDB. Times are seconds since the epoch."""
+class DynamoTokenCache(TokenCache):
+    """The cache in DynamoDB. Times are seconds since the epoch."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._table = Table(client, table)
 
     def read(self, grant: str) -> SharedToken:
-        """See TokenCache."""
         item = self._table.get(_key(grant)) or {}
         return SharedToken(
             token=item["access_token"]["S"] if "access_token" in item else None,
@@ -24,7 +23,6 @@ class DynamoTokenCache:
         )
 
     def take_lease(self, grant: str, owner: str, now: float, until: float) -> bool:
-        """See TokenCache."""
         return self._table.update(
             _key(grant),
             "SET lease_owner = :owner, lease_until = :until, expires_at = :expires",
@@ -38,7 +36,6 @@ class DynamoTokenCache:
         )
 
     def put(self, grant: str, owner: str, token: str, usable_until: float) -> None:
-        """See TokenCache."""
         self._table.update(
             _key(grant),
             "SET access_token = :token, usable_until = :until REMOVE lease_owner, lease_until, not_before",
@@ -49,7 +46,6 @@ class DynamoTokenCache:
         )
 
     def give_up(self, grant: str, owner: str, not_before: float) -> None:
-        """See TokenCache."""
         self._table.update(
             _key(grant),
             "SET not_before = :not_before REMOVE lease_owner, lease_until",
@@ -59,7 +55,6 @@ class DynamoTokenCache:
         )
 
     def discard(self, grant: str, token: str) -> None:
-        """See TokenCache."""
         self._table.update(
             _key(grant), "REMOVE access_token, usable_until", "access_token = :token", token=token
         )

@@ -43,7 +43,7 @@ class Connection:
         """
         token = document.get("token") if isinstance(document, dict) else None
         if not isinstance(token, dict):
-            raise ConnectionMalformed(f"The connection of {account_id}/{owner} has no object token.")
+            raise ConnectionMalformed(f'The connection of {account_id}/{owner} has no object "token".')
         for name in ("refresh_token", "api_domain"):
             if not isinstance(token.get(name), str) or not token[name]:
                 raise ConnectionMalformed(f"The connection of {account_id}/{owner} has no token.{name}.")
@@ -64,8 +64,6 @@ class ConnectionStore(Protocol):
 
         Raises ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, StoreUnavailable.
         """
-        ...
 
     def invalidate(self, account_id: str) -> None:
         """Set `token_invalidated: true` on every connection of the account."""
-        ...

@@ -11,7 +11,7 @@ import pymongo
 from pymongo import errors as mongo_errors
 from pymongo.collection import Collection
 
-from crm_export.connections.model import Connection
+from crm_export.connections.model import Connection, ConnectionStore
 from crm_export.errors import ConfigurationError, ConnectionNotFound, StoreTimeout, StoreUnavailable
 
 COLLECTION = "integrations.zoho.key"
@@ -59,7 +59,7 @@ def store_errors() -> Iterator[None]:
         yield
     except mongo_errors.ServerSelectionTimeoutError as error:
         raise StoreUnavailable(
-            "No MongoDB server could be reached: check that it runs, that its network admits this one, "
+            "No MongoDB server could be reached: check that it runs, that its network allows this one, "
             "and the host and TLS options of the URI."
         ) from error
     except mongo_errors.ConfigurationError as error:
@@ -84,15 +84,15 @@ def store_errors() -> Iterator[None]:
         raise StoreUnavailable(f"The connection to MongoDB failed ({type(error).__name__}).") from error
 
 
-class MongoConnections:
-    """See ConnectionStore. It creates no index: `python -m cli connections ensure-indexes` does."""
+class MongoConnections(ConnectionStore):
+    """The connections in MongoDB. `python -m cli connections ensure-indexes` creates their index."""
 
     def __init__(self, collection: Collection[Document], trusted_origins: tuple[str, ...]) -> None:
         self._collection = collection
         self._trusted_origins = trusted_origins
 
     def get(self, account_id: str, owner: str) -> Connection:
-        """See ConnectionStore. Of several documents, return the newest that is not invalidated."""
+        """Return a connection. Of several documents, return the newest that is not invalidated."""
         with store_errors():
             document = self._collection.find_one(
                 # $eq compares literally: an object in its operand is never an operator.
@@ -105,7 +105,6 @@ class MongoConnections:
         return Connection.from_document(account_id, owner, document, self._trusted_origins)
 
     def invalidate(self, account_id: str) -> None:
-        """See ConnectionStore."""
         with store_errors():
             self._collection.update_many(
                 {"account_id": {"$eq": account_id}}, {"$set": {"token_invalidated": True}}

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from crm_export.connections.model import Connection
+from crm_export.connections.model import Connection, ConnectionStore
 from crm_export.errors import ConnectionMalformed, ConnectionNotFound, StoreTimeout, StoreUnavailable
 
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
@@ -79,8 +79,8 @@ def secret_name(prefix: str, account_id: str, owner: str) -> str:
     return f"{prefix}/{account_id}/{owner}"
 
 
-class SecretsManagerConnections:
-    """See ConnectionStore."""
+class SecretsManagerConnections(ConnectionStore):
+    """The connections in Secrets Manager."""
 
     def __init__(self, client: Any, prefix: str, trusted_origins: tuple[str, ...]) -> None:
         self._client = client
@@ -88,12 +88,11 @@ class SecretsManagerConnections:
         self._trusted_origins = trusted_origins
 
     def get(self, account_id: str, owner: str) -> Connection:
-        """See ConnectionStore."""
         document = self._document(secret_name(self._prefix, account_id, owner))
         return Connection.from_document(account_id, owner, document, self._trusted_origins)
 
     def invalidate(self, account_id: str) -> None:
-        """See ConnectionStore. Secrets that are not JSON objects are skipped; the others are still marked."""
+        """Set `token_invalidated: true`; secrets that are not JSON objects are skipped."""
         for name in list_names(self._client, f"{self._prefix}/{account_id}/"):
             try:
                 document = self._document(name)

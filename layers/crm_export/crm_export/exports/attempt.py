@@ -24,9 +24,9 @@ _BUSY_SECONDS = range(5, 61, 5)  # when to look again at a part that another wor
 class Attempt:
     """A context in which one step of a leased part runs.
 
-    An exception that leaves it is recorded: the lease ends and the part waits for `retry_delay`, or, at the
-    last attempt, the export is FAILED. The caller then sees StepPostponed (its cause is the error) if another
-    attempt follows; any other exception leaves as it is.
+    An exception in it is recorded: the lease ends and the part waits for `retry_delay`, or, at the last
+    attempt, the export becomes FAILED. If another attempt follows, an ExportError becomes StepPostponed with
+    the error as its cause. All other exceptions propagate unchanged.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Attempt:
         self.export = export
         self.part = part
         self._pipeline = pipeline
-        self._owner = owner
+        self.owner = owner  # the name under which the lease is held
         self._refused = refused
         self._renewed_at = pipeline.clock()
 
@@ -75,17 +75,12 @@ class Attempt:
         part = self.part
         return part.attempts + part.crashes + (part.lease_owner is not None) + 1
 
-    @property
-    def owner(self) -> str:
-        """The name under which the lease is held."""
-        return self._owner
-
     def keep(self) -> None:
         """Renew the lease if it is older than 15 seconds. Raises PartBusy if another worker took it over."""
         now = self._pipeline.clock()
         if (now - self._renewed_at).total_seconds() < _RENEW_SECONDS:
             return
-        if not self._pipeline.table.renew(self.part, self._owner, self._pipeline.after(LEASE_SECONDS)):
+        if not self._pipeline.table.renew(self.part, self.owner, self._pipeline.after(LEASE_SECONDS)):
             raise PartBusy(
                 f"The lease on part {self.part.part} of export {self.export.export_id} was taken over by "
                 "another worker."
@@ -93,14 +88,14 @@ class Attempt:
         self._renewed_at = now
 
     def while_leased(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the chunks and keep the lease meanwhile."""
+        """Yield the chunks and renew the lease between them when it is due. Raises PartBusy."""
         for chunk in chunks:
             self.keep()
             yield chunk
 
     def release(self) -> None:
         """End the lease without a transition."""
-        self._pipeline.table.release(self.part, self._owner, self._pipeline.clock())
+        self._pipeline.table.release(self.part, self.owner, self._pipeline.clock())
 
     def is_last(self, error: ExportError) -> bool:
         """True if `error` would use up the step's last attempt. Throttling and outages do not count."""
@@ -125,7 +120,7 @@ class Attempt:
         delay = retry_delay(error, part.attempts + 1)
         self._pipeline.table.release(
             part,
-            self._owner,
+            self.owner,
             self._pipeline.clock(),
             # One second less than the delay, so that the message does not arrive before the pause is over.
             not_before=self._pipeline.after(delay - 1),
@@ -164,17 +159,15 @@ def fail_export(
 
 
 def restart_export(pipeline: Pipeline, export: Export, error: ExportError) -> None:
-    """Start an export again, because what Zoho kept of it is gone. An export never mixes two snapshots.
+    """Restart an export as a new generation, so that it never mixes two snapshots or two lists of fields.
 
-    Its new first part is queued, unless another worker changed the export first. Raises `error` if the export
-    has started again too often.
+    Its new first part is queued, unless another worker changed the export first. Raises `error` if this was
+    the last generation.
     """
     if export.generation >= _MAX_GENERATIONS:
         raise error
     first = pipeline.table.get_parts(export)[-1].part + 1
     if pipeline.table.restart(export, Part(export.export_id, first, pipeline.clock())):
         count("ExportsRestarted")
-        logger.warning(
-            "export starts again", export_id=export.export_id, code=error.code, reason=error.message
-        )
+        logger.warning("export restarts", export_id=export.export_id, code=error.code, reason=error.message)
         pipeline.enqueue_new(export, first)

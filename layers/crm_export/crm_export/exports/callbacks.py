@@ -1,8 +1,8 @@
 """Zoho's callbacks: the signed URL we give Zoho, and what happens when Zoho posts to it.
 
-Zoho signs nothing, so the URL itself proves that we gave it to Zoho for this part: it ends with the
-HMAC-SHA256 of "<export_id>/<part>" under the stack's own key. The key can be rotated while URLs are in use:
-the current key signs, and the previous one still verifies.
+Zoho does not sign its callbacks, so the URL itself proves that we gave it to Zoho for this part: it ends with
+the HMAC-SHA256 of "<export_id>/<part>" under the stack's own key. The key can be rotated while URLs are in
+use: the current key signs, and the previous one still verifies.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ class KeyRing:
         return self._fresh_keys()[0]
 
     def verify(self, export_id: str, part: str, signature: str) -> int:
-        """Verify as the function `verify`; if no key matches, read them again: there may be a newer one."""
+        """Verify as the function `verify` does. If no key matches, read the keys again: one may be newer."""
         keys = self._fresh_keys()
         try:
             return verify(keys, export_id, part, signature)
@@ -91,10 +91,11 @@ class KeyRing:
 
 
 def receive_callback(pipeline: Pipeline, export_id: str, part: str, signature: str, body: bytes) -> None:
-    """Verify a callback and queue its part, whose job is then read from Zoho; the body is only a hint.
+    """Verify a callback, keep its job id as a hint, and queue the part.
 
-    Called by functions/callback_receiver. Raises InvalidSignature, before the body is parsed, and
-    InvalidRequest if the body names no job; the part is queued even then, because the signed URL names it.
+    Called by functions/callback_receiver; `download.advance_part` then reads the job from Zoho. Raises
+    InvalidSignature, before the body is parsed, and InvalidRequest if the body names no job; the part is
+    queued even then, because the signed URL names it.
     """
     number = pipeline.callback_keys.verify(export_id, part, signature)
     job_id = _job_id(body)

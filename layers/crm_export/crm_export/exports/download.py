@@ -41,7 +41,7 @@ def _attempt_step(pipeline: Pipeline, export: Export, part: Part, step: Step, ow
     attempt = Attempt.claim(pipeline, export, part, owner=owner)
     if attempt is None:
         reason = busy(pipeline, part)
-        # Storing a part takes long; if that fails, the message of the worker that does it arrives again.
+        # A part takes long to store. If the worker that stores it fails, its own message arrives again.
         if reason is None or step in {Step.STORE, Step.READ}:
             return False
         raise reason
@@ -132,7 +132,7 @@ def _check_paging(export: Export, part: Part, job: Job) -> None:
         raise PagingBroken(f"Zoho says job {job.job_id} has more records, but returned no next_page_token.")
     if not job.count or (job.next_page_token and job.next_page_token == part.page_token):
         raise PagingBroken(
-            f"Zoho says job {job.job_id} has more records, but it has none itself or repeats its page token."
+            f"Zoho says job {job.job_id} has more records, but the job is empty or repeats its page token."
         )
 
 

@@ -42,7 +42,7 @@ class PartState(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose connection a request uses: the account (tenant) and the owner of the grant."""
+    """The account (tenant) and the owner of the connection that a request uses."""
 
     account_id: str
     owner: str
@@ -92,9 +92,7 @@ class Export:
     account_id: str
     owner: str
     module: str
-    query: dict[
-        str, Any
-    ]  # Zoho's fields, criteria and cvid as API v3 and later write them; or "fields": "all"
+    query: dict[str, Any]  # `fields` (a list or "all"), `criteria` and `cvid`, as in ExportRequest.query
     file_type: str  # what Zoho writes: csv or ics
     api_version: str
     callback_base_url: str
@@ -105,7 +103,7 @@ class Export:
     state: ExportState = ExportState.RUNNING
     source: str = BULK_READ
     page: int = 1  # Zoho's page of 200,000 records that the first part reads
-    generation: int = 1  # 1 + how many times the export started again
+    generation: int = 1  # 1 + the number of restarts
     first_part: int = 1  # of this generation; earlier parts belong to another snapshot
     read_order: str | None = None  # for source RECORDS, once it is settled: "Modified_Time" or "id"
     fields: list[str] | None = None  # the fields to ask Zoho for; None: not settled yet, or all

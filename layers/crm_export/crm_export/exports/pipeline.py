@@ -1,6 +1,6 @@
-"""The Pipeline: everything the verbs need from outside, as one object.
+"""The Pipeline: everything that the verbs (start_export, submit_part, advance_part, …) need from outside.
 
-`wiring` builds it from boto3 clients; the simulation and the tests build it from fakes.
+`wiring` builds it from the implementations in `crm_export.aws`; the simulation and the tests use fakes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -9,15 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from crm_export.errors import ConfigurationError
-from crm_export.exports.model import (
-    Caller,
-    Export,
-    Failure,
-    Part,
-    Step,
-    Stored,
-    next_step,
-)
+from crm_export.exports.model import Caller, Export, Failure, Part, Step, Stored, next_step
 from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:  # a function loads only what it uses
@@ -33,33 +25,34 @@ class ExportTable(Protocol):
     worker changed it first: read it again.
     """
 
-    def create(self, export: Export, first: Part) -> None: ...
-    def get(self, export_id: str) -> Export | None: ...
-    def get_part(self, export_id: str, part: int) -> Part | None: ...
+    def create(self, export: Export, first: Part) -> None:
+        """Write a new export and its first part."""
+
+    def get(self, export_id: str) -> Export | None:
+        """Return an export, or None."""
+
+    def get_part(self, export_id: str, part: int) -> Part | None:
+        """Return a part, or None."""
+
     def get_parts(self, export: Export) -> list[Part]:
         """Return the parts of the export's generation (as it was read), in order."""
-        ...
 
     def list_of_account(
         self, account_id: str, limit: int, after: tuple[str, str] | None
     ) -> tuple[list[Export], tuple[str, str] | None]:
         """Return exports, newest first, and the position to continue from (requested_at, export_id)."""
-        ...
 
     def running_export_ids(self) -> Iterator[str]:
         """Yield the ids of all exports that are RUNNING, oldest first."""
-        ...
 
     def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> bool:
         """Lease a part in the state it was read in, unless its `not_before` is in the future.
 
         An expired lease is taken over and counted as a crash.
         """
-        ...
 
     def renew(self, part: Part, owner: str, until: datetime) -> bool:
         """Extend a lease; False if another worker has taken it over."""
-        ...
 
     def release(
         self,
@@ -71,31 +64,24 @@ class ExportTable(Protocol):
         strike: bool = False,
     ) -> None:
         """End a lease without a transition. With `not_before` the attempt failed; `strike` counts it."""
-        ...
 
     def note_hint(self, export_id: str, part: int, job_id: str) -> None:
         """Keep the job id of a callback while the part is PENDING, unless that job has failed before."""
-        ...
 
     def forget_hint(self, part: Part, now: datetime) -> None:
         """Remove the hint: that job is not this part's."""
-        ...
 
     def mark_submitted(self, part: Part, job_id: str, now: datetime) -> bool:
         """PENDING → SUBMITTED."""
-        ...
 
     def mark_ready(self, part: Part, job: "Job", now: datetime) -> bool:
         """SUBMITTED → READY, and in the same transaction the next part PENDING if there are more records."""
-        ...
 
     def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
-        """SUBMITTED → PENDING: a new job replaces the part's job, not before then."""
-        ...
+        """SUBMITTED → PENDING: a new job replaces the part's job, but not before `not_before`."""
 
     def mark_stored(self, part: Part, stored: Stored, now: datetime) -> bool:
         """READY → STORED."""
-        ...
 
     def mark_read(
         self, part: Part, owner: str, stored: Stored, following: "Cursor | None", now: datetime
@@ -104,33 +90,27 @@ class ExportTable(Protocol):
 
         With `following` there are more records: the next part is PENDING in the same transaction.
         """
-        ...
 
     def amend(self, export: Export, **values: Any) -> Export | None:
         """Change what Zoho is asked for (fields, fields_dropped, source, api_version, read_order).
 
-        None if the export has ended or started again since it was read.
+        Return the changed export, or None if it has ended or restarted since it was read.
         """
-        ...
 
     def restart(self, export: Export, first: Part) -> bool:
         """Start a new generation with this first part.
 
-        False if the export has ended or started again, or has a new part, since it was read.
+        False if the export has ended or restarted, or has a new part, since it was read.
         """
-        ...
 
     def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
-        """RUNNING → FAILED; never after the export was sealed or started again."""
-        ...
+        """RUNNING → FAILED; never after the export was sealed or restarted."""
 
     def seal(self, export: Export, completed_at: datetime, records: int) -> bool:
         """All parts are stored: from now on the export can only become COMPLETED."""
-        ...
 
     def complete(self, export_id: str) -> bool:
         """RUNNING and sealed → COMPLETED: the manifest is written."""
-        ...
 
 
 class PartQueue(Protocol):
@@ -138,11 +118,9 @@ class PartQueue(Protocol):
 
     def send(self, export_id: str, part: int, *, delay: int = 0) -> None:
         """Send {"export_id", "part"}, to arrive after `delay` seconds (at most 900)."""
-        ...
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:
         """Let a received message arrive again after that many seconds."""
-        ...
 
 
 class DownloadBudget(Protocol):
@@ -150,7 +128,6 @@ class DownloadBudget(Protocol):
 
     def take(self, account_id: str, now: datetime) -> int:
         """Take one download: return 0, or the number of seconds to wait before asking again."""
-        ...
 
 
 class Results(Protocol):
@@ -159,34 +136,37 @@ class Results(Protocol):
     def store_result(
         self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str
     ) -> Stored:
-        """Unzip, count, verify and store a result. Raises ResultError and whatever `chunks` raises.
+        """Stream a result ZIP into an object, which appears only if it is whole and verified.
 
-        After an error nothing is stored.
+        That is: if CRC, sizes and the number of records are right and the result is that of the job. Raises
+        ResultError, and whatever `chunks` raises. CountMismatch and ResultTooLarge are raised as soon as
+        there are more records than expected, or more bytes than the records so far explain.
         """
-        ...
 
     def store_records(
         self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str
     ) -> Stored:
-        """Store records of the records API as Bulk Read would write them: csv or csv.gz."""
-        ...
+        """Stream pages of the records API into an object, written as Bulk Read writes it: csv or csv.gz.
+
+        Raises ResultError, and whatever `pages` raises; then nothing is stored.
+        """
 
     def read_ids(self, key: str) -> Iterator[str]:
         """Yield the Id column of a stored csv or csv.gz. Raises ResultError."""
-        ...
 
     def delete_other_parts(self, folder: str, keep: set[str]) -> int:
-        """Delete the parts in an export's folder whose keys are not in `keep`; return their number."""
-        ...
+        """Delete the parts in an export's folder whose keys are not in `keep`; return their number.
+
+        A part is an object whose file name contains "part-"; a manifest's does not. Raises ResultError.
+        """
 
     def write_manifest(self, key: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest unless it exists."""
-        ...
+        """Write the manifest unless it exists: a second write would announce the export again."""
 
 
 @dataclass(frozen=True)
 class Zoho:
-    """Zoho's API in the name of one connection. known_modules(version): `zoho.metadata.known_modules`."""
+    """Zoho's API with the tokens of one connection. known_modules(version): `zoho.metadata.known_modules`."""
 
     bulk_read: "BulkRead"
     records: "RecordsReader"
@@ -223,11 +203,11 @@ NOT_WIRED: Any = _NotWired()
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """What the verbs take as their argument.
+    """The first argument of every verb.
 
-    zoho(account_id, owner): Zoho in the name of a connection; raises ConnectionNotFound and other errors of
-    the ConnectionStore. link(key): a URL for an object that works for some minutes.
-    callback_base_url: the origin that Zoho calls back; empty: that of the request that starts the export.
+    zoho(account_id, owner): Zoho's API with the tokens of their connection; raises ConnectionNotFound and
+    other errors of the ConnectionStore. link(key): a presigned URL of an object, valid for 15 minutes.
+    callback_base_url: the origin that Zoho calls back; if empty, that of the request that starts the export.
     once(caller, key, request, do): the result of `do`, which runs once per Idempotency-Key.
     """
 
@@ -249,11 +229,11 @@ class Pipeline:
         return self.system.now()
 
     def zoho_for(self, export: Export) -> Zoho:
-        """Zoho in the name of the export's connection."""
+        """Return Zoho's API with the tokens of the export's connection."""
         return self.zoho(export.account_id, export.owner)
 
     def after(self, seconds: float) -> datetime:
-        """The time that many seconds from now."""
+        """Return the time `seconds` from now."""
         return self.clock() + timedelta(seconds=seconds)
 
     def enqueue(self, export: Export, part: Part, *, delay: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Queues parts that nothing has happened to for a while. Called by functions/export_reconciler."""
+"""Queues quiet parts and fails overdue exports. Called by functions/export_reconciler."""
 
 from crm_export.errors import DeadlineExceeded
 from crm_export.exports.attempt import fail_export
@@ -8,7 +8,7 @@ from crm_export.telemetry import count, logger
 
 
 def reconcile(pipeline: Pipeline) -> int:
-    """Queue every quiet part of every running export for its next step; return their number.
+    """Queue every quiet part (docs/design.md, glossary) of every running export; return their number.
 
     An export past its deadline becomes FAILED. Raises an ExceptionGroup if some exports could not be
     reconciled, after all others were.
@@ -36,20 +36,17 @@ def _reconcile_export(pipeline: Pipeline, export: Export) -> int:
         waiting = parts[-1:]
     elif pipeline.clock() > export.deadline_at:
         number = waiting[0].part if waiting else None
-        fail_export(pipeline, export, number, _deadline_exceeded(export, number))
+        error = DeadlineExceeded(
+            f"Export {export.export_id} was not complete by {timestamp(export.deadline_at)}; "
+            f"part {number} was missing."
+        )
+        fail_export(pipeline, export, number, error)
         return 0
     quiet = [part for part in waiting if _is_quiet(pipeline, part)]
     for part in quiet:
         pipeline.enqueue(export, part)
         logger.info("quiet part", export_id=part.export_id, part=part.part, state=part.state)
     return len(quiet)
-
-
-def _deadline_exceeded(export: Export, part: int | None) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        f"Export {export.export_id} was not complete by {timestamp(export.deadline_at)}; "
-        f"part {part} was missing."
-    )
 
 
 def _is_quiet(pipeline: Pipeline, part: Part) -> bool:

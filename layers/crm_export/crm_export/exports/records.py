@@ -39,9 +39,7 @@ def check_readable(module: str, query: dict[str, Any], page: int) -> None:
     """Raise QueryRefused for a query that the records API cannot answer."""
     why = f"module {module} is not supported by Zoho's Bulk Read and is read through its records API"
     if "criteria" in query:
-        raise QueryRefused(
-            f"query.criteria is given, but {why}, which has no criteria; allowed are cvid and fields."
-        )
+        raise QueryRefused(f"query.criteria is given, but {why}, which has no criteria; use cvid or fields.")
     if page != 1:
         raise QueryRefused(f"query.page is {page}, but {why}, which has no such pages; leave it out.")
     for index, name in enumerate(query.get("fields", [])):
@@ -132,7 +130,7 @@ def read_part(pipeline: Pipeline, attempt: Attempt) -> None:
 
 
 class _Reading:
-    """The pages of one part; afterwards the number of its records and the cursor of the next part."""
+    """Reads the pages of one part. Then `count` has the number of records, `next` the next part's cursor."""
 
     def __init__(self, pipeline: Pipeline, attempt: Attempt) -> None:
         export, part = attempt.export, attempt.part
@@ -149,6 +147,7 @@ class _Reading:
         self.next: Cursor | None = None
 
     def pages(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield pages until the part is full or the module ends, and renew the lease after each."""
         export = self._export
         while True:
             page = self._records.read_page(
@@ -180,8 +179,8 @@ class _Reading:
             datetime.fromisoformat(record["Modified_Time"]) >= began for record in records
         ):
             self._earlier = self._ids_of_earlier_parts()
-        seen = (self._earlier or set()) | self._own
-        new = [record for record in records if record["id"] not in seen]
+        earlier = self._earlier or set()  # may be large: not copied for each page
+        new = [record for record in records if record["id"] not in earlier and record["id"] not in self._own]
         self._own.update(record["id"] for record in new)
         return new
 

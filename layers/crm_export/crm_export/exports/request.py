@@ -1,4 +1,4 @@
-"""What a caller may export: reads {type} and body of POST /v1/e/zoho/bulk-read/{type} for `start`."""
+"""Checks {type} and the body of POST /v1/e/zoho/bulk-read/{type}. Called by `start`."""
 
 import re
 from collections.abc import Callable
@@ -97,7 +97,7 @@ def _check_module(value: Any, module: str, export_type: str) -> None:
     name = value.get("api_name") if is_object else value
     if not isinstance(name, str) or name.lower() not in (module.lower(), export_type.lower()):
         raise QueryRefused(
-            f"query.module is {shown(value)}, but the path says {module}; leave it out or name the same."
+            f"query.module is {shown(value)}, but the path says {module}; leave it out or name that module."
         )
 
 
@@ -108,7 +108,7 @@ def _file_type(body: dict[str, Any], query: dict[str, Any], module: str) -> str:
         if "file_type" in where:
             given[path] = where["file_type"]
             if given[path] not in _FILE_TYPES:
-                raise QueryRefused(f"{path} is {shown(given[path])}; allowed are {', '.join(_FILE_TYPES)}.")
+                raise QueryRefused(f"{path} is {shown(given[path])}; allowed: {', '.join(_FILE_TYPES)}.")
     if len(set(given.values())) > 1:
         raise QueryRefused(
             f"file_type is {shown(given['file_type'])}, but query.file_type is "
@@ -116,7 +116,7 @@ def _file_type(body: dict[str, Any], query: dict[str, Any], module: str) -> str:
         )
     file_type = str(next(iter(given.values()), "csv"))
     if file_type == "ics" and module != "Events":
-        raise QueryRefused(f'file_type is "ics", which is for Events only; allowed for {module} is csv.')
+        raise QueryRefused(f'file_type is "ics", which is for Events only; use csv for {module}.')
     return file_type
 
 
@@ -139,7 +139,7 @@ def _check_fields(fields: Any) -> None:
     if not isinstance(fields, list):
         raise QueryRefused(f'query.fields is {shown(fields)}; it must be an array of API names, or "all".')
     if len(fields) > _MAX_FIELDS:  # Zoho would accept it and export all fields instead
-        raise QueryRefused(f"query.fields has {len(fields)} names; allowed are {_MAX_FIELDS}.")
+        raise QueryRefused(f"query.fields has {len(fields)} names; at most {_MAX_FIELDS} are allowed.")
     seen: dict[str, int] = {}
     for index, field in enumerate(fields):
         if not is_field_name(field, _LONGEST_FIELD):
@@ -184,4 +184,4 @@ def _page(query: dict[str, Any]) -> int:
 def _refuse_unknown(where: str, found: dict[str, Any], allowed: set[str]) -> None:
     for key in found:
         if key not in allowed:
-            raise QueryRefused(f"{where} has the key {shown(key)}; allowed are {', '.join(sorted(allowed))}.")
+            raise QueryRefused(f"{where} has the key {shown(key)}; allowed: {', '.join(sorted(allowed))}.")

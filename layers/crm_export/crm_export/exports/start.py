@@ -16,7 +16,7 @@ def start_export(pipeline: Pipeline, caller: Caller, start: StartRequest) -> Exp
     """Start an export, or return the one that the same request with the same Idempotency-Key started.
 
     Raises ConnectionNotFound before it reads the type and the body, TypeNotSupported, InvalidRequest,
-    QueryRefused, IdempotencyConflict, RequestInProgress, and as `create_export`.
+    QueryRefused, IdempotencyConflict, RequestInProgress, and what `create_export` raises.
     """
     zoho = pipeline.zoho(caller.account_id, caller.owner)
     body = start.read_body()
@@ -36,10 +36,10 @@ def start_export(pipeline: Pipeline, caller: Caller, start: StartRequest) -> Exp
 def create_export(
     pipeline: Pipeline, caller: Caller, request: ExportRequest, callback_base_url: str
 ) -> Export:
-    """Write the export and create its first job at once, so that the caller learns at once if it is refused.
+    """Write the export and create its first job, so that the caller learns at once whether Zoho refuses it.
 
     If Zoho cannot take the job now, the export is RUNNING and the submit queue continues with it. Raises the
-    ExportError of a terminal refusal; the export is then FAILED with it.
+    ExportError of a terminal refusal, after the export has become FAILED with it.
     """
     if not has_bulk_read(request.module):
         check_readable(request.module, request.query, request.page)

@@ -1,4 +1,4 @@
-"""Creates the Bulk Read job of a PENDING part. Called by functions/bulk_read_submitter."""
+"""Creates the Bulk Read job of a PENDING part. Called by functions/bulk_read_submitter and by `start`."""
 
 import re
 from typing import Any
@@ -67,7 +67,7 @@ def submit_part(pipeline: Pipeline, export_id: str, part_number: int, *, caller_
         attempt.release()
         _enqueue_again(pipeline, export, part)
     elif not pipeline.table.mark_submitted(part, job_id, pipeline.clock()):
-        # The callback was faster than the response, or another attempt was: the part has that job.
+        # The callback or another attempt was faster than the response: the part keeps the job it has.
         logger.info("part has moved on", export_id=export_id, part=part_number, job_id=job_id)
 
 
@@ -106,9 +106,9 @@ def _create_job(pipeline: Pipeline, export: Export, part: Part) -> str | None:
 
 
 def _create_accepted_job(pipeline: Pipeline, export: Export, part: Part) -> str | None:
-    """Create the job without the fields that Zoho refuses, if the metadata named them and not the caller.
+    """Create the job without the fields that Zoho refuses, if the metadata named them, not the caller.
 
-    Return None if the export started again: all its parts have the same columns.
+    Return None if the export was restarted, so that all its parts have the same columns.
     """
     while True:
         try:
@@ -122,7 +122,7 @@ def _create_accepted_job(pipeline: Pipeline, export: Export, part: Part) -> str 
                 restart_export(pipeline, export, error)
                 return None
         if deadline.remaining() < _SPARE_SECONDS:
-            raise PartBusy("Zoho refuses one field after the other; the next attempt goes on.", retry_after=1)
+            raise PartBusy("Zoho refuses one field after another; the next attempt continues.", retry_after=1)
 
 
 def _request_job(pipeline: Pipeline, export: Export, part: Part) -> str:

@@ -1,4 +1,4 @@
-"""What GET returns about exports. Called by functions/bulk_read_submitter."""
+"""Describes exports for the GET routes. Called by functions/bulk_read_submitter."""
 
 import base64
 import json

@@ -61,7 +61,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _cell(name: str, value: Any) -> str:
-    """Return what Bulk Read writes for a value, or compact JSON for what it does not export (subforms)."""
+    """Return the cell that Bulk Read writes for a value, or compact JSON if it exports none (subforms)."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -19,7 +19,7 @@ from crm_export.errors import (
     ZohoRequestMalformed,
     ZohoUnavailable,
 )
-from crm_export.strict_json import whole_number
+from crm_export.strict_json import moment, whole_number
 from crm_export.zoho.catalog import BULK_READ_FORMATS, BULK_READ_SCOPE, BulkReadFormat, module_scope
 from crm_export.zoho.refusals import (
     clean_text,
@@ -223,7 +223,7 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
         failure_code=clean_text(error["code"], _LONGEST_CODE) if "code" in error else None,
         failure_message=clean_text(error["message"]) if "message" in error else None,
         query=query,
-        created_time=_moment(datum.get("created_time")),
+        created_time=moment(datum.get("created_time")),
     )
 
 
@@ -236,23 +236,14 @@ def _number(value: Any) -> int | None:
     return whole_number(str(value), _NUMBER_DIGITS)
 
 
-def _moment(value: Any) -> datetime | None:
-    """Return a datetime with its offset, or None."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
-
-
 # --- Is this the job that our request would have created? -------------------------------------
 
 
 def is_job_for(job: Job, request: JobRequest, *, not_before: datetime) -> bool:
     """Return True if Zoho describes the job as one for this request, created since `not_before`.
 
-    In doubt it is False: another job costs 50 credits, a wrong one adds another query's records. Nobody can
-    tell which snapshot a job with a page token reads, unless Zoho repeats the token.
+    If in doubt, return False: another job costs 50 credits, while a wrong one adds another query's records.
+    Which snapshot a job with a page token reads is unknown unless Zoho repeats the token.
     """
     found, wanted = job.query, request.query
     if request.page_token:

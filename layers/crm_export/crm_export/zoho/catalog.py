@@ -64,25 +64,16 @@ class Module:
 
 
 # https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/overview.html, and Notes, which Bulk Read excludes
+_WITHOUT_PAGES = (
+    "Calls", "Campaigns", "Cases", "Events", "Invoices", "Leads", "Price_Books", "Products",
+    "Purchase_Orders", "Quotes", "Sales_Orders", "Solutions", "Tasks", "Vendors",
+)  # fmt: skip
 _MODULES = (
     Module("Accounts", pages=True),
-    Module("Calls"),
-    Module("Campaigns"),
-    Module("Cases"),
     Module("Contacts", pages=True),
     Module("Deals", pages=True),
-    Module("Events"),
-    Module("Invoices"),
-    Module("Leads"),
     Module("Notes", pages=True, bulk_read=False),
-    Module("Price_Books"),
-    Module("Products"),
-    Module("Purchase_Orders"),
-    Module("Quotes"),
-    Module("Sales_Orders"),
-    Module("Solutions"),
-    Module("Tasks"),
-    Module("Vendors"),
+    *map(Module, _WITHOUT_PAGES),
 )
 
 
@@ -120,7 +111,7 @@ def module_scope(api_name: str) -> str:
 
 
 def scope_advice(scopes: tuple[str, ...]) -> str:
-    """Return the sentence that tells which scopes a grant needs."""
+    """Return the sentence that names the scopes that a grant needs."""
     noun = "scope" if len(scopes) == 1 else "scopes"
     return f"Add the {noun} {' and '.join(scopes)} to the grant."
 
@@ -158,7 +149,7 @@ def trusted_api_domain(url: str, trusted: tuple[str, ...] = ()) -> str:
 def trusted_accounts_server(url: str | None, api_domain: str, trusted: tuple[str, ...] = ()) -> str:
     """Return the origin of the stored accounts server, or the API domain's own. Raises UntrustedOrigin.
 
-    An origin in `trusted` without a stored accounts server is both.
+    If no accounts server is stored, an API domain in `trusted` is its own accounts server.
     """
     if not url:
         return _API_DOMAINS.get(api_domain, api_domain)

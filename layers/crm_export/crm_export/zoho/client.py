@@ -28,15 +28,12 @@ class TokenSource(Protocol):
 
     def token(self) -> str:
         """Return a token that is believed to be valid. Raises as `refresh_access_token`."""
-        ...
 
     def discard(self, token: str) -> None:
         """Forget this token: Zoho has rejected it."""
-        ...
 
     def invalidate(self) -> None:
         """Mark the account's grants as invalidated: Zoho has rejected a brand-new token."""
-        ...
 
 
 def pause_before_retry(
@@ -44,8 +41,6 @@ def pause_before_retry(
     method: str,
     attempt: int,
     remaining: float,
-    *,
-    first_pause: float = _FIRST_PAUSE,
     uniform: Callable[[float, float], float] = MACHINE.uniform,
 ) -> float | None:
     """Return the seconds to wait before attempt + 1 (the first attempt is 1), or None to give up.
@@ -59,9 +54,9 @@ def pause_before_retry(
     if isinstance(error, ZohoThrottled):
         if error.retry_after is None or error.retry_after > _LONGEST_WAIT:
             return None
-        pause = error.retry_after + uniform(0, first_pause)
+        pause = error.retry_after + uniform(0, _FIRST_PAUSE)
     elif isinstance(error, ZohoUnavailable):
-        pause = uniform(0, first_pause * 2**attempt)
+        pause = uniform(0, _FIRST_PAUSE * 2**attempt)
     else:
         return None
     return pause if remaining - pause > _SECONDS_FOR_A_CALL else None
@@ -74,18 +69,11 @@ class ZohoClient:
     """
 
     def __init__(
-        self,
-        session: requests.Session,
-        api_domain: str,
-        tokens: TokenSource,
-        system: System = MACHINE,
-        *,
-        first_pause: float = _FIRST_PAUSE,
+        self, session: requests.Session, api_domain: str, tokens: TokenSource, system: System = MACHINE
     ) -> None:
         self._session = session
         self._api_domain = api_domain
         self._tokens = tokens
-        self._first_pause = first_pause
         self.system = system
         self.metadata: dict[tuple[str, str], Any] = {}
 
@@ -128,14 +116,8 @@ class ZohoClient:
             try:
                 return self._exchange_once(method, path, scopes, **kwargs)
             except ZohoError as error:
-                pause = pause_before_retry(
-                    error,
-                    method,
-                    attempt,
-                    deadline.remaining(),
-                    first_pause=self._first_pause,
-                    uniform=self.system.uniform,
-                )
+                left = deadline.remaining()
+                pause = pause_before_retry(error, method, attempt, left, uniform=self.system.uniform)
                 if pause is None:
                     raise
             self.system.sleep(pause)
@@ -156,7 +138,7 @@ class ZohoClient:
         with response:
             try:
                 refused = read(response)
-            except ZohoError:  # the status alone has to do
+            except ZohoError:  # only the status is known
                 refused = ZohoResponse(response.status_code, response.headers, b"")
         raise _refusal(refused, f"GET {path}", scopes)
 

@@ -25,19 +25,17 @@ _GROUP_KEYS = {"group", "group_operator"}
 _SINGLE_KEYS = {"field", "api_name", "comparator", "value", "type"}
 _ALLOWED_KEYS = "group and group_operator, or field, comparator and value"
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_$]{1,100}(\.[A-Za-z0-9_$]{1,100})*")
-_MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
-)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 
 
-def check_criteria(criteria: Any, path: str = "query.criteria") -> dict[str, Any]:
+def check_criteria(criteria: Any) -> dict[str, Any]:
     """Return criteria in one form, `{"field": {"api_name": ...}, "comparator", "value"}` or a group of them.
 
     Raises QueryRefused with the JSON path, the value and what is allowed, if Zoho would refuse them.
     """
-    checked, count = _check(criteria, path)
+    checked, count = _check(criteria, "query.criteria")
     if count > MAX_CRITERIA:
-        raise QueryRefused(f"{path} has {count} criteria; at most {MAX_CRITERIA} are allowed.")
+        raise QueryRefused(f"query.criteria has {count} criteria; at most {MAX_CRITERIA} are allowed.")
     return checked
 
 
@@ -60,15 +58,15 @@ def _check(node: Any, path: str, depth: int = 1) -> tuple[dict[str, Any], int]:
     if not isinstance(node, dict):
         raise QueryRefused(f"{path} is {shown(node)}; it must be an object.")
     if depth > MAX_CRITERIA:
-        raise QueryRefused(f"{path} is nested {depth} deep; at most {MAX_CRITERIA} is allowed.")
+        raise QueryRefused(f"{path} is nested {depth} levels deep; at most {MAX_CRITERIA} are allowed.")
     is_group = bool(_GROUP_KEYS & set(node))
     if is_group and _SINGLE_KEYS & set(node):
         raise QueryRefused(
-            f"{path} is ambiguous: it has the keys {shown(sorted(node))}; allowed are either {_ALLOWED_KEYS}."
+            f"{path} is ambiguous: it has the keys {shown(sorted(node))}; allowed: either {_ALLOWED_KEYS}."
         )
     for key in node:
         if key not in (_GROUP_KEYS if is_group else _SINGLE_KEYS):
-            raise QueryRefused(f"{path} has the key {shown(key)}; allowed are {_ALLOWED_KEYS}.")
+            raise QueryRefused(f"{path} has the key {shown(key)}; allowed: {_ALLOWED_KEYS}.")
     return _check_group(node, path, depth) if is_group else (_check_single(node, path), 1)
 
 
@@ -77,7 +75,7 @@ def _check_group(node: dict[str, Any], path: str, depth: int) -> tuple[dict[str,
     # Zoho's reference has lower case, samples elsewhere have upper case.
     operator = operator.lower() if isinstance(operator, str) else operator
     if operator not in ("and", "or"):
-        raise QueryRefused(f"{path}.group_operator is {shown(operator)}; allowed are and, or.")
+        raise QueryRefused(f"{path}.group_operator is {shown(operator)}; allowed: and, or.")
     if not isinstance(group, list) or len(group) < _FEWEST_IN_A_GROUP:
         raise QueryRefused(f"{path}.group is {shown(group)}; it must be an array of two or more criteria.")
     members = [_check(member, f"{path}.group[{index}]", depth + 1) for index, member in enumerate(group)]
@@ -89,7 +87,7 @@ def _check_single(node: dict[str, Any], path: str) -> dict[str, Any]:
     checked: dict[str, Any] = {"field": {"api_name": _field_name(node, path)}}
     comparator = node.get("comparator")
     if comparator not in COMPARATORS:
-        raise QueryRefused(f"{path}.comparator is {shown(comparator)}; allowed are {', '.join(COMPARATORS)}.")
+        raise QueryRefused(f"{path}.comparator is {shown(comparator)}; allowed: {', '.join(COMPARATORS)}.")
     if "value" not in node:
         raise QueryRefused(f"{path}.value is missing; use ${{EMPTY}} for no value.")
     _check_value(node["value"], str(comparator), f"{path}.value")

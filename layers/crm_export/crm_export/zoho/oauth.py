@@ -72,6 +72,16 @@ def refresh_access_token(
     raise _token_error(response, body)
 
 
+def throttled(seconds: int, **more: Any) -> ZohoThrottled:
+    """Return the error for "no new tokens for that many seconds"; `more` are arguments of ZohoError."""
+    return ZohoThrottled(
+        "Zoho refuses new access tokens for this connection (at most 10 in 10 minutes); "
+        f"retry in {seconds} seconds.",
+        retry_after=seconds,
+        **more,
+    )
+
+
 def _lifetime(body: dict[str, Any]) -> float:
     """Return the lifetime in seconds: `expires_in` is milliseconds if `expires_in_sec` is present."""
     try:
@@ -82,30 +92,21 @@ def _lifetime(body: dict[str, Any]) -> float:
 
 
 def _token_error(response: ZohoResponse, body: dict[str, Any]) -> ZohoError | TokenInvalidated:
-    """Choose by the body, as errors come as HTTP 200 too, and by its code, as messages are translated."""
+    """Choose by the body's code: errors also come with HTTP 200, and Zoho translates the messages."""
     status, error = response.status, body.get("error")
     code = clean_text(error, 100) if isinstance(error, str) else None
+    facts: dict[str, Any] = {"zoho_code": code, "http_status": status}
     if code == "invalid_code":
         return TokenInvalidated("TOKEN_INVALIDATED")
     if code in _OUR_CLIENT:
         return ZohoClientRejected(
-            f"Zoho's token endpoint rejected this deployment's client id or secret ({code}).",
-            zoho_code=code,
-            http_status=status,
+            f"Zoho's token endpoint rejected this deployment's client id or secret ({code}).", **facts
         )
     # Codes are lower-case words with underscores; throttling comes as "Access Denied", translated.
     is_sentence = bool(code) and not _CODE.fullmatch(str(code))
     if status == HTTPStatus.TOO_MANY_REQUESTS or body.get("status") == "failure" or is_sentence:
         wait = min(retry_after_seconds(response.headers) or _THROTTLED_SECONDS, _LONGEST_THROTTLED_SECONDS)
-        return ZohoThrottled(
-            "Zoho refuses new access tokens for this connection (at most 10 in 10 minutes); "
-            f"retry in {wait} seconds.",
-            zoho_code=code,
-            http_status=status,
-            retry_after=wait,
-        )
+        return throttled(wait, **facts)
     return ZohoUnavailable(
-        f"Zoho's token endpoint responded with HTTP {status} ({code or 'no error code'}).",
-        zoho_code=code,
-        http_status=status,
+        f"Zoho's token endpoint responded with HTTP {status} ({code or 'no error code'}).", **facts
     )

@@ -1,4 +1,6 @@
-"""Reads records: GET /crm/{version}/{Module}, one page for the page API, whole modules for exports.
+"""Reads records with GET /crm/{version}/{Module}: one page for the page API, whole modules for exports.
+
+The page API is our GET /v1/e/zoho/export/{type}.
 
 https://www.zoho.com/crm/developer/docs/api/v8/get-records.html (v2: .../v2/get-records.html)
 """
@@ -28,11 +30,12 @@ _BY_TIME = {"sort_by": "Modified_Time", "sort_order": "asc"}
 _BY_ID = {"sort_by": "id", "sort_order": "asc"}
 
 type Records = list[dict[str, Any]]
+type Listing = tuple[Records, dict[str, Any]]  # `data` and `info` of a response
 
 
 @dataclass(frozen=True)
 class PageRequest:
-    """A page for the page API. Zoho chooses what is None."""
+    """The page that a caller of the page API requests. Zoho chooses the values that are None."""
 
     page: int = 1
     per_page: int = 10
@@ -181,17 +184,17 @@ class RecordsReader:
         """Return the page of an export at a cursor; version is v3 or later.
 
         From BY_MODIFIED_TIME on, records come in the order of Modified_Time, however many there are and
-        whatever is created, changed or deleted in the meantime: none is missing, and a record that changed
-        comes once more. From BY_ID on, they come by page tokens, which reach 100,000 records
+        whatever is created, changed or deleted in the meantime: no record is missing, and a changed record
+        comes again. From BY_ID on, they come by page tokens, which reach 100,000 records
         (ZohoPaginationLimit): for a custom view `cvid`, and for records without Modified_Time.
 
         Raises PagingBroken, ResultError, ZohoPaginationLimit, ZohoPageTokenExpired, and as
         `ZohoClient.request` does.
         """
         source = _Source(version, module, fields)
-        return (
-            self._page_by_time(source, cursor) if cursor.by_time else self._page_by_id(source, cvid, cursor)
-        )
+        if cursor.by_time:
+            return self._page_by_time(source, cursor)
+        return self._page_by_id(source, cvid, cursor)
 
     def _page_by_id(self, source: _Source, cvid: str | None, cursor: Cursor) -> RecordPage:
         records, info = self._list_page(source, {"cvid": cvid} if cvid is not None else _BY_ID, cursor)
@@ -220,9 +223,7 @@ class RecordsReader:
         following = _following(source.module, found, times, info, cursor) if more else None
         return RecordPage(self._with_all_fields(source, records), following)
 
-    def _list_page(
-        self, source: _Source, order: dict[str, str], cursor: Cursor
-    ) -> tuple[Records, dict[str, Any]]:
+    def _list_page(self, source: _Source, order: dict[str, str], cursor: Cursor) -> Listing:
         """Return the list at a cursor. Raises ResultError for an empty one if Zoho announced more records.
 
         An empty first page means an empty module, so it is confirmed by a second request.
@@ -255,15 +256,13 @@ class RecordsReader:
             missing = [record["id"] for record in records if record["id"] not in more]
             if missing:
                 raise ResultError(
-                    f"Zoho returned {len(missing)} of {len(records)} records of module {source.module} "
-                    f"without their fields from {names[0]} on, {missing[0]} among them."
+                    f"Zoho did not return the fields from {names[0]} on for {len(missing)} of {len(records)} "
+                    f"records of module {source.module}, for example {missing[0]}."
                 )
             records = [{**record, **more[record["id"]]} for record in records]
         return records
 
-    def _list(
-        self, version: str, module: str, params: dict[str, str], since: str | None = None
-    ) -> tuple[Records, dict[str, Any]]:
+    def _list(self, version: str, module: str, params: dict[str, str], since: str | None = None) -> Listing:
         """Return records with usable ids and exact numbers. Raises ZohoUnavailable for any others."""
         found = self._get(version, module, params, since=since, loads=strict_json.loads_exact)
         if found is None:
@@ -287,7 +286,7 @@ class RecordsReader:
         *,
         since: str | None,
         loads: Callable[[bytes], Any],
-    ) -> tuple[Records, dict[str, Any]] | None:
+    ) -> Listing | None:
         """GET a list of records; return its `data` and `info`, or None if there are none (modified since)."""
         path, scopes = f"/crm/{version}/{module}", (module_scope(module),)
         headers = {"If-Modified-Since": since} if since else {}
@@ -346,11 +345,8 @@ def _following(
 
 
 def _modified(module: str, record: dict[str, Any]) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(record.get("Modified_Time")))
-    except ValueError:
-        moment = None
+    moment = strict_json.moment(record.get("Modified_Time"))
     # The first and last year of the calendar leave no room for another offset or a second less.
-    if moment is None or moment.tzinfo is None or moment.year in {MINYEAR, MAXYEAR}:
+    if moment is None or moment.year in {MINYEAR, MAXYEAR}:
         raise PagingBroken(f"Records of module {module} have no Modified_Time with an offset.")
     return moment

@@ -79,7 +79,7 @@ def is_name(value: Any) -> bool:
 
 
 def clean_text(value: Any, longest: int = 2000) -> str:
-    """Return Zoho's text fit to be stored and sent: cut, without half surrogate pairs and signatures."""
+    """Return Zoho's text safe to store and send: shortened, without lone surrogates, signatures masked."""
     text = str(value).encode("utf-8", "replace").decode()
     return _SIGNATURE.sub(r"\1***", text)[:longest]
 
@@ -103,10 +103,6 @@ class Meaning:
 
 
 _UNKNOWN = Meaning()
-_REFUSED = Meaning(ZohoQueryRefused)
-_DENIED = Meaning(ZohoPermissionDenied, certain=True)
-_ILL_FORMED = Meaning(ZohoQueryRefused, certain=True)  # visible in the query itself
-_MALFORMED = Meaning(ZohoRequestMalformed, certain=True)
 _WRONG_VALUE = Meaning(
     ZohoQueryRefused,
     advice=(
@@ -116,59 +112,47 @@ _WRONG_VALUE = Meaning(
     ),
 )
 
+_VISIBLE_IN_THE_QUERY = (
+    "PAGE_NOT_SUPPORTED", "DISCRETE_PAGINATION_LIMIT_EXCEEDED", "AMBIGUOUS_CRITERIA",
+    "AMBIGUOUS_GROUP_IN_CRITERIA", "CRITERIA_LIMIT_EXCEEDED", "VALUE_LIMIT_EXCEEDED_IN_CRITERIA",
+    "GROUP_OPERATOR_NOT_SUPPORTED", "JOIN_LIMIT_EXCEEDED", "VALUE_TYPE_NOT_SUPPORTED", "LIMIT_EXCEEDED",
+    "PATTERN_NOT_MATCHED", "AMBIGUITY_DURING_PROCESSING", "UNABLE_TO_PARSE_DATA_TYPE",
+)  # fmt: skip
+_ABOUT_OUR_REQUEST = (
+    "MEDIA_TYPE_NOT_SUPPORTED", "REQUEST_BODY_NOT_READABLE", "REQUEST_BODY_IS_EMPTY",
+    "REQUEST_BODY_NOT_SUPPORTED", "REQUIRED_PARAM_MISSING", "INVALID_REQUEST_METHOD",
+    "INVALID_BULK_OPERATION", "JOB_NOT_SUPPORTED", "INVALID_CALLBACK_METHOD",
+)  # fmt: skip
+
 MEANINGS: dict[str, Meaning] = {
     # Connect again, if a fresh token is rejected as well.
-    "INVALID_TOKEN": Meaning(ZohoTokenRejected),
-    "AUTHENTICATION_FAILURE": Meaning(ZohoTokenRejected),
+    **dict.fromkeys(("INVALID_TOKEN", "AUTHENTICATION_FAILURE"), Meaning(ZohoTokenRejected)),
     # Give the scope or the permission.
-    "OAUTH_SCOPE_MISMATCH": _DENIED,
-    "NO_PERMISSION": _DENIED,
-    "AUTHORIZATION_FAILED": _DENIED,
-    "PERMISSION_DENIED": _DENIED,
+    **dict.fromkeys(
+        ("OAUTH_SCOPE_MISMATCH", "NO_PERMISSION", "AUTHORIZATION_FAILED", "PERMISSION_DENIED"),
+        Meaning(ZohoPermissionDenied, certain=True),
+    ),
     # Wait.
     "TOO_MANY_REQUESTS": Meaning(ZohoThrottled, certain=True),
     # Zoho's own failures.
-    "INTERNAL_ERROR": Meaning(ZohoUnavailable),
-    "INTERNAL_SERVER_ERROR": Meaning(ZohoUnavailable),
+    **dict.fromkeys(("INTERNAL_ERROR", "INTERNAL_SERVER_ERROR"), Meaning(ZohoUnavailable)),
     "CALLBACK_FAILURE": Meaning(
         ZohoUnavailable, "Check that Zoho can reach the API at CallbackBaseUrl, then start a new export."
     ),
     "RESOURCE_NOT_FOUND": Meaning(ZohoNotFound),
     # Change the query: module, fields, paging.
-    "MODULE_NOT_AVAILABLE": Meaning(ZohoModuleNotSupported),
-    "MODULE_NOT_SUPPORTED": Meaning(ZohoModuleNotSupported),
-    "FIELD_NOT_AVAILABLE": Meaning(ZohoFieldRefused),
-    "FIELD_NOT_SUPPORTED": Meaning(ZohoFieldRefused),
-    "PAGE_NOT_SUPPORTED": _ILL_FORMED,
+    **dict.fromkeys(("MODULE_NOT_AVAILABLE", "MODULE_NOT_SUPPORTED"), Meaning(ZohoModuleNotSupported)),
+    **dict.fromkeys(("FIELD_NOT_AVAILABLE", "FIELD_NOT_SUPPORTED"), Meaning(ZohoFieldRefused)),
     "PAGE_RANGE_EXCEEDED": Meaning(ZohoPageRangeExceeded, certain=True),
     "PAGINATION_LIMIT_EXCEEDED": Meaning(ZohoPaginationLimit, certain=True),
-    "DISCRETE_PAGINATION_LIMIT_EXCEEDED": _ILL_FORMED,
     "EXPIRED_VALUE": Meaning(ZohoPageTokenExpired),
     # Change the query: criteria and the rest.
-    "AMBIGUOUS_CRITERIA": _ILL_FORMED,
-    "AMBIGUOUS_GROUP_IN_CRITERIA": _ILL_FORMED,
-    "CRITERIA_LIMIT_EXCEEDED": _ILL_FORMED,
-    "VALUE_LIMIT_EXCEEDED_IN_CRITERIA": _ILL_FORMED,
-    "GROUP_OPERATOR_NOT_SUPPORTED": _ILL_FORMED,
+    "INVALID_DATA": Meaning(ZohoQueryRefused),  # also with 404
     "FIELD_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE": _WRONG_VALUE,
     "VALUE_IN_CRITERIA_NOT_SUPPORTED": _WRONG_VALUE,
-    "JOIN_LIMIT_EXCEEDED": _ILL_FORMED,
-    "VALUE_TYPE_NOT_SUPPORTED": _ILL_FORMED,
-    "INVALID_DATA": _REFUSED,  # also with 404
-    "LIMIT_EXCEEDED": _ILL_FORMED,
-    "PATTERN_NOT_MATCHED": _ILL_FORMED,
-    "AMBIGUITY_DURING_PROCESSING": _ILL_FORMED,
-    "UNABLE_TO_PARSE_DATA_TYPE": _ILL_FORMED,
+    **dict.fromkeys(_VISIBLE_IN_THE_QUERY, Meaning(ZohoQueryRefused, certain=True)),
     # Correct our code or this deployment.
-    "MEDIA_TYPE_NOT_SUPPORTED": _MALFORMED,
-    "REQUEST_BODY_NOT_READABLE": _MALFORMED,
-    "REQUEST_BODY_IS_EMPTY": _MALFORMED,
-    "REQUEST_BODY_NOT_SUPPORTED": _MALFORMED,
-    "REQUIRED_PARAM_MISSING": _MALFORMED,
-    "INVALID_REQUEST_METHOD": _MALFORMED,
-    "INVALID_BULK_OPERATION": _MALFORMED,
-    "JOB_NOT_SUPPORTED": _MALFORMED,
-    "INVALID_CALLBACK_METHOD": _MALFORMED,
+    **dict.fromkeys(_ABOUT_OUR_REQUEST, Meaning(ZohoRequestMalformed, certain=True)),
     "INVALID_CALLBACK_URL": Meaning(
         ZohoRequestMalformed,
         "Set CallbackBaseUrl to an https address that Zoho can reach, and deploy again.",
@@ -196,8 +180,25 @@ _BY_STATUS: dict[int, type[ZohoError]] = {
     HTTPStatus.TOO_MANY_REQUESTS: ZohoThrottled,
 }
 _FROM_A_GATEWAY = {HTTPStatus.FORBIDDEN, HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS}
-# Words of the codes that refuse a query and need no row above.
-_REFUSES_A_QUERY = re.compile("INVALID_|CRITERIA|NOT_SUPPORTED|MISMATCH")
+# Documented codes that refuse a query. They need no row above: an unknown code with HTTP 400 does the same.
+_REFUSES_A_QUERY = {
+    "COMPARATOR_AND_ENCRYPTED_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    "COMPARATOR_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
+    "CRITERIA_NOT_SUPPORTED",
+    "CVID_NOT_SUPPORTED",
+    "FIELD_AND_COMPARATOR_IN_CRITERIA_NOT_COMPATIBLE",
+    "FIELD_COMPARATOR_IN_CRITERIA_NOT_SUPPORTED",
+    "FIELD_IN_CRITERIA_NOT_AVAILABLE",
+    "FIELD_IN_CRITERIA_NOT_SUPPORTED",
+    "INVALID_CRITERIA",
+    "INVALID_MODULE",
+    "INVALID_QUERY",
+    "INVALID_REQUEST",
+    "NOT_SUPPORTED",
+    "NOT_SUPPORTED_FEATURE",
+    "QUERY_NOT_SUPPORTED",
+    "TOKEN_BOUND_DATA_MISMATCH",
+}
 
 
 def classify(code: str | None, status: int, details: Mapping[str, Any]) -> tuple[type[ZohoError], Meaning]:
@@ -213,13 +214,13 @@ def classify(code: str | None, status: int, details: Mapping[str, Any]) -> tuple
 
 def job_failure_kind(code: str | None) -> type[ZohoError]:
     """Return the class of the code of a job in FAILURE; an unknown code is ZohoJobFailed."""
-    if code is None or not (code in MEANINGS or _REFUSES_A_QUERY.search(code)):
+    if code not in MEANINGS and code not in _REFUSES_A_QUERY:
         return ZohoJobFailed
     return classify(code, HTTPStatus.BAD_REQUEST, {})[0]
 
 
 def _by_details(kind: type[ZohoError], details: Mapping[str, Any]) -> type[ZohoError]:
-    """Return the class of a code that may be about several things."""
+    """Return the class of an error, corrected by its details if the code has several meanings."""
     path = str(details.get("json_path") or "")
     if kind is ZohoPageTokenExpired:
         about = details.get("api_name") or details.get("param_name") or path
@@ -239,7 +240,7 @@ def error_from(
 ) -> ZohoError:
     """Return the error of a response that is not a success. `what` names the call, which needs `scopes`."""
     error = error_object(body)
-    code = clean_text(error["code"], _LONGEST_CODE) if isinstance(error.get("code"), str) else None
+    code = (clean_text(error["code"], _LONGEST_CODE) or None) if isinstance(error.get("code"), str) else None
     details = error["details"] if isinstance(error.get("details"), dict) else {}
     kind, meaning = classify(code, status, details)
     retry_after = retry_after_seconds(headers)
@@ -247,7 +248,7 @@ def error_from(
         retry_after = _THROTTLED_SECONDS
     about: dict[str, Any] = {}
     if issubclass(kind, ZohoQueryRefused):
-        about = {"json_path": _string(details.get("json_path")), "api_name": _string(details.get("api_name"))}
+        about = {name: str(details[name]) for name in ("json_path", "api_name") if details.get(name)}
     if kind is ZohoFieldRefused:
         about["field"] = _refused_field(details, error.get("message"))
     advice = scope_advice(scopes) if code == "OAUTH_SCOPE_MISMATCH" and scopes else meaning.advice
@@ -291,10 +292,6 @@ def _facts(details: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _listed(value: Any) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
-
-
-def _string(value: Any) -> str | None:
-    return str(value) if value else None
 
 
 def _refused_field(details: dict[str, Any], message: Any) -> str | None:

@@ -6,6 +6,7 @@ Called by `ZohoClient` (the CRM API) and `oauth` (the token endpoint).
 from collections.abc import Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,13 +45,7 @@ def make_session() -> requests.Session:
 
 
 def send(
-    session: requests.Session,
-    method: str,
-    url: str,
-    *,
-    timeout: tuple[float, float] = TIMEOUT,
-    spare_seconds: float = _SECONDS_TO_RESPOND,
-    **kwargs: Any,
+    session: requests.Session, method: str, url: str, *, timeout: tuple[float, float] = TIMEOUT, **kwargs: Any
 ) -> requests.Response:
     """Send one request and return its response with the body unread. The caller closes the response.
 
@@ -58,7 +53,7 @@ def send(
     and following one would send the token elsewhere.
     """
     host = urlsplit(url).netloc
-    left = _seconds_left(host, spare_seconds)
+    left = _seconds_left(host)
     limits = (min(timeout[0], left), min(timeout[1], left))
     try:
         response = session.request(method, url, timeout=limits, allow_redirects=False, stream=True, **kwargs)
@@ -79,32 +74,27 @@ def exchange(
     method: str,
     url: str,
     *,
-    spare_seconds: float = _SECONDS_TO_RESPOND,
     largest_body: int = _LARGEST_BODY,
     system: System = MACHINE,
     **kwargs: Any,
 ) -> ZohoResponse:
-    """Send one request and read its response within 25 seconds and the function's time less `spare_seconds`.
+    """Send one request and read its response within 25 seconds, and a second before the function's end.
 
     Raises as `send` and `chunks` do. The work runs in a thread, because a socket's timeout starts again with
     every byte: a server that sends slowly enough would never reach it.
     """
     host = urlsplit(url).netloc
-    limit = min(_LONGEST_EXCHANGE, _seconds_left(host, spare_seconds))
+    limit = min(_LONGEST_EXCHANGE, _seconds_left(host))
     outcome: SimpleQueue[ZohoResponse | BaseException] = SimpleQueue()
-    context = copy_context()
-
-    def call() -> ZohoResponse:
-        with send(session, method, url, spare_seconds=spare_seconds, **kwargs) as response:
-            return read(response, spare_seconds=spare_seconds, largest_body=largest_body)
 
     def run() -> None:
         try:
-            outcome.put(context.run(call))
+            with send(session, method, url, **kwargs) as response:
+                outcome.put(read(response, largest_body))
         except BaseException as error:  # raised again in the thread that waits for it
             outcome.put(error)
 
-    system.start_thread(run)
+    system.start_thread(partial(copy_context().run, run))
     try:
         result = outcome.get(timeout=limit)
     except Empty:
@@ -114,23 +104,18 @@ def exchange(
     return result
 
 
-def read(
-    response: requests.Response,
-    *,
-    spare_seconds: float = _SECONDS_TO_RESPOND,
-    largest_body: int = _LARGEST_BODY,
-) -> ZohoResponse:
+def read(response: requests.Response, largest_body: int = _LARGEST_BODY) -> ZohoResponse:
     """Read a response to its end. Raises as `chunks`, and ZohoUnavailable for a body above `largest_body`."""
     body = bytearray()
-    for chunk in chunks(response, spare_seconds=spare_seconds):
+    for chunk in chunks(response):
         body += chunk
         if len(body) > largest_body:
             raise ZohoUnavailable(f"Zoho's response is larger than {largest_body} bytes.")
     return ZohoResponse(response.status_code, response.headers, bytes(body))
 
 
-def chunks(response: requests.Response, *, spare_seconds: float) -> Iterator[bytes]:
-    """Yield a body as it arrives, without collecting small pieces: the caller checks leases between two.
+def chunks(response: requests.Response, *, spare_seconds: float = _SECONDS_TO_RESPOND) -> Iterator[bytes]:
+    """Yield a body as it arrives, without collecting small pieces: the caller renews a lease between them.
 
     Raises ZohoTimeout if a pause is too long or if less than `spare_seconds` of the function's time are
     left; ZohoUnavailable if the body ends early.
@@ -146,8 +131,8 @@ def chunks(response: requests.Response, *, spare_seconds: float) -> Iterator[byt
         raise ZohoUnavailable(f"Zoho's response ended early: {type(error).__name__}.") from error
 
 
-def _seconds_left(host: str, spare_seconds: float) -> float:
-    left = deadline.remaining() - spare_seconds
+def _seconds_left(host: str) -> float:
+    left = deadline.remaining() - _SECONDS_TO_RESPOND
     if left <= 0:
         raise ZohoTimeout(f"No time was left to call Zoho ({host}).")
     return left

@@ -1,0 +1,137 @@
+"""Zoho's faults in a run: refused requests, jobs and callbacks that go wrong, damaged details and results."""
+
+import csv
+import io
+import json
+import zlib
+from collections.abc import Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+from crm_export.zoho.catalog import has_page_token
+from simulation import faults as simulated
+from zoho_simulator.bulk.results import Layout, zip_stream
+from zoho_simulator.config import SimulatorConfig
+from zoho_simulator.errors import documented_error
+from zoho_simulator.faults import Fault, Faults
+from zoho_simulator.wire import Json
+
+if TYPE_CHECKING:
+    from simulation.zoho import JobRecord
+
+_JOB_SECONDS = (0.0, 2.0, 60.0, 400.0)
+
+
+class ZohoFaults(Faults):
+    """Draws the organisation's faults instead of following rules.
+
+    part: the part whose job is being created, or None.
+    """
+
+    def __init__(self, rng: Random, faults: simulated.Faults, config: SimulatorConfig) -> None:
+        super().__init__()
+        self.part: tuple[str, int] | None = None
+        self._rng = rng
+        self._happens = faults.happens
+        self._config = config
+
+    def take(self, target: str, method: str, path: str) -> Fault:
+        """Return what happens to a request or, if `path` is its URL, to a callback."""
+        if target == "callback":
+            return self._of_callback(path)
+        if path == "/oauth/v2/token":
+            refused = {"error": "Access Denied", "status": "failure"}
+            return Fault(status=400, body=refused) if self._happens("Zoho gives no tokens") else Fault()
+        if (fault := self._of_any_request()) or "/bulk/" not in path:
+            return fault or Fault()
+        if method == "POST":
+            return Fault(job=self._of_job())
+        is_result = path.endswith("/result")
+        if self._happens("job not found") or (is_result and self._happens("result not found")):
+            return _refusal("RESOURCE_NOT_FOUND")
+        return Fault()
+
+    def _of_any_request(self) -> Fault | None:
+        if self._happens("Zoho 429"):
+            return _refusal("TOO_MANY_REQUESTS")
+        if self._happens("Zoho 429 with Retry-After"):
+            return _refusal("TOO_MANY_REQUESTS", {"Retry-After": str(self._rng.choice((1, 3, 30, 300)))})
+        if self._happens("Zoho 500"):
+            return _refusal("INTERNAL_ERROR")
+        if self._happens("Zoho's gateway returns HTML"):
+            return Fault(status=self._rng.choice((502, 404, 400)), body="<html>Bad gateway</html>")
+        return None
+
+    def _of_job(self) -> Json:
+        """Return the `JobFaults` of a new job."""
+        seconds = self._rng.choice(_JOB_SECONDS)
+        if self._happens("job takes hours", self.part):
+            seconds = self._rng.choice((3600.0, 10_000.0))
+        elif self._happens("job never ends", self.part):
+            return {"state": "IN PROGRESS"}
+        state = "FAILURE" if self._happens("job ends in FAILURE", self.part) else "COMPLETED"
+        return {"state": state, "seconds": seconds, "is_early": self._happens("callback early", self.part)}
+
+    def _of_callback(self, url: str) -> Fault:
+        *_, export_id, number, _ = url.split("/")
+        part = export_id, int(number)
+        if self._happens("callback never", part):
+            return Fault(drop="before")
+        is_late = self._happens("callback late", part)
+        return Fault(
+            delay=self._rng.choice((600.0, 20_000.0)) if is_late else 0.0,
+            duplicate=2 if self._happens("callback three times", part) else 0,
+        )
+
+    # --- bodies ---
+
+    def details(self, record: "JobRecord", body: bytes) -> bytes:
+        """Return the body of job details, perhaps without what is needed to go on."""
+        document = json.loads(body)
+        result = document["data"][0].get("result", {})
+        if "count" not in result:
+            return body
+        if record.hides_next_page:
+            result.pop("next_page_token", None)
+            if not has_page_token(record.job.call.version):
+                result["count"] = 0
+        if self._happens("job without a count"):
+            del result["count"]
+        return json.dumps(document).encode()
+
+    def result(self, record: "JobRecord", body: bytes, others: Sequence["JobRecord"]) -> bytes:
+        """Return the archive of a result, perhaps damaged, or another job's."""
+        if self._happens("result truncated"):
+            return body[: self._rng.randrange(len(body))]
+        if self._happens("result with a byte changed"):
+            place = self._rng.randrange(len(body))
+            return body[:place] + bytes([body[place] ^ (1 << self._rng.randrange(8))]) + body[place + 1 :]
+        if self._happens("result with a wrong CRC"):
+            wrong = record.content.replace(b"Id", b"ID", 1)
+            return self._archive(record.id, wrong).replace(_crc(wrong), _crc(record.content))
+        if self._happens("result with a wrong count"):
+            return self._archive(record.id, self._with_other_count(record))
+        if others and self._happens("result of another job"):
+            other = self._rng.choice(others)
+            return self._archive(other.id, other.content)
+        return body
+
+    def _archive(self, job_id: str, content: bytes) -> bytes:
+        layout = Layout(self._config.zip_method, self._config.zip_sizes, self._config.zip_zip64)
+        return b"".join(zip_stream(layout, f"{job_id}.csv", lambda: iter([content])))
+
+    def _with_other_count(self, record: "JobRecord") -> bytes:
+        more = self._rng.random() < 0.5 or not record.rows
+        rows = [*record.rows, ("1",) * len(record.header)] if more else record.rows[1:]
+        out = io.StringIO()
+        csv.writer(out, lineterminator=self._config.csv_newline).writerows([record.header, *rows])
+        return out.getvalue().encode()
+
+
+def _crc(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(4, "little")
+
+
+def _refusal(code: str, headers: dict[str, str] | None = None) -> Fault:
+    error = documented_error(code)
+    return Fault(status=error.status, body=error.body(), headers=headers or {})
