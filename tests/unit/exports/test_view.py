@@ -7,7 +7,7 @@ import pytest
 
 from crm_export.errors import ExportNotFound, InvalidRequest
 from crm_export.exports.model import Caller
-from crm_export.exports.view import describe_export, list_exports
+from crm_export.exports.view import describe_export, list_exports, summarize
 from tests.unit.exports.conftest import CALLER, EXPORT_ID
 
 TIME = "2026-11-22T13:00:00.000Z"
@@ -33,6 +33,32 @@ def test_described_export_has_its_parts_with_links_and_the_records_stored_so_far
     }
     assert (described["export_id"], described["state"], described["records"]) == (EXPORT_ID, "RUNNING", 5)
     assert (described["completed_at"], described["manifest_key"]) == (None, None)
+
+
+def test_summary_of_a_running_export_has_every_attribute(one_export):
+    assert summarize(one_export.export()) == {
+        "export_id": EXPORT_ID,
+        "state": "RUNNING",
+        "module": "Contacts",
+        "source": "bulk_read",
+        "file_format": "csv",
+        "generation": 1,
+        "requested_at": TIME,
+        "completed_at": None,
+        "records": None,
+        "manifest_key": None,
+        "failure": None,
+        "fields_dropped": [],
+    }
+
+
+def test_summary_of_a_failed_export_has_its_end_and_its_reason(one_export):
+    one_export.let_pass(1)
+    one_export.fail()
+    summary = summarize(one_export.export())
+    assert (summary["state"], summary["completed_at"]) == ("FAILED", "2026-11-22T13:00:01.000Z")
+    assert summary["failure"]["code"] == "X"
+    assert summary["manifest_key"] is None
 
 
 def test_described_part_without_an_object_has_no_link(one_export):
