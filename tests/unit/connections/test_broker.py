@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from crm_export import deadline
+from crm_export.aws.table import Table, attribute, key
 from crm_export.aws.token_cache import DynamoTokenCache
 from crm_export.connections.broker import TokenBroker, cache_key
-from crm_export.errors import ZohoThrottled, ZohoUnavailable
+from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoThrottled, ZohoUnavailable
+from crm_export.telemetry import metrics
 from crm_export.zoho.oauth import AccessToken
 from simulation.dynamodb import DynamoDb, TableData
 
@@ -21,7 +23,9 @@ class World:
         self.now = 1000.0
         self.refreshes = 0
         self.error = None
-        self.cache = DynamoTokenCache(DynamoDb(TableData(lambda: 0.0)), "exports")
+        self.invalidated = []
+        self.table = DynamoDb(TableData(lambda: 0.0))
+        self.cache = DynamoTokenCache(self.table, "exports")
 
     def epoch(self):
         return self.now
@@ -43,8 +47,12 @@ class World:
         self.now += 2  # the token's hour begins before the response arrives
         return AccessToken(f"token {self.refreshes}", 3600)
 
+    def invalidate(self, account_id):
+        """ConnectionStore."""
+        self.invalidated.append(account_id)
+
     def broker(self):
-        return TokenBroker(CONNECTION, None, self.refresh, self.cache, self)
+        return TokenBroker(CONNECTION, self, self.refresh, self.cache, self)
 
 
 @pytest.fixture
@@ -107,6 +115,30 @@ def test_lease_of_a_container_that_died_is_taken_over_after_twenty_seconds(world
     with pytest.raises(RuntimeError):
         world.broker().token()
     world.error = None
-    cache, key = world.cache, cache_key(CONNECTION)
-    assert not cache.take_lease(key, "another", 1020, 1040)
-    assert cache.take_lease(key, "another", 1020.5, 1040)
+    cache, grant = world.cache, cache_key(CONNECTION)
+    assert not cache.take_lease(grant, "another", 1020, 1040)
+    assert cache.take_lease(grant, "another", 1020.5, 1040)
+
+
+@pytest.mark.parametrize(
+    ("error", "invalidated", "metric"),
+    [
+        (TokenInvalidated("revoked"), ["acct-1"], set()),
+        (ZohoClientRejected("our secret is wrong"), [], {"ZohoClientRejected"}),
+        (ZohoThrottled("slow down", retry_after=30), [], {"TokensThrottled"}),
+    ],
+    ids=["revoked", "client", "throttled"],
+)
+def test_failed_refresh_marks_a_revoked_grant_and_counts_the_others(world, error, invalidated, metric):
+    metrics().metric_set.clear()
+    world.error = error
+    with pytest.raises(type(error)):
+        world.broker().token()
+    assert (world.invalidated, set(metrics().metric_set)) == (invalidated, metric)
+
+
+def test_cached_token_expires_from_the_table_a_day_after_its_lease(world):
+    world.broker().token()
+    item = Table(world.table, "exports").get(key(f"TOKEN#{cache_key(CONNECTION)}", "TOKEN"))
+    assert item["expires_at"] == attribute(1000 + 24 * 3600)
+    assert "lease_owner" not in item
