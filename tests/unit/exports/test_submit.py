@@ -402,6 +402,11 @@ def test_created_export_is_as_requested(one_export):
     assert one_export.part().state is PartState.SUBMITTED
 
 
+def test_created_export_has_the_configured_result_format(one_export):
+    one_export.limit(result_format="csv.gz")
+    assert one_export.start().file_format == "csv.gz"
+
+
 def test_created_export_of_notes_is_settled_for_the_records_api(one_export):
     one_export.zoho.pages = [RecordPage([], None)]
     assert one_export.start(ExportRequest("Notes", {}, "csv")).is_readable
