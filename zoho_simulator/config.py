@@ -123,7 +123,6 @@ class SimulatorConfig:
     csv_bom: bool = False  # [U]
     id_position: Literal["first", "last"] = "first"  # [U]
     id_header: Literal["Id", "id"] = "Id"
-    multiselect_delimiter: str = ","  # [U]
     zip_method: Literal["deflate", "store"] = "deflate"
     zip_sizes: Literal["descriptor", "descriptor_no_signature", "header"] = "descriptor"
     zip_zip64: bool = False
