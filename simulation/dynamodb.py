@@ -36,7 +36,7 @@ class _Exceptions:
 
 
 class TableData:
-    """The items, and who wants to hear of a change."""
+    """The items. changed: called with the key, the old and the new item after every write."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.items: dict[Key, Item] = {}
@@ -88,29 +88,22 @@ class DynamoDb:
 
     def update_item(self, **request: Any) -> Item:
         """See boto3."""
-
-        def write(again: bool) -> Item:
-            new = self._updated(request)
-            if new is None:
-                raise ConditionFailed
-            self._table.write({_key(request["Key"]): new})
-            return {}
-
-        what = f"dynamodb update {_shown(request['Key'])} {request['UpdateExpression'][:60]}"
-        return self._write(what, write)
+        return self._write_one("Update", request)
 
     def put_item(self, **request: Any) -> Item:
         """See boto3."""
+        return self._write_one("Put", request)
 
+    def _write_one(self, kind: str, request: Item) -> Item:
         def write(again: bool) -> Item:
-            key = _key(request["Item"])
-            _all_used(request, request.get("ConditionExpression", ""))
-            if not self._allowed(request, self._table.items.get(key, {})):
+            key, new = self._after(kind, request)
+            if new is None:
                 raise ConditionFailed
-            self._table.write({key: request["Item"]})
+            self._table.write({key: new})
             return {}
 
-        return self._write(f"dynamodb put {_shown(request['Item'])}", write)
+        shown = _shown(request.get("Key") or request["Item"])
+        return self._write(f"dynamodb {kind} {shown} {request.get('UpdateExpression', '')[:60]}", write)
 
     def transact_write_items(self, *, TransactItems: list[Any]) -> Item:
         """See boto3, which gives each call a token: done twice, it is done once."""
@@ -119,14 +112,14 @@ class DynamoDb:
         def write(again: bool) -> Item:
             if token in self._done:
                 return {}
-            news = [self._transacted(*action) for member in TransactItems for action in member.items()]
-            if None in news:
-                reasons = [{"Code": "None" if new else "ConditionalCheckFailed"} for new in news]
+            news = dict(self._after(*action) for member in TransactItems for action in member.items())
+            if None in news.values():
+                reasons = [{"Code": "None" if new else "ConditionalCheckFailed"} for new in news.values()]
                 raise refusal(
                     "TransactionCanceledException", "TransactWriteItems", CancellationReasons=reasons
                 )
             self._done.add(token)
-            self._table.write({key: item for new in news if new for key, item in [new]})
+            self._table.write({key: new for key, new in news.items() if new})
             return {}
 
         return self._write(f"dynamodb transact {len(TransactItems)} writes", write)
@@ -165,28 +158,17 @@ class DynamoDb:
             page["LastEvaluatedKey"] = {"pk": {"S": found[limit - 1][1][0]}}
         return page
 
-    def _transacted(self, kind: str, request: Item) -> tuple[Key, Item] | None:
-        if kind == "Update":
-            new = self._updated(request)
-            return (_key(request["Key"]), new) if new else None
-        if kind == "ConditionCheck":
-            item = self._table.items.get(_key(request["Key"]))
-            return (_key(request["Key"]), item or {}) if self._allowed(request, item or {}) else None
-        if kind != "Put":
-            raise BadExpression(kind)
-        key = _key(request["Item"])
-        return (key, request["Item"]) if self._allowed(request, self._table.items.get(key, {})) else None
-
-    def _updated(self, request: Item) -> Item | None:
-        """The item after the update, or None where the condition does not hold."""
-        item = self._table.items.get(_key(request["Key"]), {})
-        _all_used(request, request["UpdateExpression"], request.get("ConditionExpression", ""))
-        if not self._allowed(request, item):
-            return None
-        return updated(request["UpdateExpression"], item or dict(request["Key"]), *_given(request))
-
-    def _allowed(self, request: Item, item: Item) -> bool:
-        return holds(request.get("ConditionExpression"), item, *_given(request))
+    def _after(self, kind: str, request: Item) -> tuple[Key, Item | None]:
+        """Return the key of a Put or Update and the item after it, or None if its condition does not hold."""
+        condition, update = request.get("ConditionExpression"), request.get("UpdateExpression")
+        _all_used(request, condition or "", update or "")
+        key = _key(request["Item" if kind == "Put" else "Key"])
+        item = self._table.items.get(key, {})
+        if not holds(condition, item, *_given(request)):
+            return key, None
+        if kind == "Put":
+            return key, request["Item"]
+        return key, updated(request["UpdateExpression"], item or dict(request["Key"]), *_given(request))
 
     def _read(self, what: str, read: Callable[[], Item]) -> Item:
         if self._calls is None:

@@ -1,6 +1,7 @@
 """DynamoDB's condition, key and update expressions, as far as our code uses them.
 
-Items and values are in DynamoDB's own form, {"S": "x"}. What is not known here is an error, never ignored.
+Each expression is translated to Python once. Items and values are in DynamoDB's own form, {"S": "x"}. An
+expression of another form raises an error.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 """
 
@@ -13,219 +14,119 @@ from typing import Any
 type Item = dict[str, Any]
 type _Evaluate = Callable[[Item, dict[str, str], Item], Any]
 
-_TOKEN = re.compile(r"\s*(?:(<>|<=|>=|[=<>(),+-])|([#:]?[A-Za-z_][A-Za-z0-9_]*))")
-_KEYWORDS = {"AND", "OR", "NOT", "SET", "REMOVE", "ADD", "DELETE", "BETWEEN", "IN"}
+_BETWEEN = re.compile(r"(\S+) BETWEEN (\S+) AND (\S+)")
+_TOKEN = re.compile(r"[#:]?\w+|<>|<=|[^\s\w]")
+_COMMA_BETWEEN_ACTIONS = re.compile(r", (?![^(]*\))")
 
 
 class BadExpression(AssertionError):
-    """Nothing this evaluator knows: extend it."""
+    """An expression that DynamoDB refuses, or that has to be added here."""
 
 
-def _tokens(text: str) -> list[str]:
-    found, position = [], 0
-    while position < len(text.rstrip()):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise BadExpression(f"{text!r} at {position}")
-        found.append(match.group(1) or match.group(2))
-        position = match.end()
-    return found
+class _Operand:
+    """The value of an attribute. One that is missing is neither equal to, less nor greater than any other."""
+
+    def __init__(self, attribute: Any) -> None:
+        self.attribute = attribute
+        ((self.kind, raw),) = (attribute or {"missing": None}).items()
+        self.value = Decimal(raw) if self.kind == "N" else raw
+
+    def _is_comparable(self, other: "_Operand") -> bool:
+        return self.attribute is not None and self.kind == other.kind
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: Any) -> bool:
+        return self._is_comparable(other) and bool(self.value == other.value)
+
+    def __lt__(self, other: "_Operand") -> bool:
+        return self._is_comparable(other) and bool(self.value < other.value)
+
+    def __le__(self, other: "_Operand") -> bool:
+        return self._is_comparable(other) and bool(self.value <= other.value)
+
+    def __add__(self, other: "_Operand") -> "_Operand":
+        return _Operand({"N": str(self.value + other.value)})
 
 
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.tokens = _tokens(text)
-        self.position = 0
-
-    def peek(self) -> str:
-        return self.tokens[self.position] if self.position < len(self.tokens) else ""
-
-    def take(self, wanted: str | None = None) -> str:
-        token = self.peek()
-        if not token or (wanted is not None and token != wanted):
-            raise BadExpression(f"{self.text!r}: {token!r} where {wanted or 'more'!r} was expected")
-        self.position += 1
-        return token
-
-    # --- conditions ---
-
-    def either(self) -> _Evaluate:
-        terms = [self.both()]
-        while self.peek() == "OR":
-            self.take()
-            terms.append(self.both())
-        return lambda *given: any(term(*given) for term in terms)
-
-    def both(self) -> _Evaluate:
-        terms = [self.negated()]
-        while self.peek() == "AND":
-            self.take()
-            terms.append(self.negated())
-        return lambda *given: all(term(*given) for term in terms)
-
-    def negated(self) -> _Evaluate:
-        if self.peek() == "NOT":
-            self.take()
-            inner = self.negated()
-            return lambda *given: not inner(*given)
-        if self.peek() == "(":
-            self.take()
-            inner = self.either()
-            self.take(")")
-            return inner
-        name = self.peek()
-        if name in _TESTS:
-            self.take()
-            self.take("(")
-            operands = [self.operand()]
-            while self.peek() == ",":
-                self.take()
-                operands.append(self.operand())
-            self.take(")")
-            test = _TESTS[name]
-            return lambda *given: test(*(operand(*given) for operand in operands))
-        left, sign = self.operand(), self.take()
-        if sign == "BETWEEN":
-            low, high = self.operand(), (self.take("AND"), self.operand())[1]
-            return lambda *given: (
-                _COMPARE[">="](left(*given), low(*given)) and _COMPARE["<="](left(*given), high(*given))
-            )
-        right = self.operand()
-        compare = _COMPARE[sign]
-        return lambda *given: compare(left(*given), right(*given))
-
-    # --- operands and updates ---
-
-    def operand(self) -> _Evaluate:
-        token = self.take()
-        if token == "if_not_exists":
-            self.take("(")
-            path, other = self.operand(), (self.take(","), self.operand())[1]
-            self.take(")")
-            return lambda *given: found if (found := path(*given)) is not None else other(*given)
-        if token.startswith(":"):
-            return lambda item, names, values: values[token]
-        name = self.name(token)
-        return lambda item, names, values: item.get(name(names))
-
-    def name(self, token: str) -> Callable[[dict[str, str]], str]:
-        if token in _KEYWORDS or not (token[0] == "#" or token[0].isalpha() or token[0] == "_"):
-            raise BadExpression(f"{self.text!r}: {token!r} is no name")
-        return (lambda names: names[token]) if token[0] == "#" else (lambda names: token)
-
-    def assigned(self) -> _Evaluate:
-        left = self.operand()
-        if self.peek() not in {"+", "-"}:
-            return left
-        sign, right = (1 if self.take() == "+" else -1), self.operand()
-        return lambda *given: {
-            "N": str(Decimal(left(*given)["N"]) + sign * Decimal(right(*given)["N"])),
-        }
-
-    def actions(self) -> list[tuple[str, Callable[[dict[str, str]], str], _Evaluate]]:
-        found = []
-        while self.peek():
-            kind = self.take()
-            if kind not in {"SET", "REMOVE", "ADD"}:
-                raise BadExpression(f"{self.text!r}: {kind!r}")
-            while True:
-                name = self.name(self.take())
-                value: _Evaluate = lambda *given: None  # noqa: E731
-                if kind == "SET":
-                    self.take("=")
-                    value = self.assigned()
-                elif kind == "ADD":
-                    value = self.operand()
-                found.append((kind, name, value))
-                if self.peek() != ",":
-                    break
-                self.take()
-        return found
+def _contains(whole: _Operand, member: _Operand) -> bool:
+    return whole.attribute is not None and member.value in whole.attribute["SS"]
 
 
-def _plain(value: Any) -> tuple[str, Any]:
-    ((kind, raw),) = value.items()
-    return kind, Decimal(raw) if kind == "N" else raw
-
-
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def both(left: Any, right: Any) -> bool:
-        if left is None or right is None:
-            return False
-        (kind, a), (other, b) = _plain(left), _plain(right)
-        return kind == other and compare(a, b)
-
-    return both
-
-
-def _equal(left: Any, right: Any) -> bool:
-    return left is not None and right is not None and _plain(left) == _plain(right)
-
-
-def _contains(whole: Any, member: Any) -> bool:
-    if whole is None or member is None:
-        return False
-    (kind, values), (_, value) = _plain(whole), _plain(member)
-    return value in values if kind in {"S", "SS"} else member in values
-
-
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "=": _equal,
-    "<>": lambda left, right: not _equal(left, right),
-    "<": _ordered(lambda a, b: a < b),
-    "<=": _ordered(lambda a, b: a <= b),
-    ">": _ordered(lambda a, b: a > b),
-    ">=": _ordered(lambda a, b: a >= b),
-}
-_TESTS: dict[str, Callable[..., bool]] = {
-    "attribute_exists": lambda value: value is not None,
-    "attribute_not_exists": lambda value: value is None,
+_PYTHON = {"=": "==", "<>": "!=", "AND": "and", "OR": "or", "NOT": "not"}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "attribute_exists": lambda operand: operand.attribute is not None,
+    "attribute_not_exists": lambda operand: operand.attribute is None,
     "contains": _contains,
-    "begins_with": lambda value, start: value is not None and value["S"].startswith(start["S"]),
+    "if_not_exists": lambda operand, other: other if operand.attribute is None else operand,
 }
+
+
+def _python(token: str) -> str:
+    if token in _FUNCTIONS or not token[-1].isalnum():
+        return _PYTHON.get(token, token)
+    return _PYTHON.get(token, f"operand({token!r})")
+
+
+@cache
+def _translated(expression: str) -> _Evaluate:
+    simple = _BETWEEN.sub(r"(\2 <= \1 AND \1 <= \3)", expression)
+    code = compile(" ".join(map(_python, _TOKEN.findall(simple))), expression, "eval")
+
+    def evaluate(item: Item, names: dict[str, str], values: Item) -> Any:
+        def operand(token: str) -> _Operand:
+            return _Operand(values[token] if token[0] == ":" else item.get(_name(token, names)))
+
+        return eval(code, {"operand": operand, **_FUNCTIONS})  # noqa: S307 - our own expressions
+
+    return evaluate
+
+
+def _name(token: str, names: dict[str, str]) -> str:
+    return names[token] if token[0] == "#" else token
 
 
 @cache
 def names_in(text: str) -> frozenset[str]:
-    """The placeholders, #name and :value, of expressions."""
-    return frozenset(re.findall(r"[#:][A-Za-z_][A-Za-z0-9_]*", text))
-
-
-@cache
-def _condition(text: str) -> _Evaluate:
-    parser = _Parser(text)
-    condition = parser.either()
-    if parser.peek():
-        raise BadExpression(f"{text!r}: {parser.peek()!r} is left over")
-    return condition
-
-
-@cache
-def _update(text: str) -> list[tuple[str, Callable[[dict[str, str]], str], _Evaluate]]:
-    return _Parser(text).actions()
+    """Return the placeholders, #name and :value, of expressions."""
+    return frozenset(re.findall(r"[#:]\w+", text))
 
 
 def holds(condition: str | None, item: Item, names: dict[str, str], values: Item) -> bool:
-    """Whether a condition holds for an item; an empty one for an item that is not there."""
-    return condition is None or bool(_condition(condition)(item, names, values))
+    """Return True if a condition holds for an item; an empty item stands for one that does not exist."""
+    return condition is None or bool(_translated(condition)(item, names, values))
+
+
+@cache
+def _actions(update: str) -> list[tuple[str, str, _Evaluate | None]]:
+    """Return the kind, the attribute's name and the value of each action of an update expression."""
+    nothing, *clauses = re.split(r"\b(SET|REMOVE|ADD) ", update)
+    found: list[tuple[str, str, _Evaluate | None]] = []
+    for kind, clause in zip(clauses[::2], clauses[1::2], strict=True):
+        for action in _COMMA_BETWEEN_ACTIONS.split(clause.strip()):
+            name, _, value = action.partition(" = " if kind == "SET" else " ")
+            found.append((kind, name, _translated(value) if value else None))
+    if nothing or any((kind == "REMOVE") != (value is None) for kind, _, value in found):
+        raise BadExpression(update)
+    return found
 
 
 def updated(update: str, item: Item, names: dict[str, str], values: Item) -> Item:
-    """The item after an update. All operands are read before anything is written."""
-    changes = [(kind, name(names), value(item, names, values)) for kind, name, value in _update(update)]
-    if len({name for _, name, _ in changes}) != len(changes):
-        raise BadExpression(f"{update!r} names an attribute twice")
+    """Return the item after an update. All operands are read before anything is written."""
     new = dict(item)
-    for kind, name, value in changes:
+    changed = set()
+    for kind, token, value in _actions(update):
+        name = _name(token, names)
+        if name in changed:
+            raise BadExpression(f"{update!r} names {name} twice")
+        changed.add(name)
+        attribute = value(item, names, values).attribute if value else None
         if kind == "REMOVE":
             new.pop(name, None)
+        elif attribute is None:
+            raise BadExpression(f"{update!r} sets {name} to what does not exist")
         elif kind == "SET":
-            if value is None:
-                raise BadExpression(f"{update!r} sets {name} to what does not exist")
-            new[name] = value
-        elif "N" in value:
-            new[name] = {"N": str(Decimal(new.get(name, {"N": "0"})["N"]) + Decimal(value["N"]))}
+            new[name] = attribute
         else:
-            new[name] = {"SS": sorted({*new.get(name, {"SS": []})["SS"], *value["SS"]})}
+            new[name] = {"SS": sorted({*new.get(name, {"SS": []})["SS"], *attribute["SS"]})}
     return new

@@ -21,6 +21,7 @@ from crm_export.wiring import Container, running_in
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.records import RecordsReader
 from simulation.calls import Calls, refusal
+from simulation.queues import target_of
 from simulation.scheduler import Scheduler, Task
 from simulation.zoho import API_DOMAIN, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SIGNING_KEY
 from simulation.zoho_http import Session
@@ -170,25 +171,23 @@ class Functions:
         self._idle: defaultdict[str, list[Container]] = defaultdict(list)
         self._invocations = 0
 
-    def post(
-        self, path: str, body: dict[str, Any], done: Done, headers: dict[str, str] | None = None
-    ) -> None:
+    def post(self, path: str, body: dict[str, Any], done: Done) -> None:
         """Send POST /v1/e/zoho/bulk-read/{type} as the account's caller; done(None) if it did not succeed."""
-        event = http_event("POST", path, json.dumps(body))
+        event = _post_event(path, json.dumps(body))
         self._invoke("bulk_read_submitter", None, event, _if_successful(done))
 
     def submitter(self, event: dict[str, Any], done: Done) -> None:
         """Deliver a message of the submit queue."""
-        self._invoke("bulk_read_submitter", _target(event), event, done)
+        self._invoke("bulk_read_submitter", target_of(event["Records"][0]["body"]), event, done)
 
     def downloader(self, event: dict[str, Any], done: Done) -> None:
         """Deliver a message of the download queue."""
-        self._invoke("result_downloader", _target(event), event, done)
+        self._invoke("result_downloader", target_of(event["Records"][0]["body"]), event, done)
 
     def callback(self, url: str, body: bytes, done: Done) -> None:
         """Post to a callback URL; done(None) if it did not succeed."""
         *_, export_id, part, _signature = url.split("/")
-        event = http_event("POST", url.removeprefix(CALLBACK_BASE_URL), body.decode())
+        event = _post_event(url.removeprefix(CALLBACK_BASE_URL), body.decode())
         self._invoke("callback_receiver", (export_id, int(part)), event, _if_successful(done))
 
     def reconciler(self, done: Done) -> None:
@@ -240,8 +239,8 @@ class Functions:
         )
 
 
-def http_event(method: str, path: str, body: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
-    """Return an event of API Gateway's HTTP API, payload format 2.0, from the account's caller."""
+def _post_event(path: str, body: str) -> dict[str, Any]:
+    """Return a POST event of API Gateway's HTTP API, payload format 2.0, from the account's caller."""
     claims = {"account_id": ACCOUNT, "uid": OWNER}
     return {
         "version": "2.0",
@@ -252,18 +251,13 @@ def http_event(method: str, path: str, body: str, headers: dict[str, str] | None
         "requestContext": {
             "authorizer": {"jwt": {"claims": claims}},
             "domainName": "api.example.com",
-            "http": {"method": method, "path": path},
+            "http": {"method": "POST", "path": path},
             "requestId": "request",
             "stage": "$default",
         },
         "body": body,
         "isBase64Encoded": False,
     }
-
-
-def _target(event: dict[str, Any]) -> tuple[str, int]:
-    message = json.loads(event["Records"][0]["body"])
-    return message["export_id"], message["part"]
 
 
 def _if_successful(done: Done) -> Done:

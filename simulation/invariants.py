@@ -119,8 +119,10 @@ class Invariants:
             return
         content = self._bucket.objects.get(str(part.key))
         gone = content is None and part not in self.parts(part.export_id)  # of an earlier generation
-        plain = gzip.decompress(content) if content and str(part.key).endswith(".gz") else content
-        self._hold(gone or plain == job.content, f"{what}: its object is not what job {job.id} read")
+        self._hold(
+            gone or self._plain(str(part.key)) == job.content,
+            f"{what}: its object is not what job {job.id} read",
+        )
         self._hold(
             part.records == len(job.rows), f"{what}: {part.records} records, Zoho read {len(job.rows)}"
         )
@@ -138,7 +140,7 @@ class Invariants:
         if content is None and part not in self.parts(part.export_id):
             return  # of an earlier generation
         rows = self._rows(str(part.key))
-        plain = gzip.decompress(content) if content and str(part.key).endswith(".gz") else content or b""
+        plain = self._plain(str(part.key))
         self._hold(part.records == len(rows), f"{what}: {part.records} records, its object has {len(rows)}")
         self._hold(part.crc32 == f"{zlib.crc32(plain):08x}", f"{what}: its object has another CRC")
         self._hold(part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes")
@@ -204,11 +206,13 @@ class Invariants:
         self._hold(len(keys) == len(set(keys)), f"part {part.part} of {part.export_id}: its key is another's")
 
     def _rows(self, key: str) -> list[tuple[str, ...]]:
-        return [tuple(row) for row in list(csv.reader(io.StringIO(self._object(key), newline="")))[1:]]
+        return [
+            tuple(row) for row in list(csv.reader(io.StringIO(self._plain(key).decode(), newline="")))[1:]
+        ]
 
-    def _object(self, key: str) -> str:
+    def _plain(self, key: str) -> bytes:
         content = self._bucket.objects.get(key, b"")
-        return (gzip.decompress(content) if key.endswith(".gz") else content).decode()
+        return gzip.decompress(content) if key.endswith(".gz") else content
 
     def _failed(self, export: Export) -> None:
         failure = export.failure
@@ -282,7 +286,7 @@ class Invariants:
     def no_secret_in(self, secrets: set[str], logs: list[str], queues: list[str]) -> None:
         """Check that secrets are nowhere but in the token's own item."""
         items = [repr(item) for (pk, _), item in self._table.items.items() if not pk.startswith("TOKEN#")]
-        objects = [self._object(key) for key in self._bucket.objects]
+        objects = [self._plain(key).decode() for key in self._bucket.objects]
         for place, texts in {"table": items, "S3": objects, "logs": logs, "queues": queues}.items():
             everything = "\n".join(texts)
             for secret in secrets:

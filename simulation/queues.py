@@ -57,7 +57,7 @@ class Queue:
 
     def put(self, body: str, delay: float) -> None:
         """Let a message arrive, perhaps twice, perhaps late."""
-        target = _target(body)
+        target = target_of(body)
         if self._faults.happens("message late", target):
             delay += self._rng.choice((30.0, 900.0, 10000.0))
         self._arrive(body, delay + self._rng.uniform(0, 0.2))
@@ -135,6 +135,7 @@ class Sqs:
         return self._calls.aws(what, change, seconds=_TAKES, **_FAULTS)
 
 
-def _target(body: str) -> tuple[str, int]:
+def target_of(body: str) -> tuple[str, int]:
+    """Return the part that a message is about."""
     message = json.loads(body)
     return message["export_id"], message["part"]

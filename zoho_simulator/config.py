@@ -68,7 +68,6 @@ class SimulatorConfig:
 
     # Limits
     credits: int = 5_000_000
-    credit_window_seconds: float = 86_400
     concurrency: int = 25
     downloads_per_minute: int = 10  # 0: no limit
 
@@ -91,8 +90,6 @@ class SimulatorConfig:
     bulk_unsupported: set[str] = field(default_factory=set)  # modules refused with MODULE_NOT_SUPPORTED
     bulk_page_max: int = 500  # [U] 50 in the 2025 OpenAPI
     bulk_join_limit: int = 10  # [U]
-    bulk_criteria_limit: int = 25
-    bulk_values_limit: int = 200
     bulk_fields_limit: int = 200
     bulk_strict_keys: bool = True
     bulk_query_file_type_since: str = "v3"  # [U] in the samples of v3, in Zoho's SDK from v6
@@ -126,7 +123,6 @@ class SimulatorConfig:
     csv_bom: bool = False  # [U]
     id_position: Literal["first", "last"] = "first"  # [U]
     id_header: Literal["Id", "id"] = "Id"
-    multiselect_delimiter: str = ","  # [U]
     zip_method: Literal["deflate", "store"] = "deflate"
     zip_sizes: Literal["descriptor", "descriptor_no_signature", "header"] = "descriptor"
     zip_zip64: bool = False

@@ -36,7 +36,6 @@ class JobFaults:
     missing_rows: int = 0  # rows that the file lacks
     corrupt_crc: bool = False
     expired: bool = False
-    entry_name: str = ""  # another name for the entry in the ZIP
 
 
 @dataclass

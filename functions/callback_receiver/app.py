@@ -2,27 +2,24 @@
 
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
-from crm_export import wiring
 from crm_export.api.requests import body_bytes
-from crm_export.api.responses import make_app, success
+from crm_export.api.responses import JsonResponse, make_app, success
 from crm_export.exports.callbacks import receive_callback
-from crm_export.telemetry import observed
+from crm_export.telemetry import Context, Event, observed
+from crm_export.wiring import container
 
 app = make_app()
 
 
 @app.post("/v1/e/zoho/bulk-read/callback/<export_id>/<part>/<signature>")
-def post_callback(export_id: str, part: str, signature: str) -> Response[str]:
+def post_callback(export_id: str, part: str, signature: str) -> JsonResponse:
     """Receive a callback; its signature is verified before anything is parsed."""
     body = body_bytes(app.current_event.raw_event)
-    receive_callback(wiring.container().receiver, export_id, part, signature, body)
+    receive_callback(container().receiver, export_id, part, signature, body)
     return success("Callback is received", None)
 
 
 @observed
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: Event, context: Context) -> dict[str, Any]:
     """Handle an event of the HTTP API, payload format 2.0."""
     return app.resolve(event, context)

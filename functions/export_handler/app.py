@@ -2,31 +2,27 @@
 
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
-from crm_export import wiring
 from crm_export.api.requests import caller_of, page_module, parse_page_request
-from crm_export.api.responses import make_app, success
-from crm_export.telemetry import observed
+from crm_export.api.responses import JsonResponse, make_app, success
+from crm_export.telemetry import Context, Event, observed
+from crm_export.wiring import container
 
 app = make_app()
 
 
 @app.get("/v1/e/zoho/export/.+")
-def get_page() -> Response[str]:
+def get_page() -> JsonResponse:
     """Return a page. As the original API did, look for the connection before the type is checked."""
-    event, container = app.current_event.raw_event, wiring.container()
-    caller, version = caller_of(event), container.handler_settings.records_api_version
-    records = container.handler_zoho(caller.account_id, caller.owner).records
+    event, own = app.current_event.raw_event, container()
+    caller, version = caller_of(event), own.handler_settings.records_api_version
+    records = own.handler_zoho(caller.account_id, caller.owner).records
     module = page_module(event)
-    page = records.get_page(
-        version, module, parse_page_request(version, event.get("queryStringParameters") or {})
-    )
+    params = event.get("queryStringParameters") or {}
+    page = records.get_page(version, module, parse_page_request(version, params))
     return success("Received Information", page.data, pagination=page.info)
 
 
 @observed
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: Event, context: Context) -> dict[str, Any]:
     """Handle an event of the HTTP API, payload format 2.0."""
     return app.resolve(event, context)

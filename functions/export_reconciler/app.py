@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
-from crm_export import wiring
 from crm_export.exports.reconcile import reconcile
-from crm_export.telemetry import observed
+from crm_export.telemetry import Context, Event, observed
+from crm_export.wiring import container
 
 
 @observed
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: Event, context: Context) -> dict[str, Any]:
     """Handle a tick of EventBridge Scheduler; return how many parts were queued."""
-    return {"pushed": reconcile(wiring.container().reconciler)}
+    return {"pushed": reconcile(container().reconciler)}

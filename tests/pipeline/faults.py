@@ -131,11 +131,13 @@ def function_log(stack: RunningStack, function: str) -> str:
 def kill(stack: RunningStack, function: str, state: str, *exports: str) -> None:
     """Kill a function's processes, as the kernel does when memory runs out.
 
-    Their leases on parts of `exports` in `state` end at once instead of after 90 seconds.
+    Their leases on parts of `exports` in `state` end at once instead of after 90 seconds. A downloader
+    that is killed may have been checking a SUBMITTED part while another one stored a READY part.
     """
     pids = processes(stack, function)
     assert pids, f"{function} has no process"
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     for export_id in exports:
-        let_time_pass(stack, export_id, "lease_until", state=state)
+        for leased in ("SUBMITTED", "READY") if state == "READY" else (state,):
+            let_time_pass(stack, export_id, "lease_until", state=leased)

@@ -87,7 +87,7 @@ class BulkRead:
     def _archive(self, job: Job) -> Response:
         config = self._config
         layout = Layout(config.zip_method, config.zip_sizes, config.zip_zip64, job.faults.corrupt_crc)
-        entry = job.faults.entry_name or f"{job.id}.{job.query.file_type}"
+        entry = f"{job.id}.{job.query.file_type}"
         content = self.content(job)
         measured = length = None
         if config.result_content_length:

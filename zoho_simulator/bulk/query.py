@@ -103,7 +103,7 @@ class CreateRequestParser:
         columns = tuple(_column(module, name) for name in names) if names else None
         criteria = None
         if "criteria" in query:
-            criteria = parse_criteria(Scope(config, version, module), query["criteria"])
+            criteria = parse_criteria(Scope(version, module), query["criteria"])
         cvid = _cvid(query.get("cvid"))
         view = self._view(module, cvid) if cvid is not None else None
         if criteria and view:

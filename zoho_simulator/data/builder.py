@@ -39,14 +39,11 @@ class Target(NamedTuple):
 class Builder:
     """Collects the columns of a module. Each pool has a generator seeded by (seed, module, column)."""
 
-    def __init__(
-        self, seed: int, module: str, id_base: int, delimiter: str, resolve: Callable[[str], Target]
-    ) -> None:
+    def __init__(self, seed: int, module: str, id_base: int, resolve: Callable[[str], Target]) -> None:
         self.module = module
         self.columns: dict[str, Column] = {}
         self._seed = seed
         self._id_base = id_base
-        self._delimiter = delimiter
         self._resolve = resolve
         self._primes = cycle(_PRIMES)
 
@@ -61,12 +58,12 @@ class Builder:
 
     def pool(self, api_name: str, data_type: str, choose: Draw, blank: float = 0.0, **more: Any) -> None:
         """Add a pool of values drawn by `choose`; a share `blank` of them is None."""
-        length, delimiter = next(self._primes), self._delimiter
+        length = next(self._primes)
 
         def fill() -> Pool:
             rng = self._rng(api_name)
             values = [None if rng.random() < blank else choose(rng) for _ in range(length)]
-            texts = [_cell_text(value, delimiter) for value in values]
+            texts = [_cell_text(value) for value in values]
             keys = [_compare_key(value, data_type, text) for value, text in zip(values, texts, strict=True)]
             return Pool(rng.randrange(length), values, texts, keys)
 
@@ -162,13 +159,13 @@ def iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).astimezone(OFFSET).isoformat()
 
 
-def _cell_text(value: Any, delimiter: str) -> str:
+def _cell_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return delimiter.join(v["name"] if isinstance(v, dict) else str(v) for v in value)
+        return ",".join(v["name"] if isinstance(v, dict) else str(v) for v in value)
     return str(value)
 
 

@@ -24,6 +24,7 @@ _LOOKUPS = ("equal", "not_equal", "in", "not_in")
 _LISTS = frozenset({"in", "not_in", "between", "not_between"})
 _NUMBER_TYPES = frozenset({"integer", "bigint", "double", "currency", "percent"})
 _LOOKUP_TYPES = frozenset({"lookup", "ownerlookup", "userlookup"})
+_CRITERIA_MAX, _VALUES_MAX = 25, 200
 _EMPTY = "${EMPTY}"
 _INTEGER = r"-?[0-9]{1,19}", int
 _DECIMAL = r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", float
@@ -64,18 +65,16 @@ type Criteria = Criterion | Group
 
 @dataclass(frozen=True)
 class Scope:
-    """The settings, API version and module that criteria are validated against."""
+    """The API version and module that criteria are validated against."""
 
-    config: SimulatorConfig
     version: str
     module: Module
 
 
 def parse_criteria(scope: Scope, document: Any) -> Criteria:
     """Return validated criteria. Raises ZohoError for everything that Zoho refuses."""
-    limit = scope.config.bulk_criteria_limit
-    if _count(document) > limit:
-        raise ZohoError("CRITERIA_LIMIT_EXCEEDED", {"max_limit": limit})
+    if _count(document) > _CRITERIA_MAX:
+        raise ZohoError("CRITERIA_LIMIT_EXCEEDED", {"max_limit": _CRITERIA_MAX})
     return _parse(scope, document)
 
 
@@ -92,7 +91,7 @@ def view_criteria(config: SimulatorConfig, module: Module, cvid: str) -> Criteri
     if view["module"] != module.name:
         raise KeyError(cvid)
     # The settings write views as v8 does, whichever version is called.
-    return parse_criteria(Scope(config, "v8", module), view["criteria"])
+    return parse_criteria(Scope("v8", module), view["criteria"])
 
 
 def fields_of(criteria: Criteria) -> list[str]:
@@ -156,7 +155,7 @@ def _parse_single(scope: Scope, document: Json) -> Criterion:
         raise _refused("FIELD_COMPARATOR_IN_CRITERIA_NOT_SUPPORTED", document, details, comparator=comparator)
     if "value" not in document:
         raise _invalid(document)
-    return Criterion(column, comparator, _operand(scope.config, column, comparator, document))
+    return Criterion(column, comparator, _operand(column, comparator, document))
 
 
 def _comparators(data_type: str) -> tuple[str, ...]:
@@ -182,15 +181,15 @@ def _field_name(scope: Scope, document: Json) -> str:
     return name
 
 
-def _operand(config: SimulatorConfig, column: Column, comparator: str, document: Json) -> Any:
+def _operand(column: Column, comparator: str, document: Json) -> Any:
     value = document["value"]
     if not _shape_fits(comparator, value):
         details = {"comparator": comparator}
         raise _refused("COMPARATOR_AND_VALUE_IN_CRITERIA_NOT_COMPATIBLE", document, details, value=value)
     if not isinstance(value, list):
         return _key(column, value, document)
-    if len(value) > config.bulk_values_limit:
-        raise ZohoError("VALUE_LIMIT_EXCEEDED_IN_CRITERIA", {"max_limit": config.bulk_values_limit})
+    if len(value) > _VALUES_MAX:
+        raise ZohoError("VALUE_LIMIT_EXCEEDED_IN_CRITERIA", {"max_limit": _VALUES_MAX})
     return [_key(column, item, document) for item in value]
 
 

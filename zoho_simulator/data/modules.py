@@ -20,7 +20,6 @@ class Module:
 
     name: str
     seed: int
-    delimiter: str
     id_base: int
     columns: dict[str, Column]
     deleted: tuple[int, ...] = ()  # ascending
@@ -38,7 +37,7 @@ class Module:
         walked = head
         while rest and isinstance(column, LookupColumn):
             head, _, rest = rest.partition(".")
-            inner = load_module(self.seed, column.field.lookup, self.delimiter).columns.get(head)
+            inner = load_module(self.seed, column.field.lookup).columns.get(head)
             walked = f"{walked}.{head}"
             column = column.through(walked, inner) if inner else None
         return None if rest else column
@@ -92,12 +91,12 @@ def current_user() -> dict[str, str]:
 
 
 @cache
-def load_module(seed: int, name: str, delimiter: str = ",") -> Module:
+def load_module(seed: int, name: str) -> Module:
     """Return the module of that name. Raises KeyError for an unknown one."""
     id_base = _id_base(name)
-    builder = Builder(seed, name, id_base, delimiter, lambda to: _target(seed, to, delimiter))
+    builder = Builder(seed, name, id_base, lambda to: _target(seed, to))
     build(builder)
-    return Module(name, seed, delimiter, id_base, builder.columns)
+    return Module(name, seed, id_base, builder.columns)
 
 
 def blocks(rows: Rows) -> Iterator[Rows]:
@@ -110,11 +109,9 @@ def _id_base(name: str) -> int:
     return ID_BASE + (1 + MODULES.index(name)) * _RECORDS_MAX
 
 
-def _target(seed: int, name: str, delimiter: str) -> Target:
+def _target(seed: int, name: str) -> Target:
     def display(index: int) -> dict[str, Any]:
-        module = load_module(
-            seed, name, delimiter
-        )  # loaded only here, because modules may point at each other
+        module = load_module(seed, name)  # loaded only here, because modules may point at each other
         shown = module.columns[DISPLAY_FIELDS[name]].value(index)
         more = {"email": module.columns["email"].value(index)} if name == "Users" else {}
         return {"name": shown, "id": str(module.id_base + index), **more}

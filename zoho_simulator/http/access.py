@@ -19,6 +19,7 @@ _THROTTLED = {
     "error": "Access Denied",
     "status": "failure",
 }
+_CREDIT_WINDOW_SECONDS = 86_400
 _OUT_OF_CREDITS = "too many requests. please try again after some time"  # [U]: not documented
 _OUT_OF_DOWNLOADS = (
     "All downloads will be unsuccessful as the limit is exceeded. "
@@ -107,7 +108,7 @@ class Limits:
         cost = _credits(request)
         with self._lock:
             now = self._clock()
-            while self._spent and self._spent[0][0] <= now - self._config.credit_window_seconds:
+            while self._spent and self._spent[0][0] <= now - _CREDIT_WINDOW_SECONDS:
                 self._used -= self._spent.popleft()[1]
             if self._used + cost > self._config.credits:
                 raise ZohoError("TOO_MANY_REQUESTS", message=_OUT_OF_CREDITS)

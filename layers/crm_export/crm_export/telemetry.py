@@ -11,7 +11,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from crm_export import deadline
 
-type Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
+type Event = dict[str, Any]
+type Context = LambdaContext
+type Handler = Callable[[Event, Context], dict[str, Any]]
 
 logger = Logger()
 
@@ -43,7 +45,7 @@ def observed(handler: Handler) -> Handler:
     """Wrap a handler: set its deadline, add the request id to log lines, flush its metrics at the end."""
 
     @wraps(handler)
-    def with_metrics(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    def with_metrics(event: Event, context: Context) -> dict[str, Any]:
         try:
             with deadline.ends_in(context.get_remaining_time_in_millis() / 1000):
                 return handler(event, context)

@@ -49,6 +49,7 @@ class FakeResults:
         self.objects: dict[str, Any] = {}
         self.manifests: dict[str, dict[str, Any]] = {}
         self.expected: list[tuple[int, str]] = []
+        self.columns: list[list[str]] = []
         self.fails: Exception | None = None
 
     def store_result(self, chunks, key, *, file_format, expected_records, job_id):
@@ -62,6 +63,7 @@ class FakeResults:
     def store_records(self, pages, key, *, fields, file_format):
         records = [record["id"] for page in pages for record in page]
         self.objects[key] = records
+        self.columns.append(fields)
         return Stored(key, len(records), 9, "0000000b", ("Id",))
 
     def read_ids(self, key):
@@ -89,6 +91,8 @@ class FakeZoho:
         self.meanwhile = lambda: None
         self.pages: list[Any] = []
         self.cursors: list[Any] = []
+        self.metadata_read: list[tuple[str, str]] = []
+        self.pages_read: list[Any] = []  # (version, module, cvid, fields)
         self.names: Any = (["Note_Title"], [])
 
     def create_job(self, version, request):
@@ -113,10 +117,12 @@ class FakeZoho:
         yield iter(_value_of(self.results.get(job_id, [b"result of ", job_id.encode()])))
 
     def field_names(self, version, module):
+        self.metadata_read.append((version, module))
         return _value_of(self.names)
 
     def read_page(self, version, module, cvid, fields, cursor):
         self.cursors.append(cursor)
+        self.pages_read.append((version, module, cvid, fields))
         page = _value_of(self.pages.pop(0))
         return page() if callable(page) else page
 

@@ -1,5 +1,7 @@
 """Callbacks: signatures of their URLs, rotation of the key, and what a callback changes."""
 
+import hmac
+
 import pytest
 
 from crm_export.errors import ConfigurationError, InvalidRequest, InvalidSignature, StoreUnavailable
@@ -44,6 +46,11 @@ def url_of(ring, part=1):
 # --- signatures ---
 
 
+def test_signature_is_the_hmac_of_export_and_part_under_the_key():
+    message = f"{EXPORT}/7".encode()
+    assert sign(b"k" * 32, EXPORT, 7) == hmac.digest(b"k" * 32, message, "sha256").hex()
+
+
 def test_signature_is_verified_by_the_key_that_made_it(vault):
     assert vault.ring().verify(*url_of(vault.ring(), 7)) == 7
 
@@ -80,6 +87,35 @@ def test_verify_refuses_a_correct_signature_of_an_invalid_export_or_part(export_
 
 
 # --- rotation ---
+
+
+@pytest.mark.parametrize(("seconds", "reads"), [(299.5, 1), (300, 2)])
+def test_keys_are_read_again_after_five_minutes(vault, seconds, reads):
+    ring = vault.ring()
+    ring.current()
+    vault.now += seconds
+    ring.current()
+    assert vault.reads == reads
+
+
+@pytest.mark.parametrize(("seconds", "reads"), [(9.5, 1), (10, 2)])
+def test_forged_callback_reads_the_keys_again_after_ten_seconds(vault, seconds, reads):
+    ring = vault.ring()
+    ring.current()
+    vault.now += seconds
+    with pytest.raises(InvalidSignature):
+        ring.verify(EXPORT, "1", "0" * 64)
+    assert vault.reads == reads
+
+
+def test_keys_are_read_first_on_a_machine_that_has_just_started(vault):
+    vault.now = 1.0
+    assert vault.ring().current() == KEYS[0].encode()
+
+
+def test_previous_key_of_the_shortest_length_still_verifies(vault):
+    vault.versions = ["k" * 32, KEYS[1]]
+    assert vault.ring().verify(EXPORT, "1", sign(b"k" * 32, EXPORT, 1)) == 1
 
 
 def test_url_outlives_one_rotation_but_not_two(vault):

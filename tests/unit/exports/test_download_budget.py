@@ -3,6 +3,7 @@
 import pytest
 
 from crm_export.aws.download_budget import DynamoDownloadBudget
+from crm_export.aws.table import Table, attribute, key
 from simulation.dynamodb import ConditionFailed, DynamoDb, TableData
 from tests.unit.exports.conftest import BEGAN, OneExport
 
@@ -23,8 +24,18 @@ def test_budget_allows_no_more_than_its_downloads_in_any_minute(client):
 
 
 def test_budget_refuses_a_download_that_it_cannot_record(client):
+    tries = []
+
     def lose_the_race(**request):
+        tries.append(request)
         raise ConditionFailed
 
     client.put_item = lose_the_race
-    assert DynamoDownloadBudget(client, "exports", 3).take("acct-1", BEGAN) > 0
+    assert DynamoDownloadBudget(client, "exports", 3).take("acct-1", BEGAN) == 1
+    assert len(tries) == 5
+
+
+def test_budget_is_kept_for_an_hour_after_its_last_download(client):
+    DynamoDownloadBudget(client, "exports", 3).take("acct-1", BEGAN)
+    item = Table(client, "exports").get(key("BUDGET#acct-1", "DOWNLOADS"))
+    assert item["expires_at"] == attribute(int(BEGAN.timestamp()) + 3600)

@@ -6,6 +6,7 @@ import pytest
 
 from crm_export.aws.part_queue import SqsPartQueue, consume
 from crm_export.errors import PartBusy, QueryRefused, StepPostponed, StorageRefused
+from crm_export.exports.model import LARGEST_PART
 
 EXPORT_ID = "20261122T130000Z-0123456789abcdef"
 MESSAGE = {"export_id": EXPORT_ID, "part": 7}
@@ -61,6 +62,17 @@ def handle_all(sqs, *bodies, received=1, error=None):
 
 def postponed(seconds=40):
     return StepPostponed("wait", retry_after=seconds)
+
+
+@pytest.mark.parametrize("part", [1, LARGEST_PART])
+def test_message_of_the_first_or_the_largest_part_is_handled(sqs, part):
+    body = json.dumps({"export_id": EXPORT_ID, "part": part})
+    assert handle_all(sqs, body) == ([], [(EXPORT_ID, part)])
+
+
+def test_message_without_a_delay_is_delivered_at_once(sqs):
+    SqsPartQueue(sqs, "url").send(EXPORT_ID, 7)
+    assert sqs.sent == [(MESSAGE, 0)]
 
 
 def test_handled_message_is_done(sqs):

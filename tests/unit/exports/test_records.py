@@ -86,6 +86,9 @@ def test_settle_chooses_the_order_by_time_wherever_zoho_has_it(one_export, query
     export = one_export.export()
     assert (export.read_order, export.is_readable, export.api_version) == (order, True, "v6")
     assert one_export.zoho.cursors == cursors
+    assert one_export.zoho.metadata_read == [("v6", "Notes")]
+    cvid, reads = query.get("cvid"), len(cursors)
+    assert one_export.zoho.pages_read == [("v6", "Notes", cvid, ["Note_Title"])] * reads
     assert one_export.download_queue.parts == [1]
     assert one_export.part().lease_owner is None
 
@@ -118,11 +121,21 @@ def test_settle_keeps_the_fields_that_lists_contain_and_reports_the_others(
     assert all(isinstance(field, DroppedField) and field.reason for field in export.fields_dropped)
 
 
-@pytest.mark.parametrize("name", ["Attachment", "Nonsense"])
-def test_settle_refuses_a_named_field_that_lists_do_not_contain(one_export, name):
+def test_settle_keeps_named_fields_if_metadata_lists_no_field(one_export):
+    one_export.create(module="Notes", source=RECORDS, query={"fields": ["Note_Title"]})
+    one_export.zoho.names = ([], [])
+    one_export.zoho.pages = [page(1)]
+    one_export.submit()
+    assert one_export.export().fields == ["Note_Title"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("Attachment", "with a single record only"), ("Nonsense", "has no such field")]
+)
+def test_settle_refuses_a_named_field_that_lists_do_not_contain(one_export, name, reason):
     one_export.create(module="Notes", source=RECORDS, query={"fields": ["Note_Title", name]})
     one_export.zoho.names = (["Note_Title"], ["Attachment"])
-    with pytest.raises(QueryRefused, match=rf'query\.fields\[1\] is "{name}"'):
+    with pytest.raises(QueryRefused, match=rf'query\.fields\[1\] is "{name}".*{reason}'):
         one_export.submit()
     assert one_export.export().state is ExportState.FAILED
 
@@ -157,11 +170,22 @@ def test_part_ends_after_five_minutes(by_time):
     assert by_time.part(2).state is PartState.PENDING
 
 
-def test_part_ends_before_the_function_times_out(by_time):
+def test_part_continues_until_five_minutes_are_over(by_time):
+    def slow_page():
+        by_time.let_pass(300)
+        return page(1, then=since(1))
+
+    by_time.zoho.pages = [slow_page, page(2)]
+    by_time.advance()
+    assert by_time.part().records == 2
+
+
+@pytest.mark.parametrize(("seconds", "records"), [(59.5, 1), (60, 2)])
+def test_part_ends_if_less_than_a_minute_is_left(by_time, seconds, records):
     by_time.zoho.pages = [page(1, then=since(1)), page(2)]
-    with deadline.ends_in(59):
+    with deadline.clocked_by(lambda: 0.0), deadline.ends_in(seconds):
         by_time.advance()
-    assert by_time.part(2).state is PartState.PENDING
+    assert by_time.part().records == records
 
 
 def test_part_continues_while_its_cursor_is_too_large_to_store(by_time):
@@ -171,6 +195,29 @@ def test_part_continues_while_its_cursor_is_too_large_to_store(by_time):
     by_time.advance()
     assert by_time.part().records == 4
     assert by_time.part(2).cursor == since(2, "4")
+
+
+def test_part_ends_at_the_largest_cursor_that_can_be_stored(by_time):
+    by_time.limit(records_per_part=1)
+    by_time.zoho.pages = [page(1, then=since(1, *[str(number) for number in range(5000)])), page(2)]
+    by_time.advance()
+    assert by_time.part().records == 1
+
+
+def test_stored_part_is_read_as_settled_and_counted(by_id, metric_names):
+    by_id.create(
+        module="Notes",
+        source=RECORDS,
+        fields=["Note_Title"],
+        read_order="id",
+        api_version="v5",
+        query={"cvid": "7"},
+    )
+    by_id.zoho.pages = [page(1)]
+    by_id.advance()
+    assert by_id.zoho.pages_read == [("v5", "Notes", "7", ["Note_Title"])]
+    assert by_id.results.columns == [["Note_Title"]]
+    assert metric_names() >= {"RecordsStored", "BytesStored"}
 
 
 def test_lease_is_renewed_at_each_page_and_reading_stops_when_it_is_taken_over(by_time):
@@ -204,7 +251,8 @@ def test_worker_whose_lease_is_taken_over_while_it_stores_changes_nothing(by_tim
         return stored
 
     by_time.results.store_records = store_slowly
-    by_time.zoho.pages = [page(1)]
+    by_time.limit(records_per_part=1)
+    by_time.zoho.pages = [page(1, then=since(1))]
     by_time.advance()
     assert (by_time.part().state, by_time.download_queue.parts) == (PartState.PENDING, [])
 
@@ -251,6 +299,39 @@ def test_ids_of_earlier_parts_are_read_only_if_a_record_changed(by_time):
     del by_time.results.objects[by_time.part().key]  # reading it would raise KeyError
     by_time.advance(2)
     assert by_time.part(2).state is PartState.STORED
+
+
+@pytest.mark.parametrize(
+    ("time", "reads"),
+    [("2026-11-22T12:49:59+00:00", 0), ("2026-11-22T12:50:00+00:00", 1), (LATE, 1)],
+    ids=["before", "ten minutes", "after"],
+)
+def test_ids_of_earlier_parts_are_read_once_from_ten_minutes_before_the_export(by_time, time, reads):
+    read = []
+    by_time.limit(records_per_part=2)
+    by_time.zoho.pages = [page(1, 2, then=since(1)), page(3, then=since(2), time=time), page(4, time=time)]
+    by_time.advance()
+    read_ids = by_time.results.read_ids
+    by_time.results.read_ids = lambda key: read.append(key) or read_ids(key)
+    by_time.advance(2)
+    assert read == [by_time.part().key] * reads
+
+
+def test_lease_is_renewed_after_the_ids_of_each_earlier_part(by_time):
+    leases = []
+    by_time.limit(records_per_part=1)
+    by_time.zoho.pages = [page(1, then=since(1)), page(2, then=since(2)), page(3, time=LATE)]
+    by_time.advance(1)
+    by_time.advance(2)
+
+    def read_slowly(key):
+        by_time.let_pass(40)
+        leases.append(by_time.part(3).lease_until - by_time.now)
+        return []
+
+    by_time.results.read_ids = read_slowly
+    by_time.advance(3)
+    assert leases == [timedelta(seconds=50)] * 2
 
 
 def test_records_found_by_page_token_are_stored_as_listed(by_id):

@@ -124,8 +124,14 @@ def test_valid_query_is_kept_without_its_defaults(query, kept):
     assert parse({"query": query}) == ExportRequest("Contacts", kept, "csv", 1)
 
 
-def test_export_begins_at_the_requested_page():
-    assert parse({"query": {"page": 3}}) == ExportRequest("Contacts", {}, "csv", 3)
+@pytest.mark.parametrize("page", [1, 3, 2**31 - 1])
+def test_export_begins_at_the_requested_page(page):
+    assert parse({"query": {"page": page}}) == ExportRequest("Contacts", {}, "csv", page)
+
+
+def test_query_with_as_many_fields_as_allowed_is_accepted():
+    fields = [f"f{number}" for number in range(200)]
+    assert parse({"query": {"fields": fields}}).query == {"fields": fields}
 
 
 @pytest.mark.parametrize(
@@ -152,6 +158,7 @@ def test_file_type_ics_is_accepted_in_body_or_query_for_events(body):
         ({"query": {"module": "Leads"}}, 'query.module is "Leads", but the path says Contacts'),
         ({"query": {"module": {"api_name": "Leads"}}}, 'query.module is {"api_name": "Leads"}'),
         ({"query": {"module": {"name": "Contacts"}}}, "query.module is"),
+        ({"query": {"module": {"api_name": "Contacts", "name": "x"}}}, "query.module is"),
         ({"query": {"module": None}}, "query.module is null"),
         ({"query": {"fields": None}}, "query.fields is null; it must be an array"),
         ({"query": {"fields": "Last_Name"}}, 'query.fields is "Last_Name"; it must be an array'),

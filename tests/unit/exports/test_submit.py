@@ -19,6 +19,7 @@ from crm_export.errors import (
     ZohoPageTokenExpired,
     ZohoPermissionDenied,
     ZohoQueryRefused,
+    ZohoRequestMalformed,
     ZohoUnavailable,
 )
 from crm_export.exports.attempt import restart_export
@@ -45,6 +46,20 @@ def test_submit_repeated_creates_one_job(one_export):
     assert len(one_export.zoho.created) == 1
     part = one_export.part()
     assert (part.state, part.job_id, part.lease_owner) == (PartState.SUBMITTED, "new-1", None)
+
+
+def test_submit_leases_the_part_for_a_minute_and_counts_the_job(one_export, metric_names):
+    leases = []
+    one_export.zoho.meanwhile = lambda: leases.append(one_export.part().lease_until)
+    one_export.submit()
+    assert (leases, metric_names()) == ([one_export.at(60)], {"JobsSubmitted"})
+
+
+def test_refusal_of_a_queued_part_is_counted_as_a_failed_export(one_export, metric_names):
+    one_export.zoho.refusals = [ZohoQueryRefused("no")]
+    with pytest.raises(ZohoQueryRefused):
+        one_export.submit()
+    assert metric_names() == {"ExportsFailed"}
 
 
 def test_submit_of_later_part_names_its_page_token_and_signed_callback_url(one_export):
@@ -171,6 +186,7 @@ def test_all_fields_are_named_including_those_outside_lists(one_export):
     one_export.zoho.names = (["A", "B"], ["C"])
     one_export.submit()
     assert one_export.zoho.created[0].query == {"fields": ["A", "B", "C"]}
+    assert one_export.zoho.metadata_read == [("v8", "Contacts")]
 
 
 @pytest.mark.parametrize(
@@ -211,9 +227,9 @@ def test_refused_fields_are_dropped_and_reported(one_export):
     assert one_export.zoho.created[-1].query == {"fields": ["B"]}
 
 
-def by_path(path):
+def by_path(path, name=None):
     error = ZohoQueryRefused("not supported")
-    error.json_path = path
+    error.json_path, error.api_name = path, name
     return error
 
 
@@ -231,6 +247,7 @@ def by_field(name):
         (by_path("$.query.fields[9]"), False),
         (by_path("$.query.fields[1].x"), False),
         (by_path("$.query.criteria"), False),
+        (by_path("$.query.criteria", "B"), False),
         (by_field("B"), True),
         (by_field("X"), False),
         (refused_field("B"), True),
@@ -279,10 +296,19 @@ def test_field_refused_at_a_later_part_restarts_the_export_without_it(one_export
 def test_fields_refused_one_after_another_are_continued_by_the_next_attempt(one_export):
     one_export.create(query={"fields": "all"}, fields=["A", "B"])
     one_export.zoho.refusals = [refused_field("A")]
-    with deadline.ends_in(5), pytest.raises(PartBusy):
+    with deadline.clocked_by(lambda: 0.0), deadline.ends_in(7.5), pytest.raises(PartBusy) as busy:
         one_export.submit()
+    assert busy.value.retry_after == 1
     one_export.let_pass(5)
     one_export.submit()
+    assert one_export.part().state is PartState.SUBMITTED
+
+
+def test_refused_field_is_dropped_at_once_while_eight_seconds_are_left(one_export):
+    one_export.create(query={"fields": "all"}, fields=["A", "B"])
+    one_export.zoho.refusals = [refused_field("A")]
+    with deadline.clocked_by(lambda: 0.0), deadline.ends_in(8):
+        one_export.submit()
     assert one_export.part().state is PartState.SUBMITTED
 
 
@@ -290,8 +316,9 @@ def test_submit_for_export_that_another_worker_restarted_is_postponed(one_export
     one_export.create(query={"fields": "all"}, fields=["A", "B"])
     one_export.zoho.refusals = [refused_field("A")]
     one_export.zoho.meanwhile = lambda: one_export.restart(2)
-    with pytest.raises(PartBusy, match="was changed by another worker"):
+    with pytest.raises(PartBusy, match="was changed by another worker") as busy:
         one_export.submit()
+    assert busy.value.retry_after == 5
     assert one_export.export().fields_dropped == ()
 
 
@@ -317,15 +344,17 @@ def test_module_without_bulk_read_as_ics_fails_the_export(one_export):
 
 def test_module_without_bulk_read_and_query_the_records_api_cannot_do_fails_the_export(one_export):
     one_export.create(page=2)
-    one_export.zoho.refusals = [ZohoModuleNotSupported("Bulk Read says no.")]
-    with pytest.raises(ZohoModuleNotSupported, match=r"says no\. Its records could be read instead, but: "):
+    one_export.zoho.refusals = [ZohoModuleNotSupported("Bulk Read says no.", zoho_code="NOT_SUPPORTED")]
+    with pytest.raises(ZohoModuleNotSupported, match=r"says no\. Its records could be read") as refused:
         one_export.submit()
+    assert refused.value.zoho_code == "NOT_SUPPORTED"
     assert one_export.export().source == BULK_READ
 
 
-def test_module_that_neither_api_supports_fails_with_bulk_reads_refusal(one_export):
+@pytest.mark.parametrize("refusal", [ZohoNotFound, ZohoQueryRefused, ZohoRequestMalformed])
+def test_module_that_neither_api_supports_fails_with_bulk_reads_refusal(one_export, refusal):
     one_export.zoho.refusals = [ZohoModuleNotSupported("Bulk Read says no.")]
-    one_export.zoho.names = ZohoNotFound("no such module")
+    one_export.zoho.names = refusal("no such module")
     with pytest.raises(ZohoModuleNotSupported, match=r"Bulk Read says no\."):
         one_export.submit()
     assert one_export.export().state is ExportState.FAILED
@@ -371,6 +400,11 @@ def test_created_export_is_as_requested(one_export):
     assert (export.requested_at, export.deadline_at) == (one_export.now, one_export.at(24 * 3600))
     assert export.expires_at == one_export.at(30 * 24 * 3600)
     assert one_export.part().state is PartState.SUBMITTED
+
+
+def test_created_export_has_the_configured_result_format(one_export):
+    one_export.limit(result_format="csv.gz")
+    assert one_export.start().file_format == "csv.gz"
 
 
 def test_created_export_of_notes_is_settled_for_the_records_api(one_export):

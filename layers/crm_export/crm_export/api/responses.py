@@ -14,6 +14,8 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from crm_export import errors
 from crm_export.telemetry import logger
 
+type JsonResponse = Response[str]
+
 # (status, errno) of each class and its subclasses: the first match decides.
 _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.ConnectionNotFound, (404, 400)),
@@ -42,7 +44,7 @@ _LARGEST_RESPONSE = 5_500_000  # bytes: Lambda allows 6 MB, after escaping
 
 def success(
     message: str, data: Any, *, pagination: dict[str, Any] | None = None, status: int = 200
-) -> Response[str]:
+) -> JsonResponse:
     """Return a success envelope."""
     body = {"success": True, "message": message, "data": data}
     if pagination is not None:
@@ -58,13 +60,13 @@ def failure(
     *,
     headers: dict[str, str] | None = None,
     **more: Any,
-) -> Response[str]:
+) -> JsonResponse:
     """Return an error envelope."""
     body = {"success": False, "errno": errno, "message": message, **more, "request_id": request_id}
     return _json(status, body, headers)
 
 
-def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response[str]:
+def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JsonResponse:
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     try:
         size = len(text.encode())
@@ -84,7 +86,7 @@ def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = No
     )
 
 
-def error_response(error: errors.ExportError, request_id: str) -> Response[str]:
+def error_response(error: errors.ExportError, request_id: str) -> JsonResponse:
     """Return the response for an error, and log it."""
     status, errno = next(found for kind, found in _STATUS if isinstance(error, kind))
     log = logger.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logger.info

@@ -1,0 +1,144 @@
+"""Shared access tokens over a table in memory; tests/functional tests them over DynamoDB and processes."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from crm_export import deadline
+from crm_export.aws.table import Table, attribute, key
+from crm_export.aws.token_cache import DynamoTokenCache
+from crm_export.connections.broker import TokenBroker, cache_key
+from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoThrottled, ZohoUnavailable
+from crm_export.telemetry import metrics
+from crm_export.zoho.oauth import AccessToken
+from simulation.dynamodb import DynamoDb, TableData
+
+CONNECTION = SimpleNamespace(accounts_server="https://accounts", refresh_token="r", account_id="acct-1")
+
+
+class World:
+    """A clock that sleeping moves, a table, and Zoho, which issues tokens for an hour."""
+
+    def __init__(self):
+        self.now = 1000.0
+        self.refreshes = 0
+        self.error = None
+        self.invalidated = []
+        self.table = DynamoDb(TableData(lambda: 0.0))
+        self.cache = DynamoTokenCache(self.table, "exports")
+
+    def epoch(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    def uniform(self, low, high):
+        assert (low, high) == (0.05, 0.25)
+        return high
+
+    def random_hex(self, size):
+        return "ab" * size
+
+    def refresh(self, connection):
+        if self.error:
+            raise self.error
+        self.refreshes += 1
+        self.now += 2  # the token's hour begins before the response arrives
+        return AccessToken(f"token {self.refreshes}", 3600)
+
+    def invalidate(self, account_id):
+        """ConnectionStore."""
+        self.invalidated.append(account_id)
+
+    def broker(self):
+        return TokenBroker(CONNECTION, self, self.refresh, self.cache, self)
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.mark.parametrize(("until_expiry", "refreshes"), [(60.5, 1), (60, 2)])
+def test_token_is_used_until_its_last_minute(world, until_expiry, refreshes):
+    broker = world.broker()
+    broker.token()
+    world.now = 1000 + 3600 - until_expiry
+    assert broker.token() == world.broker().token() == f"token {refreshes}"
+    assert world.refreshes == refreshes
+
+
+def test_token_that_zoho_rejects_is_discarded_in_memory_and_cache(world):
+    broker = world.broker()
+    broker.discard(broker.token())
+    assert world.broker().token() == "token 2"
+    broker.discard("token 1")
+    assert broker.token() == "token 2"
+
+
+def test_throttling_is_shared_until_it_is_over(world):
+    world.error = ZohoThrottled("slow down", retry_after=30)
+    with pytest.raises(ZohoThrottled):
+        world.broker().token()
+    world.error = None
+    world.now += 29.5
+    with pytest.raises(ZohoThrottled) as throttled:
+        world.broker().token()
+    assert throttled.value.retry_after == 1
+    world.now += 0.5
+    assert world.broker().token() == "token 1"
+
+
+def test_failed_refresh_leaves_the_next_request_free_to_refresh(world):
+    world.error = ZohoUnavailable("down", retry_after=30)
+    with pytest.raises(ZohoUnavailable):
+        world.broker().token()
+    world.error = None
+    assert world.broker().token() == "token 1"
+
+
+@pytest.mark.parametrize(("left", "waited"), [(100, 15), (6, 5)])
+def test_wait_for_another_refresh_ends_in_time_for_a_response(world, left, waited):
+    world.cache.take_lease(cache_key(CONNECTION), "another", world.now, world.now + 20)
+    with (
+        deadline.clocked_by(lambda: 0.0),
+        deadline.ends_in(left),
+        pytest.raises(ZohoUnavailable, match="takes too long"),
+    ):
+        world.broker().token()
+    assert waited <= world.now - 1000 < waited + 0.3
+
+
+def test_lease_of_a_container_that_died_is_taken_over_after_twenty_seconds(world):
+    world.error = RuntimeError("the container dies")
+    with pytest.raises(RuntimeError):
+        world.broker().token()
+    world.error = None
+    cache, grant = world.cache, cache_key(CONNECTION)
+    assert not cache.take_lease(grant, "another", 1020, 1040)
+    assert cache.take_lease(grant, "another", 1020.5, 1040)
+
+
+@pytest.mark.parametrize(
+    ("error", "invalidated", "metric"),
+    [
+        (TokenInvalidated("revoked"), ["acct-1"], set()),
+        (ZohoClientRejected("our secret is wrong"), [], {"ZohoClientRejected"}),
+        (ZohoThrottled("slow down", retry_after=30), [], {"TokensThrottled"}),
+    ],
+    ids=["revoked", "client", "throttled"],
+)
+def test_failed_refresh_marks_a_revoked_grant_and_counts_the_others(world, error, invalidated, metric):
+    metrics().metric_set.clear()
+    world.error = error
+    with pytest.raises(type(error)):
+        world.broker().token()
+    assert (world.invalidated, set(metrics().metric_set)) == (invalidated, metric)
+
+
+def test_cached_token_expires_from_the_table_a_day_after_its_lease(world):
+    world.broker().token()
+    item = Table(world.table, "exports").get(key(f"TOKEN#{cache_key(CONNECTION)}", "TOKEN"))
+    assert item["expires_at"] == attribute(1000 + 24 * 3600)
+    assert "lease_owner" not in item
