@@ -189,16 +189,18 @@ class Limits:
 class _NotWired:
     """Stands for a member that this function's settings do not provide."""
 
-    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
-        raise ConfigurationError("This function uses something that its settings do not provide.")
+    def __init__(self, member: str) -> None:
+        self._member = member
 
-    __call__ = _refuse
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
+        raise ConfigurationError(f"This function uses '{self._member}', which its settings do not provide.")
 
     def __getattr__(self, name: str) -> NoReturn:
-        self._refuse()
+        self()
 
 
-NOT_WIRED: Any = _NotWired()
+def _not_wired(member: str) -> Any:
+    return _NotWired(member)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,16 +213,16 @@ class Pipeline:
     once(caller, key, request, do): the result of `do`, which runs once per Idempotency-Key.
     """
 
-    table: ExportTable = NOT_WIRED
-    submit_queue: PartQueue = NOT_WIRED
-    download_queue: PartQueue = NOT_WIRED
-    zoho: Callable[[str, str], Zoho] = NOT_WIRED
-    results: Results = NOT_WIRED
-    budget: DownloadBudget = NOT_WIRED
-    callback_keys: "KeyRing" = NOT_WIRED
+    table: ExportTable = _not_wired("table")
+    submit_queue: PartQueue = _not_wired("submit_queue")
+    download_queue: PartQueue = _not_wired("download_queue")
+    zoho: Callable[[str, str], Zoho] = _not_wired("zoho")
+    results: Results = _not_wired("results")
+    budget: DownloadBudget = _not_wired("budget")
+    callback_keys: "KeyRing" = _not_wired("callback_keys")
     callback_base_url: str = ""
-    link: Callable[[str], str] = NOT_WIRED
-    once: Callable[[Caller, str, Any, Callable[[], str]], str] = NOT_WIRED
+    link: Callable[[str], str] = _not_wired("link")
+    once: Callable[[Caller, str, Any, Callable[[], str]], str] = _not_wired("once")
     system: System = MACHINE
     limits: Limits = Limits()
 
