@@ -57,6 +57,8 @@ _REMEDIES = {
     "ZOHO_PAGE_TOKEN_EXPIRED": "Start with the first page; split a large export by criteria.",
 }
 
+_AS_THE_BASE = 0  # max_attempts of a class that does not state its own
+
 
 class ExportError(Exception):
     """Base of all errors we raise on purpose.
@@ -70,12 +72,13 @@ class ExportError(Exception):
     max_attempts: ClassVar[int | None] = 1
     remedy: str = ""
 
-    def __init_subclass__(cls, *, code: str | None = None, **attempts: int | None) -> None:
-        """Set `code`, its remedy and, if it is given, max_attempts."""
+    def __init_subclass__(cls, *, code: str | None = None, max_attempts: int | None = _AS_THE_BASE) -> None:
+        """Set `code`, its remedy and max_attempts."""
         super().__init_subclass__()
         cls.code = code or cls.code
         cls.remedy = _REMEDIES.get(cls.code, cls.remedy)
-        cls.max_attempts = attempts.get("max_attempts", cls.max_attempts)
+        if max_attempts != _AS_THE_BASE:
+            cls.max_attempts = max_attempts
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
