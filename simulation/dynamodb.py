@@ -1,4 +1,4 @@
-"""A boto3 client of DynamoDB with one table in memory: what exports/store.py and token_cache.py call.
+"""A boto3 client of DynamoDB with one table in memory: what crm_export.aws.table calls.
 
 tests/unit/exports/test_table_contract.py checks its contract, and tests/functional that of moto.
 """
@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from simulation.calls import Calls, refusal
 from simulation.expressions import BadExpression, Item, holds, names_in, updated
 
+TABLE = "exports"
 _SORT_KEYS = {None: "sk", "open": "requested_at", "by-account": "requested_at"}
 _INDEX_LAG = 2.0
 _TAKES = 0.01
@@ -79,6 +80,7 @@ class DynamoDb:
     def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> Item:
         """See boto3."""
         assert ConsistentRead
+        assert TableName == TABLE
 
         def read() -> Item:
             item = self._table.items.get(_key(Key))
@@ -137,6 +139,7 @@ class DynamoDb:
         return _Paginator(self)
 
     def _found(self, request: Item) -> Item:
+        assert request["TableName"] == TABLE
         index = request.get("IndexName")
         _all_used(request, request["KeyConditionExpression"])
         lagging = index and self._calls and self._calls.faults.happens("index behind the table")
@@ -160,6 +163,7 @@ class DynamoDb:
 
     def _after(self, kind: str, request: Item) -> tuple[Key, Item | None]:
         """Return the key of a Put or Update and the item after it, or None if its condition does not hold."""
+        assert request["TableName"] == TABLE
         condition, update = request.get("ConditionExpression"), request.get("UpdateExpression")
         _all_used(request, condition or "", update or "")
         key = _key(request["Item" if kind == "Put" else "Key"])

@@ -21,6 +21,7 @@ from crm_export.wiring import Container, running_in
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.records import RecordsReader
 from simulation.calls import Calls, refusal
+from simulation.dynamodb import TABLE
 from simulation.queues import target_of
 from simulation.scheduler import Scheduler, Task
 from simulation.zoho import API_DOMAIN, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, SIGNING_KEY
@@ -139,7 +140,7 @@ class Functions:
         self._session = session
         self._sizes = sizes
         self._env = {
-            "EXPORTS_TABLE": "exports",
+            "EXPORTS_TABLE": TABLE,
             "SUBMIT_QUEUE_URL": "submit",
             "DOWNLOAD_QUEUE_URL": "download",
             "RESULTS_BUCKET": "results",
