@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib import import_module
 from random import Random
-from typing import Any
+from typing import Any, override
 
 from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.exports.pipeline import Pipeline
@@ -96,6 +96,7 @@ class SmallContainer(Container):
         super().__init__(env, **given)
         self._sizes = sizes
 
+    @override
     @cached_property
     def downloader(self) -> Pipeline:
         """See Container."""
@@ -103,11 +104,13 @@ class SmallContainer(Container):
         limits = replace(pipeline.limits, records_per_part=2 * self._sizes.records_page)
         return replace(pipeline, limits=limits)
 
+    @override
     def _results(self, bucket: str) -> ResultsBucket:
         return ResultsBucket(
             self._aws("s3"), bucket, part_bytes=self._sizes.s3_part_bytes, make_executor=InlineExecutor
         )
 
+    @override
     def _records(self, client: ZohoClient) -> RecordsReader:
         return RecordsReader(client, page_size=self._sizes.records_page)
 

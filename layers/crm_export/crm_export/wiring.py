@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from crm_export.exports.model import Caller
     from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.oauth import AccessToken
+    from crm_export.zoho.records import RecordsReader
 
 _LINK_SECONDS = 900
 
@@ -199,16 +200,20 @@ class Container:
         """
         from crm_export.zoho.bulk_read import BulkRead
         from crm_export.zoho.metadata import known_modules
-        from crm_export.zoho.records import RecordsReader
 
         store = cache(lambda: self._connections(settings))
         client_of = cache(lambda connection: self._client(settings, store(), connection))
 
         def zoho(account_id: str, owner: str) -> Zoho:
             client = client_of(store().get(account_id, owner))
-            return Zoho(BulkRead(client), RecordsReader(client), partial(known_modules, client))
+            return Zoho(BulkRead(client), self._records(client), partial(known_modules, client))
 
         return zoho
+
+    def _records(self, client: "ZohoClient") -> "RecordsReader":
+        from crm_export.zoho.records import RecordsReader
+
+        return RecordsReader(client)
 
     def _connections(self, settings: ZohoSettings) -> "ConnectionStore":
         if settings.token_store == "mongo":  # noqa: S105
