@@ -33,7 +33,7 @@ def _outcomes(first: int, count: int, jobs: int) -> Iterator[Outcome]:
 
 
 def report(outcomes: list[Outcome], seconds: float) -> str:
-    """What a batch of seeds came to, for people."""
+    """Return a readable summary of a batch of runs."""
     injected, states = Counter[str](), Counter[str]()
     for outcome in outcomes:
         injected.update(outcome.injected)
@@ -56,13 +56,13 @@ def report(outcomes: list[Outcome], seconds: float) -> str:
 
 
 def main() -> int:
-    """Run seeds, tell what came of them; 1 if anything does not hold."""
+    """Run seeds and print a summary; return 1 if an invariant was violated."""
     parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many")
-    parser.add_argument("--first", type=int, default=1, help="the first of them")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--seed", type=int, help="this one alone")
-    parser.add_argument("--trace", action="store_true", help="with --seed: every call")
+    parser.add_argument("--seeds", type=int, default=1000, help="number of seeds")
+    parser.add_argument("--first", type=int, default=1, help="first seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes")
+    parser.add_argument("--seed", type=int, help="run this seed only")
+    parser.add_argument("--trace", action="store_true", help="with --seed: print every call")
     given = parser.parse_args()
     began = time.monotonic()
     if given.seed is not None:

@@ -280,7 +280,7 @@ def test_callback_before_the_job_is_done_changes_nothing(world):
     assert world.export(export_id)["parts"][0]["state"] == "SUBMITTED"
 
 
-def test_repeated_callbacks_of_a_failed_job_use_up_no_further_job(small_jobs):
+def test_repeated_callbacks_of_a_failed_job_replace_it_once(small_jobs):
     world = small_jobs
     world.zoho.fault(method="POST", path="/read$", job={"state": "FAILURE"}, times=1)
     export_id = world.start()
@@ -401,7 +401,7 @@ def test_message_of_a_locked_part_is_delivered_again(small_jobs):
     assert world.export(export_id)["parts"][0]["state"] == "SUBMITTED"
 
 
-def test_lease_of_dead_worker_is_taken_over_until_the_third_death(small_jobs):
+def test_lease_of_dead_worker_is_taken_over_until_the_third_crash(small_jobs):
     world = small_jobs
     export_id = world.start()
     world.pump("DownloadQueue")

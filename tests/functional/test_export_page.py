@@ -133,7 +133,7 @@ def page_of(world, data: bytes):
     world.zoho.fault(path="/crm/v2/Contacts", status=200, body=data.decode(), times=1)
 
 
-def test_half_a_surrogate_pair_passes_unchanged(world):
+def test_lone_surrogate_is_returned_unchanged(world):
     page_of(world, b'{"data": [{"id": "1", "Name": "\\ud800"}], "info": {}}')
     status, body = get(world, "contacts")
     assert (status, body["data"][0]["Name"]) == (200, "\ud800")

@@ -324,7 +324,7 @@ def test_busy_waits_until_the_lease_has_expired_but_at_most_a_minute(one_export,
     assert error.message == f"Part 1 of export {one_export.export_id} is locked by another worker."
 
 
-def test_busy_is_none_for_a_part_that_nobody_holds(one_export):
+def test_busy_is_none_for_a_part_without_a_lease(one_export):
     assert busy(one_export.pipeline, one_export.part()) is None
 
 

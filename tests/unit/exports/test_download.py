@@ -181,7 +181,7 @@ def test_third_overdue_job_fails_the_export(one_export):
         one_export.zoho.jobs[number] = job(number, state=IN_PROGRESS)
         one_export.let_pass(3 * 3600)
         if number == "3":
-            with pytest.raises(JobOverdue, match="nor 2 jobs before it; each may take 3:00:00"):
+            with pytest.raises(JobOverdue, match="within 3:00:00; the job replaced 2 earlier ones"):
                 one_export.advance()
         else:
             one_export.advance()

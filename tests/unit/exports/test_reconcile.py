@@ -79,7 +79,7 @@ def test_export_past_its_deadline_fails_and_names_the_first_missing_part(one_exp
     assert one_export.reconcile() == 0
     failure = one_export.export().failure
     assert failure.code == "DEADLINE_EXCEEDED"
-    assert "not complete by 2026-11-23T13:00:00.000Z; part 2 was missing" in failure.message
+    assert "not complete by 2026-11-23T13:00:00.000Z; part 2 was not stored" in failure.message
     assert (one_export.part(2).state, one_export.part(3).state) == (PartState.FAILED, PartState.PENDING)
     assert list(one_export.table.running_export_ids()) == []
 

@@ -130,7 +130,7 @@ def test_settle_keeps_named_fields_if_metadata_lists_no_field(one_export):
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("Attachment", "with a single record only"), ("Nonsense", "has no such field")]
+    ("name", "reason"), [("Attachment", "for single records only"), ("Nonsense", "has no such field")]
 )
 def test_settle_refuses_a_named_field_that_lists_do_not_contain(one_export, name, reason):
     one_export.create(module="Notes", source=RECORDS, query={"fields": ["Note_Title", name]})

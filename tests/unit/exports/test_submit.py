@@ -345,7 +345,9 @@ def test_module_without_bulk_read_as_ics_fails_the_export(one_export):
 def test_module_without_bulk_read_and_query_the_records_api_cannot_do_fails_the_export(one_export):
     one_export.create(page=2)
     one_export.zoho.refusals = [ZohoModuleNotSupported("Bulk Read says no.", zoho_code="NOT_SUPPORTED")]
-    with pytest.raises(ZohoModuleNotSupported, match=r"says no\. Its records could be read") as refused:
+    with pytest.raises(
+        ZohoModuleNotSupported, match=r"says no\. The records API cannot run this query either"
+    ) as refused:
         one_export.submit()
     assert refused.value.zoho_code == "NOT_SUPPORTED"
     assert one_export.export().source == BULK_READ
@@ -378,7 +380,7 @@ def test_first_job_that_zoho_cannot_take_now_is_left_to_the_queue(one_export):
     assert one_export.submit_queue.sent == [(1, 15)]
 
 
-def test_first_job_that_is_refused_is_reported_at_once(one_export, metric_names):
+def test_refusal_of_the_first_job_is_raised_from_start(one_export, metric_names):
     one_export.zoho.refusals = [QueryRefused("no")]
     with pytest.raises(QueryRefused):
         one_export.start()

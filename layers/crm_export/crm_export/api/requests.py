@@ -63,7 +63,7 @@ def list_request(event: dict[str, Any]) -> tuple[str, int, str | None]:
 
 
 def body_bytes(event: dict[str, Any]) -> bytes:
-    """Return the body. API Gateway encodes all but text and JSON as base64, including that of `curl -d`."""
+    """Return the body. API Gateway sends all but text and JSON as base64, and so the body of `curl -d`."""
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
         return str(body).encode("utf-8", "surrogatepass")

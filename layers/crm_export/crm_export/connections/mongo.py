@@ -59,8 +59,8 @@ def store_errors() -> Iterator[None]:
         yield
     except mongo_errors.ServerSelectionTimeoutError as error:
         raise StoreUnavailable(
-            "No MongoDB server could be reached: check that it runs, that its network allows this one, "
-            "and the host and TLS options of the URI."
+            "No MongoDB server could be reached. Check that it is running, that its network accepts this "
+            "client, and the host and TLS options of the URI."
         ) from error
     except mongo_errors.ConfigurationError as error:
         if error.__cause__ is not None:  # pymongo sets a cause for failed DNS lookups only

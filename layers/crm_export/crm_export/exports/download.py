@@ -41,7 +41,7 @@ def _attempt_step(pipeline: Pipeline, export: Export, part: Part, step: Step, ow
     attempt = Attempt.claim(pipeline, export, part, owner=owner)
     if attempt is None:
         reason = busy(pipeline, part)
-        # A part takes long to store. If the worker that stores it fails, its own message arrives again.
+        # Storing takes long, so drop this message: if the other worker fails, its own message comes again.
         if reason is None or step in {Step.STORE, Step.READ}:
             return False
         raise reason
@@ -113,7 +113,7 @@ def _replace_overdue_job(pipeline: Pipeline, export: Export, part: Part, job: Jo
     if len(part.failed_job_ids) + 1 >= _MAX_JOBS:
         raise JobOverdue(
             f"Zoho has not finished job {job.job_id} ({job.state}), created {timestamp(part.submitted_at)}, "
-            f"nor {len(part.failed_job_ids)} jobs before it; each may take {allowed}."
+            f"within {allowed}; the job replaced {len(part.failed_job_ids)} earlier ones."
         )
     return _replace_job(pipeline, export, part, "job is overdue")
 
@@ -157,7 +157,7 @@ def _store_result(pipeline: Pipeline, attempt: Attempt) -> bool:
     except ZohoNotFound as error:
         if not attempt.is_last(error):
             raise
-        # Zoho keeps results for one day. Later parts continue this part's job, so all are read again.
+        # Zoho keeps results for one day. Later parts are of the same snapshot, so restart the whole export.
         restart_export(pipeline, export, error)
         return True
     pipeline.table.mark_stored(part, stored, pipeline.clock())

@@ -63,7 +63,7 @@ class ExportTable(Protocol):
         not_before: datetime | None = None,
         strike: bool = False,
     ) -> None:
-        """End a lease without a transition. With `not_before` the attempt failed; `strike` counts it."""
+        """End a lease without a transition. not_before: the attempt failed; strike: it counts as a strike."""
 
     def note_hint(self, export_id: str, part: int, job_id: str) -> None:
         """Keep the job id of a callback while the part is PENDING, unless that job has failed before."""

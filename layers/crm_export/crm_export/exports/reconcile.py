@@ -38,7 +38,7 @@ def _reconcile_export(pipeline: Pipeline, export: Export) -> int:
         number = waiting[0].part if waiting else None
         error = DeadlineExceeded(
             f"Export {export.export_id} was not complete by {timestamp(export.deadline_at)}; "
-            f"part {number} was missing."
+            f"part {number} was not stored."
         )
         fail_export(pipeline, export, number, error)
         return 0

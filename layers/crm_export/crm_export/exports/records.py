@@ -27,7 +27,7 @@ from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor, RecordsRead
 # API versions of the records API: v3 is the first with page tokens, v6 the last that returns more than 500
 # characters of rich text.
 _VERSIONS = ("v3", "v6")
-_SINGLE = "Zoho returns it with a single record only, not in lists."
+_SINGLE = "Zoho returns this field for single records only, not in lists."
 _PART_SECONDS = 300.0
 _SPARE_SECONDS = 60.0  # of the function's time: longer than a page takes, and enough to finish the object
 _LARGEST_EDGE = 5_000  # ids in a cursor, which is part of a DynamoDB item (400 KB)
@@ -72,7 +72,7 @@ def settle_reading(pipeline: Pipeline, export: Export) -> None:
 
 
 def _check_names(module: str, requested: list[str], listed: list[str], single: list[str]) -> None:
-    """Zoho ignores unknown names here, and an empty column would look like empty fields."""
+    """Raise QueryRefused for a field that lists do not have: Zoho ignores it, its column would be empty."""
     for index, name in enumerate(requested):
         if name in single:
             raise QueryRefused(f'query.fields[{index}] is "{name}". {_SINGLE}')

@@ -106,7 +106,7 @@ def _create_job(pipeline: Pipeline, export: Export, part: Part) -> str | None:
 
 
 def _create_accepted_job(pipeline: Pipeline, export: Export, part: Part) -> str | None:
-    """Create the job without the fields that Zoho refuses, if the metadata named them, not the caller.
+    """Create the job. Drop fields that Zoho refuses if they came from the metadata; the caller's are kept.
 
     Return None if the export was restarted, so that all its parts have the same columns.
     """
@@ -153,7 +153,7 @@ def _read_instead(pipeline: Pipeline, export: Export, error: ZohoModuleNotSuppor
     try:
         check_readable(export.module, export.query, export.page)
     except QueryRefused as refused:
-        message = f"{error.message} Its records could be read instead, but: {refused.message}"
+        message = f"{error.message} The records API cannot run this query either: {refused.message}"
         raise ZohoModuleNotSupported(message, zoho_code=error.zoho_code) from refused
     logger.info("module without Bulk Read", export_id=export.export_id, zoho_code=error.zoho_code)
     export = _amended(pipeline, export, source=RECORDS)

@@ -61,7 +61,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _cell(name: str, value: Any) -> str:
-    """Return the cell that Bulk Read writes for a value, or compact JSON if it exports none (subforms)."""
+    """Return the cell that Bulk Read writes for a value; compact JSON if it has no such cell (subforms)."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -36,8 +36,8 @@ def unzip(chunks: Iterable[bytes], *, compress: bool = False) -> tuple[Entry, It
 
     The entry counts the content up to the last piece yielded. Only when the pieces are exhausted is the ZIP
     verified: raises TruncatedZip, CorruptZip or UnsupportedZip unless CRC, sizes and directory match the
-    content. The compressed bytes of the pieces are the ZIP's own; a stored entry has none, unless `compress`
-    is true: then its content is compressed.
+    content. Pieces of a deflated entry carry the ZIP's own compressed bytes. Pieces of a stored entry carry
+    none, or, if `compress` is true, the content compressed here.
     """
     entry = Entry()
     return entry, _read_entry(_Input(chunks), entry, compress=compress)

@@ -91,7 +91,7 @@ def _zip64_values(extra: bytes) -> Iterator[int]:
 
 
 def find_descriptor(held: bytes, entry: Entry) -> int | None:
-    """Return the offset in `held` of a data descriptor that states what was read before it, or None.
+    """Return the offset in `held` of a data descriptor that matches the bytes before it, or None.
 
     `held` are the bytes that follow those the entry has counted.
     """

@@ -243,7 +243,7 @@ def is_job_for(job: Job, request: JobRequest, *, not_before: datetime) -> bool:
     """Return True if Zoho describes the job as one for this request, created since `not_before`.
 
     If in doubt, return False: another job costs 50 credits, while a wrong one adds another query's records.
-    Which snapshot a job with a page token reads is unknown unless Zoho repeats the token.
+    For a request with a page token, only the token is compared: it alone identifies the snapshot.
     """
     found, wanted = job.query, request.query
     if request.page_token:

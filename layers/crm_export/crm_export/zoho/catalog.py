@@ -44,7 +44,7 @@ def version_number(version: str) -> tuple[int, int]:
 
 
 def records_need_fields(version: str) -> bool:
-    """Return True from v3 on: a page of records names its fields, after 2,000 records it needs `page_token`.
+    """Return True from v3 on: `fields` is required, and after 2,000 records `page_token` too.
 
     https://www.zoho.com/crm/developer/docs/api/v8/get-records.html
     """

@@ -92,7 +92,7 @@ class ZohoClient:
     ) -> Iterator[Iterator[bytes]]:
         """GET a body as chunks of bytes. Leaving the context closes the connection.
 
-        Not retried here: the queue repeats a failed download after the pause that Zoho wants.
+        Not retried here: the queue delivers the message again after Zoho's Retry-After.
         """
         with self._with_token(lambda auth: self._open(path, scopes, auth=auth, timeout=timeout)) as response:
             yield chunks(response, spare_seconds=_SECONDS_TO_CLEAN_UP)

@@ -224,7 +224,7 @@ class RecordsReader:
         return RecordPage(self._with_all_fields(source, records), following)
 
     def _list_page(self, source: _Source, order: dict[str, str], cursor: Cursor) -> Listing:
-        """Return the list at a cursor. Raises ResultError for an empty one if Zoho announced more records.
+        """Return a cursor's page. Raises ResultError if it is empty although Zoho announced more records.
 
         An empty first page means an empty module, so it is confirmed by a second request.
         """
@@ -245,7 +245,7 @@ class RecordsReader:
     def _with_all_fields(self, source: _Source, records: Records) -> Records:
         """Return the records with the fields beyond the 50 of one request, which are read by id.
 
-        Raises ResultError if a record is missing: if it was deleted, the page is without it when read again.
+        Raises ResultError if a record is missing. If it was deleted, the next read of the page omits it.
         """
         for names in batched(source.fields[MAX_FIELDS:], MAX_FIELDS, strict=False):
             more: dict[str, dict[str, Any]] = {}
@@ -287,7 +287,7 @@ class RecordsReader:
         since: str | None,
         loads: Callable[[bytes], Any],
     ) -> Listing | None:
-        """GET a list of records; return its `data` and `info`, or None if there are none (modified since)."""
+        """GET a list of records; return its `data` and `info`, or None if no record matches."""
         path, scopes = f"/crm/{version}/{module}", (module_scope(module),)
         headers = {"If-Modified-Since": since} if since else {}
         response = self._client.request("GET", path, params=params, headers=headers, scopes=scopes)
