@@ -6,7 +6,7 @@ import sys
 
 from cli.stores import CliError, Entry, Exit, open_mongo, open_store
 from crm_export.connections.model import Connection
-from crm_export.errors import ExportError
+from crm_export.errors import ExportError, UntrustedOrigin
 
 
 def put(options: argparse.Namespace) -> None:
@@ -72,6 +72,8 @@ def _describe(entry: Entry, options: argparse.Namespace) -> dict[str, str]:
     values = {"account_id": entry.account_id, "owner": entry.owner}
     try:
         connection = _connection(entry.account_id, entry.owner, entry.document, options)
+    except UntrustedOrigin as error:
+        return {**values, "state": f"unusable: {error.message} Here --trust-origin lists such origins."}
     except ExportError as error:
         return {**values, "state": f"unusable: {error.message}"}
     invalidated = bool(entry.document and entry.document.get("token_invalidated"))

@@ -73,7 +73,10 @@ def main() -> int:
     print(report(outcomes, time.monotonic() - began))
     broken = [outcome for outcome in outcomes if outcome.broken]
     if broken:
-        print(f"Replay the first with: python -m simulation --seed {broken[0].seed} --trace", file=sys.stderr)
+        print(
+            f"Replay the first with: .venv/bin/python -m simulation --seed {broken[0].seed} --trace",
+            file=sys.stderr,
+        )
     return 1 if broken else 0
 
 

@@ -140,6 +140,7 @@ def test_trust_origin_allows_another_host(run, store):
     assert put(run, name, *trust, domain="http://127.0.0.1:9")[0] == 0
     shown = run("show", "--store", name, *GRANT)[1]
     assert "state           unusable: api_domain 'http://127.0.0.1:9'" in shown
+    assert "TrustedZohoOrigins. Here --trust-origin lists such origins." in shown
     shown = run("show", "--store", name, *GRANT, *trust)[1]
     assert "accounts_server http://127.0.0.1:9\n" in shown
 

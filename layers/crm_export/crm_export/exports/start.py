@@ -15,7 +15,7 @@ from crm_export.zoho.catalog import has_bulk_read
 def start_export(pipeline: Pipeline, caller: Caller, start: StartRequest) -> Export:
     """Start an export, or return the one that the same request with the same Idempotency-Key started.
 
-    Raises ConnectionNotFound before it reads the type and the body, TypeNotSupported, InvalidRequest,
+    Raises ConnectionNotFound before it reads the body and the type, TypeNotSupported, InvalidRequest,
     QueryRefused, IdempotencyConflict, RequestInProgress, and what `create_export` raises.
     """
     zoho = pipeline.zoho(caller.account_id, caller.owner)

@@ -83,6 +83,7 @@ def _from_token(token: str | None) -> tuple[str, str] | None:
     is_time = isinstance(requested_at, str) and _TIMESTAMP.fullmatch(requested_at)
     if not (is_time and is_export_id(export_id)):
         raise InvalidRequest(
-            "page_token was not issued by this API; leave it out to begin with the first page."
+            f"page_token is {token[:80]!r}, which this API did not issue; leave it out to begin with the "
+            "first page."
         )
     return requested_at, export_id

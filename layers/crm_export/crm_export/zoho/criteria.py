@@ -23,7 +23,7 @@ _VALUES_OF_A_RANGE = _FEWEST_IN_A_GROUP = 2
 _LISTS = {"in", "not_in", "between", "not_between"}
 _GROUP_KEYS = {"group", "group_operator"}
 _SINGLE_KEYS = {"field", "api_name", "comparator", "value", "type"}
-_ALLOWED_KEYS = "group and group_operator, or field, comparator and value"
+_ALLOWED_KEYS = "group and group_operator, or field (or api_name), comparator, value and type"
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_$]{1,100}(\.[A-Za-z0-9_$]{1,100})*")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 
@@ -46,6 +46,10 @@ def shown(value: Any) -> str:
     except RecursionError:
         return "nested too deeply to be shown"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
+
+
+def _given(node: dict[str, Any], key: str) -> str:
+    return shown(node[key]) if key in node else "missing"
 
 
 def is_field_name(value: Any, longest: int = _LONGEST_STRING) -> bool:
@@ -75,9 +79,11 @@ def _check_group(node: dict[str, Any], path: str, depth: int) -> tuple[dict[str,
     # Zoho's reference has lower case, samples elsewhere have upper case.
     operator = operator.lower() if isinstance(operator, str) else operator
     if operator not in ("and", "or"):
-        raise QueryRefused(f"{path}.group_operator is {shown(operator)}; allowed: and, or.")
+        raise QueryRefused(f"{path}.group_operator is {_given(node, 'group_operator')}; allowed: and, or.")
     if not isinstance(group, list) or len(group) < _FEWEST_IN_A_GROUP:
-        raise QueryRefused(f"{path}.group is {shown(group)}; it must be an array of two or more criteria.")
+        raise QueryRefused(
+            f"{path}.group is {_given(node, 'group')}; it must be an array of two or more criteria."
+        )
     members = [_check(member, f"{path}.group[{index}]", depth + 1) for index, member in enumerate(group)]
     checked = {"group_operator": operator, "group": [member for member, _ in members]}
     return checked, sum(count for _, count in members)
@@ -87,7 +93,9 @@ def _check_single(node: dict[str, Any], path: str) -> dict[str, Any]:
     checked: dict[str, Any] = {"field": {"api_name": _field_name(node, path)}}
     comparator = node.get("comparator")
     if comparator not in COMPARATORS:
-        raise QueryRefused(f"{path}.comparator is {shown(comparator)}; allowed: {', '.join(COMPARATORS)}.")
+        raise QueryRefused(
+            f"{path}.comparator is {_given(node, 'comparator')}; allowed: {', '.join(COMPARATORS)}."
+        )
     if "value" not in node:
         raise QueryRefused(f"{path}.value is missing; use ${{EMPTY}} for no value.")
     _check_value(node["value"], str(comparator), f"{path}.value")
@@ -105,7 +113,9 @@ def _field_name(node: dict[str, Any], path: str) -> str:
     if "field" in node or "api_name" not in node:
         # Zoho's own responses have an id in it.
         if not isinstance(field, dict) or set(field) - {"api_name", "id"} or "api_name" not in field:
-            raise QueryRefused(f'{path}.field is {shown(field)}; it must be {{"api_name": "<a field>"}}.')
+            raise QueryRefused(
+                f'{path}.field is {_given(node, "field")}; it must be {{"api_name": "<a field>"}}.'
+            )
         if "api_name" in node and name != field["api_name"]:
             raise QueryRefused(
                 f"{path}.api_name is {shown(name)}, but field.api_name is {shown(field['api_name'])}: "
