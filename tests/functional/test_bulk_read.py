@@ -180,7 +180,11 @@ def test_fields_and_criteria_are_sent_to_zoho(quiet_at_once):
             422,
             "query.fields has 201 names; at most 200 are allowed",
         ),
-        ('{"query": {"criteria": {"group": 5}}}', 422, "query.criteria.group_operator is null"),
+        (
+            '{"query": {"criteria": {"group": 5}}}',
+            422,
+            "query.criteria.group_operator is missing; allowed: and, or",
+        ),
         ('{"file_type": "\\ud800"}', 400, "not JSON"),
         ('{"query": {"criteria": {"value": NaN}}}', 400, "not JSON"),
         ('{"query": {"criteria": {"value": 1e999}}}', 400, "not JSON"),

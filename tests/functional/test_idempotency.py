@@ -96,3 +96,13 @@ def test_request_whose_function_died_can_be_sent_again(run_once):
         run_once(die)
     time.sleep(0.1)
     assert run_once(lambda: "again") == "again"
+
+
+def test_key_is_kept_for_a_day(world, run_once):
+    run_once(lambda: "first")
+    (item,) = world.client("dynamodb").query(
+        TableName=world.deployment.outputs["ExportsTableName"],
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": f"IDEMPOTENCY#{world.account}"}},
+    )["Items"]
+    assert int(item["expires_at"]["N"]) - time.time() == pytest.approx(24 * 3600, abs=60)

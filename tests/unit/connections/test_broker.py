@@ -7,7 +7,7 @@ import pytest
 from crm_export import deadline
 from crm_export.aws.table import Table, attribute, key
 from crm_export.aws.token_cache import DynamoTokenCache
-from crm_export.connections.broker import TokenBroker, cache_key
+from crm_export.connections.broker import SharedToken, TokenBroker, cache_key
 from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoThrottled, ZohoUnavailable
 from crm_export.telemetry import metrics
 from crm_export.zoho.oauth import AccessToken
@@ -142,3 +142,27 @@ def test_cached_token_expires_from_the_table_a_day_after_its_lease(world):
     item = Table(world.table, "exports").get(key(f"TOKEN#{cache_key(CONNECTION)}", "TOKEN"))
     assert item["expires_at"] == attribute(1000 + 24 * 3600)
     assert "lease_owner" not in item
+
+
+def test_container_whose_lease_was_taken_over_changes_nothing(world):
+    cache = world.cache
+    assert cache.take_lease("grant", "first", 1000, 1020)
+    assert cache.take_lease("grant", "second", 1021, 1041)
+    cache.put("grant", "first", "late", 5000)
+    cache.give_up("grant", "first", 9000)
+    assert cache.read("grant") == SharedToken()
+    assert not cache.take_lease("grant", "third", 1022, 1042)
+
+
+def test_new_token_ends_the_pause_that_throttling_began(world):
+    cache = world.cache
+    assert cache.take_lease("grant", "first", 1000, 1020)
+    cache.give_up("grant", "first", 1030)
+    assert cache.take_lease("grant", "second", 1030, 1050)
+    cache.put("grant", "second", "token", 4000)
+    assert cache.read("grant") == SharedToken("token", 4000.0, 0.0)
+
+
+def test_grants_of_different_servers_share_no_token():
+    other = SimpleNamespace(accounts_server="https://other", refresh_token="r", account_id="acct-1")
+    assert cache_key(CONNECTION) != cache_key(other)
