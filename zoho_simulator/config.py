@@ -65,6 +65,12 @@ class SimulatorConfig:
     active_tokens: int = 15  # [U] 10 on another page of Zoho
     throttle_status: int = 400  # [U] Zoho's own post says 200
     expires_in_style: Literal["seconds", "expires_in_sec"] = "seconds"
+    api_domain: str = ""  # of the token response; empty: the simulator's own URL
+    # The response to an invalid access token: one of the codes seen in the world, or none
+    stale_token: Literal[
+        "INVALID_TOKEN", "AUTHENTICATION_FAILURE", "AUTHENTICATION_FAILED", "INVALID_OAUTHTOKEN", "bare",
+        "redirect", "page",
+    ] = "INVALID_TOKEN"  # fmt: skip  # noqa: S105
 
     # Limits
     credits: int = 5_000_000

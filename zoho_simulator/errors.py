@@ -12,7 +12,9 @@ from typing import Any
 from zoho_simulator.wire import Json
 
 _STATUS = {  # every other code comes as HTTP 400
+    "AUTHENTICATION_FAILED": HTTPStatus.UNAUTHORIZED,
     "AUTHENTICATION_FAILURE": HTTPStatus.UNAUTHORIZED,
+    "INVALID_OAUTHTOKEN": HTTPStatus.UNAUTHORIZED,
     "INVALID_TOKEN": HTTPStatus.UNAUTHORIZED,
     "OAUTH_SCOPE_MISMATCH": HTTPStatus.UNAUTHORIZED,
     "NO_PERMISSION": HTTPStatus.FORBIDDEN,
@@ -99,6 +101,8 @@ BULK_READ_MESSAGES = {
 }
 _MESSAGES = BULK_READ_MESSAGES | {
     "API_NOT_SUPPORTED": "The API is not supported in this version",
+    "AUTHENTICATION_FAILED": "Authentication failed",
+    "INVALID_OAUTHTOKEN": "invalid oauth token",
     "INVALID_MODULE": "the module name given seems to be invalid",
     "LIMIT_EXCEEDED": "limit exceeded",
     "NOT_SUPPORTED": "This API is supported only for admin users.",

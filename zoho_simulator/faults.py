@@ -3,6 +3,7 @@
 A rule is JSON: {"method": "POST", "path": "<regex>", "nth": 2 or [1, 3], "times": 1, <actions>}. Actions:
 status, body, headers: send this response; the request is processed only if "process" is true.
 error, details: send one of Zoho's documented errors (errors.py) with these details.
+quote: "plain", "percent" or "json": the error's message quotes the request's headers and body, encoded so.
 delay: wait that many seconds before the response.
 cut_after: close the connection after that many bytes of the body.
 drop: "before" or "after" the request is processed, close the connection without a response.
@@ -13,15 +14,17 @@ With "target": "callback" the path is searched in the callback URL, and the acti
 and duplicate (extra copies).
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from threading import Lock
 from typing import Any, Literal
+from urllib.parse import quote
 
 from zoho_simulator.data.changes import check_change
 from zoho_simulator.errors import ZohoError, documented_error
-from zoho_simulator.wire import Json
+from zoho_simulator.wire import Json, Request, Response
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Fault:
     delay: float = 0.0
     cut_after: int | None = None
     drop: Literal["", "before", "after"] = ""
+    quote: Literal["", "plain", "percent", "json"] = ""
     duplicate: int = 0
     job: Json = field(default_factory=dict)
     error: str = ""
@@ -117,6 +121,8 @@ def parse_fault(document: Mapping[str, Any]) -> Fault:
     values["drop"] = "before" if values.get("drop") is True else values.get("drop") or ""
     if values["drop"] not in ("", "before", "after"):
         raise ValueError(f"drop must be true, before or after, not {values['drop']!r}.")
+    if values.get("quote", "") not in ("", "plain", "percent", "json"):
+        raise ValueError(f"quote must be plain, percent or json, not {values['quote']!r}.")
     if values.get("target", "request") not in ("request", "callback"):
         raise ValueError(f"target must be request or callback, not {values['target']!r}.")
     try:
@@ -138,6 +144,20 @@ def parse_job_faults(document: Mapping[str, Any]) -> JobFaults:
     """Return JobFaults from JSON. Raises ValueError for an unknown key."""
     _refuse_unknown(document, JobFaults)
     return JobFaults(**document)
+
+
+def quote_request(request: Request, response: Response, encoding: str) -> None:
+    """Let an error's message quote the request that it refuses; other responses stay as they are."""
+    try:
+        body = json.loads(response.body) if isinstance(response.body, bytes) else None
+    except ValueError:
+        return
+    if not isinstance(body, dict) or "message" not in body:
+        return
+    quoted = f"{request.method} {request.path} {dict(request.headers)} {request.body.decode()}"
+    if encoding != "plain":
+        quoted = quote(quoted, safe="") if encoding == "percent" else json.dumps(quoted)
+    response.body = json.dumps({**body, "message": f"{body['message']} in {quoted}"}).encode()
 
 
 def _refuse_unknown(document: Mapping[str, Any], kind: type[Fault | JobFaults], *reserved: str) -> None:

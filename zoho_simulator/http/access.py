@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from threading import Lock
 
 from zoho_simulator.config import SimulatorConfig
@@ -49,7 +50,7 @@ def token_endpoint(
         "access_token": grant.access_token,
         **lifetime,
         "scope": config.scopes.replace(",", " "),
-        "api_domain": api_domain,
+        "api_domain": config.api_domain or api_domain,
         "token_type": "Bearer",
     }
     return json_response(200, body)
@@ -64,6 +65,22 @@ def _token_error(config: SimulatorConfig, parameters: Mapping[str, str]) -> str 
     is_refresh = parameters.get("grant_type") == "refresh_token"
     is_known = parameters.get("refresh_token") in config.refresh_tokens
     return None if is_refresh and is_known else "invalid_code"
+
+
+def stale_token_response(config: SimulatorConfig) -> Response:
+    """Return the response to an access token that is not valid, as `config.stale_token` says."""
+    match config.stale_token:
+        case "bare":
+            return Response(HTTPStatus.UNAUTHORIZED)
+        case "redirect":
+            target = "https://accounts.zoho.com/signin?servicename=ZohoCRM"
+            return Response(HTTPStatus.FOUND, {"Location": target})
+        case "page":
+            page = b"<!DOCTYPE html><html><title>Zoho Accounts</title><h1>Sign in</h1></html>"
+            return Response(HTTPStatus.OK, {"Content-Type": "text/html;charset=UTF-8"}, page)
+        case code:
+            error = ZohoError(code)
+            return json_response(error.status, error.body())
 
 
 def authenticate(tokens: TokenStore, request: Request) -> Grant:

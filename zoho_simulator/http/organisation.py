@@ -8,8 +8,8 @@ from zoho_simulator.bulk.jobs import Jobs
 from zoho_simulator.config import Environment, SimulatorConfig
 from zoho_simulator.data.changes import Changes
 from zoho_simulator.errors import ZohoError
-from zoho_simulator.faults import Fault, Faults, parse_job_faults
-from zoho_simulator.http.access import Limits, authenticate, token_endpoint
+from zoho_simulator.faults import Fault, Faults, parse_job_faults, quote_request
+from zoho_simulator.http.access import Limits, authenticate, stale_token_response, token_endpoint
 from zoho_simulator.http.journal import Journal
 from zoho_simulator.records.metadata import fields_metadata, modules_metadata
 from zoho_simulator.records.order import Orders
@@ -58,6 +58,8 @@ class Organisation:
                 response.headers.update(fault.headers)
             if fault.status:
                 response = _scripted(fault)
+            if fault.quote:
+                quote_request(request, response, fault.quote)
         for module, change in fault.change.items():
             self.changes.apply(module, change)
         response.delay, response.cut_after, response.drop = fault.delay, fault.cut_after, bool(fault.drop)
@@ -70,6 +72,8 @@ class Organisation:
                 return token_endpoint(self.config, self.tokens, request, self.url)
             return self._crm(request, fault)
         except ZohoError as error:
+            if error.code == "INVALID_TOKEN":
+                return stale_token_response(self.config)
             return json_response(error.status, error.body())
 
     def _crm(self, request: Request, fault: Fault) -> Response:

@@ -14,6 +14,31 @@ def refresh(client, *, form=True, **changes):
     return client.request("POST", f"/oauth/v2/token?{urlencode(parameters)}")
 
 
+def test_token_response_names_another_api_domain(start):
+    assert (
+        refresh(start(api_domain="https://www.zohoapis.eu")).json()["api_domain"] == "https://www.zohoapis.eu"
+    )
+
+
+@pytest.mark.parametrize(
+    ("style", "status", "says"),
+    [
+        ("AUTHENTICATION_FAILED", 401, b'"code":"AUTHENTICATION_FAILED"'),
+        ("INVALID_OAUTHTOKEN", 401, b'"code":"INVALID_OAUTHTOKEN"'),
+        ("bare", 401, b""),
+        ("redirect", 302, b""),
+        ("page", 200, b"Sign in"),
+    ],
+)
+def test_invalid_access_token_has_the_response_that_is_set(start, style, status, says):
+    client = start(stale_token=style)
+    client.organisation.tokens.expire_all()
+    response = client.get("/crm/v2/Contacts")
+    assert response.status_code == status
+    assert says in response.content
+    assert ("signin" in response.headers.get("Location", "")) == (style == "redirect")
+
+
 @pytest.mark.parametrize("form", [False, True])
 def test_token_is_issued_for_parameters_in_query_or_form(client, form):
     response = refresh(client, form=form)
