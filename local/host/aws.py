@@ -72,6 +72,26 @@ def one_at_a_time(app: "WSGIApplication") -> "WSGIApplication":
     return serve
 
 
+def move_current_label() -> None:
+    """Let UpdateSecretVersionStage decide which version of a secret is current.
+
+    moto moves the label AWSCURRENT, but a later GetSecretValue still returns the version that had it before.
+    """
+    from moto.secretsmanager.models import SecretsManagerBackend  # noqa: PLC0415 - as below
+
+    update = SecretsManagerBackend.update_secret_version_stage
+
+    def update_and_follow(
+        self: Any, secret_id: str, version_stage: str, remove_from_version_id: str, move_to_version_id: str
+    ) -> Any:
+        updated = update(self, secret_id, version_stage, remove_from_version_id, move_to_version_id)
+        if version_stage == "AWSCURRENT" and move_to_version_id:
+            self.secrets[secret_id].set_default_version_id(move_to_version_id)
+        return updated
+
+    setattr(SecretsManagerBackend, update.__name__, update_and_follow)
+
+
 def main() -> None:
     """Serve every AWS API on a free loopback port, and print its URL."""
     # Without this, any web page open in a browser could read the stack's secrets.
@@ -85,6 +105,7 @@ def main() -> None:
     class Handler(OneSend, MotoRequestHandler):
         """moto's own request handler, sending each response in one piece."""
 
+    move_current_label()
     app = one_at_a_time(DomainDispatcherApplication(create_backend_app))
     server = make_server(HOST, 0, app, threaded=True, request_handler=Handler)
     # moto signs and stores its own URLs with this port.

@@ -31,6 +31,21 @@ def aws(moto: LocalAws) -> LocalAws:
     return moto
 
 
+def test_version_that_receives_the_current_label_is_the_one_that_is_read(aws: LocalAws) -> None:
+    secrets = aws.client("secretsmanager")
+    secrets.create_secret(Name="s", SecretString="first")
+    first = secrets.get_secret_value(SecretId="s")["VersionId"]
+    labels = {"SecretId": "s", "VersionStage": "AWSCURRENT", "RemoveFromVersionId": first}
+    for text in ("second", "third"):
+        new = secrets.put_secret_value(SecretId="s", SecretString=text, VersionStages=["new"])["VersionId"]
+        if text == "second":
+            secrets.update_secret_version_stage(**labels, MoveToVersionId=new)
+    assert secrets.get_secret_value(SecretId="s")["SecretString"] == "second"
+    with pytest.raises(ClientError, match="AWSCURRENT"):  # `first` no longer has it
+        secrets.update_secret_version_stage(**labels, MoveToVersionId=new)
+    assert secrets.get_secret_value(SecretId="s")["SecretString"] == "second"
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     return write_project(tmp_path)
