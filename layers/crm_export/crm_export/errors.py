@@ -22,10 +22,12 @@
             └── ZohoPageRangeExceeded · ZohoPaginationLimit · ZohoPageTokenExpired
 
 A message says what failed (with its value), why, and what is allowed. It never contains a token, a secret
-or a record.
+or a record: messages, remedies and Zoho's codes are redacted here, before they are stored, logged or sent.
 """
 
 from typing import Any, ClassVar
+
+from crm_export.redaction import redact
 
 # What the user can do about an error, by code. A class without an entry inherits its base's remedy.
 _REMEDIES = {
@@ -81,8 +83,8 @@ class ExportError(Exception):
             cls.max_attempts = max_attempts
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = redact(message)
+        super().__init__(self.message)
         self.retry_after = retry_after
 
     @property
@@ -247,10 +249,10 @@ class ZohoError(ExportError, code="ZOHO_ERROR"):
         remedy: str = "",
     ) -> None:
         super().__init__(message, retry_after=retry_after)
-        self.remedy = remedy or self.remedy
-        self.zoho_code = zoho_code
+        self.remedy = redact(remedy) or self.remedy
+        self.zoho_code = redact(zoho_code) if zoho_code else None
         self.http_status = http_status
-        self.request_id = request_id
+        self.request_id = redact(request_id) if request_id else None
 
 
 class ZohoTokenRejected(ZohoError, code="ZOHO_TOKEN_REJECTED"):

@@ -9,6 +9,7 @@ import requests
 
 from crm_export import deadline
 from crm_export.errors import TokenInvalidated, ZohoError, ZohoThrottled, ZohoTokenRejected, ZohoUnavailable
+from crm_export.redaction import remember
 from crm_export.strict_json import whole_number
 from crm_export.system import MACHINE, System
 from crm_export.telemetry import count, gauge
@@ -145,6 +146,7 @@ class ZohoClient:
 
 class _ZohoAuth(requests.auth.AuthBase):
     def __init__(self, token: str) -> None:
+        remember(token)
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:

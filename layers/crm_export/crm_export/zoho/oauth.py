@@ -12,6 +12,7 @@ from typing import Any
 import requests
 
 from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoError, ZohoThrottled, ZohoUnavailable
+from crm_export.redaction import remember
 from crm_export.system import MACHINE, System
 from crm_export.zoho.refusals import clean_text, error_object, retry_after_seconds
 from crm_export.zoho.transport import ZohoResponse, exchange
@@ -52,6 +53,8 @@ def refresh_access_token(
     Raises TokenInvalidated (the refresh token is revoked), ZohoClientRejected (our client id or secret),
     ZohoThrottled (10 tokens in 10 minutes), ZohoUnavailable, ZohoTimeout.
     """
+    remember(refresh_token)
+    remember(credentials.client_secret)
     response = exchange(
         session,
         "POST",
@@ -68,6 +71,7 @@ def refresh_access_token(
     body = error_object(response.body)
     token = body.get("access_token")
     if response.status == HTTPStatus.OK and isinstance(token, str) and _TOKEN.fullmatch(token):
+        remember(token)
         return AccessToken(token, _lifetime(body))
     raise _token_error(response, body)
 

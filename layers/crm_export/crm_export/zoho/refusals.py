@@ -31,14 +31,14 @@ from crm_export.errors import (
     ZohoTokenRejected,
     ZohoUnavailable,
 )
+from crm_export.redaction import redact
 from crm_export.zoho.catalog import scope_advice
 
 _LONGEST_CODE, _LONGEST_MESSAGE, _LONGEST_FACTS, _LONGEST_NAME = 100, 1500, 500, 255
 _LONGEST_PAGE_TOKEN = 8192
 _THROTTLED_SECONDS = 60
 _RETRY_AFTER_DIGITS = 5  # more than a day is not a pause
-# Zoho's messages may quote the callback URL, which is signed.
-_SIGNATURE = re.compile(r"(/callback/[^/\s]+/\d+/)[0-9a-f]{64}")
+_LONGEST_TEXT = 64 * 1024  # that is searched for secrets
 _FIELD_IN_MESSAGE = re.compile(r"field(?: api name)? '([^']{1,255})'", re.IGNORECASE)
 _PATH_OF_A_FIELD = re.compile(r"\$?\.?query\.fields\[\d+\]")
 
@@ -79,9 +79,9 @@ def is_name(value: Any) -> bool:
 
 
 def clean_text(value: Any, longest: int = 2000) -> str:
-    """Return Zoho's text safe to store and send: shortened, without lone surrogates, signatures masked."""
-    text = str(value).encode("utf-8", "replace").decode()
-    return _SIGNATURE.sub(r"\1***", text)[:longest]
+    """Return Zoho's text safe to store and send: shortened, without lone surrogates, secrets blanked."""
+    text = str(value)[:_LONGEST_TEXT].encode("utf-8", "replace").decode()
+    return redact(text)[:longest]
 
 
 # --- The codes that need other treatment than an unknown code ---------------------------------
