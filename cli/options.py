@@ -29,7 +29,8 @@ def make_parser() -> argparse.ArgumentParser:
     store, identity, trust = _common_options()
     put = command("put", connections.put, "store a connection, or replace it", [store, identity, trust])
     put.add_argument("--api-domain", required=True, metavar="URL", help="such as https://www.zohoapis.eu")
-    put.add_argument("--accounts-server", metavar="URL", help="default: the one of the API domain")
+    help_text = "default: the one of the API domain; required for a domain of --trust-origin"
+    put.add_argument("--accounts-server", metavar="URL", help=help_text)
     put.add_argument(
         "--refresh-token-stdin",
         action="store_true",

@@ -65,8 +65,8 @@ class SecretsManager:
         if stage != "AWSCURRENT":
             raise refusal("ResourceNotFoundException", "GetSecretValue")
         if secret_id == "callback-key":
-            return {"SecretString": SIGNING_KEY.decode()}
-        return {"SecretString": json.dumps(_SECRETS[secret_id])}
+            return {"SecretString": SIGNING_KEY.decode(), "VersionId": "1"}
+        return {"SecretString": json.dumps(_SECRETS[secret_id]), "VersionId": "1"}
 
 
 class Context:

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -37,6 +37,7 @@ from crm_export.errors import (
     StoreUnavailable,
     UntrustedOrigin,
 )
+from local.host.aws import move_current_label
 from tests.support.mongo import SILENT, MongoServer, ignore_mongomock_throw, mongo_server
 
 # A real server is used if there is one, as in the GitHub workflow.
@@ -44,6 +45,15 @@ MONGOS = ["over_a_socket", "real"] if os.environ.get("MONGODB_URI") else ["over_
 TRUSTED = ("http://127.0.0.1:9999",)
 PREFIX = "zoho-crm-export/connections"
 TOKEN = {"refresh_token": "1000.r", "api_domain": "https://www.zohoapis.eu"}
+
+
+def connection(account_id: Any, owner: str = "user-1", refresh_token: str = "1000.r") -> Connection:
+    """Return a connection as it was read before its grant was refused."""
+    return Connection(account_id, owner, "https://www.zohoapis.eu", "https://accounts.zoho.eu", refresh_token)
+
+
+def mark_account(store: ConnectionStore, account_id: Any) -> None:
+    store.mark_account(connection(account_id))
 
 
 class Backend(Protocol):
@@ -86,6 +96,7 @@ class Mongo:
 @pytest.fixture(scope="module")
 def secrets_client() -> Any:
     """Return one client for all tests: creating a boto3 client is slow."""
+    move_current_label()
     return boto3.client(
         "secretsmanager",
         region_name="us-east-1",
@@ -178,7 +189,7 @@ def test_only_the_exact_account_and_owner_are_found(backend, account_id, owner):
 
 
 def test_empty_store_finds_and_marks_nothing(backend):
-    backend.store.invalidate("acct-1")
+    mark_account(backend.store, "acct-1")
     with pytest.raises(ConnectionNotFound):
         backend.store.get("acct-1", "user-1")
 
@@ -188,7 +199,7 @@ def test_every_allowed_identity_can_be_stored(backend, identity):
     require_identity("uid", identity)
     backend.write(identity, identity, {"token": TOKEN})
     assert backend.store.get(identity, identity).owner == identity
-    backend.store.invalidate(identity)
+    mark_account(backend.store, identity)
     assert backend.read(identity, identity)["token_invalidated"] is True
 
 
@@ -200,14 +211,14 @@ def test_other_identities_are_refused_without_a_store(identity):
 
 def test_unicode_in_a_document_is_unchanged(backend):
     backend.write("acct-1", "user-1", {"token": TOKEN, "note": "Jürgen 用户"})
-    backend.store.invalidate("acct-1")
+    mark_account(backend.store, "acct-1")
     assert backend.read("acct-1", "user-1")["note"] == "Jürgen 用户"
 
 
-def test_invalidate_marks_all_connections_of_the_account_only(backend):
+def test_mark_account_marks_all_connections_of_the_account_only(backend):
     for account_id, owner in [("acct-1", "u1"), ("acct-1", "u2"), ("acct-10", "u1"), ("ACCT-1", "u1")]:
         backend.write(account_id, owner, {"token": TOKEN})
-    backend.store.invalidate("acct-1")
+    mark_account(backend.store, "acct-1")
     for owner in ("u1", "u2"):
         marked = backend.read("acct-1", owner)
         assert marked["token_invalidated"] is True
@@ -216,12 +227,40 @@ def test_invalidate_marks_all_connections_of_the_account_only(backend):
     assert "token_invalidated" not in backend.read("ACCT-1", "u1")
 
 
-def test_invalidate_is_idempotent(backend):
+def test_mark_account_is_idempotent(backend):
     backend.write("acct-1", "user-1", {"token": TOKEN})
-    backend.store.invalidate("acct-1")
+    mark_account(backend.store, "acct-1")
     once = backend.read("acct-1", "user-1")
-    backend.store.invalidate("acct-1")
+    mark_account(backend.store, "acct-1")
     assert backend.read("acct-1", "user-1") == once
+
+
+def test_mark_marks_the_refused_grant_only(backend):
+    other = {**TOKEN, "refresh_token": "1000.other"}
+    for account_id, owner, token in [
+        ("acct-1", "user-1", TOKEN),
+        ("acct-1", "user-2", other),
+        ("acct-1", "user-3", TOKEN),
+        ("acct-2", "user-1", TOKEN),
+    ]:
+        backend.write(account_id, owner, {"token": token})
+    backend.store.mark(connection("acct-1", "user-1"))
+    marked = [
+        owner
+        for owner in ("user-1", "user-2", "user-3")
+        if "token_invalidated" in backend.read("acct-1", owner)
+    ]
+    assert marked == ["user-1", "user-3"]
+    assert "token_invalidated" not in backend.read("acct-2", "user-1")
+
+
+@pytest.mark.parametrize("method", ["mark", "mark_account"])
+def test_grant_that_replaced_the_refused_one_is_not_marked(backend, method):
+    backend.write("acct-1", "user-1", {"token": {**TOKEN, "refresh_token": "1000.new"}})
+    backend.write("acct-1", "user-2", {"token": {**TOKEN, "refresh_token": "1000.other"}})
+    getattr(backend.store, method)(connection("acct-1", "user-1"))
+    assert "token_invalidated" not in backend.read("acct-1", "user-1")
+    assert ("token_invalidated" in backend.read("acct-1", "user-2")) == (method == "mark_account")
 
 
 def test_invalidated_connection_is_still_found(backend):
@@ -229,10 +268,10 @@ def test_invalidated_connection_is_still_found(backend):
     assert backend.store.get("acct-1", "user-1").refresh_token == "1000.r"
 
 
-def test_invalidate_skips_a_malformed_connection_and_marks_the_others(backend):
+def test_mark_account_skips_a_malformed_connection_and_marks_the_others(backend):
     backend.write("acct-1", "a", {"token": "?"})
     backend.write("acct-1", "b", {"token": TOKEN})
-    backend.store.invalidate("acct-1")
+    mark_account(backend.store, "acct-1")
     assert backend.read("acct-1", "b")["token_invalidated"] is True
 
 
@@ -287,12 +326,23 @@ def test_untrusted_host_is_refused(backend, changes):
         ({"api_domain": "https://www.zohoapis.ca"}, "https://accounts.zohocloud.ca"),
         ({"accounts_server": "https://accounts.zoho.in"}, "https://accounts.zoho.in"),
         ({"accounts_server": TRUSTED[0]}, TRUSTED[0]),
-        ({"api_domain": TRUSTED[0]}, TRUSTED[0]),
+        ({"api_domain": TRUSTED[0], "accounts_server": TRUSTED[0]}, TRUSTED[0]),
+        (
+            {"api_domain": TRUSTED[0], "accounts_server": "https://accounts.zoho.in"},
+            "https://accounts.zoho.in",
+        ),
     ],
 )
 def test_accounts_server_is_the_stored_one_or_the_api_domains(backend, token, accounts_server):
     backend.write("acct-1", "user-1", {"token": {**TOKEN, **token}})
     assert backend.store.get("acct-1", "user-1").accounts_server == accounts_server
+
+
+@pytest.mark.parametrize("accounts_server", [{}, {"accounts_server": None}, {"accounts_server": ""}])
+def test_trusted_domain_without_an_accounts_server_is_refused(backend, accounts_server):
+    backend.write("acct-1", "user-1", {"token": {**TOKEN, "api_domain": TRUSTED[0], **accounts_server}})
+    with pytest.raises(ConnectionMalformed, match=r"no token\.accounts_server"):
+        backend.store.get("acct-1", "user-1")
 
 
 # --- MongoDB ---------------------------------------------------------------------------------
@@ -308,7 +358,7 @@ def test_operator_in_an_identity_never_matches(mongo, operator):
     for account_id, owner in [(operator, "user-1"), ("acct-1", operator)]:
         with pytest.raises(ConnectionNotFound):
             mongo.store.get(account_id, owner)
-    mongo.store.invalidate(operator)
+    mark_account(mongo.store, operator)
     assert "token_invalidated" not in mongo.read("acct-1", "user-1")
 
 
@@ -323,15 +373,15 @@ def test_newest_valid_document_of_several_is_used(mongo):
     for token, marked in [("1000.old", {}), ("1000.new", {}), ("1000.dead", {"token_invalidated": True})]:
         mongo.write("acct-1", "user-1", {"token": {**TOKEN, "refresh_token": token}, **marked})
     assert mongo.store.get("acct-1", "user-1").refresh_token == "1000.new"
-    mongo.store.invalidate("acct-1")
-    assert mongo.collection.count_documents({"token_invalidated": True}) == 3
+    mongo.store.mark(connection("acct-1", refresh_token="1000.new"))
+    assert mongo.store.get("acct-1", "user-1").refresh_token == "1000.old"
 
 
 def test_functions_create_no_index_and_read_the_token_only(over_a_socket, server):
     over_a_socket.write("acct-1", "user-1", {"token": TOKEN})
     server.received.clear()
     over_a_socket.store.get("acct-1", "user-1")
-    over_a_socket.store.invalidate("acct-1")
+    mark_account(over_a_socket.store, "acct-1")
     find, update = server.received
     assert dict(find["projection"]) == {"_id": False, "token": True}
     assert [change["multi"] for change in update["updates"]] == [True]
@@ -377,7 +427,7 @@ def failure(kind: type[ExportError], store: ConnectionStore, method: str = "get"
     """Call the store; check the error's exact class, that it reveals nothing of the URI, and its time."""
     began = time.monotonic()
     with pytest.raises(kind) as raised:
-        store.get("acct-1", "user-1") if method == "get" else store.invalidate("acct-1")
+        store.get("acct-1", "user-1") if method == "get" else mark_account(store, "acct-1")
     assert time.monotonic() - began < 0.9  # one timeout of 0.5 seconds, not two
     assert type(raised.value) is kind
     assert not [part for part in SECRETS_OF_URI if part in raised.value.message]
@@ -391,24 +441,24 @@ def closed_port() -> int:
         return listening.getsockname()[1]
 
 
-@pytest.mark.parametrize("method", ["get", "invalidate"])
+@pytest.mark.parametrize("method", ["get", "mark_account"])
 def test_mongo_server_that_is_down_is_unavailable_in_time(closed_port, method):
     for store in failing(f"mongodb://operator:s3cret@127.0.0.1:{closed_port}/crm"):
         assert failure(StoreUnavailable, store, method).retryable
 
 
-@pytest.mark.parametrize("method", ["get", "invalidate"])
+@pytest.mark.parametrize("method", ["get", "mark_account"])
 def test_mongo_server_that_never_responds_is_unavailable_in_time(method):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         for store in failing(f"mongodb://operator:s3cret@127.0.0.1:{listening.getsockname()[1]}/crm"):
             failure(StoreUnavailable, store, method)
 
 
-@pytest.mark.parametrize("method", ["get", "invalidate"])
+@pytest.mark.parametrize("method", ["get", "mark_account"])
 def test_mongo_server_that_becomes_silent_times_out(server, monkeypatch, method):
     for store in failing(f"{server.uri}crm"):
         server.refuse_code = None
-        store.invalidate("acct-1")  # connected
+        mark_account(store, "acct-1")  # connected
         monkeypatch.setattr(server, "refuse_code", SILENT)
         failure(StoreTimeout, store, method)
 
@@ -490,12 +540,12 @@ def secrets_at(address: str, monkeypatch: pytest.MonkeyPatch) -> SecretsManagerC
     return SecretsManagerConnections(client, PREFIX, TRUSTED)
 
 
-@pytest.mark.parametrize("method", ["get", "invalidate"])
+@pytest.mark.parametrize("method", ["get", "mark_account"])
 def test_secrets_manager_that_cannot_be_reached_is_unavailable(closed_port, monkeypatch, method):
     failure(StoreUnavailable, secrets_at(f"http://127.0.0.1:{closed_port}", monkeypatch), method)
 
 
-@pytest.mark.parametrize("method", ["get", "invalidate"])
+@pytest.mark.parametrize("method", ["get", "mark_account"])
 def test_secrets_manager_that_never_responds_times_out(monkeypatch, method):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -518,6 +568,46 @@ def refusing(client: Any, operation: str, code: str, status: int) -> Iterator[No
         client.meta.events.unregister(event, respond)
 
 
+@contextmanager
+def before(client: Any, operation: str, do: Callable[[], None]) -> Iterator[None]:
+    """Do something just before the client's first call of an operation."""
+
+    def once(**_: Any) -> None:
+        client.meta.events.unregister(event, once)
+        do()
+
+    event = f"before-call.secrets-manager.{operation}"
+    client.meta.events.register(event, once)
+    yield
+
+
+@pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecretVersionStage"])
+@pytest.mark.parametrize("owner", ["user-1", "user-2"])
+def test_grant_stored_while_it_is_marked_stays_as_it_was_stored(secrets, operation, owner):
+    secrets.write("acct-1", owner, {"token": TOKEN})
+    name, new = f"{PREFIX}/acct-1/{owner}", {"token": {**TOKEN, "refresh_token": "1000.new"}}
+    with before(
+        secrets.client,
+        operation,
+        lambda: secrets.client.put_secret_value(SecretId=name, SecretString=json.dumps(new)),
+    ):
+        mark_account(secrets.store, "acct-1")
+    assert secrets.read("acct-1", owner) == new
+
+
+def test_secret_deleted_while_it_is_marked_is_left_alone(secrets):
+    secrets.write("acct-1", "user-1", {"token": TOKEN})
+    name = f"{PREFIX}/acct-1/user-1"
+    with before(
+        secrets.client,
+        "UpdateSecretVersionStage",
+        lambda: secrets.client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True),
+    ):
+        mark_account(secrets.store, "acct-1")
+    with pytest.raises(ConnectionNotFound):
+        secrets.store.get("acct-1", "user-1")
+
+
 def test_list_names_drops_names_that_differ_in_case():
     class Client:  # AWS's filter ignores case, moto's does not
         def get_paginator(self, _operation):
@@ -530,7 +620,8 @@ def test_list_names_drops_names_that_differ_in_case():
 
 
 OPERATIONS = [("get", "GetSecretValue")] + [
-    ("invalidate", name) for name in ("ListSecrets", "GetSecretValue", "PutSecretValue")
+    ("mark_account", name)
+    for name in ("ListSecrets", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 ]
 
 
@@ -550,7 +641,7 @@ def test_secrets_manager_failure_is_ours_and_refusal_a_client_error(
 ):
     secrets.write("acct-1", "user-1", {"token": TOKEN})
     with refusing(secrets.client, operation, *response), pytest.raises(kind) as raised:
-        secrets.store.get("acct-1", "user-1") if method == "get" else secrets.store.invalidate("acct-1")
+        secrets.store.get("acct-1", "user-1") if method == "get" else mark_account(secrets.store, "acct-1")
     assert type(raised.value) is kind
 
 
@@ -562,7 +653,7 @@ def test_secret_that_is_not_an_object_is_malformed(secrets, text):
     with pytest.raises(ConnectionMalformed) as raised:
         secrets.store.get("acct-1", "user-1")
     assert "1000" not in raised.value.message
-    secrets.store.invalidate("acct-1")
+    mark_account(secrets.store, "acct-1")
     assert secrets.read("acct-1", "user-2")["token_invalidated"] is True
 
 
@@ -570,7 +661,7 @@ def test_binary_secret_is_malformed(secrets):
     secrets.client.create_secret(Name=f"{PREFIX}/acct-1/user-1", SecretBinary=b"\x00")
     with pytest.raises(ConnectionMalformed):
         secrets.store.get("acct-1", "user-1")
-    secrets.store.invalidate("acct-1")
+    mark_account(secrets.store, "acct-1")
 
 
 def test_secret_scheduled_for_deletion_is_not_found(secrets):
@@ -578,4 +669,4 @@ def test_secret_scheduled_for_deletion_is_not_found(secrets):
     secrets.client.delete_secret(SecretId=f"{PREFIX}/acct-1/user-1", RecoveryWindowInDays=7)
     with pytest.raises(ConnectionNotFound):
         secrets.store.get("acct-1", "user-1")
-    secrets.store.invalidate("acct-1")
+    mark_account(secrets.store, "acct-1")

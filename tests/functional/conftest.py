@@ -81,7 +81,8 @@ class World:
 
     def store_connection(self, **changes: Any) -> None:
         """Store the account's connection; `changes` replaces keys of its token."""
-        token = {"refresh_token": f"1000.{self.account}", "api_domain": self.zoho.url, **changes}
+        hosts = {"api_domain": self.zoho.url, "accounts_server": self.zoho.url}
+        token = {"refresh_token": f"1000.{self.account}", **hosts, **changes}
         self.zoho.config.refresh_tokens.add(token["refresh_token"])
         document = {"account_id": self.account, "owner": self.owner, "token": token}
         self.client("secretsmanager").create_secret(

@@ -129,8 +129,10 @@ def test_table_item_expires_and_does_not_reveal_the_grant(world):
 
 
 class NoStore:
-    def invalidate(self, account_id):
-        raise AssertionError("the grant must not be invalidated")
+    def mark(self, connection):
+        raise AssertionError("the grant must not be marked")
+
+    mark_account = mark
 
 
 def make_broker(aws_url, zoho_url, table, refresh_token):
@@ -203,7 +205,7 @@ def test_container_that_dies_while_refreshing_blocks_others_for_its_lease_only(w
     cache = DynamoTokenCache(world.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
     connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
     clock = Clock()
-    assert cache.take_lease(cache_key(connection), "died", clock.now, clock.now + 20)
+    assert cache.take_lease(cache_key(connection), "died", clock.now, clock.now + 20, None)
     broker = TokenBroker(
         connection, NoStore(), lambda _: AccessToken("t", 3600.0), cache, System(epoch=clock)
     )
@@ -215,7 +217,7 @@ def test_wait_for_another_refresh_ends_with_a_clear_error(world):
     cache = DynamoTokenCache(world.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
     connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
     clock = Clock()
-    cache.take_lease(cache_key(connection), "slow", clock.now, clock.now + 20)
+    cache.take_lease(cache_key(connection), "slow", clock.now, clock.now + 20, None)
 
     def sleep(_seconds):
         clock.now += 1

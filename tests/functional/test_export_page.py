@@ -88,17 +88,17 @@ def test_caller_without_usable_claims_is_403(world, claims):
     assert "Claim" in body["message"]
 
 
-def test_revoked_grant_invalidates_all_connections_of_the_account(world):
+def test_refused_refresh_token_marks_its_own_connection_only(world):
     world.owner = "user-2"
-    world.store_connection()
-    world.zoho.config.refresh_tokens.remove(f"1000.{world.account}")
+    world.store_connection(refresh_token=f"1000.{world.account}.2")
+    world.zoho.config.refresh_tokens.remove(f"1000.{world.account}.2")
     status, body = get(world, "contacts")
     assert (status, body["errno"], body["message"]) == (401, 400, "TOKEN_INVALIDATED")
-    for owner in ("user-1", "user-2"):
+    for owner, marked in (("user-1", False), ("user-2", True)):
         secret = world.client("secretsmanager").get_secret_value(
             SecretId=f"zoho-crm-export/connections/{world.account}/{owner}"
         )
-        assert '"token_invalidated": true' in secret["SecretString"]
+        assert ('"token_invalidated": true' in secret["SecretString"]) == marked
 
 
 def test_host_that_is_not_zohos_receives_no_token(world):

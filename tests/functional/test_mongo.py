@@ -26,7 +26,8 @@ def collection(server):
 
 
 def store(world, server):
-    token = {"refresh_token": f"1000.{world.account}", "api_domain": world.zoho.url}
+    hosts = {"api_domain": world.zoho.url, "accounts_server": world.zoho.url}
+    token = {"refresh_token": f"1000.{world.account}", **hosts}
     collection(server).insert_one({"token": token, "account_id": world.account, "owner": world.owner})
 
 

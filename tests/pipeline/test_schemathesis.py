@@ -246,9 +246,10 @@ def exports(api: RunningStack, signed: dict[str, Any]) -> dict[str, str]:
 @pytest.fixture(scope="module", autouse=True)
 def connections(api: RunningStack) -> None:
     """A connection with a refresh token that Zoho does not know, and one without a refresh token."""
+    hosts = {"api_domain": api.state.zoho_url, "accounts_server": api.state.zoho_url}
     tokens = {
-        "acct-dead": {"refresh_token": "1000.dead", "api_domain": api.state.zoho_url},
-        "acct-broken": {"api_domain": api.state.zoho_url},
+        "acct-dead": {"refresh_token": "1000.dead", **hosts},
+        "acct-broken": hosts,
     }
     for account, token in tokens.items():
         api.aws.client("secretsmanager").create_secret(

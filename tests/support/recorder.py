@@ -171,6 +171,7 @@ _REQUESTS: dict[tuple[str, str], ToRequests] = {
     ("s3", "ListMultipartUploads"): _bucket("ListBucketMultipartUploads"),
     ("secretsmanager", "GetSecretValue"): _secret("GetSecretValue"),
     ("secretsmanager", "PutSecretValue"): _secret("PutSecretValue"),
+    ("secretsmanager", "UpdateSecretVersionStage"): _secret("UpdateSecretVersionStage"),
     ("secretsmanager", "DescribeSecret"): _secret("DescribeSecret"),
     ("secretsmanager", "ListSecrets"): lambda _: [Request("secretsmanager:ListSecrets", "*")],
     ("sqs", "SendMessage"): _queue("SendMessage"),

@@ -30,6 +30,13 @@ def ends_in(seconds: float) -> Iterator[None]:
         _ends_at.reset(token)
 
 
+@contextmanager
+def reserving(seconds: float) -> Iterator[None]:
+    """Keep `seconds` of what is left for the code after this context."""
+    with ends_in(remaining() - seconds):
+        yield
+
+
 def remaining() -> float:
     """Return the seconds left; infinite outside an invocation."""
     return _ends_at.get() - _monotonic.get()()

@@ -4,7 +4,7 @@
     ├── ConfigurationError
     ├── CallerNotIdentified · InvalidRequest · TypeNotSupported · QueryRefused
     ├── IdempotencyConflict · RequestInProgress · ExportNotFound · InvalidSignature
-    ├── ConnectionNotFound · ConnectionMalformed · UntrustedOrigin · TokenInvalidated
+    ├── ConnectionNotFound · ConnectionMalformed · UntrustedOrigin · WrongDataCentre · TokenInvalidated
     ├── StoreUnavailable
     │   └── StoreTimeout
     ├── PagingBroken · JobOverdue · DeadlineExceeded · WorkerDied · StepFailed
@@ -36,6 +36,7 @@ _REMEDIES = {
     "CONNECTION_NOT_FOUND": "Connect the account to Zoho and store its refresh token.",
     "CONNECTION_MALFORMED": "Store the connection again with token.refresh_token and token.api_domain.",
     "UNTRUSTED_ORIGIN": "Correct the connection, or add the origin to the parameter TrustedZohoOrigins.",
+    "WRONG_DATA_CENTRE": "Store the connection again with the token.api_domain that the message names.",
     "TOKEN_INVALIDATED": "Connect the account to Zoho again.",
     "PAGING_BROKEN": "Start a new export; if it fails again, ask Zoho's support.",
     "JOB_OVERDUE": "See Zoho's status page, then start a new export; if it hangs again, ask Zoho's support.",
@@ -46,7 +47,10 @@ _REMEDIES = {
     "STORAGE_REFUSED": "Look at the results bucket and the function's permissions, then start a new export.",
     "ZOHO_ERROR": "Look the Zoho code up in Zoho's API documentation.",
     "ZOHO_PERMISSION_DENIED": "Give the Zoho user the permission, or connect again with the named scopes.",
-    "ZOHO_CLIENT_REJECTED": "Correct ZohoClientId and ZohoClientSecret and deploy again.",
+    "ZOHO_CLIENT_REJECTED": (
+        "Correct ZohoClientId and ZohoClientSecret and deploy again, or correct the connection's "
+        "token.accounts_server: a data centre may have a client secret of its own."
+    ),
     "ZOHO_REQUEST_MALFORMED": "Report the message to the maintainers: Zoho cannot read our request.",
     "ZOHO_NOT_FOUND": "A result is kept for one day; start a new export.",
     "ZOHO_THROTTLED": "Wait, then start a new export.",
@@ -66,8 +70,8 @@ class ExportError(Exception):
     """Base of all errors we raise on purpose.
 
     code: stable and upper-case, for programs. max_attempts: how many times an export tries a step that fails
-    with this error; 1: never again, None: until the export's deadline. remedy: what the user can do.
-    retry_after: seconds to wait before the next attempt, if known.
+    with this error; 1: never again, None: until the export's deadline. remedy: what the user can do; one
+    given here replaces the class's. retry_after: seconds to wait before the next attempt, if known.
     """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
@@ -82,10 +86,11 @@ class ExportError(Exception):
         if max_attempts != _AS_THE_BASE:
             cls.max_attempts = max_attempts
 
-    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: int | None = None, remedy: str = "") -> None:
         self.message = redact(message)
         super().__init__(self.message)
         self.retry_after = retry_after
+        self.remedy = redact(remedy) or self.remedy
 
     @property
     def retryable(self) -> bool:
@@ -147,8 +152,15 @@ class UntrustedOrigin(ExportError, code="UNTRUSTED_ORIGIN"):
     """A connection names a host that is neither Zoho's nor in TrustedZohoOrigins."""
 
 
+class WrongDataCentre(ExportError, code="WRONG_DATA_CENTRE"):
+    """Zoho rejects the tokens of a connection, and issued them for another host than its api_domain."""
+
+
 class TokenInvalidated(ExportError, code="TOKEN_INVALIDATED"):
-    """Zoho no longer accepts the refresh token."""
+    """Zoho no longer accepts the grant. The message is the original API's; the remedy has the reason."""
+
+    def __init__(self, reason: str, **more: Any) -> None:
+        super().__init__("TOKEN_INVALIDATED", remedy=f"{type(self).remedy} {reason}", **more)
 
 
 class StoreUnavailable(ExportError, code="STORE_UNAVAILABLE", max_attempts=None):
@@ -233,10 +245,7 @@ class StorageRefused(ResultError, code="STORAGE_REFUSED"):
 
 
 class ZohoError(ExportError, code="ZOHO_ERROR"):
-    """Zoho refused a request or failed.
-
-    zoho_code, http_status and request_id are Zoho's own, or None. A `remedy` given here replaces the class's.
-    """
+    """Zoho refused a request or failed. zoho_code, http_status and request_id are Zoho's own, or None."""
 
     def __init__(
         self,
@@ -248,15 +257,21 @@ class ZohoError(ExportError, code="ZOHO_ERROR"):
         retry_after: int | None = None,
         remedy: str = "",
     ) -> None:
-        super().__init__(message, retry_after=retry_after)
-        self.remedy = redact(remedy) or self.remedy
+        super().__init__(message, retry_after=retry_after, remedy=remedy)
         self.zoho_code = redact(zoho_code) if zoho_code else None
         self.http_status = http_status
         self.request_id = redact(request_id) if request_id else None
 
 
 class ZohoTokenRejected(ZohoError, code="ZOHO_TOKEN_REJECTED"):
-    """401 INVALID_TOKEN: the access token is no longer valid."""
+    """A response as Zoho gives it to an access token that is no longer valid.
+
+    otherwise: what the response means if a brand-new token gets it, too; None: the grant is invalid.
+    """
+
+    def __init__(self, message: str, *, otherwise: ZohoError | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.otherwise = otherwise
 
 
 class ZohoPermissionDenied(ZohoError, code="ZOHO_PERMISSION_DENIED"):

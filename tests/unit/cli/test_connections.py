@@ -15,9 +15,11 @@ from moto import mock_aws
 
 from cli.__main__ import main
 from crm_export import wiring
+from crm_export.connections.model import Connection
 from crm_export.connections.mongo import MongoConnections, open_collection
 from crm_export.connections.secrets_manager import SecretsManagerConnections
 from crm_export.errors import ConnectionNotFound
+from local.host.aws import move_current_label
 from tests.support.mongo import ignore_mongomock_throw, mongo_server
 
 PREFIX = "zoho-crm-export/connections"
@@ -39,6 +41,7 @@ def aws(monkeypatch):
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     wiring.boto3_client.cache_clear()
+    move_current_label()
     with mock_aws():
         yield wiring.boto3_client("secretsmanager")
     wiring.boto3_client.cache_clear()
@@ -109,7 +112,7 @@ def test_put_stores_what_the_functions_get(run, store):
 def test_put_again_replaces_everything_and_clears_the_mark(run, store):
     name, connections = store
     put(run, name, "--accounts-server", "https://accounts.zoho.in")
-    connections.invalidate("acct-1")
+    connections.mark_account(Connection("acct-1", "user-1", "", "", TOKEN))
     code, out, _ = put(run, name, domain="https://www.zohoapis.jp", token="1000.s3cret.new")
     assert (code, out) == (0, "Replaced the connection of acct-1/user-1.\n")
     stored = connections.get("acct-1", "user-1")
@@ -123,6 +126,7 @@ def test_put_again_replaces_everything_and_clears_the_mark(run, store):
         ((), "https://evil.example", "api_domain 'https://evil.example'"),
         ((), "http://www.zohoapis.eu", "api_domain"),
         (("--accounts-server", "https://evil.example"), "https://www.zohoapis.eu", "accounts_server"),
+        (("--trust-origin", "http://127.0.0.1:9"), "http://127.0.0.1:9", "no token.accounts_server"),
     ],
 )
 def test_put_of_untrusted_host_stores_nothing(run, store, more, domain, says):
@@ -137,7 +141,8 @@ def test_put_of_untrusted_host_stores_nothing(run, store, more, domain, says):
 def test_trust_origin_allows_another_host(run, store):
     name, _ = store
     trust = ("--trust-origin", "http://127.0.0.1:9")
-    assert put(run, name, *trust, domain="http://127.0.0.1:9")[0] == 0
+    accounts = ("--accounts-server", "http://127.0.0.1:9")
+    assert put(run, name, *trust, *accounts, domain="http://127.0.0.1:9")[0] == 0
     shown = run("show", "--store", name, *GRANT)[1]
     assert "state           unusable: api_domain 'http://127.0.0.1:9'" in shown
     assert "TrustedZohoOrigins. Here --trust-origin lists such origins." in shown
@@ -189,7 +194,7 @@ def test_show_prints_the_connection_without_its_token(run, store):
         "accounts_server https://accounts.zoho.eu\n"
         "state           valid\n"
     )
-    connections.invalidate("acct-1")
+    connections.mark_account(Connection("acct-1", "user-1", "", "", TOKEN))
     assert run("show", "--store", name, *GRANT)[1] == out.replace("valid", "invalidated")
 
 
@@ -197,7 +202,7 @@ def test_list_prints_a_line_for_each_connection(run, store):
     name, connections = store
     for account, owner in [("b", "u1"), ("a", "u2"), ("a", "u1"), ("a1", "u1")]:
         put(run, name, grant=("--account", account, "--owner", owner))
-    connections.invalidate("a")
+    connections.mark_account(Connection("a", "u1", "", "", TOKEN))
     domain = "https://www.zohoapis.eu"
     of_a = [f"a\tu1\t{domain}\tinvalidated", f"a\tu2\t{domain}\tinvalidated"]
     code, out, err = run("list", "--store", name, "--account", "a")

@@ -1,6 +1,6 @@
 """Shared access tokens over a table in memory; tests/functional tests them over DynamoDB and processes."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 
@@ -8,12 +8,13 @@ from crm_export import deadline
 from crm_export.aws.table import Table, attribute, key
 from crm_export.aws.token_cache import DynamoTokenCache
 from crm_export.connections.broker import SharedToken, TokenBroker, cache_key
+from crm_export.connections.model import Connection
 from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoThrottled, ZohoUnavailable
 from crm_export.telemetry import metrics
 from crm_export.zoho.oauth import AccessToken
 from simulation.dynamodb import DynamoDb, TableData
 
-CONNECTION = SimpleNamespace(accounts_server="https://accounts", refresh_token="r", account_id="acct-1")
+CONNECTION = Connection("acct-1", "user-1", "https://api", "https://accounts", "refresh-1")
 
 
 class World:
@@ -23,7 +24,7 @@ class World:
         self.now = 1000.0
         self.refreshes = 0
         self.error = None
-        self.invalidated = []
+        self.marked = []
         self.table = DynamoDb(TableData(lambda: 0.0))
         self.cache = DynamoTokenCache(self.table, "exports")
 
@@ -47,12 +48,12 @@ class World:
         self.now += 2  # the token's hour begins before the response arrives
         return AccessToken(f"token {self.refreshes}", 3600)
 
-    def invalidate(self, account_id):
+    def mark(self, connection):
         """ConnectionStore."""
-        self.invalidated.append(account_id)
+        self.marked.append(connection)
 
-    def broker(self):
-        return TokenBroker(CONNECTION, self, self.refresh, self.cache, self)
+    def broker(self, connection=CONNECTION):
+        return TokenBroker(connection, self, self.refresh, self.cache, self)
 
 
 @pytest.fixture
@@ -69,12 +70,47 @@ def test_token_is_used_until_its_last_minute(world, until_expiry, refreshes):
     assert world.refreshes == refreshes
 
 
-def test_token_that_zoho_rejects_is_discarded_in_memory_and_cache(world):
+def test_token_that_zoho_rejects_is_replaced_in_memory_and_cache(world):
     broker = world.broker()
-    broker.discard(broker.token())
-    assert world.broker().token() == "token 2"
-    broker.discard("token 1")
-    assert broker.token() == "token 2"
+    assert broker.token(broker.token()) == "token 2"
+    assert broker.token() == world.broker().token() == "token 2"
+
+
+def test_rejected_token_is_not_replaced_if_another_container_has_done_so(world):
+    broker = world.broker()
+    rejected = broker.token()
+    assert world.broker().token(rejected) == "token 2"
+    assert broker.token(rejected) == "token 2"
+    assert world.refreshes == 2
+
+
+def test_token_is_own_only_in_the_container_that_requested_it(world):
+    first, second = world.broker(), world.broker()
+    token = first.token()
+    assert first.is_own(token)
+    assert not second.is_own(second.token())
+    assert second.is_own(second.token(rejected=token))
+    assert not first.is_own(first.token(rejected=token))
+
+
+def test_rejected_token_stays_in_the_cache_while_zoho_issues_no_other(world):
+    token = world.broker().token()
+    world.error = ZohoThrottled("slow down", retry_after=30)
+    with pytest.raises(ZohoThrottled):
+        world.broker().token(rejected=token)
+    assert world.broker().token() == token
+
+
+def test_two_owners_of_an_account_never_share_a_token(world):
+    other = replace(CONNECTION, owner="user-2", refresh_token="refresh-2")
+    assert world.broker().token() == "token 1"
+    assert world.broker(other).token() == "token 2"
+    assert world.broker().token() == "token 1"
+
+
+def test_new_refresh_token_of_a_connection_does_not_find_the_token_of_the_last_one(world):
+    world.broker().token()
+    assert world.broker(replace(CONNECTION, refresh_token="refresh-2")).token() == "token 2"
 
 
 def test_throttling_is_shared_until_it_is_over(world):
@@ -100,7 +136,7 @@ def test_failed_refresh_leaves_the_next_request_free_to_refresh(world):
 
 @pytest.mark.parametrize(("left", "waited"), [(100, 15), (6, 5)])
 def test_wait_for_another_refresh_ends_in_time_for_a_response(world, left, waited):
-    world.cache.take_lease(cache_key(CONNECTION), "another", world.now, world.now + 20)
+    world.cache.take_lease(cache_key(CONNECTION), "another", world.now, world.now + 20, None)
     with (
         deadline.clocked_by(lambda: 0.0),
         deadline.ends_in(left),
@@ -116,25 +152,25 @@ def test_lease_of_a_container_that_died_is_taken_over_after_twenty_seconds(world
         world.broker().token()
     world.error = None
     cache, grant = world.cache, cache_key(CONNECTION)
-    assert not cache.take_lease(grant, "another", 1020, 1040)
-    assert cache.take_lease(grant, "another", 1020.5, 1040)
+    assert not cache.take_lease(grant, "another", 1020, 1040, None)
+    assert cache.take_lease(grant, "another", 1020.5, 1040, None)
 
 
 @pytest.mark.parametrize(
-    ("error", "invalidated", "metric"),
+    ("error", "marked", "metric"),
     [
-        (TokenInvalidated("revoked"), ["acct-1"], set()),
+        (TokenInvalidated("revoked"), [CONNECTION], set()),
         (ZohoClientRejected("our secret is wrong"), [], {"ZohoClientRejected"}),
         (ZohoThrottled("slow down", retry_after=30), [], {"TokensThrottled"}),
     ],
     ids=["revoked", "client", "throttled"],
 )
-def test_failed_refresh_marks_a_revoked_grant_and_counts_the_others(world, error, invalidated, metric):
+def test_failed_refresh_marks_a_revoked_grant_and_counts_the_others(world, error, marked, metric):
     metrics().metric_set.clear()
     world.error = error
     with pytest.raises(type(error)):
         world.broker().token()
-    assert (world.invalidated, set(metrics().metric_set)) == (invalidated, metric)
+    assert (world.marked, set(metrics().metric_set)) == (marked, metric)
 
 
 def test_cached_token_expires_from_the_table_a_day_after_its_lease(world):
@@ -146,23 +182,22 @@ def test_cached_token_expires_from_the_table_a_day_after_its_lease(world):
 
 def test_container_whose_lease_was_taken_over_changes_nothing(world):
     cache = world.cache
-    assert cache.take_lease("grant", "first", 1000, 1020)
-    assert cache.take_lease("grant", "second", 1021, 1041)
+    assert cache.take_lease("grant", "first", 1000, 1020, None)
+    assert cache.take_lease("grant", "second", 1021, 1041, None)
     cache.put("grant", "first", "late", 5000)
     cache.give_up("grant", "first", 9000)
     assert cache.read("grant") == SharedToken()
-    assert not cache.take_lease("grant", "third", 1022, 1042)
+    assert not cache.take_lease("grant", "third", 1022, 1042, None)
 
 
 def test_new_token_ends_the_pause_that_throttling_began(world):
     cache = world.cache
-    assert cache.take_lease("grant", "first", 1000, 1020)
+    assert cache.take_lease("grant", "first", 1000, 1020, None)
     cache.give_up("grant", "first", 1030)
-    assert cache.take_lease("grant", "second", 1030, 1050)
+    assert cache.take_lease("grant", "second", 1030, 1050, None)
     cache.put("grant", "second", "token", 4000)
     assert cache.read("grant") == SharedToken("token", 4000.0, 0.0)
 
 
 def test_grants_of_different_servers_share_no_token():
-    other = SimpleNamespace(accounts_server="https://other", refresh_token="r", account_id="acct-1")
-    assert cache_key(CONNECTION) != cache_key(other)
+    assert cache_key(CONNECTION) != cache_key(replace(CONNECTION, accounts_server="https://other"))

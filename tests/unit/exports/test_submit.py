@@ -296,7 +296,7 @@ def test_field_refused_at_a_later_part_restarts_the_export_without_it(one_export
 def test_fields_refused_one_after_another_are_continued_by_the_next_attempt(one_export):
     one_export.create(query={"fields": "all"}, fields=["A", "B"])
     one_export.zoho.refusals = [refused_field("A")]
-    with deadline.clocked_by(lambda: 0.0), deadline.ends_in(7.5), pytest.raises(PartBusy) as busy:
+    with deadline.clocked_by(lambda: 0.0), deadline.ends_in(12.5), pytest.raises(PartBusy) as busy:
         one_export.submit()
     assert busy.value.retry_after == 1
     one_export.let_pass(5)
@@ -304,12 +304,23 @@ def test_fields_refused_one_after_another_are_continued_by_the_next_attempt(one_
     assert one_export.part().state is PartState.SUBMITTED
 
 
-def test_refused_field_is_dropped_at_once_while_eight_seconds_are_left(one_export):
+def test_refused_field_is_dropped_at_once_while_thirteen_seconds_are_left(one_export):
     one_export.create(query={"fields": "all"}, fields=["A", "B"])
     one_export.zoho.refusals = [refused_field("A")]
-    with deadline.clocked_by(lambda: 0.0), deadline.ends_in(8):
+    with deadline.clocked_by(lambda: 0.0), deadline.ends_in(13):
         one_export.submit()
     assert one_export.part().state is PartState.SUBMITTED
+
+
+@pytest.mark.parametrize("left", [29, 900])
+def test_submit_leaves_five_seconds_to_record_what_zoho_responds(one_export, left):
+    remaining = []
+    one_export.create()
+    one_export.zoho.meanwhile = lambda: remaining.append(deadline.remaining())
+    with deadline.clocked_by(lambda: 0.0), deadline.ends_in(left):
+        one_export.submit()
+        assert deadline.remaining() == left
+    assert remaining == [left - 5]
 
 
 def test_submit_for_export_that_another_worker_restarted_is_postponed(one_export):

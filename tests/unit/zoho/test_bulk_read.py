@@ -216,7 +216,7 @@ API = "https://www.zohoapis.eu"
 
 
 class Tokens:
-    def token(self):
+    def token(self, rejected=None):
         return "token-1"
 
 

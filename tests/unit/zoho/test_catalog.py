@@ -2,11 +2,12 @@
 
 import pytest
 
-from crm_export.errors import UntrustedOrigin
+from crm_export.errors import ConnectionMalformed, UntrustedOrigin
 from crm_export.zoho.catalog import (
     MODULES,
     has_bulk_read,
     module_scope,
+    other_api_domain,
     trusted_accounts_server,
     trusted_api_domain,
 )
@@ -62,10 +63,13 @@ def test_other_urls_are_refused(url):
             trusted_accounts_server(url, "https://www.zohoapis.com")
 
 
-def test_origin_in_trusted_serves_as_api_domain_and_accounts_server():
-    trusted = ("http://127.0.0.1:9000",)
-    assert trusted_api_domain("http://127.0.0.1:9000", trusted) == "http://127.0.0.1:9000"
-    assert trusted_accounts_server(None, "http://127.0.0.1:9000", trusted) == "http://127.0.0.1:9000"
+def test_origin_in_trusted_serves_as_api_domain_and_as_a_named_accounts_server():
+    origin, trusted = "http://127.0.0.1:9000", ("http://127.0.0.1:9000",)
+    assert trusted_api_domain(origin, trusted) == origin
+    assert trusted_accounts_server(origin, origin, trusted) == origin
+    for missing in (None, ""):
+        with pytest.raises(ConnectionMalformed, match=r"no token\.accounts_server.*http://127\.0\.0\.1:9000"):
+            trusted_accounts_server(missing, origin, trusted)
     with pytest.raises(UntrustedOrigin):
         trusted_api_domain("http://127.0.0.1:9001", trusted)
 
@@ -75,6 +79,25 @@ def test_stored_accounts_server_is_used():
         trusted_accounts_server("https://accounts.zoho.in", "https://www.zohoapis.eu")
         == "https://accounts.zoho.in"
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "api_domain", "other"),
+    [
+        ("https://www.zohoapis.eu", "https://www.zohoapis.com", "https://www.zohoapis.eu"),
+        ("https://www.zohoapis.eu/", "https://www.zohoapis.com", "https://www.zohoapis.eu"),
+        ("https://www.zohoapis.eu", "http://127.0.0.1:9000", "https://www.zohoapis.eu"),
+        ("http://127.0.0.1:9000", "https://www.zohoapis.eu", "http://127.0.0.1:9000"),
+        ("https://www.zohoapis.eu", "https://www.zohoapis.eu", None),
+        ("https://www.zohoapis.eu", "https://sandbox.zohoapis.eu", None),
+        ("https://developer.zohoapis.eu", "https://www.zohoapis.eu", None),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000", None),
+        ("?", "https://www.zohoapis.eu", None),
+        (None, "https://www.zohoapis.eu", None),
+    ],
+)
+def test_other_api_domain_is_that_of_another_host_only(named, api_domain, other):
+    assert other_api_domain(named, api_domain) == other
 
 
 @pytest.mark.parametrize(

@@ -7,29 +7,43 @@ import requests
 import responses
 
 from crm_export import deadline, errors, telemetry
+from crm_export.aws.token_cache import DynamoTokenCache
+from crm_export.connections.broker import FreshTokens, TokenBroker, cache_key
+from crm_export.connections.model import Connection
 from crm_export.system import System
 from crm_export.zoho.client import ZohoClient, pause_before_retry
+from crm_export.zoho.oauth import AccessToken
+from simulation.dynamodb import DynamoDb, TableData
 
 API = "https://www.zohoapis.eu"
-INVALID = {"code": "INVALID_TOKEN", "message": "invalid oauth token", "status": "error", "details": {}}
+CONNECTION = Connection("acct-1", "user-1", API, "https://accounts.zoho.eu", "1000.refresh")
+SYSTEM = System(sleep=lambda _seconds: None)
 
 
-class Tokens:
-    """A TokenSource that returns token-1, token-2, ... and records what was called."""
+def error(code):
+    return {"code": code, "message": "invalid oauth token", "status": "error", "details": {}}
+
+
+INVALID = error("INVALID_TOKEN")
+
+
+class Accounts:
+    """Zoho's token endpoint, which issues token-1, token-2, ..., and the store of connections."""
 
     def __init__(self):
-        self.issued = 1
-        self.invalidated = False
+        self.issued = 0
+        self.api_domain = API
+        self.marked = []
 
-    def token(self):
-        return f"token-{self.issued}"
-
-    def discard(self, token):
-        assert token == self.token()
+    def refresh(self, _connection):
         self.issued += 1
+        return AccessToken(f"token-{self.issued}", 3600, self.api_domain)
 
-    def invalidate(self):
-        self.invalidated = True
+    def mark(self, connection):
+        self.marked.append(("one", connection))
+
+    def mark_account(self, connection):
+        self.marked.append(("account", connection))
 
 
 @pytest.fixture
@@ -39,13 +53,17 @@ def zoho():
 
 
 @pytest.fixture
-def tokens():
-    return Tokens()
+def accounts():
+    return Accounts()
 
 
 @pytest.fixture
-def client(tokens):
-    return ZohoClient(requests.Session(), API, tokens, System(sleep=lambda _seconds: None))
+def client(accounts):
+    return ZohoClient(requests.Session(), API, FreshTokens(CONNECTION, accounts, accounts.refresh), SYSTEM)
+
+
+def tokens_sent(zoho):
+    return [call.request.headers["Authorization"].removeprefix("Zoho-oauthtoken ") for call in zoho.calls]
 
 
 # --- tokens ---
@@ -57,42 +75,180 @@ def test_request_carries_token_in_zohos_own_header(zoho, client):
     assert zoho.calls[0].request.headers["Authorization"] == "Zoho-oauthtoken token-1"
 
 
-def test_request_with_rejected_token_is_sent_once_more_with_a_new_one(zoho, client, tokens):
-    zoho.get(f"{API}/x", json=INVALID, status=401)
-    zoho.get(f"{API}/x", json={"data": [1]})
-    assert client.request("GET", "/x").body == b'{"data": [1]}'
-    assert [call.request.headers["Authorization"][-7:] for call in zoho.calls] == ["token-1", "token-2"]
-    assert not tokens.invalidated
+LOGIN = {"Location": "https://accounts.zoho.eu/signin?servicename=ZohoCRM"}
+STALE = {
+    "INVALID_TOKEN": {"json": INVALID, "status": 401},
+    "AUTHENTICATION_FAILED": {"json": error("AUTHENTICATION_FAILED"), "status": 401},
+    "INVALID_OAUTHTOKEN": {"json": error("INVALID_OAUTHTOKEN"), "status": 401},
+    "INVALID_TOKEN with 200": {"json": INVALID, "status": 200},
+    "INVALID_TOKEN within data": {"json": {"data": [INVALID]}, "status": 200},
+    "unknown code": {"json": error("A_CODE_OF_TOMORROW"), "status": 401},
+    "bare 401": {"body": "", "status": 401},
+    "HTML 401": {"body": "<html>", "status": 401, "content_type": "text/html"},
+    "redirect to a login page": {"status": 302, "headers": LOGIN},
+    "login page": {"body": "<html>Sign in", "content_type": "text/html"},
+}
+# What the same response means if brand-new tokens get it, too; only Zoho's codes about tokens mark the grant.
+MEANS = {
+    "unknown code": errors.ZohoPermissionDenied,
+    **dict.fromkeys(
+        ("bare 401", "HTML 401", "redirect to a login page", "login page"), errors.ZohoUnavailable
+    ),
+}
 
 
-def test_request_with_new_token_rejected_too_invalidates_the_grant(zoho, client, tokens):
+@pytest.mark.parametrize("response", STALE)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_request_with_stale_token_is_sent_once_more_with_a_new_one(zoho, client, accounts, method, response):
+    zoho.add(method, f"{API}/x", **STALE[response])
+    zoho.add(method, f"{API}/x", json={"data": [1]})
+    assert client.request(method, "/x").body == b'{"data": [1]}'
+    assert tokens_sent(zoho) == ["token-1", "token-2"]
+    assert not accounts.marked
+
+
+@pytest.mark.parametrize("response", STALE)
+def test_request_whose_new_token_is_rejected_too_ends_as_the_response_means(client, accounts, response):
+    kind = MEANS.get(response, errors.TokenInvalidated)
+    with responses.RequestsMock() as zoho:
+        zoho.post(f"{API}/x", **STALE[response])
+        with pytest.raises(kind) as raised:
+            client.request("POST", "/x")
+        assert tokens_sent(zoho) == ["token-1", "token-2"]
+    assert type(raised.value) is kind
+    is_dead = kind is errors.TokenInvalidated
+    assert accounts.marked == ([("account", CONNECTION)] if is_dead else [])
+
+
+def test_second_rejection_says_in_the_remedy_which_host_rejects_the_tokens(zoho, client):
     zoho.get(f"{API}/x", json=INVALID, status=401)
-    zoho.get(f"{API}/x", json=INVALID, status=401)
-    with pytest.raises(errors.TokenInvalidated):
+    with pytest.raises(errors.TokenInvalidated) as raised:
         client.request("GET", "/x")
-    assert tokens.invalidated
+    assert raised.value.message == "TOKEN_INVALIDATED"
+    assert raised.value.remedy == f"Connect the account to Zoho again. {API} rejects its new access tokens."
 
 
-@pytest.mark.parametrize("error", [errors.ZohoUnavailable("down"), errors.ZohoThrottled("x", retry_after=1)])
-def test_token_request_that_fails_is_not_retried(client, tokens, error):
+def test_token_of_another_container_is_blanked_in_what_zoho_quotes(zoho, cache, accounts):
+    put(cache, "theirs-in-a-form-of-its-own")
+    quoting = error("INVALID_DATA") | {"message": "token=theirs-in-a-form-of-its-own."}
+    zoho.post(f"{API}/x", json=quoting, status=400)
+    shared = TokenBroker(CONNECTION, accounts, accounts.refresh, cache, SYSTEM)
+    with pytest.raises(errors.ZohoQueryRefused, match=r"token=\*\*\*\."):
+        ZohoClient(requests.Session(), API, shared, SYSTEM).request("POST", "/x")
+
+
+def test_scope_mismatch_costs_no_new_token(zoho, client, accounts):
+    zoho.get(f"{API}/x", json=error("OAUTH_SCOPE_MISMATCH"), status=401)
+    with pytest.raises(errors.ZohoPermissionDenied):
+        client.request("GET", "/x")
+    assert accounts.issued == 1
+
+
+@pytest.mark.parametrize("code", ["INVALID_TOKEN", "AUTHENTICATION_FAILED", "A_CODE_OF_TOMORROW"])
+def test_rejected_token_with_5xx_is_an_outage_and_costs_no_new_token(zoho, client, accounts, code):
+    zoho.post(f"{API}/x", json=error(code), status=503)
+    with pytest.raises(errors.ZohoUnavailable):
+        client.request("POST", "/x")
+    assert accounts.issued == 1
+
+
+@pytest.mark.parametrize("other", ["https://www.zohoapis.com", "http://127.0.0.1:9000"])
+def test_grant_of_another_host_is_not_marked_and_the_error_names_the_host(zoho, client, accounts, other):
+    accounts.api_domain = other
+    zoho.get(f"{API}/x", json=INVALID, status=401)
+    with pytest.raises(errors.WrongDataCentre, match=other) as raised:
+        client.request("GET", "/x")
+    assert "acct-1/user-1" in raised.value.message
+    assert API in raised.value.message
+    assert not accounts.marked
+
+
+# --- tokens that other containers have requested ---
+
+
+@pytest.fixture
+def cache():
+    return DynamoTokenCache(DynamoDb(TableData(lambda: 0.0)), "exports")
+
+
+@pytest.fixture
+def shared(accounts, cache):
+    """Return a client whose tokens are shared through the cache."""
+    return ZohoClient(
+        requests.Session(), API, TokenBroker(CONNECTION, accounts, accounts.refresh, cache, SYSTEM), SYSTEM
+    )
+
+
+def put(cache, token, rejected=None):
+    """Store a token as another container does."""
+    assert cache.take_lease(cache_key(CONNECTION), "another", 0.0, math.inf, rejected)
+    cache.put(cache_key(CONNECTION), "another", token, math.inf)
+
+
+def replacing(cache, *tokens):
+    """Return a response of Zoho that rejects the token, while other containers store these, one at a time."""
+    coming = list(tokens)
+
+    def respond(request):
+        rejected = request.headers["Authorization"].rpartition(" ")[2]
+        if coming:
+            put(cache, coming.pop(0), rejected)
+        return 401, {}, '{"code": "INVALID_TOKEN"}'
+
+    return respond
+
+
+def test_rejected_token_of_another_container_is_replaced_by_our_own_before_the_grant_is_marked(
+    zoho, shared, accounts, cache
+):
+    put(cache, "theirs-1")
+    zoho.add_callback("GET", f"{API}/x", replacing(cache, "theirs-2"))
+    with pytest.raises(errors.TokenInvalidated):
+        shared.request("GET", "/x")
+    assert tokens_sent(zoho) == ["theirs-1", "theirs-2", "token-1"]
+    assert accounts.marked == [("account", CONNECTION)]
+
+
+def test_grant_is_not_marked_for_tokens_of_other_containers_alone(zoho, shared, accounts, cache):
+    put(cache, "theirs-1")
+    zoho.add_callback("POST", f"{API}/x", replacing(cache, "theirs-2", "theirs-3"))
+    with pytest.raises(errors.ZohoUnavailable, match="other containers"):
+        shared.request("POST", "/x")
+    assert tokens_sent(zoho) == ["theirs-1", "theirs-2", "theirs-3"]
+    assert (accounts.issued, accounts.marked) == (0, [])
+
+
+def test_rejected_token_leaves_the_cache_with_its_replacement(zoho, shared, accounts, cache):
+    put(cache, "theirs-1")
+    zoho.get(f"{API}/x", json=INVALID, status=401)
+    zoho.get(f"{API}/x", json={})
+    shared.request("GET", "/x")
+    assert cache.read(cache_key(CONNECTION)).token == "token-1"
+    assert accounts.issued == 1
+
+
+@pytest.mark.parametrize(
+    "failure", [errors.ZohoUnavailable("down"), errors.ZohoThrottled("x", retry_after=1)]
+)
+def test_token_request_that_fails_is_not_retried(failure):
     calls = []
 
-    def token():
+    def refresh(_connection):
         calls.append(1)
-        raise error
+        raise failure
 
-    tokens.token = token
-    with pytest.raises(type(error)):
+    client = ZohoClient(requests.Session(), API, FreshTokens(CONNECTION, Accounts(), refresh), SYSTEM)
+    with pytest.raises(type(failure)):
         client.request("GET", "/x")
     assert calls == [1]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
-def test_other_refusals_do_not_invalidate_the_grant(zoho, client, tokens, status):
+def test_other_refusals_do_not_invalidate_the_grant(zoho, client, accounts, status):
     zoho.get(f"{API}/x", body="<html>", status=status)
     with pytest.raises(errors.ZohoError):
         client.request("GET", "/x")
-    assert not tokens.invalidated
+    assert not accounts.marked
 
 
 @pytest.mark.parametrize("location", ["https://evil.example/", "/elsewhere"])
@@ -114,6 +270,18 @@ def test_credits_left_are_recorded(zoho, client, header, value):
 # --- retries ---
 
 
+def test_json_with_the_content_type_of_a_page_is_read(zoho, client):
+    zoho.get(f"{API}/x", body=b'{"data": []}', content_type="text/html")
+    assert client.request("GET", "/x").body == b'{"data": []}'
+
+
+@pytest.mark.parametrize("page", ["<html>Forbidden", ""])
+def test_403_of_a_gateway_is_retried(zoho, client, page):
+    zoho.get(f"{API}/x", body=page, status=403, content_type="text/html")
+    zoho.get(f"{API}/x", body="ok")
+    assert client.request("GET", "/x").body == b"ok"
+
+
 @pytest.mark.parametrize(("method", "calls"), [("GET", 3), ("POST", 1)])
 def test_outage_is_retried_twice_for_get_only(zoho, client, method, calls):
     zoho.add(method, f"{API}/x", body="<html>", status=500)
@@ -128,6 +296,26 @@ def test_outage_that_ends_within_the_retries_is_not_reported(zoho, client):
     zoho.get(f"{API}/x", body="<html>", status=500)
     zoho.get(f"{API}/x", body="ok")
     assert client.request("GET", "/x").body == b"ok"
+
+
+@pytest.mark.parametrize(("left", "waited"), [(math.inf, 59), (28, 27)])
+def test_request_with_all_its_retries_takes_a_minute_or_what_the_function_has_left(accounts, left, waited):
+    now = [0.0]
+
+    class Session:
+        def request(self, *_args, timeout, **_kwargs):
+            now[0] += min(25, timeout[1])
+            raise requests.ReadTimeout
+
+    tokens = FreshTokens(CONNECTION, accounts, accounts.refresh)
+    client = ZohoClient(Session(), API, tokens, System(sleep=SYSTEM.sleep, uniform=lambda low, _high: low))
+    with (
+        deadline.clocked_by(lambda: now[0]),
+        deadline.ends_in(left),
+        pytest.raises(errors.ZohoTimeout),
+    ):
+        client.request("GET", "/x")
+    assert now[0] == pytest.approx(waited, abs=2)
 
 
 @pytest.mark.parametrize("kind", [errors.ZohoUnavailable, errors.ZohoTimeout])
@@ -187,6 +375,12 @@ def test_stream_of_json_raises(zoho, client):
     zoho.get(f"{API}/x", json={"code": "NOT_YET", "status": "error"}, status=200)
     with pytest.raises(errors.ZohoError), client.stream("/x"):
         pytest.fail("JSON was returned as a stream")
+
+
+def test_stream_of_an_html_page_raises(zoho, client):
+    zoho.get(f"{API}/x", body=b"<html>Maintenance", content_type="text/html")
+    with pytest.raises(errors.ZohoUnavailable), client.stream("/x"):
+        pytest.fail("a page was returned as a result")
 
 
 def test_stream_with_rejected_token_is_requested_once_more(zoho, client):

@@ -20,16 +20,10 @@ class Tokens:
 
     error = None
 
-    def token(self):
+    def token(self, rejected=None):
         if self.error:
             raise self.error
         return "token"
-
-    def discard(self, token):
-        pass
-
-    def invalidate(self):
-        pass
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import requests
 import responses
 
-from crm_export import errors
+from crm_export import deadline, errors
 from crm_export.zoho.oauth import ZohoClientCredentials, refresh_access_token
 
 ACCOUNTS = "https://accounts.zoho.eu"
@@ -57,7 +57,15 @@ def test_refresh_returns_token_and_lifetime_in_seconds(zoho, lifetime, seconds):
     ("body", "kind"),
     [
         ({"error": "invalid_code"}, errors.TokenInvalidated),
+        ({"error": "invalid_grant"}, errors.TokenInvalidated),
+        ({"error": "Invalid_Grant"}, errors.TokenInvalidated),
+        ({"error": "invalid_token"}, errors.TokenInvalidated),
+        ({"error": "INVALID_REQUEST"}, errors.TokenInvalidated),
+        ({"error": "unauthorized_client"}, errors.TokenInvalidated),
+        ({"error": "access_denied"}, errors.TokenInvalidated),
+        ({"error": "Inactive_User"}, errors.TokenInvalidated),
         ({"error": "invalid_client"}, errors.ZohoClientRejected),
+        ({"error": "INVALID_CLIENT"}, errors.ZohoClientRejected),
         ({"error": "invalid_client_secret"}, errors.ZohoClientRejected),
         ({"error": "invalid_redirect_uri"}, errors.ZohoClientRejected),
         (
@@ -94,6 +102,66 @@ def test_refresh_error_is_classified_by_its_body(zoho, status, body, kind):
     assert "s3cret" not in raised.value.message
 
 
+@pytest.mark.parametrize("code", ["invalid_grant", "Inactive_User"])
+def test_refused_grant_says_what_to_do_and_why(zoho, code):
+    respond(zoho, {"error": code})
+    with pytest.raises(errors.TokenInvalidated) as raised:
+        refresh()
+    assert raised.value.message == "TOKEN_INVALIDATED"
+    assert raised.value.remedy == (
+        f"Connect the account to Zoho again. Zoho's token endpoint ({ACCOUNTS}) "
+        f"refused its refresh token ({code})."
+    )
+
+
+def test_rejected_client_names_the_accounts_server_that_was_asked(zoho):
+    respond(zoho, {"error": "invalid_client"})
+    with pytest.raises(errors.ZohoClientRejected, match=ACCOUNTS) as raised:
+        refresh()
+    assert "accounts_server" in raised.value.remedy
+
+
+@pytest.mark.parametrize("code", ["invalid_code", "invalid_grant", "invalid_client"])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(500, errors.ZohoUnavailable), (503, errors.ZohoUnavailable), (429, errors.ZohoThrottled)],
+)
+def test_refusal_during_an_outage_is_not_final(zoho, code, status, kind):
+    respond(zoho, {"error": code}, status)
+    with pytest.raises(kind):
+        refresh()
+
+
+def test_refresh_has_ten_seconds_whatever_the_function_has_left():
+    limits = []
+
+    class Session:
+        def request(self, *_args, timeout, **_kwargs):
+            limits.append(timeout)
+            raise requests.ReadTimeout
+
+    for left in (5, 900):
+        with deadline.ends_in(left), pytest.raises(errors.ZohoTimeout):
+            refresh_access_token(Session(), ACCOUNTS, CREDENTIALS, "1000.refresh")
+    assert limits == [(3.05, pytest.approx(4, abs=0.5)), (3.05, 10.0)]
+
+
+@pytest.mark.parametrize("quoted", ["refresh-of-the-grant", "secret-of-the-client", "token-that-was-issued"])
+def test_secrets_of_a_refresh_are_blanked_from_then_on(zoho, quoted):
+    respond(zoho, {"access_token": "token-that-was-issued"})
+    credentials = ZohoClientCredentials("1000.ID", "secret-of-the-client")
+    refresh_access_token(requests.Session(), ACCOUNTS, credentials, "refresh-of-the-grant")
+    assert errors.ZohoUnavailable(f"Zoho quotes {quoted}.").message == "Zoho quotes ***."
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"), [("https://www.zohoapis.in", "https://www.zohoapis.in"), (5, None)]
+)
+def test_refresh_returns_the_api_domain_of_the_token(zoho, named, kept):
+    respond(zoho, {"access_token": "1000.a", "api_domain": named})
+    assert refresh().api_domain == kept
+
+
 @pytest.mark.parametrize(("header", "seconds"), [("33", 33), ("soon", 120), ("86400", 900)])
 def test_throttling_carries_retry_after_of_at_most_15_minutes(zoho, header, seconds):
     respond(zoho, {"error": "Access Denied", "status": "failure"}, headers={"Retry-After": header})
@@ -120,3 +188,4 @@ def test_failed_connection_raises_timeout_or_unavailable(zoho, failure, kind):
     zoho.post(f"{ACCOUNTS}/oauth/v2/token", body=failure)
     with pytest.raises(kind, match=r"accounts\.zoho\.eu"):
         refresh()
+    assert len(zoho.calls) == 1

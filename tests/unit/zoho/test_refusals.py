@@ -20,6 +20,8 @@ from crm_export.zoho.refusals import MEANINGS, classify, error_from
 DOCUMENTED = [
     (401, "INVALID_TOKEN", errors.ZohoTokenRejected, 502),  # the second one: TokenInvalidated
     (401, "AUTHENTICATION_FAILURE", errors.ZohoTokenRejected, 502),
+    (401, "AUTHENTICATION_FAILED", errors.ZohoTokenRejected, 502),
+    (401, "INVALID_OAUTHTOKEN", errors.ZohoTokenRejected, 502),
     (401, "OAUTH_SCOPE_MISMATCH", errors.ZohoPermissionDenied, 403),
     (403, "NO_PERMISSION", errors.ZohoPermissionDenied, 403),
     (400, "NO_PERMISSION", errors.ZohoPermissionDenied, 403),
@@ -100,8 +102,11 @@ DOCUMENTED = [
 OTHERS = [
     (403, "PERMISSION_DENIED", errors.ZohoPermissionDenied, 403),
     (500, "INVALID_TOKEN", errors.ZohoUnavailable, 502),  # an outage must not invalidate a grant
+    (503, "AUTHENTICATION_FAILED", errors.ZohoUnavailable, 502),
+    (400, "invalid_token", errors.ZohoTokenRejected, 502),
     (400, "A_CODE_OF_TOMORROW", errors.ZohoQueryRefused, 422),
-    (401, "A_CODE_OF_TOMORROW", errors.ZohoPermissionDenied, 403),
+    (401, "A_CODE_OF_TOMORROW", errors.ZohoTokenRejected, 502),
+    (401, "NO_PERMISSION", errors.ZohoTokenRejected, 502),
     (404, "A_CODE_OF_TOMORROW", errors.ZohoNotFound, 502),
     (429, "A_CODE_OF_TOMORROW", errors.ZohoThrottled, 429),
     (500, "A_CODE_OF_TOMORROW", errors.ZohoUnavailable, 502),
@@ -135,7 +140,7 @@ def test_error_class_and_our_status_follow_from_the_code(shape, status, code, ki
     assert type(error) is kind
     assert (error.zoho_code, error.http_status) == (code, status)
     assert f"GET /x with HTTP {status} ({code}: m" in error.message
-    assert vars(Failure.of(error))["remedy"] or kind is errors.ZohoTokenRejected
+    assert vars(Failure.of(error))["remedy"] or kind is errors.ZohoTokenRejected  # never escapes the client
     response = error_response(error, "request-1")
     assert response.status_code == ours
     assert json.loads(response.body)["zoho_code"] == code
@@ -279,9 +284,9 @@ def test_callback_url_in_zohos_message_loses_its_signature():
     ("status", "kind"),
     [
         (400, errors.ZohoUnavailable),
-        (401, errors.ZohoUnavailable),  # not Zoho's API: it must not invalidate a grant
         (404, errors.ZohoUnavailable),
-        (403, errors.ZohoPermissionDenied),
+        (403, errors.ZohoUnavailable),
+        (410, errors.ZohoNotFound),
         (429, errors.ZohoThrottled),
         (502, errors.ZohoUnavailable),
     ],
@@ -290,6 +295,50 @@ def test_error_without_code_follows_from_the_status(status, body, kind):
     error = error_from(status, body, {}, "GET /x")
     assert type(error) is kind
     assert error.zoho_code is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "otherwise"),
+    [
+        (401, flat("INVALID_TOKEN"), {}, None),
+        (401, flat("A_CODE_OF_TOMORROW"), {}, errors.ZohoPermissionDenied),
+        (401, flat("AUTHORIZATION_FAILED"), {}, errors.ZohoPermissionDenied),
+        (401, b"", {}, errors.ZohoUnavailable),
+        (401, b"<html>", {"Content-Type": "text/html"}, errors.ZohoUnavailable),
+        (
+            302,
+            b"",
+            {"Location": "https://accounts.zoho.eu/signin?servicename=ZohoCRM"},
+            errors.ZohoUnavailable,
+        ),
+        (302, b"", {"Location": "https://accounts.zoho.eu/x"}, errors.ZohoUnavailable),
+        (303, b"", {"Location": "/crm/ShowLogin.do"}, errors.ZohoUnavailable),
+        (200, b"\n<html>Sign-in to Zoho", {}, errors.ZohoUnavailable),
+    ],
+)
+def test_response_to_a_stale_token_says_what_it_means_for_a_new_one(status, body, headers, otherwise):
+    error = error_from(status, body, headers, "GET /x")
+    assert type(error) is errors.ZohoTokenRejected
+    assert type(error.otherwise) is (otherwise or type(None))
+    assert error.otherwise is None or error.otherwise.message == error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (302, b"", {"Location": "https://example.com/x?to=login"}),
+        (302, b"<html>Login", {"Location": "/elsewhere", "Content-Type": "text/html"}),
+        (302, b"", {}),
+        (200, b"<html>Maintenance", {}),
+        (200, b"login", {"Content-Type": "text/html"}),
+        (502, b"<html>Login", {"Content-Type": "text/html"}),
+        (403, b"<html>Login", {"Content-Type": "text/html"}),
+    ],
+)
+def test_other_response_of_a_gateway_is_an_outage(status, body, headers):
+    error = error_from(status, body, headers, "GET /x")
+    assert type(error) is errors.ZohoUnavailable
+    assert ("redirect" in error.message) == (status == 302)
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("17", 17), ("0", 1), ("soon", 60), ("", 60), ("-1", 60)])
@@ -312,7 +361,7 @@ CONTACTS = JobRequest("Contacts", {}, "csv", 1, None, "https://x/cb")
 
 
 class Tokens:
-    def token(self):
+    def token(self, rejected=None):
         return "token-1"
 
 

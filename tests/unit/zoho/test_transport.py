@@ -1,7 +1,9 @@
 """Responses are read against the clock: a body that is too slow or too large is given up (real sockets)."""
 
+import contextlib
 import math
 import socket
+import struct
 import threading
 import time
 
@@ -75,6 +77,130 @@ def test_chunks_of_slow_server_end_in_time_to_clean_up(server):
         pytest.raises(ZohoTimeout, match="too slowly"),
     ):
         list(transport.chunks(response, spare_seconds=1.3))
+
+
+class KeptConnections:
+    """A server that closes each connection in `ways`, once its request is received; then it responds.
+
+    Way: the bytes that it sends first, and whether it resets the connection instead of closing it. The first
+    `dying` connections are reset when they are used again.
+    """
+
+    def __init__(self, *ways, dying=0):
+        self.requests = 0
+        self._dying = dying
+        self._ways = list(ways)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
+        self._connections = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def close(self):
+        for sock in (self._listening, *self._connections):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
+            self._threads[-1].start()
+
+    def _serve(self, connection):
+        is_used = False
+        with connection, contextlib.suppress(OSError):
+            while request := connection.recv(65536):
+                self.requests += request.count(b" HTTP/1.1")
+                if self._ways:
+                    first, resets = self._ways.pop(0)
+                elif is_used and connection in self._connections[: self._dying]:
+                    first, resets = b"", True
+                else:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    is_used = True
+                    continue
+                connection.sendall(first)
+                if resets:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+
+
+@pytest.fixture
+def kept_connections():
+    servers = []
+
+    def serve(*ways, **more):
+        servers.append(KeptConnections(*ways, **more))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.parametrize("resets", [False, True], ids=["closed", "reset"])
+def test_repeatable_post_is_sent_again_when_its_kept_connection_ends_without_a_response(
+    kept_connections, resets
+):
+    server = kept_connections((b"", resets))
+    with requests.Session() as session:
+        response = transport.exchange(session, "POST", server.url, repeatable=True, data={"a": "b"})
+    assert (response.body, server.requests) == (b"ok", 2)
+
+
+def test_repeatable_post_is_sent_again_on_a_new_connection_if_all_kept_ones_are_dead(kept_connections):
+    server = kept_connections(dying=2)
+    with requests.Session() as session:
+        for response in [session.get(server.url, stream=True) for _ in range(2)]:
+            assert response.content == b"ok"  # from now on both connections are kept
+        response = transport.exchange(session, "POST", server.url, repeatable=True)
+    assert (response.body, server.requests) == (b"ok", 4)
+
+
+def test_repeatable_post_is_sent_again_once_only(kept_connections):
+    server = kept_connections((b"", True), (b"", True))
+    with requests.Session() as session, pytest.raises(ZohoUnavailable, match="could not be reached"):
+        transport.exchange(session, "POST", server.url, repeatable=True)
+    assert server.requests == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "repeatable"),
+    [(b"", False), (b"HTT", True), (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", True)],
+    ids=["not repeatable", "in the status line", "in the body"],
+)
+def test_post_is_not_sent_again_if_it_may_not_be_or_a_response_began(kept_connections, first, repeatable):
+    server = kept_connections((first, False))
+    with requests.Session() as session, pytest.raises(ZohoUnavailable):
+        transport.exchange(session, "POST", server.url, repeatable=repeatable)
+    assert server.requests == 1
+
+
+def test_exchange_may_last_as_long_as_the_function_has_left():
+    limits = []
+
+    class Session:
+        def request(self, *_args, timeout, **_kwargs):
+            limits.append(timeout)
+            raise requests.ReadTimeout
+
+    for left in (20, 900):
+        with deadline.ends_in(left), pytest.raises(ZohoTimeout):
+            transport.exchange(Session(), "GET", "http://127.0.0.1:1/")
+    assert limits == [(3.05, pytest.approx(19, abs=0.5)), (3.05, transport.LONGEST_REQUEST)]
+
+
+def test_redirect_is_returned_and_not_followed(server):
+    url = server([b"moved"], head=b"HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 5\r\n\r\n")
+    assert exchange(url).status == 302
 
 
 def test_exchange_with_too_long_a_pause_times_out(server):

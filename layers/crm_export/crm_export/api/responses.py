@@ -1,7 +1,8 @@
 """The envelope of every response, and the only place that maps our errors to HTTP.
 
 Success: {"success": true, "message", "data", "pagination"?}. Error: {"success": false, "errno",
-"message", "request_id", "zoho_code"?}. `errno` follows the original API and may differ from the status.
+"message", "request_id", "zoho_code"?, "remedy"?}. `errno` follows the original API and may differ from
+the status.
 """
 
 import json
@@ -37,6 +38,7 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.StoreUnavailable, (502, 502)),
     (errors.ConnectionMalformed, (502, 502)),
     (errors.UntrustedOrigin, (502, 502)),
+    (errors.WrongDataCentre, (502, 502)),
     (errors.ExportError, (500, 500)),
 ]
 _LARGEST_RESPONSE = 5_500_000  # bytes: Lambda allows 6 MB, after escaping
@@ -94,9 +96,11 @@ def error_response(error: errors.ExportError, request_id: str) -> JsonResponse:
     more: dict[str, Any] = {}
     if isinstance(error, errors.ZohoError) and error.zoho_code:
         more["zoho_code"] = error.zoho_code
+    if isinstance(error, errors.TokenInvalidated):  # whose message is the original API's
+        more["remedy"] = error.remedy
     headers = {"Retry-After": str(max(1, error.retry_after))} if error.retry_after is not None else {}
     # The caller cannot fix this, so include the remedy.
-    ours = isinstance(error, errors.ZohoRequestMalformed)
+    ours = isinstance(error, errors.ZohoRequestMalformed | errors.ZohoClientRejected | errors.WrongDataCentre)
     message = f"{error.message} {error.remedy}" if ours else error.message
     return failure(status, errno, message, request_id, headers=headers, **more)
 

@@ -22,16 +22,17 @@ class DynamoTokenCache(TokenCache):
             not_before=_number(item, "not_before"),
         )
 
-    def take_lease(self, grant: str, owner: str, now: float, until: float) -> bool:
+    def take_lease(self, grant: str, owner: str, now: float, until: float, rejected: str | None) -> bool:
         return self._table.update(
             _key(grant),
             "SET lease_owner = :owner, lease_until = :until, expires_at = :expires",
             "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner) AND "
-            "(attribute_not_exists(access_token) OR usable_until <= :now) AND "
+            "(attribute_not_exists(access_token) OR usable_until <= :now OR access_token = :rejected) AND "
             "(attribute_not_exists(not_before) OR not_before <= :now)",
             owner=owner,
             until=until,
             now=now,
+            rejected=rejected or "",  # no token is empty
             expires=int(now) + _KEPT_SECONDS,
         )
 
@@ -52,11 +53,6 @@ class DynamoTokenCache(TokenCache):
             "lease_owner = :owner",
             not_before=float(not_before),
             owner=owner,
-        )
-
-    def discard(self, grant: str, token: str) -> None:
-        self._table.update(
-            _key(grant), "REMOVE access_token, usable_until", "access_token = :token", token=token
         )
 
 

@@ -16,12 +16,14 @@ from crm_export.connections.model import Connection, ConnectionStore
 from crm_export.errors import (
     ExportError,
     TokenInvalidated,
+    WrongDataCentre,
     ZohoClientRejected,
     ZohoThrottled,
     ZohoUnavailable,
 )
 from crm_export.system import MACHINE, System
 from crm_export.telemetry import count
+from crm_export.zoho.catalog import other_api_domain
 from crm_export.zoho.client import TokenSource
 from crm_export.zoho.oauth import AccessToken, throttled
 
@@ -50,8 +52,12 @@ class TokenCache(Protocol):
     def read(self, key: str) -> SharedToken:
         """Return the shared token; an empty SharedToken for an unknown key."""
 
-    def take_lease(self, key: str, owner: str, now: float, until: float) -> bool:
-        """Take the right to refresh. False if another owner has it, a token is usable, or Zoho throttles."""
+    def take_lease(self, key: str, owner: str, now: float, until: float, rejected: str | None) -> bool:
+        """Take the right to refresh.
+
+        False if another owner has it, if a token is usable that is not the `rejected` one, or while Zoho
+        throttles.
+        """
 
     def put(self, key: str, owner: str, token: str, usable_until: float) -> None:
         """Store a new token and end the owner's lease."""
@@ -59,12 +65,13 @@ class TokenCache(Protocol):
     def give_up(self, key: str, owner: str, not_before: float) -> None:
         """End the owner's lease without a token; no refresh starts before `not_before` (0: at any time)."""
 
-    def discard(self, key: str, token: str) -> None:
-        """Remove this token, but not a newer one."""
-
 
 def cache_key(connection: Connection) -> str:
-    """Return a hash that identifies the grant without revealing it; a new refresh token has a new key."""
+    """Return a hash that identifies the grant without revealing it.
+
+    The key is of the grant, never of its account: the owners of an account are different users of Zoho, and a
+    new refresh token must not find the token of an earlier one.
+    """
     text = f"{connection.accounts_server}\n{connection.refresh_token}"
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -76,25 +83,39 @@ class FreshTokens(TokenSource):
         self._connection = connection
         self._store = store
         self._refresh = refresh
+        self._own: AccessToken | None = None  # the last token that this process requested
 
-    def token(self) -> str:
-        """Request a token. If the refresh token is revoked, the account's connections are marked."""
+    def token(self, rejected: str | None = None) -> str:
         try:
-            return self._refresh(self._connection).value
+            return self._request().value
         except ExportError as error:
             self._note_failure(error)
             raise
 
-    def discard(self, token: str) -> None:
-        """Do nothing: no token is kept."""
+    def is_own(self, token: str) -> bool:
+        return self._own is not None and self._own.value == token
 
-    def invalidate(self) -> None:
-        self._store.invalidate(self._connection.account_id)
+    def reject_grant(self, token: str) -> ExportError:
+        connection = self._connection
+        named = self._own.api_domain if self._own is not None and self.is_own(token) else None
+        other = other_api_domain(named, connection.api_domain)
+        if other is not None:
+            return WrongDataCentre(
+                f"{connection.api_domain} rejects the access tokens of {connection.account_id}/"
+                f"{connection.owner}: {connection.accounts_server} issued them for {other}, which the "
+                "connection's api_domain does not name."
+            )
+        self._store.mark_account(connection)
+        return TokenInvalidated(f"{connection.api_domain} rejects its new access tokens.")
+
+    def _request(self) -> AccessToken:
+        self._own = self._refresh(self._connection)
+        return self._own
 
     def _note_failure(self, error: ExportError) -> None:
-        """Mark a revoked grant; count what alarms watch: our own configuration, and Zoho's limit."""
+        """Mark a refused grant; count what alarms watch: our own configuration, and Zoho's limit."""
         if isinstance(error, TokenInvalidated):
-            self.invalidate()
+            self._store.mark(self._connection)
         elif isinstance(error, ZohoClientRejected):
             count("ZohoClientRejected")
         elif isinstance(error, ZohoThrottled):
@@ -119,38 +140,36 @@ class TokenBroker(FreshTokens):
         self._key = cache_key(connection)
         self._in_memory = SharedToken()
 
-    def token(self) -> str:
-        """Return a shared token. Raises ZohoThrottled while Zoho issues no tokens."""
-        if self._in_memory.token and self._clock() < self._in_memory.usable_until:
-            return self._in_memory.token
+    def token(self, rejected: str | None = None) -> str:
+        """Return a shared token. Raises ZohoThrottled while Zoho issues no tokens.
+
+        A rejected token stays in the cache until another replaces it: while no token can be had, it may be a
+        gateway that is wrong and not the token.
+        """
+        if self._is_usable(self._in_memory, rejected):
+            return str(self._in_memory.token)
         give_up_at = self._clock() + min(_LONGEST_WAIT, deadline.remaining() - _SPARE_SECONDS)
         owner = self._system.random_hex(16)
         while True:
             shared, now = self._cache.read(self._key), self._clock()
-            if shared.token and now < shared.usable_until:
+            if self._is_usable(shared, rejected):
                 self._in_memory = shared
-                return shared.token
+                return str(shared.token)
             if now < shared.not_before:
                 raise throttled(int(shared.not_before - now) + 1)
-            if self._cache.take_lease(self._key, owner, now, now + _LEASE_SECONDS):
+            if self._cache.take_lease(self._key, owner, now, now + _LEASE_SECONDS, rejected):
                 return self._refresh_as(owner)
             if now >= give_up_at:
                 raise ZohoUnavailable("Another request is refreshing the access token and takes too long.")
             self._system.sleep(self._system.uniform(*_POLL_SECONDS))
 
-    def discard(self, token: str) -> None:
-        if self._in_memory.token == token:
-            self._in_memory = SharedToken()
-        self._cache.discard(self._key, token)
-
-    def invalidate(self) -> None:
-        self._in_memory = SharedToken()
-        super().invalidate()
+    def _is_usable(self, shared: SharedToken, rejected: str | None) -> bool:
+        return shared.token not in {None, rejected} and self._clock() < shared.usable_until
 
     def _refresh_as(self, owner: str) -> str:
         asked_at = self._clock()
         try:
-            fresh = self._refresh(self._connection)
+            fresh = self._request()
         except ExportError as error:
             wait = error.retry_after if isinstance(error, ZohoThrottled) else None
             self._cache.give_up(self._key, owner, self._clock() + wait if wait else 0)

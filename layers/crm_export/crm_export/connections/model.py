@@ -65,5 +65,11 @@ class ConnectionStore(Protocol):
         Raises ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, StoreUnavailable.
         """
 
-    def invalidate(self, account_id: str) -> None:
-        """Set `token_invalidated: true` on every connection of the account."""
+    def mark(self, connection: Connection) -> None:
+        """Set `token_invalidated: true` where the account has stored this connection's refresh token.
+
+        A grant that was stored in the meantime is neither marked nor overwritten.
+        """
+
+    def mark_account(self, connection: Connection) -> None:
+        """Mark what `mark` marks, and all connections of the account's other owners."""

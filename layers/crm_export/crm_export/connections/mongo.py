@@ -104,8 +104,19 @@ class MongoConnections(ConnectionStore):
             raise ConnectionNotFound("Access Token is not Found")
         return Connection.from_document(account_id, owner, document, self._trusted_origins)
 
-    def invalidate(self, account_id: str) -> None:
+    def mark(self, connection: Connection) -> None:
+        self._mark(connection.account_id, _has_its_token(connection))
+
+    def mark_account(self, connection: Connection) -> None:
+        others = {"owner": {"$ne": connection.owner}}
+        self._mark(connection.account_id, {"$or": [_has_its_token(connection), others]})
+
+    def _mark(self, account_id: str, which: Document) -> None:
         with store_errors():
             self._collection.update_many(
-                {"account_id": {"$eq": account_id}}, {"$set": {"token_invalidated": True}}
+                {"account_id": {"$eq": account_id}, **which}, {"$set": {"token_invalidated": True}}
             )
+
+
+def _has_its_token(connection: Connection) -> Document:
+    return {"token.refresh_token": {"$eq": connection.refresh_token}}

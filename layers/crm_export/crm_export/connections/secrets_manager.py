@@ -16,6 +16,10 @@ from crm_export.errors import ConnectionMalformed, ConnectionNotFound, StoreTime
 _THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 # InvalidRequestException is the response for a secret that is scheduled for deletion.
 _ABSENT = {"ResourceNotFoundException", "InvalidRequestException"}
+# The label AWSCURRENT is no longer where it was: another version was stored in the meantime.
+_REPLACED = {"InvalidParameterException", *_ABSENT}
+_CURRENT = "AWSCURRENT"
+_MARKED = "crm-export-marked"  # the staging label of a version that is about to become the current one
 
 
 @contextmanager
@@ -41,8 +45,14 @@ def error_code(error: ClientError) -> str:
 
 def read_secret(client: Any, secret_id: str) -> str:
     """Return the string of a secret. Raises StoreUnavailable; ResourceNotFound passes as a ClientError."""
+    return read_version(client, secret_id)[0]
+
+
+def read_version(client: Any, secret_id: str) -> tuple[str, str]:
+    """Return the string of a secret and the id of its version. Raises as read_secret."""
     with store_errors():
-        return str(client.get_secret_value(SecretId=secret_id)["SecretString"])
+        secret = client.get_secret_value(SecretId=secret_id)
+    return str(secret["SecretString"]), secret["VersionId"]
 
 
 def read_rotated_secret(client: Any, secret_id: str) -> tuple[str, str | None]:
@@ -88,28 +98,65 @@ class SecretsManagerConnections(ConnectionStore):
         self._trusted_origins = trusted_origins
 
     def get(self, account_id: str, owner: str) -> Connection:
-        document = self._document(secret_name(self._prefix, account_id, owner))
+        document, _ = self._document(secret_name(self._prefix, account_id, owner))
         return Connection.from_document(account_id, owner, document, self._trusted_origins)
 
-    def invalidate(self, account_id: str) -> None:
-        """Set `token_invalidated: true`; secrets that are not JSON objects are skipped."""
-        for name in list_names(self._client, f"{self._prefix}/{account_id}/"):
-            try:
-                document = self._document(name)
-            except (ConnectionNotFound, ConnectionMalformed):  # deleted after it was listed, or not JSON
-                continue
-            if isinstance(document, dict) and document and document.get("token_invalidated") is not True:
-                marked = json.dumps({**document, "token_invalidated": True})
-                with store_errors():
-                    self._client.put_secret_value(SecretId=name, SecretString=marked)
+    def mark(self, connection: Connection) -> None:
+        for name in self._names(connection):
+            self._mark(name, connection.refresh_token)
 
-    def _document(self, name: str) -> Any:
-        """Return the JSON of a secret. Raises ConnectionNotFound, ConnectionMalformed, StoreUnavailable."""
+    def mark_account(self, connection: Connection) -> None:
+        own = secret_name(self._prefix, connection.account_id, connection.owner)
+        for name in self._names(connection):
+            self._mark(name, connection.refresh_token if name == own else None)
+
+    def _names(self, connection: Connection) -> list[str]:
+        return list_names(self._client, secret_name(self._prefix, connection.account_id, ""))
+
+    def _mark(self, name: str, refresh_token: str | None) -> None:
+        """Mark the current version of a secret, if its refresh token is `refresh_token` (None: any).
+
+        A secret that is not a JSON object is skipped.
+        The marked document becomes current only in place of the version that was read: AWS refuses to move
+        the label AWSCURRENT from a version that no longer has it.
+        https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
+        """
         try:
-            return json.loads(read_secret(self._client, name))
+            document, version = self._document(name)
+        except (ConnectionNotFound, ConnectionMalformed):  # deleted after it was listed, or not JSON
+            return
+        if not isinstance(document, dict) or not document or document.get("token_invalidated") is True:
+            return
+        if refresh_token is not None and not _has(document, refresh_token):
+            return
+        marked = json.dumps({**document, "token_invalidated": True})
+        with store_errors():
+            new = self._client.put_secret_value(SecretId=name, SecretString=marked, VersionStages=[_MARKED])
+        try:
+            with store_errors():
+                self._client.update_secret_version_stage(
+                    SecretId=name,
+                    VersionStage=_CURRENT,
+                    RemoveFromVersionId=version,
+                    MoveToVersionId=new["VersionId"],
+                )
+        except ClientError as error:
+            if error_code(error) not in _REPLACED:
+                raise
+
+    def _document(self, name: str) -> tuple[Any, str]:
+        """Return the JSON of a secret and its version. Raises ConnectionNotFound, ConnectionMalformed, ..."""
+        try:
+            text, version = read_version(self._client, name)
+            return json.loads(text), version
         except ClientError as error:
             if error_code(error) in _ABSENT:
                 raise ConnectionNotFound("Access Token is not Found") from error
             raise
         except (KeyError, ValueError, RecursionError) as error:  # binary, or not JSON
             raise ConnectionMalformed(f"The secret {name} is not a JSON document.") from error
+
+
+def _has(document: dict[str, Any], refresh_token: str) -> bool:
+    token = document.get("token")
+    return isinstance(token, dict) and token.get("refresh_token") == refresh_token

@@ -24,7 +24,8 @@ from crm_export.telemetry import count, logger
 from crm_export.zoho.bulk_read import JobRequest
 
 _LEASE_SECONDS = 60.0  # longer than the function's timeout
-_SPARE_SECONDS = 8.0  # of the function's time: longer than Zoho takes to refuse a job
+_SECONDS_TO_RECORD = 5.0  # of the function's time: to write what came of the step, also if Zoho timed out
+_SPARE_SECONDS = 8.0  # besides those: longer than Zoho takes to refuse a job
 _FIELD_PATH = re.compile(r"\$?\.?query\.fields\[(\d{1,4})\]")
 _MAX_FIELDS = 200  # of a job; with more names Zoho exports all fields instead
 
@@ -57,7 +58,7 @@ def submit_part(pipeline: Pipeline, export_id: str, part_number: int, *, caller_
     )
     if attempt is None:
         return
-    with attempt:
+    with attempt, deadline.reserving(_SECONDS_TO_RECORD):
         job_id = None
         if step is Step.SUBMIT:
             job_id = _create_job(pipeline, export, part)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from crm_export.errors import UntrustedOrigin
+from crm_export.errors import ConnectionMalformed, UntrustedOrigin
 
 # --- API versions -----------------------------------------------------------------------------
 
@@ -147,16 +147,35 @@ def trusted_api_domain(url: str, trusted: tuple[str, ...] = ()) -> str:
 
 
 def trusted_accounts_server(url: str | None, api_domain: str, trusted: tuple[str, ...] = ()) -> str:
-    """Return the origin of the stored accounts server, or the API domain's own. Raises UntrustedOrigin.
+    """Return the origin of the stored accounts server, or that of the API domain's data centre.
 
-    If no accounts server is stored, an API domain in `trusted` is its own accounts server.
+    Raises UntrustedOrigin; ConnectionMalformed if none is stored and the API domain is not Zoho's: a host in
+    `trusted` must not get our client secret just because it may get access tokens.
     """
     if not url:
-        return _API_DOMAINS.get(api_domain, api_domain)
+        if api_domain not in _API_DOMAINS:
+            raise ConnectionMalformed(
+                f"The connection has no token.accounts_server. Its api_domain {api_domain} is in "
+                "TrustedZohoOrigins and no data centre of Zoho's, so only the connection can name the server "
+                "that issues its tokens."
+            )
+        return _API_DOMAINS[api_domain]
     origin = _origin(url)
     if origin is None or (origin not in _ACCOUNTS.values() and origin not in trusted):
         raise _untrusted("accounts_server", url, "https://accounts.zoho.com, .eu, .in, ...")
     return origin
+
+
+def other_api_domain(named: str | None, api_domain: str) -> str | None:
+    """Return the API domain that a token response names if it is another host than the connection's.
+
+    A sandbox or developer domain is of the same data centre as its www domain, so it is not another one.
+    """
+    origin = _origin(named or "")
+    if origin is None or origin == api_domain:
+        return None
+    centre = _API_DOMAINS.get(origin)
+    return origin if centre is None or centre != _API_DOMAINS.get(api_domain) else None
 
 
 def _origin(url: str) -> str | None:

@@ -8,14 +8,15 @@ from typing import Any, Protocol
 import requests
 
 from crm_export import deadline
-from crm_export.errors import TokenInvalidated, ZohoError, ZohoThrottled, ZohoTokenRejected, ZohoUnavailable
+from crm_export.errors import ExportError, ZohoError, ZohoThrottled, ZohoTokenRejected, ZohoUnavailable
 from crm_export.redaction import remember
 from crm_export.strict_json import whole_number
 from crm_export.system import MACHINE, System
 from crm_export.telemetry import count, gauge
-from crm_export.zoho.refusals import error_from
-from crm_export.zoho.transport import TIMEOUT, ZohoResponse, chunks, exchange, read, send
+from crm_export.zoho.refusals import error_from, is_about_the_token, is_page
+from crm_export.zoho.transport import LONGEST_REQUEST, TIMEOUT, ZohoResponse, chunks, exchange, read, send
 
+_TOKENS = 3  # for one call: from the cache, from another container's refresh, from our own
 _RETRIES = 2
 _FIRST_PAUSE = 0.4
 _LONGEST_WAIT = 3.0  # for a Retry-After; a longer one goes back to the caller
@@ -27,14 +28,21 @@ _CREDITS_DIGITS = 12
 class TokenSource(Protocol):
     """Provides the access tokens of one connection."""
 
-    def token(self) -> str:
-        """Return a token that is believed to be valid. Raises as `refresh_access_token`."""
+    def token(self, rejected: str | None = None) -> str:
+        """Return a token that is believed to be valid, and not the one that Zoho has just rejected.
 
-    def discard(self, token: str) -> None:
-        """Forget this token: Zoho has rejected it."""
+        Raises as `refresh_access_token`.
+        """
 
-    def invalidate(self) -> None:
-        """Mark the account's grants as invalidated: Zoho has rejected a brand-new token."""
+    def is_own(self, token: str) -> bool:
+        """Return True if this process requested the token itself: nobody else's mistake can explain it."""
+
+    def reject_grant(self, token: str) -> ExportError:
+        """Return the error for a grant whose own new token Zoho rejects, and mark it if it is dead.
+
+        TokenInvalidated: the account's grants are marked. WrongDataCentre: the token is for another host than
+        the connection's, so its rejection says nothing about the grant, and nothing is marked.
+        """
 
 
 def pause_before_retry(
@@ -81,11 +89,14 @@ class ZohoClient:
     def request(self, method: str, path: str, *, scopes: tuple[str, ...] = (), **kwargs: Any) -> ZohoResponse:
         """Send a request and return its response, whose status is below 400. `scopes` are those it needs.
 
-        If Zoho rejects the token, the request is sent once more with a new one; a second rejection raises
-        TokenInvalidated. `pause_before_retry` decides on other retries; token requests are never retried,
-        because Zoho issues only 10 in 10 minutes. Raises as `error_from`, `exchange` and the TokenSource.
+        If Zoho rejects the token, the request is sent again with another one; `_rejected` says what a
+        rejected new token means. `pause_before_retry` decides on other retries; token requests are never
+        retried, because Zoho issues only 10 in 10 minutes. All of it takes at most 60 seconds, and a second
+        less than the function has left: one slow response may use all of that. Raises as `error_from`,
+        `exchange` and the TokenSource.
         """
-        return self._with_token(lambda auth: self._exchange(method, path, scopes, auth=auth, **kwargs))
+        with deadline.ends_in(min(LONGEST_REQUEST, deadline.remaining())):
+            return self._with_token(lambda auth: self._exchange(method, path, scopes, auth=auth, **kwargs))
 
     @contextmanager
     def stream(
@@ -99,17 +110,25 @@ class ZohoClient:
             yield chunks(response, spare_seconds=_SECONDS_TO_CLEAN_UP)
 
     def _with_token[T](self, call: Callable[[requests.auth.AuthBase], T]) -> T:
-        token = self._tokens.token()
-        try:
-            return call(_ZohoAuth(token))
-        except ZohoTokenRejected:
-            self._tokens.discard(token)
-        token = self._tokens.token()
-        try:
-            return call(_ZohoAuth(token))
-        except ZohoTokenRejected as error:
-            self._tokens.invalidate()
-            raise TokenInvalidated("TOKEN_INVALIDATED") from error
+        """Call with a token; if Zoho rejects it, with another, until a new token of our own is rejected."""
+        rejected: str | None = None
+        for _ in range(_TOKENS):
+            token = self._tokens.token(rejected)
+            try:
+                return call(_ZohoAuth(token))
+            except ZohoTokenRejected as error:
+                if rejected is not None and self._tokens.is_own(token):
+                    raise self._rejected(error, token) from error
+                rejected = token
+        raise ZohoUnavailable("Zoho rejects the access tokens that other containers have requested.")
+
+    def _rejected(self, error: ZohoTokenRejected, token: str) -> ExportError:
+        """Return what it means that Zoho rejects a brand-new token.
+
+        Only Zoho's codes about tokens condemn the grant. Another code is final in its own way, and a response
+        without a code is a gateway's, which is retried.
+        """
+        return error.otherwise or self._tokens.reject_grant(token)
 
     def _exchange(self, method: str, path: str, scopes: tuple[str, ...], **kwargs: Any) -> ZohoResponse:
         attempt = 1
@@ -126,15 +145,17 @@ class ZohoClient:
 
     def _exchange_once(self, method: str, path: str, scopes: tuple[str, ...], **kwargs: Any) -> ZohoResponse:
         response = exchange(self._session, method, self._api_domain + path, system=self.system, **kwargs)
-        if response.status >= HTTPStatus.BAD_REQUEST:
+        is_refused = is_page(response.body) or is_about_the_token(response.body)
+        if is_refused or not _is_accepted(response.status):
             raise _refusal(response, f"{method} {path}", scopes)
         _record_credits(response.headers)
         return response
 
     def _open(self, path: str, scopes: tuple[str, ...], **kwargs: Any) -> requests.Response:
         response = send(self._session, "GET", self._api_domain + path, **kwargs)
-        is_json = "json" in response.headers.get("Content-Type", "")
-        if response.status_code < HTTPStatus.BAD_REQUEST and not is_json:
+        content_type = response.headers.get("Content-Type", "")
+        is_file = "json" not in content_type and "html" not in content_type
+        if _is_accepted(response.status_code) and is_file:
             return response
         with response:
             try:
@@ -152,6 +173,11 @@ class _ZohoAuth(requests.auth.AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Zoho-oauthtoken {self._token}"
         return request
+
+
+def _is_accepted(status: int) -> bool:
+    """Return False for a refusal and for a redirect."""
+    return status < HTTPStatus.MULTIPLE_CHOICES or status == HTTPStatus.NOT_MODIFIED
 
 
 def _refusal(response: ZohoResponse, what: str, scopes: tuple[str, ...]) -> ZohoError:

@@ -20,9 +20,16 @@ from crm_export.zoho.transport import ZohoResponse, exchange
 _THROTTLED_SECONDS = 120
 _LONGEST_THROTTLED_SECONDS = 900  # one response must not stop an account for a day
 _HOUR = 3600.0  # the lifetime that Zoho documents, and the longest we accept
+_LONGEST_REFRESH = 10.0  # seconds: a page needs the rest of API Gateway's 30
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*")
+# Zoho writes some of these codes with capitals, so they are compared without regard to case.
 _OUR_CLIENT = {"invalid_client", "invalid_client_secret", "invalid_redirect_uri"}
+_THE_GRANT = {
+    "invalid_code", "invalid_grant", "invalid_token", "invalid_request", "unauthorized_client",
+    "access_denied", "inactive_user",
+}  # fmt: skip
+_FINAL, _REDIRECT = (2, 4), 3  # first digits of a status
 
 
 @dataclass(frozen=True)
@@ -35,10 +42,14 @@ class ZohoClientCredentials:
 
 @dataclass(frozen=True)
 class AccessToken:
-    """An access token and its lifetime in seconds, counted from its issue."""
+    """An access token and its lifetime in seconds, counted from its issue.
+
+    api_domain: the URL at which it is valid, as Zoho names it, or None.
+    """
 
     value: str = field(repr=False)
     expires_in: float
+    api_domain: str | None = None
 
 
 def refresh_access_token(
@@ -50,7 +61,7 @@ def refresh_access_token(
 ) -> AccessToken:
     """Request a new access token.
 
-    Raises TokenInvalidated (the refresh token is revoked), ZohoClientRejected (our client id or secret),
+    Raises TokenInvalidated (Zoho refuses the refresh token), ZohoClientRejected (our client id or secret),
     ZohoThrottled (10 tokens in 10 minutes), ZohoUnavailable, ZohoTimeout.
     """
     remember(refresh_token)
@@ -59,7 +70,9 @@ def refresh_access_token(
         session,
         "POST",
         f"{accounts_server}/oauth/v2/token",
+        longest=_LONGEST_REFRESH,
         system=system,
+        repeatable=True,  # the worst that can come of it is one token too many
         # In the body, not in the query string, where proxies would log the secret.
         data={
             "grant_type": "refresh_token",
@@ -72,8 +85,9 @@ def refresh_access_token(
     token = body.get("access_token")
     if response.status == HTTPStatus.OK and isinstance(token, str) and _TOKEN.fullmatch(token):
         remember(token)
-        return AccessToken(token, _lifetime(body))
-    raise _token_error(response, body)
+        domain = body.get("api_domain")
+        return AccessToken(token, _lifetime(body), domain if isinstance(domain, str) else None)
+    raise _token_error(response, body, accounts_server)
 
 
 def throttled(seconds: int, **more: Any) -> ZohoThrottled:
@@ -95,22 +109,28 @@ def _lifetime(body: dict[str, Any]) -> float:
     return min(max(lifetime, 0.0), _HOUR) if math.isfinite(lifetime) else _HOUR
 
 
-def _token_error(response: ZohoResponse, body: dict[str, Any]) -> ZohoError | TokenInvalidated:
-    """Choose by the body's code: errors also come with HTTP 200, and Zoho translates the messages."""
+def _token_error(
+    response: ZohoResponse, body: dict[str, Any], accounts_server: str
+) -> ZohoError | TokenInvalidated:
+    """Choose by the body's code: errors also come with HTTP 200, and Zoho translates the messages.
+
+    Nothing that comes with a 5xx or a redirect is final: it may be an outage.
+    """
     status, error = response.status, body.get("error")
-    code = clean_text(error, 100) if isinstance(error, str) else None
-    facts: dict[str, Any] = {"zoho_code": code, "http_status": status}
-    if code == "invalid_code":
-        return TokenInvalidated("TOKEN_INVALIDATED")
-    if code in _OUR_CLIENT:
+    text = clean_text(error, 100) if isinstance(error, str) else ""
+    code, facts = text.lower(), dict[str, Any](zoho_code=text or None, http_status=status)
+    asked = f"Zoho's token endpoint ({accounts_server})"
+    # Codes are words with underscores; throttling comes as "Access Denied", translated.
+    is_sentence = bool(text) and not _CODE.fullmatch(text) and code not in _THE_GRANT | _OUR_CLIENT
+    is_final = status != HTTPStatus.TOO_MANY_REQUESTS and status // 100 in _FINAL
+    if code in _THE_GRANT and is_final:
+        return TokenInvalidated(f"{asked} refused its refresh token ({text}).")
+    if code in _OUR_CLIENT and is_final:
         return ZohoClientRejected(
-            f"Zoho's token endpoint rejected this deployment's client id or secret ({code}).", **facts
+            f"{asked} rejected this deployment's client id or secret ({text}).", **facts
         )
-    # Codes are lower-case words with underscores; throttling comes as "Access Denied", translated.
-    is_sentence = bool(code) and not _CODE.fullmatch(str(code))
     if status == HTTPStatus.TOO_MANY_REQUESTS or body.get("status") == "failure" or is_sentence:
         wait = min(retry_after_seconds(response.headers) or _THROTTLED_SECONDS, _LONGEST_THROTTLED_SECONDS)
         return throttled(wait, **facts)
-    return ZohoUnavailable(
-        f"Zoho's token endpoint responded with HTTP {status} ({code or 'no error code'}).", **facts
-    )
+    why = "a redirect, which is never followed" if status // 100 == _REDIRECT else text or "no error code"
+    return ZohoUnavailable(f"{asked} responded with HTTP {status} ({why}).", **facts)

@@ -1,8 +1,8 @@
 """Turns a response of Zoho's API into one of our errors; no other module does.
 
 Zoho's errors are flat, `{"code", "message", "status", "details"}`, or the same object within `data[]`; a
-gateway in front of Zoho may respond with HTML or with nothing. The code decides, not the HTTP status: a
-missing permission comes as 403 and as 400, a missing scope as 401.
+gateway in front of Zoho may respond with HTML, with a redirect or with nothing. The code decides, not the
+HTTP status: a missing permission comes as 403 and as 400, a missing scope as 401.
 https://www.zoho.com/crm/developer/docs/api/v8/status-codes.html
 https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/create-job.html
 """
@@ -39,6 +39,8 @@ _LONGEST_PAGE_TOKEN = 8192
 _THROTTLED_SECONDS = 60
 _RETRY_AFTER_DIGITS = 5  # more than a day is not a pause
 _LONGEST_TEXT = 64 * 1024  # that is searched for secrets
+_LONGEST_ERROR = 4096  # bytes; a page of records is longer, and need not be read twice
+_LOGIN = re.compile(r"(?:sign|log)[-_ ]?in\b", re.IGNORECASE)
 _FIELD_IN_MESSAGE = re.compile(r"field(?: api name)? '([^']{1,255})'", re.IGNORECASE)
 _PATH_OF_A_FIELD = re.compile(r"\$?\.?query\.fields\[\d+\]")
 
@@ -124,12 +126,15 @@ _ABOUT_OUR_REQUEST = (
     "INVALID_BULK_OPERATION", "JOB_NOT_SUPPORTED", "INVALID_CALLBACK_METHOD",
 )  # fmt: skip
 
+_ABOUT_THE_TOKEN = ("INVALID_TOKEN", "INVALID_OAUTHTOKEN", "AUTHENTICATION_FAILURE", "AUTHENTICATION_FAILED")
+_SCOPE_IS_MISSING = "OAUTH_SCOPE_MISMATCH"
+
 MEANINGS: dict[str, Meaning] = {
     # Connect again, if a fresh token is rejected as well.
-    **dict.fromkeys(("INVALID_TOKEN", "AUTHENTICATION_FAILURE"), Meaning(ZohoTokenRejected)),
+    **dict.fromkeys(_ABOUT_THE_TOKEN, Meaning(ZohoTokenRejected)),
     # Give the scope or the permission.
     **dict.fromkeys(
-        ("OAUTH_SCOPE_MISMATCH", "NO_PERMISSION", "AUTHORIZATION_FAILED", "PERMISSION_DENIED"),
+        (_SCOPE_IS_MISSING, "NO_PERMISSION", "AUTHORIZATION_FAILED", "PERMISSION_DENIED"),
         Meaning(ZohoPermissionDenied, certain=True),
     ),
     # Wait.
@@ -179,7 +184,7 @@ _BY_STATUS: dict[int, type[ZohoError]] = {
     HTTPStatus.GONE: ZohoNotFound,
     HTTPStatus.TOO_MANY_REQUESTS: ZohoThrottled,
 }
-_FROM_A_GATEWAY = {HTTPStatus.FORBIDDEN, HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS}
+_FROM_A_GATEWAY = {HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS}
 # Documented codes that refuse a query. They need no row above: an unknown code with HTTP 400 does the same.
 _REFUSES_A_QUERY = {
     "COMPARATOR_AND_ENCRYPTED_VALUE_IN_CRITERIA_NOT_COMPATIBLE",
@@ -203,9 +208,9 @@ _REFUSES_A_QUERY = {
 
 def classify(code: str | None, status: int, details: Mapping[str, Any]) -> tuple[type[ZohoError], Meaning]:
     """Return the class of an error, and the meaning of its code for remedy and advice."""
-    if code is None:  # a gateway responded: trust only the statuses that a gateway has reason to send
+    if code is None:  # a gateway responded, which knows results and limits but no permissions of Zoho's
         return _BY_STATUS[status] if status in _FROM_A_GATEWAY else ZohoUnavailable, _UNKNOWN
-    meaning = MEANINGS.get(code, _UNKNOWN)
+    meaning = MEANINGS.get(code.upper(), _UNKNOWN)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not meaning.certain:
         return ZohoUnavailable, meaning if meaning.kind is ZohoUnavailable else _UNKNOWN
     kind = meaning.kind or _BY_STATUS.get(status, ZohoQueryRefused)
@@ -238,7 +243,48 @@ def _by_details(kind: type[ZohoError], details: Mapping[str, Any]) -> type[ZohoE
 def error_from(
     status: int, body: bytes, headers: Mapping[str, str], what: str, scopes: tuple[str, ...] = ()
 ) -> ZohoError:
-    """Return the error of a response that is not a success. `what` names the call, which needs `scopes`."""
+    """Return the error of a response that is not a success. `what` names the call, which needs `scopes`.
+
+    A 401 that is not about a scope, whatever its code, and a login page or a redirect to one are how Zoho and
+    its gateways respond to a stale access token: ZohoTokenRejected, with the error that the response would
+    be for a new token as `otherwise`.
+    """
+    error = _error_from(status, body, headers, what, scopes)
+    if isinstance(error, ZohoTokenRejected) or not _is_of_a_stale_token(status, error, body, headers):
+        return error
+    return ZohoTokenRejected(
+        error.message,
+        otherwise=error,
+        zoho_code=error.zoho_code,
+        http_status=status,
+        request_id=error.request_id,
+    )
+
+
+def _is_of_a_stale_token(status: int, error: ZohoError, body: bytes, headers: Mapping[str, str]) -> bool:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return (error.zoho_code or "").upper() != _SCOPE_IS_MISSING
+    if status >= HTTPStatus.BAD_REQUEST or error.zoho_code is not None:
+        return False
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        page = headers.get("Location", "").partition("?")[0].rpartition("://")[2]  # without scheme and query
+        return page.startswith("accounts.") or _LOGIN.search(page) is not None
+    return is_page(body) and _LOGIN.search(body[:_LONGEST_TEXT].decode("latin-1")) is not None
+
+
+def is_page(body: bytes) -> bool:
+    """Return True for HTML, which comes from a gateway or a login page; its Content-Type may say JSON."""
+    return body.lstrip().startswith(b"<")
+
+
+def is_about_the_token(body: bytes) -> bool:
+    """Return True for an error about the access token, with which Zoho may also respond HTTP 200."""
+    return len(body) <= _LONGEST_ERROR and str(error_object(body).get("code")).upper() in _ABOUT_THE_TOKEN
+
+
+def _error_from(
+    status: int, body: bytes, headers: Mapping[str, str], what: str, scopes: tuple[str, ...]
+) -> ZohoError:
     error = error_object(body)
     code = (clean_text(error["code"], _LONGEST_CODE) or None) if isinstance(error.get("code"), str) else None
     details = error["details"] if isinstance(error.get("details"), dict) else {}
@@ -251,7 +297,8 @@ def error_from(
         about = {name: str(details[name]) for name in ("json_path", "api_name") if details.get(name)}
     if kind is ZohoFieldRefused:
         about["field"] = _refused_field(details, error.get("message"))
-    advice = scope_advice(scopes) if code == "OAUTH_SCOPE_MISMATCH" and scopes else meaning.advice
+    is_scope = scopes and (code or "").upper() == _SCOPE_IS_MISSING
+    advice = scope_advice(scopes) if is_scope else meaning.advice
     return kind(
         f"{_message(status, code, error, details, what)} {advice}".rstrip(),
         zoho_code=code,
@@ -265,7 +312,9 @@ def error_from(
 
 def _message(status: int, code: str | None, error: dict[str, Any], details: dict[str, Any], what: str) -> str:
     if code is None:
-        return f"Zoho responded to {what} with HTTP {status} (no error code)."
+        redirect = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+        why = "a redirect, which is never followed" if redirect else "no error code"
+        return f"Zoho responded to {what} with HTTP {status} ({why})."
     facts, others = _facts(details)
     quoted = f"{code}: {error.get('message', '')}"
     quoted += f" {json.dumps(others, ensure_ascii=False)}" if others else ""

@@ -1,4 +1,4 @@
-"""Sends one request to Zoho: with timeouts, without redirects, failures as our errors.
+"""Sends one request to Zoho: within the time that is left, without redirects, failures as our errors.
 
 Called by `ZohoClient` (the CRM API) and `oauth` (the token endpoint).
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
+from http.client import RemoteDisconnected
 from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,11 +19,11 @@ from crm_export import PRODUCT, deadline
 from crm_export.errors import ZohoTimeout, ZohoUnavailable
 from crm_export.system import MACHINE, System
 
-# Seconds to connect, and between two reads. A token request and a call together stay below API Gateway's 30.
-TIMEOUT = (3.05, 10.0)
+# The longest request: less than a lease on a part has left when a call begins (75 of 90 seconds).
+LONGEST_REQUEST = 60.0
+TIMEOUT = (3.05, LONGEST_REQUEST)  # seconds to connect, and between two reads
 # Kept back from the function's time, so that a timeout becomes our response and not a dead function.
 _SECONDS_TO_RESPOND = 1.0
-_LONGEST_EXCHANGE = 25.0
 _LARGEST_BODY = 32 * 1024 * 1024  # 200 records are far below; a stream has no limit
 _CHUNK_BYTES = 256 * 1024
 
@@ -45,28 +46,44 @@ def make_session() -> requests.Session:
 
 
 def send(
-    session: requests.Session, method: str, url: str, *, timeout: tuple[float, float] = TIMEOUT, **kwargs: Any
+    session: requests.Session,
+    method: str,
+    url: str,
+    *,
+    timeout: tuple[float, float] = TIMEOUT,
+    repeatable: bool = False,
+    **kwargs: Any,
 ) -> requests.Response:
     """Send one request and return its response with the body unread. The caller closes the response.
 
-    Raises ZohoTimeout, or ZohoUnavailable if no response or a redirect came. Zoho documents no redirects,
-    and following one would send the token elsewhere.
+    Redirects are returned, not followed: following one would send the token elsewhere. A `repeatable` request
+    is sent again, on a new connection, if its connection was closed before a response began, as happens to
+    a connection that was kept too long. Raises ZohoTimeout, or ZohoUnavailable if no response came.
     """
     host = urlsplit(url).netloc
     left = _seconds_left(host)
     limits = (min(timeout[0], left), min(timeout[1], left))
+    request = partial(
+        session.request, method, url, timeout=limits, allow_redirects=False, stream=True, **kwargs
+    )
     try:
-        response = session.request(method, url, timeout=limits, allow_redirects=False, stream=True, **kwargs)
+        try:
+            return request()
+        except requests.ConnectionError as error:
+            if not (repeatable and _closed_before_a_response(error)):
+                raise
+            return request()  # urllib3 opens a new connection in place of one that failed
     except requests.Timeout as error:
         raise ZohoTimeout(f"Zoho ({host}) did not respond in time.") from error
     except requests.RequestException as error:
         raise ZohoUnavailable(f"Zoho ({host}) could not be reached: {type(error).__name__}.") from error
-    if response.is_redirect:
-        response.close()
-        raise ZohoUnavailable(
-            f"Zoho ({host}) responded with a redirect (HTTP {response.status_code}), which is never followed."
-        )
-    return response
+
+
+def _closed_before_a_response(error: requests.ConnectionError) -> bool:
+    """Return True if the server closed or reset the connection instead of responding."""
+    cause = error.args[0] if error.args else None
+    reason = cause.args[-1] if isinstance(cause, urllib3.exceptions.ProtocolError) else None
+    return isinstance(reason, RemoteDisconnected | ConnectionResetError | BrokenPipeError)
 
 
 def exchange(
@@ -74,17 +91,19 @@ def exchange(
     method: str,
     url: str,
     *,
+    longest: float = LONGEST_REQUEST,
     largest_body: int = _LARGEST_BODY,
     system: System = MACHINE,
     **kwargs: Any,
 ) -> ZohoResponse:
-    """Send one request and read its response within 25 seconds, and a second before the function's end.
+    """Send one request and read its response within `longest` seconds and a second before the function ends.
 
     Raises as `send` and `chunks` do. The work runs in a thread, because a socket's timeout starts again with
     every byte: a server that sends slowly enough would never reach it.
     """
     host = urlsplit(url).netloc
-    limit = min(_LONGEST_EXCHANGE, _seconds_left(host))
+    limit = min(longest, _seconds_left(host))
+    kwargs.setdefault("timeout", (TIMEOUT[0], limit))
     outcome: SimpleQueue[ZohoResponse | BaseException] = SimpleQueue()
 
     def run() -> None:
