@@ -49,6 +49,8 @@ KINDS = (
     "Zoho gives no tokens",
     "Zoho times out",
     "Zoho times out after it acted",
+    "Zoho closes a kept connection",
+    "Zoho quotes our request",
     "job not found",
     "job without a count",
     "job ends in FAILURE",

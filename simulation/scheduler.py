@@ -50,7 +50,6 @@ class Task:
         self.calls = 0
         self.kill_at: tuple[int, bool] | None = None  # the call, and whether it takes effect first
         self.dead = False
-        self.rejected = False  # its token was: once only, twice would mean a dead grant
         self.worker: _Worker | None = None
 
 

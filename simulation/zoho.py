@@ -13,13 +13,13 @@ from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
 from random import Random
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from crm_export.exports.callbacks import verify
 from crm_export.zoho.catalog import has_page_token
 from simulation.faults import Faults
-from simulation.scheduler import EPOCH, Scheduler, current
+from simulation.scheduler import EPOCH, Scheduler
 from simulation.zoho_faults import ZohoFaults
 from zoho_simulator.bulk.bulk_read import BulkRead
 from zoho_simulator.bulk.jobs import Job
@@ -98,6 +98,7 @@ def _settings(rng: Random) -> SimulatorConfig:
         client_id=CLIENT_ID,
         client_secret=CLIENT_SECRET,
         refresh_tokens={REFRESH_TOKEN},
+        stale_token=rng.choice(get_args(SimulatorConfig.__annotations__["stale_token"])),
         records_per_job=per_job,
         records_paging=rng.choice(("cursor", "snapshot")),
         records_since_inclusive=rng.random() < 0.5,
@@ -223,9 +224,8 @@ class Zoho:
         token = (request.header("Authorization") or "").removeprefix("Zoho-oauthtoken ")
         self._maybe_reject(token)
         response = self.organisation.handle(request)
-        if response.status == HTTPStatus.UNAUTHORIZED and (task := current.get()):
-            task.rejected = True
-        elif response.status == HTTPStatus.BAD_REQUEST and b"EXPIRED_VALUE" in response.content():
+        self._zoho_faults.quote(request, response)
+        if response.status == HTTPStatus.BAD_REQUEST and b"EXPIRED_VALUE" in response.content():
             self._faults.note("page token expired", part)
         elif part and response.status == HTTPStatus.CREATED:
             self._record_job(request, response, part)
@@ -236,10 +236,8 @@ class Zoho:
         return response
 
     def _maybe_reject(self, token: str) -> None:
-        """Let a token expire early. A new one never does, as a second rejection means a revoked grant."""
-        task = current.get()
-        is_used = token in self._used_tokens
-        if task and not task.rejected and is_used and self._faults.happens("Zoho rejects the token"):
+        """Let a token expire early. A new one never does: if Zoho rejects that too, the grant is revoked."""
+        if token in self._used_tokens and self._faults.happens("Zoho rejects the token"):
             self.organisation.tokens.expire(token)
         self._used_tokens.add(token)
 

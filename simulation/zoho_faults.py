@@ -5,6 +5,7 @@ import io
 import json
 import zlib
 from collections.abc import Sequence
+from http import HTTPStatus
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,8 @@ from simulation import faults as simulated
 from zoho_simulator.bulk.results import Layout, zip_stream
 from zoho_simulator.config import SimulatorConfig
 from zoho_simulator.errors import documented_error
-from zoho_simulator.faults import Fault, Faults
-from zoho_simulator.wire import Json
+from zoho_simulator.faults import Fault, Faults, quote_request
+from zoho_simulator.wire import Json, Request, Response
 
 if TYPE_CHECKING:
     from simulation.zoho import JobRecord
@@ -59,7 +60,7 @@ class ZohoFaults(Faults):
         if self._happens("Zoho 500"):
             return _refusal("INTERNAL_ERROR")
         if self._happens("Zoho's gateway returns HTML"):
-            return Fault(status=self._rng.choice((502, 404, 400)), body="<html>Bad gateway</html>")
+            return Fault(status=self._rng.choice((502, 404, 403, 401, 400)), body="<html>Bad gateway</html>")
         return None
 
     def _of_job(self) -> Json:
@@ -84,6 +85,11 @@ class ZohoFaults(Faults):
         )
 
     # --- bodies ---
+
+    def quote(self, request: Request, response: Response) -> None:
+        """Let a refusal quote the request, with its token and callback URL."""
+        if response.status >= HTTPStatus.BAD_REQUEST and self._happens("Zoho quotes our request"):
+            quote_request(request, response, self._rng.choice(("plain", "percent", "json")))
 
     def details(self, record: "JobRecord", body: bytes) -> bytes:
         """Return the body of job details, perhaps without what is needed to go on."""

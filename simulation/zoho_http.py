@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from http.client import RemoteDisconnected
 from random import Random
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -45,8 +46,6 @@ class Raw:
 
 class Response:
     """A requests.Response, as far as our transport reads it. delay: seconds that it takes in addition."""
-
-    is_redirect = False
 
     def __init__(self, response: wire.Response, raw: Raw) -> None:
         self.status_code = int(response.status)
@@ -103,6 +102,8 @@ class Session:
         def effect() -> Response:
             return self._received(request, self._zoho.handle(request))
 
+        if self._happens("Zoho closes a kept connection"):
+            self._calls.make(f"zoho {what} (closed)", _raise_closed, seconds=0.0)
         if self._happens("Zoho times out"):
             self._time_out(what, timeout)
         if self._happens("Zoho times out after it acted"):
@@ -137,6 +138,11 @@ def _body(
 
 
 _dumps = json.dumps  # `_body` has an argument of that name
+
+
+def _raise_closed() -> NoReturn:
+    closed = RemoteDisconnected("Remote end closed connection without response")
+    raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted.", closed))
 
 
 def _raise_timeout() -> NoReturn:

@@ -1,6 +1,7 @@
 """The simulation catches code that is broken on purpose within a few hundred seeds."""
 
 from dataclasses import replace
+from http import HTTPStatus
 
 import pytest
 
@@ -8,10 +9,11 @@ from crm_export.aws import export_table
 from crm_export.aws.export_table import DynamoExportTable
 from crm_export.aws.object_writer import ObjectWriter
 from crm_export.aws.results_bucket import ResultsBucket
+from crm_export.errors import TokenInvalidated, ZohoPermissionDenied
 from crm_export.exports import attempt, callbacks, complete, download, reconcile
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
-from crm_export.zoho import client
+from crm_export.zoho import client, refusals
 from functions.export_reconciler import app as reconciler
 from simulation.world import run
 
@@ -128,6 +130,26 @@ def with_a_token_in_the_log(patch):
     patch.setattr(client._ZohoAuth, "__init__", init)
 
 
+def without_redaction(patch):
+    patch.setattr("crm_export.errors.redact", lambda text: text)
+    patch.setattr("crm_export.zoho.refusals.redact", lambda text: text)
+
+
+def with_a_gateways_word_that_is_believed(patch):
+    right = refusals.classify
+
+    def classify(code, status, details):
+        if code is None and status == HTTPStatus.FORBIDDEN:
+            return ZohoPermissionDenied, refusals.Meaning()
+        return right(code, status, details)
+
+    patch.setattr(refusals, "classify", classify)
+
+
+def with_a_grant_that_a_gateway_may_invalidate(patch):
+    patch.setattr(client.ZohoClient, "_rejected", lambda self, error, token: TokenInvalidated("by a gateway"))
+
+
 MUTANTS = [
     without_conditions,
     without_the_count_check,
@@ -145,6 +167,9 @@ MUTANTS = [
     without_aborting_uploads,
     without_the_generation,
     with_a_token_in_the_log,
+    without_redaction,
+    with_a_gateways_word_that_is_believed,
+    with_a_grant_that_a_gateway_may_invalidate,
 ]
 
 
