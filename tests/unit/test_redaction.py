@@ -30,6 +30,8 @@ ENCODINGS = {
 def secrets():
     remember(TOKEN)
     remember(SECRET)
+    for word in ("INVALID_TOKEN", "invalid_client", "Passwords"):
+        remember(word)
 
 
 @pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
@@ -74,6 +76,7 @@ def test_secret_that_this_process_does_not_know_is_blanked_by_its_form(encode, b
         "Access Token is not Found",
         "%zz &#x; &amp; \\",
         "Bearer token",
+        "INVALID_TOKEN, invalid_client and Passwords",
     ],
 )
 def test_other_text_is_unchanged(text):

@@ -20,12 +20,13 @@ _FORMS = re.compile(
     r"|(?:Zoho-oauthtoken|Bearer) [^\s\"',;<>&\\]{16,}"
     r"|(?:refresh_token|access_token|client_secret|X-Amz-(?:Signature|Credential|Security-Token))=[^&\s\"']+"
 )
+_WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)*")  # no secret, but perhaps one of Zoho's codes
 _known: dict[str, None] = {}  # in the order in which they were last used
 
 
 def remember(secret: str) -> None:
     """Blank this value in every text from now on."""
-    if len(secret) >= _SHORTEST:
+    if len(secret) >= _SHORTEST and not _WORD.fullmatch(secret):
         _known.pop(secret, None)
         _known[secret] = None
         while len(_known) > _REMEMBERED:

@@ -118,10 +118,10 @@ def _token_error(
     """
     status, error = response.status, body.get("error")
     text = clean_text(error, 100) if isinstance(error, str) else ""
-    code, facts = text.lower(), dict[str, Any](zoho_code=text or None, http_status=status)
+    code, facts = str(error).lower(), dict[str, Any](zoho_code=text or None, http_status=status)
     asked = f"Zoho's token endpoint ({accounts_server})"
     # Codes are words with underscores; throttling comes as "Access Denied", translated.
-    is_sentence = bool(text) and not _CODE.fullmatch(text) and code not in _THE_GRANT | _OUR_CLIENT
+    is_sentence = bool(text) and not _CODE.fullmatch(str(error)) and code not in _THE_GRANT | _OUR_CLIENT
     is_final = status != HTTPStatus.TOO_MANY_REQUESTS and status // 100 in _FINAL
     if code in _THE_GRANT and is_final:
         return TokenInvalidated(f"{asked} refused its refresh token ({text}).")

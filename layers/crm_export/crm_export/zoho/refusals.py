@@ -249,8 +249,9 @@ def error_from(
     its gateways respond to a stale access token: ZohoTokenRejected, with the error that the response would
     be for a new token as `otherwise`.
     """
+    code = _code(error_object(body))
     error = _error_from(status, body, headers, what, scopes)
-    if isinstance(error, ZohoTokenRejected) or not _is_of_a_stale_token(status, error, body, headers):
+    if isinstance(error, ZohoTokenRejected) or not _is_of_a_stale_token(status, code, body, headers):
         return error
     return ZohoTokenRejected(
         error.message,
@@ -261,10 +262,16 @@ def error_from(
     )
 
 
-def _is_of_a_stale_token(status: int, error: ZohoError, body: bytes, headers: Mapping[str, str]) -> bool:
+def _code(error: dict[str, Any]) -> str | None:
+    """Return the code as Zoho sent it: to decide by, and redacted to show."""
+    code = error.get("code")
+    return code or None if isinstance(code, str) else None
+
+
+def _is_of_a_stale_token(status: int, code: str | None, body: bytes, headers: Mapping[str, str]) -> bool:
     if status == HTTPStatus.UNAUTHORIZED:
-        return (error.zoho_code or "").upper() != _SCOPE_IS_MISSING
-    if status >= HTTPStatus.BAD_REQUEST or error.zoho_code is not None:
+        return (code or "").upper() != _SCOPE_IS_MISSING
+    if status >= HTTPStatus.BAD_REQUEST or code is not None:
         return False
     if status >= HTTPStatus.MULTIPLE_CHOICES:
         page = headers.get("Location", "").partition("?")[0].rpartition("://")[2]  # without scheme and query
@@ -286,7 +293,7 @@ def _error_from(
     status: int, body: bytes, headers: Mapping[str, str], what: str, scopes: tuple[str, ...]
 ) -> ZohoError:
     error = error_object(body)
-    code = (clean_text(error["code"], _LONGEST_CODE) or None) if isinstance(error.get("code"), str) else None
+    code = _code(error)
     details = error["details"] if isinstance(error.get("details"), dict) else {}
     kind, meaning = classify(code, status, details)
     retry_after = retry_after_seconds(headers)
@@ -301,7 +308,7 @@ def _error_from(
     advice = scope_advice(scopes) if is_scope else meaning.advice
     return kind(
         f"{_message(status, code, error, details, what)} {advice}".rstrip(),
-        zoho_code=code,
+        zoho_code=clean_text(code, _LONGEST_CODE) if code else None,
         http_status=status,
         request_id=headers.get("X-REQUEST-ID"),
         retry_after=retry_after,
