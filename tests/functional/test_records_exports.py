@@ -84,6 +84,16 @@ def test_module_that_bulk_read_refuses_has_the_values_of_bulk_read(world, small_
     assert sorted(one, key=lambda row: row["Id"]) == sorted(other, key=lambda row: row["Id"])
 
 
+def test_module_whose_job_fails_as_not_supported_is_read_through_the_records_api(world, small_parts):
+    world.zoho.config.patch({"records": {"Contacts": 45}})
+    error = {"code": "MODULE_NOT_SUPPORTED", "message": "m", "status": "error", "details": {}}
+    world.zoho.fault(method="POST", path="/read$", job={"state": "FAILURE", "error": error})
+    export = world.finish(world.start())
+    assert (export["state"], export["source"], export["records"]) == ("COMPLETED", "records", 45), export
+    assert {row["Id"] for row in files(world, export["export_id"])[1]} == ids_of(world, "Contacts")
+    assert len(world.zoho.journal.requests("/read$", "POST")) == 1
+
+
 def test_records_that_change_while_they_are_read_are_exported_once(world, small_parts):
     world.zoho.config.patch({"records": {"Notes": 140}})
     before = ids_of(world, "Notes")
