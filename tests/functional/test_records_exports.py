@@ -188,6 +188,14 @@ def test_records_are_read_with_a_version_that_does_not_cut_rich_text(world):
     assert not world.zoho.journal.requests("^/crm/v[78]/Notes", "GET")
 
 
+def test_records_without_a_way_to_the_next_page_are_a_fault_of_zoho(world):
+    page = {"data": [{"id": "1"}], "info": {"more_records": True}}
+    world.zoho.fault(path="/crm/v6/Notes", status=200, body=page)
+    status, response = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/notes")
+    assert (status, response["errno"]) == (502, 502)
+    assert "no next page" in response["message"]
+
+
 def test_criteria_for_module_without_bulk_read_are_refused_with_zohos_code(world):
     world.zoho.config.patch({"bulk_unsupported": ["Contacts"]})
     criteria = {"field": {"api_name": "Last_Name"}, "comparator": "equal", "value": "x"}
