@@ -53,10 +53,14 @@ KINDS = (
     "Zoho quotes our request",
     "job not found",
     "job without a count",
+    "job details of another job",
+    "job details in other words",
     "job ends in FAILURE",
+    "job deleted",
     "job takes hours",
     "job never ends",
     "more records but no next page",
+    "more records but an earlier page",
     "result breaks off",
     "result truncated",
     "result with a byte changed",
@@ -81,6 +85,7 @@ _RARE = {
     "job takes hours": 0.1,
     "job never ends": 0.02,
     "more records but no next page": 0.05,
+    "more records but an earlier page": 0.2,
     "callback forged": 0.3,
 }
 # Drawn once for a part or less often, so their rates are higher.

@@ -16,6 +16,7 @@ from simulation.s3 import Bucket
 from simulation.scheduler import EPOCH, Scheduler
 from simulation.zoho import JobRecord, Zoho
 
+_NOT_YET = 3600 - 1000  # so old is a job or result, on any clock, before it counts as gone
 _ONWARDS = {
     "PENDING": {"PENDING", "SUBMITTED", "STORED", "FAILED"},  # STORED: read through the records API
     "SUBMITTED": {"SUBMITTED", "PENDING", "READY", "FAILED"},
@@ -223,6 +224,11 @@ class Invariants:
             export.manifest_key not in self._bucket.objects, f"{export.export_id} FAILED, with a manifest"
         )
         parts = self.parts(export.export_id, current=False)
+        age = self._scheduler.now + EPOCH.timestamp() - export.requested_at.timestamp()
+        self._hold(
+            failure.code != "ZOHO_NOT_FOUND" or age > _NOT_YET,
+            f"{export.export_id} FAILED with ZOHO_NOT_FOUND after {age:.0f} s",
+        )
         excused = any(self._excuse(failure.code, part) for part in parts) or self._expired(export, parts)
         self._hold(excused, f"{export.export_id} FAILED with {failure}, and the faults do not excuse it")
 
@@ -247,11 +253,12 @@ class Invariants:
         )  # one of them may be another part's
         died = ("function ", "function's clock", "table write done", "table throttled")
         excuses = {
-            "ZOHO_JOB_FAILED": failed + faults("job not found", "job never ends") >= 3,
+            "ZOHO_JOB_FAILED": failed + faults("job not found", "job never ends", "job without a count") >= 3,
             # A POST works on part 1 before anybody knows its export.
             "WORKER_DIED": faults(*died) + (part.part == 1 and self._faults.against(None, died)) >= 3,
             "ZOHO_NOT_FOUND": faults("job not found", "result not found") >= 1 and results >= 3,
-            "PAGING_BROKEN": faults("more records but no next page") >= 1,
+            "PAGING_BROKEN": faults("more records but") >= 1,
+            "ZOHO_RESPONSE_INVALID": faults("job without a count") >= 5,
             "DEADLINE_EXCEEDED": faults("job never ends") >= 1,
             "JOB_OVERDUE": faults("job never ends") >= 1 and len(part.failed_job_ids) >= 2,
             "RESULT_UNSUPPORTED": results >= 3,

@@ -52,8 +52,12 @@ class JobRecord:
         self.page = None if first else job.query.page
         self.module = job.query.module.name
         self.query = job.query.echo  # fields and criteria
-        self.ends_in_failure = job.faults.state == "FAILURE"
+        self.ends_in_failure = job.faults.state in {"FAILURE", "DELETED"}
         self.hides_next_page = False
+        self.page_tokens: tuple[
+            str, ...
+        ] = ()  # with which this job and those before it in its snapshot began
+        self.repeats_page_token = ""
         self.downloads = 0
         self.response_delay = 0.0  # seconds that the response to "create job" takes in addition
         self._bulk_read = bulk_read
@@ -245,15 +249,21 @@ class Zoho:
         job_id = json.loads(response.content())["data"][0]["details"]["id"]
         job = self.organisation.jobs.find(job_id)
         assert job is not None
-        token = self.organisation.page_tokens.find(json.loads(request.body)["query"].get("page_token", ""))
-        first = self.jobs[token.payload.id].first if token else None
-        record = JobRecord(job, part, first, self.organisation.bulk_read)
+        page_token = json.loads(request.body)["query"].get("page_token", "")
+        token = self.organisation.page_tokens.find(page_token)
+        before = self.jobs[token.payload.id] if token else None
+        record = JobRecord(job, part, before and before.first, self.organisation.bulk_read)
+        if before:
+            record.page_tokens = (*before.page_tokens, page_token)
         _, has_more = self.organisation.jobs.rows(job)
         record.hides_next_page = (
             has_more
             and not record.ends_in_failure
             and self._faults.happens("more records but no next page", part)
         )
+        repeats = record.page_tokens and has_more and not record.ends_in_failure
+        if repeats and self._faults.happens("more records but an earlier page", part):
+            record.repeats_page_token = self._rng.choice(record.page_tokens)
         self.jobs[job_id] = record
         self.jobs_of[part].append(record)
         self._created(record)
@@ -265,12 +275,15 @@ class Zoho:
         record = self.jobs.get(job_id if last == "result" else last)
         if record is None:
             return
+        others = [other for other in self.jobs.values() if other is not record]
         if last != "result":
             if response.status == HTTPStatus.OK:
                 response.body = self._zoho_faults.details(record, response.content())
+                if others and self._faults.happens("job details of another job"):
+                    other = self._rng.choice(others)
+                    response.body = self.organisation.bulk_read.details(other.job.call, other.id).body
         elif response.status == HTTPStatus.OK:
             record.downloads += 1
-            others = [other for other in self.jobs.values() if other is not record]
             response.body = self._zoho_faults.result(record, response.content(), others)
         elif self._clock() >= record.job.ended_at + self.config.result_seconds:
             self._faults.note("result expired")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simulation.zoho import JobRecord
 
 _JOB_SECONDS = (0.0, 2.0, 60.0, 400.0)
+_OTHER_WORDS = (float, str, "{}.0".format)
 
 
 class ZohoFaults(Faults):
@@ -70,8 +71,12 @@ class ZohoFaults(Faults):
             seconds = self._rng.choice((3600.0, 10_000.0))
         elif self._happens("job never ends", self.part):
             return {"state": "IN PROGRESS"}
-        state = "FAILURE" if self._happens("job ends in FAILURE", self.part) else "COMPLETED"
-        return {"state": state, "seconds": seconds, "is_early": self._happens("callback early", self.part)}
+        job: Json = {"seconds": seconds, "is_early": self._happens("callback early", self.part)}
+        if self._happens("job ends in FAILURE", self.part):
+            is_expiry = self._rng.random() < 0.2 and self._happens("page token expired", self.part)
+            error = documented_error("EXPIRED_VALUE" if is_expiry else "INTERNAL_SERVER_ERROR")
+            return {**job, "state": "FAILURE", "error": error.body()}
+        return {**job, "state": "DELETED" if self._happens("job deleted", self.part) else "COMPLETED"}
 
     def _of_callback(self, url: str) -> Fault:
         *_, export_id, number, _ = url.split("/")
@@ -92,15 +97,23 @@ class ZohoFaults(Faults):
             quote_request(request, response, self._rng.choice(("plain", "percent", "json")))
 
     def details(self, record: "JobRecord", body: bytes) -> bytes:
-        """Return the body of job details, perhaps without what is needed to go on."""
+        """Return the body of job details, perhaps in other words, or without what is needed to go on."""
         document = json.loads(body)
-        result = document["data"][0].get("result", {})
+        (datum,) = document["data"]
+        result = datum.get("result", {})
+        if self._happens("job details in other words"):
+            datum["state"] = self._rng.choice((datum["state"].lower(), datum["state"].title()))
+            if "count" in result:
+                result["count"] = self._rng.choice(_OTHER_WORDS)(result["count"])
+            body = json.dumps(document).encode()
         if "count" not in result:
             return body
         if record.hides_next_page:
             result.pop("next_page_token", None)
             if not has_page_token(record.job.call.version):
                 result["count"] = 0
+        if record.repeats_page_token:
+            result["next_page_token"] = record.repeats_page_token
         if self._happens("job without a count"):
             del result["count"]
         return json.dumps(document).encode()

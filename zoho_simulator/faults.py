@@ -39,6 +39,7 @@ class JobFaults:
     missing_rows: int = 0  # rows that the file lacks
     corrupt_crc: bool = False
     expired: bool = False
+    details: Json = field(default_factory=dict)  # a merge patch (RFC 7396) of the job details; null removes
 
 
 @dataclass

@@ -77,6 +77,15 @@ class Response:
         return b"".join(self.chunks())
 
 
+def merged(document: Any, patch: Any) -> Any:
+    """Return a document with a JSON merge patch (RFC 7396) applied: null removes a key."""
+    if not isinstance(patch, dict):
+        return patch
+    base = document if isinstance(document, dict) else {}
+    kept = {name: value for name, value in base.items() if name not in patch}
+    return kept | {name: merged(base.get(name), value) for name, value in patch.items() if value is not None}
+
+
 def json_response(status: int, document: Any, headers: Mapping[str, str] | None = None) -> Response:
     """Return a response with a compact JSON body, as Zoho sends it."""
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

@@ -367,15 +367,62 @@ def test_throttling_never_uses_up_the_attempts(small_jobs):
     assert len(world.zoho.journal.requests("/result$", "GET")) == 12 + 3
 
 
-def test_job_or_result_that_is_not_found_is_retried_a_few_times(small_jobs):
+def test_job_or_result_that_is_not_found_is_retried(small_jobs):
     world = small_jobs
     gone = {"status": 404, "body": {"code": "RESOURCE_NOT_FOUND", "message": "gone", "status": "error"}}
     world.zoho.fault(method="GET", path="/read/[0-9]+$", times=1, **gone)
     world.zoho.fault(path="/result$", times=2, **gone)
     assert_complete(world, world.finish(world.start()), 250)
-    world.zoho.fault(path="/result$", **gone)
+
+
+def test_details_of_another_job_are_asked_for_again(small_jobs):
+    """A cache returns another export's job, of the same module and with as many records."""
+    world = small_jobs
+    one, other = world.start(), world.start(query={"fields": ["Email"]})
+    jobs = [world.export(export_id)["parts"][0]["job_id"] for export_id in (one, other)]
+    result = {"page": 1, "count": 100, "more_records": True, "download_url": "/x", "next_page_token": "x"}
+    datum = {"id": jobs[1], "state": "COMPLETED", "result": result}
+    world.zoho.fault(method="GET", path=f"/read/{jobs[0]}$", times=3, status=200, body={"data": [datum]})
+    for export_id in (one, other):
+        assert_complete(world, world.finish(export_id), 250)
+    assert world.export(one)["parts"][0]["job_id"] == jobs[0]
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"state": "completed"},
+        {"state": "Completed", "result": {"count": "100.0"}},
+        {"result": {"count": 100.0}},
+    ],
+    ids=str,
+)
+def test_details_in_other_words_are_understood(small_jobs, details):
+    world = small_jobs
+    world.zoho.fault(method="POST", path="/read$", nth=1, job={"details": details})
+    export = world.finish(world.start(), rounds=3)
+    assert_complete(world, export, 250)
+    assert len(world.callback_urls()) == 3
+
+
+@pytest.mark.parametrize(
+    "details", [{"state": "DELETED"}, {"result": None}, {"state": None}, {"result": {"count": None}}], ids=str
+)
+def test_job_whose_details_never_become_useful_is_replaced(small_jobs, details):
+    world = small_jobs
+    world.zoho.fault(method="POST", path="/read$", nth=1, job={"details": details})
     export = world.finish(world.start())
-    assert (export["state"], export["failure"]["code"]) == ("FAILED", "ZOHO_NOT_FOUND")
+    assert_complete(world, export, 250)
+    assert len(world.callback_urls()) == 4
+
+
+def test_three_jobs_without_a_result_in_their_details_fail_the_export(small_jobs):
+    world = small_jobs
+    world.zoho.fault(method="POST", path="/read$", job={"details": {"result": None}})
+    export = world.finish(world.start(), rounds=25)
+    assert (export["state"], export["failure"]["code"]) == ("FAILED", "ZOHO_RESPONSE_INVALID")
+    assert "lacks state, count or more_records" in export["failure"]["message"]
+    assert len(world.callback_urls()) == 3
 
 
 def test_storage_that_refuses_is_retried_and_then_fails_the_export(small_jobs):

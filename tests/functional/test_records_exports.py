@@ -84,6 +84,16 @@ def test_module_that_bulk_read_refuses_has_the_values_of_bulk_read(world, small_
     assert sorted(one, key=lambda row: row["Id"]) == sorted(other, key=lambda row: row["Id"])
 
 
+def test_module_whose_job_fails_as_not_supported_is_read_through_the_records_api(world, small_parts):
+    world.zoho.config.patch({"records": {"Contacts": 45}})
+    error = {"code": "MODULE_NOT_SUPPORTED", "message": "m", "status": "error", "details": {}}
+    world.zoho.fault(method="POST", path="/read$", job={"state": "FAILURE", "error": error})
+    export = world.finish(world.start())
+    assert (export["state"], export["source"], export["records"]) == ("COMPLETED", "records", 45), export
+    assert {row["Id"] for row in files(world, export["export_id"])[1]} == ids_of(world, "Contacts")
+    assert len(world.zoho.journal.requests("/read$", "POST")) == 1
+
+
 def test_records_that_change_while_they_are_read_are_exported_once(world, small_parts):
     world.zoho.config.patch({"records": {"Notes": 140}})
     before = ids_of(world, "Notes")
@@ -176,6 +186,14 @@ def test_records_are_read_with_a_version_that_does_not_cut_rich_text(world):
     world.finish(world.start("notes"))
     assert world.zoho.journal.requests("^/crm/v6/Notes", "GET")
     assert not world.zoho.journal.requests("^/crm/v[78]/Notes", "GET")
+
+
+def test_records_without_a_way_to_the_next_page_are_a_fault_of_zoho(world):
+    page = {"data": [{"id": "1"}], "info": {"more_records": True}}
+    world.zoho.fault(path="/crm/v6/Notes", status=200, body=page)
+    status, response = world.http("BulkReadSubmitter", "POST", "/v1/e/zoho/bulk-read/notes")
+    assert (status, response["errno"]) == (502, 502)
+    assert "no next page" in response["message"]
 
 
 def test_criteria_for_module_without_bulk_read_are_refused_with_zohos_code(world):

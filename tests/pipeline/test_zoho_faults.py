@@ -5,7 +5,7 @@ import socket
 from urllib.parse import urlsplit
 
 from tests.pipeline.conftest import RunningStack
-from tests.pipeline.faults import assert_whole, ended, open_uploads, parts, until
+from tests.pipeline.faults import assert_whole, ended, let_time_pass, open_uploads, parts, until
 
 
 def downloads(stack: RunningStack, export_id: str) -> list[dict]:
@@ -92,6 +92,7 @@ def test_export_whose_results_expired_starts_again_and_mixes_no_snapshots(stack:
     until("third job", lambda: len(stack.jobs(export_id)) == 3)
     until("end of all jobs", lambda: {job["state"] for job in stack.jobs(export_id)} == {"COMPLETED"})
     assert stack.zoho("DELETE", "results")["expired"] >= 3
+    let_time_pass(stack, export_id, "ready_at")  # a younger result might only not be visible yet
     (export,) = ended(stack, export_id)
     assert_whole(stack, export, "Contacts", 450)
     manifest = stack.manifest(export)

@@ -1,6 +1,7 @@
 """The simulation catches code that is broken on purpose within a few hundred seeds."""
 
 from dataclasses import replace
+from datetime import timedelta
 from http import HTTPStatus
 
 import pytest
@@ -13,7 +14,7 @@ from crm_export.errors import TokenInvalidated, ZohoPermissionDenied
 from crm_export.exports import attempt, callbacks, complete, download, reconcile
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
-from crm_export.zoho import client, refusals
+from crm_export.zoho import bulk_read, client, refusals
 from functions.export_reconciler import app as reconciler
 from simulation.world import run
 
@@ -65,6 +66,19 @@ def with_a_manifest_as_soon_as_one_part_is_stored(patch):
         "all_parts_stored",
         lambda export, parts: any(part.state is PartState.STORED for part in parts),
     )
+
+
+def with_any_details_believed(patch):
+    right = bulk_read.parse_job
+    patch.setattr(bulk_read, "parse_job", lambda datum, job_id: right({**datum, "id": job_id}, job_id))
+
+
+def with_page_tokens_that_may_repeat(patch):
+    patch.setattr(download, "_check_paging", lambda pipeline, export, part, job: None)
+
+
+def without_waiting_for_what_is_not_found(patch):
+    patch.setattr(download, "_NOT_YET", timedelta(0))
 
 
 def without_the_next_part(patch):
@@ -158,6 +172,9 @@ MUTANTS = [
     without_the_reconciler,
     without_deadlines,
     with_a_manifest_as_soon_as_one_part_is_stored,
+    with_any_details_believed,
+    with_page_tokens_that_may_repeat,
+    without_waiting_for_what_is_not_found,
     without_the_next_part,
     with_any_job_a_callback_names,
     with_a_hint_that_stays,
@@ -176,6 +193,9 @@ MUTANTS = [
 # Faults that rarely occur together, for mutants that only such runs reveal.
 _WRONG_HINTS = {"callback names another job": 0.6, "Zoho times out after it acted": 0.3}
 TOGETHER = {
+    with_any_details_believed: {"job details of another job": 0.3},
+    with_page_tokens_that_may_repeat: {"more records but an earlier page": 0.3},
+    without_waiting_for_what_is_not_found: {"result not found": 0.5},
     without_deadlines: {"job never ends": 0.3},
     without_the_generation: {"callback never": 0.5, "message late": 0.2, "Zoho 500": 0.2},
     with_any_job_a_callback_names: _WRONG_HINTS,

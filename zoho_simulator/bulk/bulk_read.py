@@ -21,7 +21,7 @@ from zoho_simulator.data.modules import current_user, field_id
 from zoho_simulator.errors import ZohoError
 from zoho_simulator.faults import JobFaults
 from zoho_simulator.tokens import Call, PageTokens
-from zoho_simulator.wire import Json, Response, json_response
+from zoho_simulator.wire import Json, Response, json_response, merged
 
 
 @dataclass
@@ -66,7 +66,8 @@ class BulkRead:
 
     def details(self, call: Call, job_id: str) -> Response:
         """GET /crm/bulk/{v}/read/{job_id}."""
-        document = self._document(self._find(job_id), call.version, self._clock())
+        job = self._find(job_id)
+        document = merged(self._document(job, call.version, self._clock()), job.faults.details)
         return json_response(200, {"data": [document]})
 
     def result(self, job_id: str) -> Response:

@@ -14,7 +14,7 @@
     │   └── CountMismatch · RecordWithoutId · StorageRefused
     └── ZohoError
         ├── ZohoTokenRejected · ZohoPermissionDenied · ZohoClientRejected
-        ├── ZohoRequestMalformed · ZohoNotFound · ZohoThrottled · ZohoJobFailed
+        ├── ZohoRequestMalformed · ZohoNotFound · ZohoThrottled · ZohoJobFailed · ZohoResponseInvalid
         ├── ZohoUnavailable
         │   └── ZohoTimeout
         └── ZohoQueryRefused
@@ -55,6 +55,7 @@ _REMEDIES = {
     "ZOHO_NOT_FOUND": "A result is kept for one day; start a new export.",
     "ZOHO_THROTTLED": "Wait, then start a new export.",
     "ZOHO_JOB_FAILED": "Start a new export; if it fails again, ask Zoho's support.",
+    "ZOHO_RESPONSE_INVALID": "Start a new export; if it fails again, ask Zoho's support.",
     "ZOHO_UNAVAILABLE": "Look at Zoho's status page, then start a new export.",
     "ZOHO_QUERY_REFUSED": "Change the query as Zoho's message says and start a new export.",
     "ZOHO_MODULE_NOT_SUPPORTED": "Check the module's API name and the Zoho user's permission for it.",
@@ -296,6 +297,10 @@ class ZohoThrottled(ZohoError, code="ZOHO_THROTTLED", max_attempts=None):
 
 class ZohoJobFailed(ZohoError, code="ZOHO_JOB_FAILED"):
     """The Bulk Read job ended in FAILURE."""
+
+
+class ZohoResponseInvalid(ZohoError, code="ZOHO_RESPONSE_INVALID", max_attempts=5):
+    """Zoho itself (no gateway) returned a response that lacks what its API promises."""
 
 
 class ZohoUnavailable(ZohoError, code="ZOHO_UNAVAILABLE", max_attempts=None):

@@ -23,6 +23,12 @@ def test_malformed_connection_is_502():
     assert (response.status_code, json.loads(response.body)["errno"]) == (502, 502)
 
 
+@pytest.mark.parametrize("kind", [errors.PagingBroken, errors.ResultError, errors.ZohoResponseInvalid])
+def test_fault_of_zoho_is_502(kind):
+    response = error_response(kind("Zoho lists no next page"), "r")
+    assert (response.status_code, json.loads(response.body)["errno"]) == (502, 502)
+
+
 @pytest.mark.parametrize(
     ("error", "level"), [(errors.ZohoUnavailable("down"), "ERROR"), (errors.InvalidRequest("bad"), "INFO")]
 )

@@ -1,5 +1,6 @@
 """The steps of result_downloader: adopt or check a job, store its result, and what stops a step."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,14 +14,19 @@ from crm_export.errors import (
     StepPostponed,
     WorkerDied,
     ZohoError,
+    ZohoModuleNotSupported,
     ZohoNotFound,
+    ZohoPageTokenExpired,
     ZohoPermissionDenied,
     ZohoQueryRefused,
+    ZohoResponseInvalid,
+    ZohoUnavailable,
 )
 from crm_export.exports.attempt import LEASE_SECONDS
 from crm_export.exports.download import advance_part
-from crm_export.exports.model import ExportState, PartState
-from crm_export.zoho.bulk_read import FAILURE
+from crm_export.exports.model import RECORDS, ExportState, PartState
+from crm_export.zoho.bulk_read import DELETED, FAILURE
+from crm_export.zoho.records import RecordPage
 from tests.unit.exports.conftest import job
 
 IN_PROGRESS = "IN PROGRESS"
@@ -115,13 +121,27 @@ def test_adopt_takes_only_a_job_created_after_the_export_was_requested(one_expor
     assert one_export.part().job_id == ("7" if is_adopted else None)
 
 
+def test_adopt_forgets_job_whose_details_are_invalid_at_the_fifth_attempt(one_export):
+    one_export.table.note_hint(one_export.export_id, 1, "7")
+    one_export.zoho.jobs["7"] = ZohoResponseInvalid("no state")
+    for _ in range(4):
+        with pytest.raises(ZohoResponseInvalid):
+            one_export.advance()
+        one_export.let_pass(1000)
+        assert one_export.part().hinted_job_id == "7"
+    one_export.advance()
+    assert (one_export.part().hinted_job_id, one_export.part().state) == (None, PartState.PENDING)
+    assert one_export.export().state is ExportState.RUNNING
+
+
 # --- a job that fails, disappears or takes too long ---
 
 
-def test_failed_job_is_replaced_after_a_pause_and_the_third_fails_the_export(one_export):
+@pytest.mark.parametrize("state", [FAILURE, DELETED])
+def test_failed_job_is_replaced_after_a_pause_and_the_third_fails_the_export(one_export, state):
     for number in ("1", "2"):
         one_export.submitted(job_id=number)
-        one_export.zoho.jobs[number] = job(number, state=FAILURE)
+        one_export.zoho.jobs[number] = job(number, state=state)
         one_export.advance()
         part = one_export.part()
         assert (part.state, part.job_id, part.submitted_at) == (PartState.PENDING, None, None)
@@ -130,8 +150,8 @@ def test_failed_job_is_replaced_after_a_pause_and_the_third_fails_the_export(one
         one_export.let_pass(30)
     assert one_export.submit_queue.sent == [(1, 30), (1, 30)]
     one_export.submitted(job_id="3")
-    one_export.zoho.jobs["3"] = job("3", state=FAILURE)
-    with pytest.raises(ZohoError):
+    one_export.zoho.jobs["3"] = job("3", state=state)
+    with pytest.raises(ZohoError, match=state):
         one_export.advance()
     assert one_export.export().failure.code == "ZOHO_JOB_FAILED"
 
@@ -160,8 +180,126 @@ def test_missing_job_is_replaced_at_third_attempt_and_third_missing_job_fails_th
         assert one_export.part().state is PartState.PENDING
         one_export.let_pass(30)
     one_export.submitted(job_id="3")
+    one_export.let_pass(3600)
     fail_repeatedly(one_export, ZohoNotFound)
     assert one_export.zoho.asked == ["1"] * 3 + ["2"] * 3 + ["3"] * 3
+
+
+def test_third_missing_job_does_not_fail_the_export_within_an_hour(one_export):
+    for number in ("1", "2"):
+        one_export.submitted(job_id=number)
+        assert one_export.table.mark_pending_again(one_export.part(), one_export.now, one_export.now)
+    one_export.submitted(job_id="3")
+    for _ in range(4):
+        with pytest.raises(ZohoUnavailable, match=r"no such job It may still appear until 2026-11-22T14:00"):
+            one_export.advance()
+        one_export.let_pass(899)
+    assert one_export.part().strikes == 0
+    one_export.zoho.jobs["3"] = job("3")
+    one_export.advance()
+    assert one_export.export().state is ExportState.COMPLETED
+
+
+def test_job_with_invalid_details_is_replaced_at_the_fifth_attempt_and_the_third_fails_the_export(one_export):
+    for number in ("1", "2"):
+        one_export.submitted(job_id=number)
+        one_export.zoho.jobs[number] = ZohoResponseInvalid("no count")
+        for _ in range(4):
+            with pytest.raises(ZohoResponseInvalid):
+                one_export.advance()
+            one_export.let_pass(1000)
+        assert one_export.part().state is PartState.SUBMITTED
+        one_export.advance()
+        assert (one_export.part().state, number in one_export.part().failed_job_ids) == (
+            PartState.PENDING,
+            True,
+        )
+        one_export.let_pass(30)
+    one_export.submitted(job_id="3")
+    one_export.zoho.jobs["3"] = ZohoResponseInvalid("no count")
+    fail_repeatedly(one_export, ZohoResponseInvalid)
+    assert one_export.zoho.asked == ["1"] * 5 + ["2"] * 5 + ["3"] * 5
+    assert one_export.export().failure.code == "ZOHO_RESPONSE_INVALID"
+    assert one_export.export().failure.message == "no count"
+
+
+@pytest.mark.parametrize("query", [{"page": 2}, {}], ids=["page", "module"])
+def test_details_of_another_job_are_asked_for_again_without_a_strike(one_export, query):
+    one_export.submitted()
+    other = job("1", query=query)
+    one_export.zoho.jobs["1"] = other if query else replace(other, module="Leads")
+    for _ in range(9):
+        with pytest.raises(ZohoUnavailable):
+            one_export.advance()
+        one_export.let_pass(1000)
+    assert (one_export.part().state, one_export.part().strikes) == (PartState.SUBMITTED, 0)
+    one_export.zoho.jobs["1"] = job("1")
+    one_export.advance()
+    assert one_export.export().state is ExportState.COMPLETED
+
+
+def test_job_that_failed_because_its_page_token_expired_restarts_the_export(one_export):
+    one_export.stored(token="t")
+    one_export.submitted(2, "2")
+    one_export.zoho.jobs["2"] = job("2", state=FAILURE, failure_code="EXPIRED_VALUE")
+    one_export.advance(2)
+    assert (one_export.export().generation, one_export.export().first_part) == (2, 3)
+    assert one_export.submit_queue.sent == [(3, 0)]
+    assert one_export.zoho.asked == ["2"]
+
+
+def test_job_that_failed_because_its_page_token_expired_fails_the_third_generation(one_export):
+    one_export.create(generation=3)
+    one_export.submitted()
+    one_export.zoho.jobs["1"] = job("1", state=FAILURE, failure_code="EXPIRED_VALUE")
+    with pytest.raises(ZohoPageTokenExpired):
+        one_export.advance()
+    assert one_export.export().failure.code == "ZOHO_PAGE_TOKEN_EXPIRED"
+
+
+# --- a job that fails because Bulk Read does not support its module ---
+
+NOT_SUPPORTED = job("1", state=FAILURE, failure_code="MODULE_NOT_SUPPORTED")
+RECORD = {"id": "7", "Note_Title": "x", "Modified_Time": "2026-11-22T12:00:00+00:00"}
+
+
+def test_failed_job_of_a_module_without_bulk_read_is_replaced_by_the_records_api(one_export):
+    one_export.submitted()
+    one_export.zoho.jobs["1"] = NOT_SUPPORTED
+    one_export.zoho.pages = [RecordPage([], None), RecordPage([RECORD], None)]
+    one_export.advance()
+    export = one_export.export()
+    assert (export.source, export.state, export.records) == (RECORDS, ExportState.COMPLETED, 1)
+    assert (export.generation, one_export.zoho.created) == (1, [])
+
+
+def test_failed_job_of_a_module_without_bulk_read_is_asked_for_again_if_settling_is_interrupted(one_export):
+    one_export.submitted()
+    one_export.zoho.jobs["1"] = NOT_SUPPORTED
+    one_export.zoho.pages = [ZohoUnavailable("down")]
+    with pytest.raises(ZohoUnavailable):
+        one_export.advance()
+    assert one_export.part().state is PartState.SUBMITTED
+    one_export.let_pass(15)
+    one_export.zoho.pages = [RecordPage([], None), RecordPage([RECORD], None)]
+    one_export.advance()
+    assert one_export.export().state is ExportState.COMPLETED
+
+
+@pytest.mark.parametrize("why", ["criteria", "later part", "records API"])
+def test_failed_job_of_a_module_that_cannot_be_read_fails_the_export(one_export, why):
+    number = 2 if why == "later part" else 1
+    if why == "criteria":
+        one_export.create(query={"criteria": {"api_name": "A", "comparator": "equal", "value": "x"}})
+    if why == "later part":
+        one_export.stored(token="t", job_id="0")
+    if why == "records API":
+        one_export.zoho.names = ZohoQueryRefused("no such module")
+    one_export.submitted(number)
+    one_export.zoho.jobs["1"] = NOT_SUPPORTED
+    with pytest.raises(ZohoModuleNotSupported):
+        one_export.advance(number)
+    assert one_export.export().failure.code == "ZOHO_MODULE_NOT_SUPPORTED"
 
 
 def test_job_is_replaced_at_its_deadline_and_not_before(one_export):
@@ -210,6 +348,37 @@ def test_page_token_that_repeats_fails_the_export(one_export):
     with pytest.raises(PagingBroken):
         one_export.advance(2)
     assert one_export.export().state is ExportState.FAILED
+
+
+@pytest.mark.parametrize(("token", "first"), [("a", 1), ("b", 2)])
+def test_page_tokens_in_a_ring_fail_the_export(one_export, token, first):
+    one_export.stored(1, "1", token="a")
+    one_export.stored(2, "2", token="b")
+    one_export.submitted(3, "3")
+    one_export.zoho.jobs["3"] = job("3", 5, token)
+    with pytest.raises(PagingBroken, match=f"with which part {first + 1} began"):
+        one_export.advance(3)
+    assert one_export.export().failure.code == "PAGING_BROKEN"
+    assert one_export.part(4) is None
+
+
+def test_page_token_of_an_earlier_generation_is_not_a_ring(one_export):
+    one_export.stored(1, "1", token="a")
+    one_export.restart(3)
+    one_export.submitted(3, "3")
+    one_export.zoho.jobs["3"] = job("3", 5, "a")
+    one_export.advance(3)
+    assert one_export.part(4).page_token == "a"
+
+
+def test_page_token_that_another_worker_gave_to_the_next_part_is_not_a_ring(one_export):
+    one_export.submitted()
+    one_export.zoho.jobs["1"] = ready = job("1", 5, "a")
+    part = one_export.part()
+    one_export.zoho.meanwhile = lambda: one_export.table.mark_ready(part, ready, one_export.now)
+    one_export.advance()
+    assert one_export.part().state is PartState.STORED
+    assert one_export.export().state is ExportState.RUNNING
 
 
 def test_more_records_before_v7_need_no_page_token(one_export):
@@ -302,8 +471,27 @@ def test_download_stops_when_lease_is_taken_over(one_export):
     assert (one_export.part().lease_owner, one_export.part().attempts) == ("another", 0)
 
 
-def test_missing_result_restarts_the_export_at_third_attempt(one_export):
+def test_missing_result_is_waited_for_within_an_hour(one_export):
+    one_export.submitted()
+    one_export.let_pass(7200)  # the age of the job does not count
+    one_export.zoho.jobs["1"] = job("1")
+    one_export.zoho.results["1"] = ZohoNotFound("gone", zoho_code="RESOURCE_NOT_FOUND")
+    for _ in range(4):
+        with pytest.raises(
+            ZohoUnavailable, match="gone It may still appear until 2026-11-22T16:00"
+        ) as raised:
+            one_export.advance()
+        assert raised.value.zoho_code == "RESOURCE_NOT_FOUND"
+        one_export.let_pass(899)
+    assert (one_export.export().generation, one_export.part().strikes) == (1, 0)
+    del one_export.zoho.results["1"]
+    one_export.advance()
+    assert one_export.export().state is ExportState.COMPLETED
+
+
+def test_missing_result_restarts_the_export_at_third_attempt_after_an_hour(one_export):
     one_export.ready()
+    one_export.let_pass(3600)
     one_export.zoho.results["1"] = ZohoNotFound("gone")
     for _ in range(2):
         with pytest.raises(ZohoNotFound):

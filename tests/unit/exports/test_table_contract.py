@@ -280,6 +280,7 @@ def test_ready_part_creates_the_next_part_once(table, export):
     first, second = table.get_parts(export)
     assert (first.state, first.expected_records, first.more_records) == (PartState.READY, 200, True)
     assert (first.next_page_token, second.page_token) == ("t", "t")
+    assert (first.submitted_at, first.ready_at) == (T1, T2)
     assert (second.state, second.part) == (PartState.PENDING, 2)
 
 

@@ -11,8 +11,10 @@ from crm_export.errors import (
     ZohoJobFailed,
     ZohoModuleNotSupported,
     ZohoNotFound,
+    ZohoPageTokenExpired,
     ZohoPermissionDenied,
     ZohoQueryRefused,
+    ZohoResponseInvalid,
     ZohoUnavailable,
 )
 from crm_export.zoho.bulk_read import (
@@ -20,6 +22,7 @@ from crm_export.zoho.bulk_read import (
     Job,
     JobRequest,
     callback_job_id,
+    check_is_job_for,
     is_job_for,
     job_body,
     parse_job,
@@ -154,9 +157,9 @@ def test_parse_job_in_v2_takes_module_as_string():
 
 
 @pytest.mark.parametrize("value", [None, "", "yes", 1, 0, [], {}])
-def test_parse_job_without_a_clear_more_records_is_retryable(value):
+def test_parse_job_without_a_clear_more_records_is_invalid(value):
     datum = {"state": "COMPLETED", "result": {"count": 5, "more_records": value, "next_page_token": "t"}}
-    with pytest.raises(ZohoUnavailable, match="more_records"):
+    with pytest.raises(ZohoResponseInvalid, match="more_records"):
         parse_job(datum, "1")
 
 
@@ -165,9 +168,49 @@ def test_parse_job_takes_more_records_as_string():
     assert parse_job(datum, "1").more_records
 
 
+@pytest.mark.parametrize("count", [40, "40", 40.0, "40.0", "4E1", "4e+1", "040"])
+def test_parse_job_takes_a_count_however_it_is_written(count):
+    job = parse_job({"state": "COMPLETED", "result": {"count": count, "more_records": False}}, "1")
+    assert (job.count, type(job.count)) == (40, int)
+
+
+@pytest.mark.parametrize("state", ["completed", "Completed", " COMPLETED "])
+def test_parse_job_takes_a_state_in_any_letter_case(state):
+    result = {"count": 5, "more_records": False}
+    assert parse_job({"state": state, "result": result}, "1").state == "COMPLETED"
+    with pytest.raises(ZohoResponseInvalid):
+        parse_job({"state": state}, "1")
+
+
+@pytest.mark.parametrize("state", ["FAILURE", "failure", "DELETED", "Deleted"])
+def test_parse_job_of_failed_or_deleted_job_has_failed(state):
+    job = parse_job({"state": state}, "1")
+    assert (job.has_failed, job.failed_for_good) == (True, False)
+    assert f"in {state.upper()} (no code: no message)" in str(job.failure())
+
+
+@pytest.mark.parametrize("state", ["ADDED", "QUEUED", "IN PROGRESS", "COMPLETED"])
+def test_parse_job_of_other_job_has_not_failed(state):
+    result = {"count": 5, "more_records": False}
+    assert not parse_job({"state": state, "result": result}, "1").has_failed
+
+
+@pytest.mark.parametrize("job_id", ["416", "4150", 416, "", [], {"id": "415"}, True])
+def test_parse_job_with_another_id_is_an_outage(job_id):
+    with pytest.raises(ZohoUnavailable, match="that of another job"):
+        parse_job({"id": job_id, "state": "ADDED"}, "415")
+
+
+@pytest.mark.parametrize("datum", [{"id": "415"}, {"id": 415}, {"id": 415.0}, {"id": None}, {}])
+def test_parse_job_takes_its_id_as_string_or_number_or_not_at_all(datum):
+    assert parse_job({**datum, "state": "ADDED"}, "415").job_id == "415"
+
+
 @pytest.mark.parametrize(
     ("code", "kind", "for_good"),
     [
+        ("EXPIRED_VALUE", ZohoPageTokenExpired, True),
+        ("MODULE_NOT_SUPPORTED", ZohoModuleNotSupported, True),
         ("FIELD_NOT_AVAILABLE", ZohoQueryRefused, True),
         ("NO_PERMISSION", ZohoPermissionDenied, True),
         ("INVALID_CRITERIA", ZohoQueryRefused, True),
@@ -183,9 +226,8 @@ def test_parse_job_takes_more_records_as_string():
 def test_job_failure_is_final_for_its_query_only(code, kind, for_good):
     job = Job("1", "FAILURE", failure_code=code, failure_message="m")
     assert job.failed_for_good is for_good
-    with pytest.raises(kind) as raised:
-        job.raise_failure()
-    assert raised.value.zoho_code == code
+    assert isinstance(job.failure(), kind)
+    assert job.failure().zoho_code == code
 
 
 def test_parse_job_of_failed_job_has_code_and_message():
@@ -205,8 +247,8 @@ def test_parse_job_of_failed_job_has_code_and_message():
         {"state": "COMPLETED", "result": {"count": 5}},
     ],
 )
-def test_parse_job_without_state_or_count_raises(datum):
-    with pytest.raises(ZohoUnavailable):
+def test_parse_job_without_state_or_count_is_invalid(datum):
+    with pytest.raises(ZohoResponseInvalid):
         parse_job(datum, "1")
 
 
@@ -251,6 +293,34 @@ def test_get_job_with_an_id_that_zohos_paths_refuse_is_not_found(zoho, bulk_read
     zoho.get(f"{API}/crm/bulk/v8/read/abc", json=body, status=404)
     with pytest.raises(ZohoNotFound):
         bulk_read.get_job("v8", "abc")
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"data": []}, ZohoResponseInvalid),
+        ({"data": ["x"]}, ZohoResponseInvalid),
+        ({"data": [{}]}, ZohoResponseInvalid),
+        ({"data": [{"id": "1", "state": "COMPLETED"}]}, ZohoResponseInvalid),
+        ({"data": [{"id": "2", "state": "ADDED"}]}, ZohoUnavailable),
+        ({"data": None}, ZohoUnavailable),
+        ({}, ZohoUnavailable),
+        ([], ZohoUnavailable),
+        ("<html>", ZohoUnavailable),
+    ],
+    ids=str,
+)
+def test_details_without_a_job_are_invalid_if_zoho_wrote_them_and_else_an_outage(
+    zoho, bulk_read, body, error
+):
+    zoho.get(f"{API}/crm/bulk/v8/read/1", **{"body" if isinstance(body, str) else "json": body})
+    with pytest.raises(error) as raised:
+        bulk_read.get_job("v8", "1")
+    assert type(raised.value) is error
+
+
+def test_invalid_details_use_up_attempts_and_an_outage_does_not():
+    assert (ZohoResponseInvalid.max_attempts, ZohoUnavailable.max_attempts) == (5, None)
 
 
 # --- is_job_for -------------------------------------------------------------------------------
@@ -344,3 +414,44 @@ def test_is_job_for_with_page_token_compares_the_token_only():
     assert matches(described(page_token="t"), page_token="t")
     assert not matches(described(page_token="u"), page_token="t")
     assert not matches(described(), page_token="t")
+
+
+# --- check_is_job_for -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ({"module": {"id": "1", "api_name": "Deals"}}, "names module Deals instead of Leads"),
+        ({"module": "Deals"}, "names module Deals instead of Leads"),
+        ({"page": 3}, "names page 3 instead of 2"),
+        ({"module": "Leads", "page": "1"}, "names page 1 instead of 2"),
+    ],
+    ids=str,
+)
+def test_details_of_another_module_or_page_are_an_outage(query, named):
+    with pytest.raises(ZohoUnavailable, match=named):
+        check_is_job_for(parse_job({"state": "ADDED", "query": query}, "1"), request())
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        None,
+        {},
+        {"module": {"api_name": "Leads"}, "page": 2},
+        {"module": "leads"},
+        {"page": 2.0},
+        {"module": []},
+    ],
+    ids=str,
+)
+def test_details_of_the_same_module_and_page_or_without_them_are_accepted(query):
+    check_is_job_for(parse_job({"state": "ADDED", "query": query}, "1"), request())
+
+
+def test_details_of_a_page_token_may_name_any_page_but_no_other_module():
+    by_token = request(page_token="t")
+    check_is_job_for(parse_job({"state": "ADDED", "query": {"page": 1}}, "1"), by_token)
+    with pytest.raises(ZohoUnavailable):
+        check_is_job_for(parse_job({"state": "ADDED", "query": {"module": "Deals"}}, "1"), by_token)

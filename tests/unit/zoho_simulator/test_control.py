@@ -87,6 +87,22 @@ def test_job_faults_change_state_file_and_count(client):
     assert client.get(f"/crm/bulk/v8/read/{stuck}").json()["data"][0]["state"] == "IN PROGRESS"
 
 
+def test_job_fault_changes_the_job_details_by_a_merge_patch(client):
+    patch = {
+        "state": "completed",
+        "result": {"count": 40.0, "download_url": None},
+        "query": None,
+        "x": {"y": 1},
+    }
+    script(client, path="/read$", nth=1, job={"details": patch})
+    job_id = client.create(CREATE).json()["data"][0]["details"]["id"]
+    (details,) = client.get(f"/crm/bulk/v8/read/{job_id}").json()["data"]
+    assert (details["id"], details["state"], details["result"]["count"]) == (job_id, "completed", 40.0)
+    assert details["result"]["more_records"] is False
+    assert "download_url" not in details["result"]
+    assert ("query" in details, details["x"]) == (False, {"y": 1})
+
+
 @pytest.mark.parametrize(
     "rule", [{"nonsense": 1}, {"drop": "sideways"}, {"path": "("}, {"job": {"x": 1}}, {"target": "x"}]
 )

@@ -34,6 +34,8 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.ZohoThrottled, (429, 429)),
     (errors.ZohoTimeout, (504, 504)),
     (errors.ZohoError, (502, 502)),
+    (errors.PagingBroken, (502, 502)),
+    (errors.ResultError, (502, 502)),
     (errors.StoreTimeout, (504, 504)),
     (errors.StoreUnavailable, (502, 502)),
     (errors.ConnectionMalformed, (502, 502)),

@@ -215,7 +215,7 @@ class DynamoExportTable(ExportTable):
         token = job.next_page_token
         ready = _existing(
             _part_key(part),
-            f"SET #state = :READY, expected_records = :expected, more_records = :more"
+            f"SET #state = :READY, ready_at = :now, expected_records = :expected, more_records = :more"
             f"{', next_page_token = :token' if token else ''}, {_RESET}",
             "#state = :SUBMITTED AND job_id = :job",
             job=job.job_id,

@@ -1,18 +1,30 @@
 """Moves a part from a finished job to an object in S3. Called by functions/result_downloader."""
 
-from crm_export.errors import DownloadsSpent, JobOverdue, PagingBroken, ZohoNotFound
+from datetime import datetime, timedelta
+
+from crm_export.errors import (
+    DownloadsSpent,
+    JobOverdue,
+    PagingBroken,
+    ZohoModuleNotSupported,
+    ZohoNotFound,
+    ZohoPageTokenExpired,
+    ZohoResponseInvalid,
+    ZohoUnavailable,
+)
 from crm_export.exports.attempt import Attempt, busy, restart_export
 from crm_export.exports.complete import complete_export
 from crm_export.exports.model import Export, Part, Step, next_step, timestamp
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import read_part
-from crm_export.exports.submit import job_request
+from crm_export.exports.submit import job_request, read_instead
 from crm_export.telemetry import count, count_bytes, logger
-from crm_export.zoho.bulk_read import COMPLETED, FAILURE, Job, is_job_for
+from crm_export.zoho.bulk_read import COMPLETED, Job, check_is_job_for, is_job_for
 from crm_export.zoho.catalog import has_page_token
 
 _MAX_JOBS = 3
 _RESUBMIT_DELAY = 30  # seconds
+_NOT_YET = timedelta(hours=1)  # a younger job or result that Zoho does not find may still appear
 
 
 def advance_part(pipeline: Pipeline, export_id: str, part_number: int) -> None:
@@ -58,20 +70,24 @@ def _do_step(pipeline: Pipeline, attempt: Attempt, step: Step) -> bool:
             read_part(pipeline, attempt)
             return True
         case Step.ADOPT:
-            return _adopt_job(pipeline, attempt.export, attempt.part)
+            return _adopt_job(pipeline, attempt)
         case Step.CHECK:
             return _check_job(pipeline, attempt)
         case _:
             return _store_result(pipeline, attempt)
 
 
-def _adopt_job(pipeline: Pipeline, export: Export, part: Part) -> bool:
+def _adopt_job(pipeline: Pipeline, attempt: Attempt) -> bool:
     """PENDING → SUBMITTED with the job that a callback named, if Zoho's details show that it is ours."""
-    job_id = str(part.hinted_job_id)
+    export, part, job_id = attempt.export, attempt.part, str(attempt.part.hinted_job_id)
+    job = None
     try:
         job = pipeline.zoho_for(export).bulk_read.get_job(export.api_version, job_id)
     except ZohoNotFound:
-        job = None
+        pass
+    except ZohoResponseInvalid as error:
+        if not attempt.is_last(error):
+            raise
     if job is None or not is_job_for(job, job_request(export, part), not_before=export.requested_at):
         logger.warning(
             "callback names another job", export_id=export.export_id, part=part.part, job_id=job_id
@@ -85,24 +101,52 @@ def _adopt_job(pipeline: Pipeline, export: Export, part: Part) -> bool:
 def _check_job(pipeline: Pipeline, attempt: Attempt) -> bool:
     """SUBMITTED → READY if Zoho says COMPLETED; back to PENDING if the job failed."""
     export, part = attempt.export, attempt.part
-    job_id, is_last_job = str(part.job_id), len(part.failed_job_ids) + 1 >= _MAX_JOBS
     try:
-        job = pipeline.zoho_for(export).bulk_read.get_job(export.api_version, job_id)
-    except ZohoNotFound as error:
-        # A new job may not be visible yet; after several attempts it is gone.
-        if not attempt.is_last(error) or is_last_job:
+        job = pipeline.zoho_for(export).bulk_read.get_job(export.api_version, str(part.job_id))
+    except (ZohoNotFound, ZohoResponseInvalid) as error:
+        # A new job may not be visible yet; after several attempts it is gone, or its details stay useless.
+        if _is_last_job(part) and isinstance(error, ZohoNotFound):
+            _raise_if_young(pipeline, part.submitted_at, error)
+        if not attempt.is_last(error) or _is_last_job(part):
             raise
-        return _replace_job(pipeline, export, part, "job is gone")
-    if job.state == FAILURE:
-        if job.failed_for_good or is_last_job:
-            job.raise_failure()
-        return _replace_job(pipeline, export, part, "job failed")
+        return _replace_job(pipeline, export, part, f"job has no details ({error.code})")
+    check_is_job_for(job, job_request(export, part))
+    if job.has_failed:
+        return _leave_failed_job(pipeline, export, part, job)
     if job.state != COMPLETED:
         return _replace_overdue_job(pipeline, export, part, job)
     if job.more_records:
-        _check_paging(export, part, job)
+        _check_paging(pipeline, export, part, job)
     pipeline.table.mark_ready(part, job, pipeline.clock())
     return True
+
+
+def _leave_failed_job(pipeline: Pipeline, export: Export, part: Part, job: Job) -> bool:
+    """Go on without a job that failed: as after the same refusal of "create job", or with another job."""
+    error = job.failure()
+    if isinstance(error, ZohoPageTokenExpired):
+        restart_export(pipeline, export, error)
+        return True
+    if isinstance(error, ZohoModuleNotSupported) and part.part == export.first_part:
+        read_instead(pipeline, export, error)
+        return pipeline.table.mark_pending_again(part, pipeline.clock(), pipeline.clock())
+    if job.failed_for_good or _is_last_job(part):
+        raise error
+    return _replace_job(pipeline, export, part, f"job ended in {job.state}")
+
+
+def _is_last_job(part: Part) -> bool:
+    return len(part.failed_job_ids) + 1 >= _MAX_JOBS
+
+
+def _raise_if_young(pipeline: Pipeline, since: datetime | None, error: ZohoNotFound) -> None:
+    """Raise ZohoUnavailable, which is always retried, if what is not found is less than an hour old."""
+    if since is not None and pipeline.clock() - since < _NOT_YET:
+        raise ZohoUnavailable(
+            f"{error.message} It may still appear until {timestamp(since + _NOT_YET)}.",
+            zoho_code=error.zoho_code,
+            http_status=error.http_status,
+        ) from error
 
 
 def _replace_overdue_job(pipeline: Pipeline, export: Export, part: Part, job: Job) -> bool:
@@ -110,7 +154,7 @@ def _replace_overdue_job(pipeline: Pipeline, export: Export, part: Part, job: Jo
     allowed = pipeline.limits.job_deadline
     if part.submitted_at is None or part.submitted_at > pipeline.clock() - allowed:
         return False
-    if len(part.failed_job_ids) + 1 >= _MAX_JOBS:
+    if _is_last_job(part):
         raise JobOverdue(
             f"Zoho has not finished job {job.job_id} ({job.state}), created {timestamp(part.submitted_at)}, "
             f"within {allowed}; the job replaced {len(part.failed_job_ids)} earlier ones."
@@ -126,14 +170,21 @@ def _replace_job(pipeline: Pipeline, export: Export, part: Part, why: str) -> bo
     return True
 
 
-def _check_paging(export: Export, part: Part, job: Job) -> None:
-    """Raise PagingBroken unless the job says where the following records are."""
+def _check_paging(pipeline: Pipeline, export: Export, part: Part, job: Job) -> None:
+    """Raise PagingBroken unless the job says where the following records are, and no part has read them."""
     if has_page_token(export.api_version) and not job.next_page_token:
         raise PagingBroken(f"Zoho says job {job.job_id} has more records, but returned no next_page_token.")
-    if not job.count or (job.next_page_token and job.next_page_token == part.page_token):
-        raise PagingBroken(
-            f"Zoho says job {job.job_id} has more records, but the job is empty or repeats its page token."
-        )
+    if not job.count:
+        raise PagingBroken(f"Zoho says job {job.job_id} has more records, but the job is empty.")
+    if not job.next_page_token:
+        return
+    # A later part has this token if another worker did this step meanwhile.
+    for read in pipeline.table.get_parts(export):
+        if read.part <= part.part and read.page_token == job.next_page_token:
+            raise PagingBroken(
+                f"Zoho says job {job.job_id} has more records, but names the page token with which part "
+                f"{read.part} began."
+            )
 
 
 def _store_result(pipeline: Pipeline, attempt: Attempt) -> bool:
@@ -155,6 +206,7 @@ def _store_result(pipeline: Pipeline, attempt: Attempt) -> bool:
                 job_id=str(part.job_id),
             )
     except ZohoNotFound as error:
+        _raise_if_young(pipeline, part.ready_at, error)
         if not attempt.is_last(error):
             raise
         # Zoho keeps results for one day. Later parts are of the same snapshot, so restart the whole export.

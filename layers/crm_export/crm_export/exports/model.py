@@ -169,6 +169,7 @@ class Part:
     hinted_job_id: str | None = None  # from a callback that arrived before the response of "create job"
     job_id: str | None = None
     submitted_at: datetime | None = None
+    ready_at: datetime | None = None  # when Zoho first reported the job COMPLETED
     expected_records: int | None = None
     more_records: bool = False
     next_page_token: str | None = None

@@ -100,7 +100,7 @@ def _create_job(pipeline: Pipeline, export: Export, part: Part) -> str | None:
     except ZohoModuleNotSupported as error:
         if part.part != export.first_part:
             raise
-        _read_instead(pipeline, export, error)
+        read_instead(pipeline, export, error)
     except ZohoPageTokenExpired as error:
         restart_export(pipeline, export, error)
     return None
@@ -147,7 +147,7 @@ def _name_all_fields(pipeline: Pipeline, export: Export) -> Export:
     return _amended(pipeline, export, fields=names if len(names) <= _MAX_FIELDS else [])
 
 
-def _read_instead(pipeline: Pipeline, export: Export, error: ZohoModuleNotSupported) -> None:
+def read_instead(pipeline: Pipeline, export: Export, error: ZohoModuleNotSupported) -> None:
     """Read a module that Bulk Read does not support through the records API, if the query allows that."""
     if export.file_type != "csv":
         raise error

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from crm_export.errors import (
@@ -17,9 +18,10 @@ from crm_export.errors import (
     ZohoPermissionDenied,
     ZohoQueryRefused,
     ZohoRequestMalformed,
+    ZohoResponseInvalid,
     ZohoUnavailable,
 )
-from crm_export.strict_json import moment, whole_number
+from crm_export.strict_json import moment
 from crm_export.zoho.catalog import BULK_READ_FORMATS, BULK_READ_SCOPE, BulkReadFormat, module_scope
 from crm_export.zoho.refusals import (
     clean_text,
@@ -35,9 +37,11 @@ if TYPE_CHECKING:  # a function that only reads callbacks does not load the HTTP
 
 COMPLETED = "COMPLETED"
 FAILURE = "FAILURE"
+DELETED = "DELETED"
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LARGEST_NUMERIC_ID = 10**19
-_NUMBER_DIGITS = 9  # of pages and records: more than a job can have, and few enough for the table
+_NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE]\+?[0-9]{1,2})?")
+_LARGEST_NUMBER = 10**9  # of pages and records: more than a job can have, and few enough for the table
 _LONGEST_CODE = 100
 _MORE_RECORDS = {"true": True, "false": False}
 # Zoho prepares a result before it sends it, so there may be a pause between two bytes.
@@ -62,7 +66,10 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as Zoho describes it. `count` to `next_page_token` are set once it is COMPLETED."""
+    """A job as Zoho describes it. `count` to `next_page_token` are set once it is COMPLETED.
+
+    state: in capital letters.
+    """
 
     job_id: str
     state: str
@@ -77,16 +84,21 @@ class Job:
     created_time: datetime | None = field(default=None, compare=False)
 
     @property
+    def has_failed(self) -> bool:
+        """True if the job has ended and will have no result."""
+        return self.state in {FAILURE, DELETED}
+
+    @property
     def failed_for_good(self) -> bool:
         """True if another job for the same request would fail again: for its query, or for a permission."""
         kind = job_failure_kind(self.failure_code)
         return issubclass(kind, ZohoQueryRefused | ZohoPermissionDenied)
 
-    def raise_failure(self) -> None:
-        """Raise the error of the failure code if it is final, else ZohoJobFailed."""
+    def failure(self) -> ZohoError:
+        """Return the error of the failure code if the job failed for good, else ZohoJobFailed."""
         kind = job_failure_kind(self.failure_code) if self.failed_for_good else ZohoJobFailed
-        raise kind(
-            f"Zoho ended Bulk Read job {self.job_id} in FAILURE "
+        return kind(
+            f"Zoho ended Bulk Read job {self.job_id} in {self.state} "
             f"({self.failure_code or 'no code'}: {self.failure_message or 'no message'}).",
             zoho_code=self.failure_code,
         )
@@ -115,8 +127,10 @@ class BulkRead:
         return job_id
 
     def get_job(self, version: str, job_id: str) -> Job:
-        """Return a job's state. Raises ZohoNotFound if there is no such job.
+        """Return a job's state.
 
+        Raises ZohoNotFound if there is no such job, ZohoUnavailable if the details are those of another job,
+        and ZohoResponseInvalid if they are incomplete.
         https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/get-job-details.html
         """
         try:
@@ -147,8 +161,10 @@ class BulkRead:
             raise error_from(response.status, response.body, response.headers, what, scopes)
         body = parse_json(response.body)
         data = body.get("data") if isinstance(body, dict) else None
-        if not (isinstance(data, list) and data and isinstance(data[0], dict)):
+        if not isinstance(data, list):  # from a gateway in front of Zoho
             raise ZohoUnavailable(f"Zoho responded to {what} without data.")
+        if not (data and isinstance(data[0], dict)):
+            raise ZohoResponseInvalid(f"Zoho responded to {what} with empty data.")
         return data[0]
 
 
@@ -205,17 +221,24 @@ def callback_job_id(body: Any) -> str | None:
 
 
 def parse_job(datum: dict[str, Any], job_id: str) -> Job:
-    """Return the job that one member of `data` describes. Raises ZohoUnavailable if it is incomplete."""
-    state, result, query = datum.get("state"), _object(datum.get("result")), _object(datum.get("query"))
-    module, error = query.get("module"), _object(result.get("error_message"))
-    count = _number(result.get("count"))
+    """Return the job that one member of `data` describes.
+
+    Raises ZohoUnavailable if it is another job than `job_id`, and ZohoResponseInvalid if it is incomplete.
+    """
+    if datum.get("id") is not None and usable_job_id(datum["id"]) != job_id:
+        raise ZohoUnavailable(f"Zoho's status of job {job_id} is that of another job.")
+    result, query = _object(datum.get("result")), _object(datum.get("query"))
+    state, count = datum.get("state"), _number(result.get("count"))
+    state = state.strip().upper() if isinstance(state, str) else ""
     more_records = _MORE_RECORDS.get(str(result.get("more_records")).lower())
-    if not isinstance(state, str) or (state == COMPLETED and (count is None or more_records is None)):
-        raise ZohoUnavailable(f"Zoho's status of job {job_id} lacks state, count or more_records.")
+    if not state or (state == COMPLETED and (count is None or more_records is None)):
+        raise ZohoResponseInvalid(f"Zoho's status of job {job_id} lacks state, count or more_records.")
+    module, error = query.get("module"), _object(result.get("error_message"))
+    name = module.get("api_name") if isinstance(module, dict) else module
     return Job(
         job_id=job_id,
         state=state,
-        module=module.get("api_name") if isinstance(module, dict) else module,
+        module=name if isinstance(name, str) else None,
         page=_number(result.get("page")),
         count=count or 0,
         more_records=more_records is True,
@@ -232,11 +255,30 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _number(value: Any) -> int | None:
-    """Return a count, which Zoho writes as a number or as a string, or None."""
-    return whole_number(str(value), _NUMBER_DIGITS)
+    """Return a count, which Zoho may write as 40, "40", 40.0 or 4E1, or None."""
+    text = str(value)
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = Decimal(text)
+    return int(number) if number < _LARGEST_NUMBER and number == int(number) else None
 
 
 # --- Is this the job that our request would have created? -------------------------------------
+
+
+def check_is_job_for(job: Job, request: JobRequest) -> None:
+    """Raise ZohoUnavailable if our job's details name another module or page than the request did.
+
+    Such details are another job's, for example from a cache. What they lack cannot be compared.
+    """
+    page = None if request.page_token else _number(job.query.get("page"))
+    if job.module is not None and job.module.casefold() != request.module.casefold():
+        found, wanted = f"module {job.module}", request.module
+    elif page is not None and page != request.page:
+        found, wanted = f"page {page}", str(request.page)
+    else:
+        return
+    raise ZohoUnavailable(f"Zoho's status of job {job.job_id} names {found} instead of {wanted}.")
 
 
 def is_job_for(job: Job, request: JobRequest, *, not_before: datetime) -> bool:
