@@ -6,6 +6,7 @@ parts, and every call of the gateway and the pollers would wait.
 
 import importlib
 import os
+from collections import Counter
 from collections.abc import Iterable
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from local.host.http import HOST, OneSend
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from moto.sqs.models import Message
 
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"
@@ -72,6 +74,22 @@ def one_at_a_time(app: "WSGIApplication") -> "WSGIApplication":
     return serve
 
 
+def fairest_first[M: "Message"](visible: list[M], received: "Iterable[Message]") -> list[M]:
+    """Sort messages as an SQS fair queue does: first those whose group has the fewest messages in flight."""
+    in_flight = Counter(message.group_id for message in list(received) if not message.visible)
+    return sorted(visible, key=lambda message: in_flight[message.group_id] if message.group_id else 0)
+
+
+def make_queues_fair() -> None:
+    """Let moto deliver the messages of standard queues by their MessageGroupId, as SQS does."""
+    from moto.sqs.models import Queue  # noqa: PLC0415 - moto reads its settings at import
+
+    in_order: Any = Queue.messages
+    Queue.messages = property(  # type: ignore[assignment,method-assign]
+        lambda queue: fairest_first(in_order.fget(queue), queue.pending_messages)
+    )
+
+
 def main() -> None:
     """Serve every AWS API on a free loopback port, and print its URL."""
     # Without this, any web page open in a browser could read the stack's secrets.
@@ -81,6 +99,8 @@ def main() -> None:
         MotoRequestHandler,
         create_backend_app,
     )
+
+    make_queues_fair()
 
     class Handler(OneSend, MotoRequestHandler):
         """moto's own request handler, sending each response in one piece."""

@@ -195,7 +195,9 @@ def receive(one_export, body, part=1, **changes):
 
 def test_callback_is_noted_before_its_part_is_queued(one_export):
     hints = []
-    one_export.download_queue.send = lambda export_id, part: hints.append(one_export.part(part).hinted_job_id)
+    one_export.download_queue.send = lambda export_id, part, group: hints.append(
+        one_export.part(part).hinted_job_id
+    )
     receive(one_export, b'{"data": [{"id": "7"}]}')
     assert hints == ["7"]
 

@@ -114,7 +114,7 @@ class Recorder:
     def note_hint(self, export_id, part, job_id):
         self.jobs.append(job_id)
 
-    def send(self, export_id, part, delay=0):
+    def send(self, export_id, part, group, delay=0):
         self.parts.append(part)
 
 
