@@ -42,7 +42,9 @@ def test_queue_with_fifteen_messages_of_one_account_delivers_anothers_second(aws
     for group in [*["noisy"] * 15, "quiet"]:
         sqs.send_message(QueueUrl=url, MessageBody=group, MessageGroupId=group)
     received = [
-        sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1, MessageSystemAttributeNames=["All"])["Messages"][0]
+        sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1, MessageSystemAttributeNames=["All"])[
+            "Messages"
+        ][0]
         for _ in range(16)
     ]
     assert [message["Body"] for message in received] == ["noisy", "quiet", *["noisy"] * 14]

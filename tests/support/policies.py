@@ -1,7 +1,7 @@
 """Evaluates the template's policies as IAM does.
 
-Supports what our policies use: Allow, and conditions with StringLike and StringLikeIfExists. Anything else raises an AssertionError,
-so that no policy is judged by a rule this module does not know. Deny statements only restrict AWS's managed
+Supports what our policies use: Allow, and conditions with StringLike and StringLikeIfExists. Anything else
+raises an AssertionError, so that no policy is judged by a rule this module does not know. Deny statements only restrict AWS's managed
 policies, which tests/template checks.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
@@ -44,7 +44,7 @@ class Permission:
     written: str = field(default="", compare=False)
 
     def allows(self, request: Request) -> bool:
-        """Return True if it covers `request`. A missing context key satisfies only ForAllValues and …IfExists."""
+        """Return True if it covers `request`. A missing key satisfies only ForAllValues and …IfExists."""
         context = dict(request.context)
         return (
             _like(request.action.lower(), self.action.lower())

@@ -67,7 +67,11 @@ def test_permission_without_a_call_is_not_used(left_out):
         ("dynamodb", "UpdateItem", {"TableName": "exports2", "Key": KEY}),
         ("dynamodb", "GetItem", {"TableName": "exports", "Key": KEY}),
         ("dynamodb", "GetItem", {"TableName": "exports", "Key": KEY, "ProjectionExpression": "query"}),
-        ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": KEY, "UpdateExpression": "SET job_id = :x"}),
+        (
+            "dynamodb",
+            "UpdateItem",
+            {"TableName": "exports", "Key": KEY, "UpdateExpression": "SET job_id = :x"},
+        ),
         (
             "dynamodb",
             "UpdateItem",

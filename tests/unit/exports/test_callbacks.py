@@ -212,3 +212,31 @@ def test_callback_without_job_queues_its_part_and_is_refused(one_export):
     with pytest.raises(InvalidRequest, match=r"data\[0\]\.id or job_id"):
         receive(one_export, b"not JSON")
     assert (one_export.part().hinted_job_id, one_export.download_queue.parts) == (None, [1])
+
+
+def test_callback_is_queued_in_the_group_of_its_account(one_export):
+    receive(one_export, b'{"job_id": "7"}')
+    assert one_export.download_queue.groups == ["acct-1"]
+
+
+def test_callbacks_beyond_the_budget_of_a_part_change_nothing(one_export):
+    for _ in range(20):
+        receive(one_export, b'{"job_id": "7"}')
+    one_export.table.forget_hint(one_export.part(), one_export.now)
+    receive(one_export, b'{"job_id": "8"}')
+    assert (one_export.part().hinted_job_id, len(one_export.download_queue.parts)) == (None, 20)
+
+
+def test_callback_of_a_part_that_no_longer_exists_is_not_queued(one_export):
+    receive(one_export, b'{"job_id": "7"}', part=9)
+    assert one_export.download_queue.parts == []
+
+
+def test_callback_does_not_end_a_pause_that_zoho_asked_for(one_export):
+    one_export.claim("a", 90)
+    until = one_export.at(600)
+    one_export.table.release(one_export.part(), "a", one_export.now, not_before=until)
+    receive(one_export, b'{"job_id": "7"}')
+    assert (one_export.part().not_before, one_export.part().hinted_job_id) == (until, "7")
+    one_export.advance()
+    assert one_export.zoho.asked == []

@@ -214,7 +214,8 @@ class DynamoExportTable(ExportTable):
         self._update(
             item_key(export_id, part),
             "SET hinted_job_id = :job",
-            "#state = :PENDING AND attribute_not_exists(hinted_job_id) AND NOT contains(failed_job_ids, :job)",
+            "#state = :PENDING AND attribute_not_exists(hinted_job_id) "
+            "AND NOT contains(failed_job_ids, :job)",
             job=job_id,
         )
 
