@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 import botocore.session
@@ -20,7 +20,6 @@ from local.host.http import HOST, OneSend
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-    from moto.sqs.models import Message
 
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"
@@ -74,7 +73,19 @@ def one_at_a_time(app: "WSGIApplication") -> "WSGIApplication":
     return serve
 
 
-def fairest_first[M: "Message"](visible: list[M], received: "Iterable[Message]") -> list[M]:
+class QueuedMessage(Protocol):
+    """What the order of a queue depends on. A message in flight is not visible."""
+
+    @property
+    def group_id(self) -> str | None:
+        """The MessageGroupId."""
+
+    @property
+    def visible(self) -> bool:
+        """False while the message is in flight."""
+
+
+def fairest_first[M: QueuedMessage](visible: list[M], received: Iterable[QueuedMessage]) -> list[M]:
     """Sort messages as an SQS fair queue does: first those whose group has the fewest messages in flight."""
     in_flight = Counter(message.group_id for message in list(received) if not message.visible)
     return sorted(visible, key=lambda message: in_flight[message.group_id] if message.group_id else 0)

@@ -1,8 +1,8 @@
 """Evaluates the template's policies as IAM does.
 
 Supports what our policies use: Allow, and conditions with StringLike and StringLikeIfExists. Anything else
-raises an AssertionError, so that no policy is judged by a rule this module does not know. Deny statements only restrict AWS's managed
-policies, which tests/template checks.
+raises an AssertionError, so that no policy is judged by a rule this module does not know. Deny statements
+only restrict AWS's managed policies, which tests/template checks.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
