@@ -81,7 +81,8 @@ def _attributes(action: str, item: Mapping[str, Any], params: Mapping[str, Any])
         return ("*",)
     text = " ".join(params.get(name, "") for name in _EXPRESSIONS)
     given = params.get("ExpressionAttributeNames", {})
-    words = set(re.findall(r"(?<![:\w])#?\w+(?! *\()", re.sub(r"\w+ *\(", "(", text))) - _WORDS
+    tokens = re.findall(r"[:#]?\w+(?: *\()?", text)
+    words = {token for token in tokens if token[0] != ":" and token[-1] != "("} - _WORDS
     return tuple(sorted({*item, *(given.get(word, word) for word in words)}))
 
 

@@ -78,8 +78,8 @@ def test_permission_without_a_call_is_not_used(left_out):
             {
                 "TableName": "exports",
                 "Key": KEY,
-                "UpdateExpression": "REMOVE #later",
-                "ExpressionAttributeNames": {"#later": "not_before"},
+                "UpdateExpression": "REMOVE #lease",
+                "ExpressionAttributeNames": {"#lease": "lease_until"},
             },
         ),
         (

@@ -252,7 +252,8 @@ def test_callback_receiver_may_write_only_its_attributes(resources):
         if statement["Action"] == "dynamodb:UpdateItem"
     )
     allowed = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:Attributes"]
-    assert allowed == ["pk", "sk", "state", "failed_job_ids", "hinted_job_id", "callbacks"]
+    read, written = ["state", "failed_job_ids", "wait_asked"], ["hinted_job_id", "not_before", "callbacks"]
+    assert allowed == ["pk", "sk", *read, *written]
 
 
 def test_queue_of_all_accounts_has_at_least_ten_consumers(resources):

@@ -185,7 +185,7 @@ def test_tick_without_time_for_all_exports_is_continued_by_the_next_one(one_expo
         one_export.pipeline, system=replace(one_export.pipeline.system, monotonic=clock, start_thread=call)
     )
     for _ in range(3):
-        with deadline.clocked_by(clock), deadline.ends_in(30 + 15):
+        with deadline.clocked_by(clock), deadline.ends_in(20):
             one_export.reconcile()
     assert looked_at == [*ids, ids[0]]
     with deadline.clocked_by(clock), deadline.ends_in(1000):

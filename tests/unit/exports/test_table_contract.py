@@ -383,7 +383,7 @@ def test_hint_is_kept_only_while_no_job_is_known_and_never_for_a_failed_job(tabl
     assert (part.hinted_job_id, part.failed_job_ids, part.not_before) == (None, frozenset({"1"}), T9)
     table.note_hint(export.export_id, 1, "2")
     part = part_of(table, export)
-    assert (part.hinted_job_id, part.not_before) == ("2", T9)  # a callback never ends a pause
+    assert (part.hinted_job_id, part.not_before) == ("2", None)
     table.forget_hint(part, T9)
     assert (part_of(table, export).hinted_job_id, part_of(table, export).updated_at) == (None, T9)
 

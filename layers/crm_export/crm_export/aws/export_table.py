@@ -188,13 +188,16 @@ class DynamoExportTable(ExportTable):
         *,
         not_before: datetime | None = None,
         strike: bool = False,
+        asked: bool = False,
     ) -> None:
         failed = ", attempts = attempts + :n1, not_before = :not_before" if not_before else ""
+        if asked:
+            failed += ", wait_asked = :not_before"
         if failed and strike:  # parts written before strikes existed counted every attempt
             failed += ", strikes = if_not_exists(strikes, attempts) + :n1"
         self._update(
             _part_key(part),
-            f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until",
+            f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until{'' if asked else ', wait_asked'}",
             "#state = :state AND lease_owner = :owner",
             state=part.state,
             owner=owner,
@@ -216,6 +219,13 @@ class DynamoExportTable(ExportTable):
             "SET hinted_job_id = :job",
             "#state = :PENDING AND attribute_not_exists(hinted_job_id) "
             "AND NOT contains(failed_job_ids, :job)",
+            job=job_id,
+        )
+        # The part need not wait any longer, as a job exists; unless Zoho asked for the pause.
+        self._update(
+            item_key(export_id, part),
+            "REMOVE not_before",
+            "#state = :PENDING AND hinted_job_id = :job AND attribute_not_exists(wait_asked)",
             job=job_id,
         )
 

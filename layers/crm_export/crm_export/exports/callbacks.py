@@ -100,14 +100,15 @@ def receive_callback(pipeline: Pipeline, export_id: str, part: str, signature: s
     the reconciler continues the part.
     """
     number = pipeline.callback_keys.verify(export_id, part, signature)
-    if not pipeline.table.count_callback(export_id, number, _MOST_CALLBACKS):
-        logger.warning("callback ignored: too many, or no such part", export_id=export_id, part=number)
-        return
     job_id = _job_id(body)
-    if job_id:
-        pipeline.table.note_hint(export_id, number, job_id)
-    pipeline.download_queue.send(export_id, number, group=pipeline.table.account_of(export_id) or export_id)
-    logger.info("callback received", export_id=export_id, part=number, job_id=job_id)
+    if pipeline.table.count_callback(export_id, number, _MOST_CALLBACKS):
+        if job_id:
+            pipeline.table.note_hint(export_id, number, job_id)
+        group = pipeline.table.account_of(export_id) or export_id
+        pipeline.download_queue.send(export_id, number, group=group)
+        logger.info("callback received", export_id=export_id, part=number, job_id=job_id)
+    else:
+        logger.warning("callback ignored: too many, or no such part", export_id=export_id, part=number)
     if not job_id:
         raise InvalidRequest(
             "The body of the callback is not a Bulk Read job: it must be JSON with data[0].id or job_id."

@@ -74,13 +74,18 @@ class ExportTable(Protocol):
         *,
         not_before: datetime | None = None,
         strike: bool = False,
+        asked: bool = False,
     ) -> None:
-        """End a lease without a transition. not_before: the attempt failed; strike: it counts as a strike."""
+        """End a lease without a transition. not_before: the attempt failed; strike: it counts as a strike.
+
+        asked: Zoho asked for the pause, so that no callback ends it.
+        """
 
     def note_hint(self, export_id: str, part: int, job_id: str) -> None:
         """Keep the job id of a callback while the part is PENDING.
 
-        Not if that job has failed before, nor while an earlier hint has not been looked at.
+        Not if that job has failed before, nor while an earlier hint has not been looked at. A pause ends, as
+        a job exists, unless Zoho asked for it.
         """
 
     def count_callback(self, export_id: str, part: int, most: int) -> bool:

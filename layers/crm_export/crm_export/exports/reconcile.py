@@ -12,7 +12,7 @@ from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, logger
 
 _WORKERS = 10  # as many as boto3 keeps connections
-_RESERVED_SECONDS = 30.0  # for the exports that are being looked at when the time is over
+_SHARE_OF_TIME = 0.75  # the rest is for the exports that are being looked at when it is over
 _LONGEST_PATIENCE = timedelta(hours=1)
 
 
@@ -46,7 +46,7 @@ class _Tick:
         self._pipeline = pipeline
         self._export_ids = export_ids
         self._lock = Lock()
-        self._ends_at = pipeline.system.monotonic() + deadline.remaining() - _RESERVED_SECONDS
+        self._ends_at = pipeline.system.monotonic() + _SHARE_OF_TIME * deadline.remaining()
         self.queued = 0
         self.last = ""
         self.stopped = False
