@@ -77,13 +77,17 @@ class DynamoDb:
         self._calls = calls
         self._done: set[object] = set()
 
-    def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> Item:
+    def get_item(
+        self, *, TableName: str, Key: Item, ConsistentRead: bool, ProjectionExpression: str = ""
+    ) -> Item:
         """See boto3."""
         assert ConsistentRead
         assert TableName == TABLE
 
         def read() -> Item:
             item = self._table.items.get(_key(Key))
+            if item and ProjectionExpression:
+                item = {name: value for name, value in item.items() if name == ProjectionExpression}
             return {"Item": dict(item)} if item else {}
 
         return self._read(f"dynamodb get {_shown(Key)}", read)
@@ -141,7 +145,8 @@ class DynamoDb:
     def _found(self, request: Item) -> Item:
         assert request["TableName"] == TABLE
         index = request.get("IndexName")
-        _all_used(request, request["KeyConditionExpression"])
+        only = request.get("FilterExpression")
+        _all_used(request, request["KeyConditionExpression"], only or "")
         lagging = index and self._calls and self._calls.faults.happens("index behind the table")
         source = self._table.seen_by_index() if lagging else self._table.items.items()
         sort_key = _SORT_KEYS[index]
@@ -149,6 +154,7 @@ class DynamoDb:
             (item[sort_key]["S"], key, dict(item))
             for key, item in source
             if sort_key in item and holds(request["KeyConditionExpression"], item, *_given(request))
+            if holds(only, item, *_given(request))
         ]
         found.sort(key=lambda row: row[:2], reverse=not request.get("ScanIndexForward", True))
         if start := request.get("ExclusiveStartKey"):

@@ -159,6 +159,7 @@ class Functions:
             "RESULT_FORMAT": result_format,
             "EXPORT_DEADLINE_HOURS": str(deadline_hours),
             "STATE_RETENTION_DAYS": "30",
+            "MAX_OPEN_EXPORTS": "100",
             "DOWNLOADS_PER_MINUTE": str(DOWNLOADS_PER_MINUTE),
             "JOB_DEADLINE_MINUTES": str(JOB_DEADLINE_MINUTES),
             "PART_QUIET_SECONDS": str(QUIET_SECONDS),

@@ -112,8 +112,11 @@ class Sqs:
         self._queues = queues
         self._calls = calls
 
-    def send_message(self, *, QueueUrl: str, MessageBody: str, DelaySeconds: int) -> dict[str, Any]:
-        """See boto3."""
+    def send_message(
+        self, *, QueueUrl: str, MessageBody: str, MessageGroupId: str, DelaySeconds: int
+    ) -> dict[str, Any]:
+        """See boto3. There is one account, so the order does not depend on groups."""
+        assert 1 <= len(MessageGroupId) <= 128  # SQS's limits
         assert 0 <= DelaySeconds <= 900  # SQS's limit
 
         def send(again: bool) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from simulation.zoho import (
 )
 from simulation.zoho_http import Session
 
-QUEUES = {"submit": QueueSettings(180, 2), "download": QueueSettings(5400, 5)}
+QUEUES = {"submit": QueueSettings(180, 10), "download": QueueSettings(5400, 10)}
 TICK_SECONDS = 300
 DEADLINE_HOURS = 24
 _END = 10 * 86_400.0

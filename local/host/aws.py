@@ -6,9 +6,10 @@ parts, and every call of the gateway and the pollers would wait.
 
 import importlib
 import os
+from collections import Counter
 from collections.abc import Iterable
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 import botocore.session
@@ -92,6 +93,34 @@ def move_current_label() -> None:
     setattr(SecretsManagerBackend, update.__name__, update_and_follow)
 
 
+class QueuedMessage(Protocol):
+    """What the order of a queue depends on. A message in flight is not visible."""
+
+    @property
+    def group_id(self) -> str | None:
+        """The MessageGroupId."""
+
+    @property
+    def visible(self) -> bool:
+        """False while the message is in flight."""
+
+
+def fairest_first[M: QueuedMessage](visible: list[M], received: Iterable[QueuedMessage]) -> list[M]:
+    """Sort messages as an SQS fair queue does: first those whose group has the fewest messages in flight."""
+    in_flight = Counter(message.group_id for message in list(received) if not message.visible)
+    return sorted(visible, key=lambda message: in_flight[message.group_id] if message.group_id else 0)
+
+
+def make_queues_fair() -> None:
+    """Let moto deliver the messages of standard queues by their MessageGroupId, as SQS does."""
+    from moto.sqs.models import Queue  # noqa: PLC0415 - moto reads its settings at import
+
+    in_order: Any = Queue.messages
+    Queue.messages = property(  # type: ignore[assignment,method-assign]
+        lambda queue: fairest_first(in_order.fget(queue), queue.pending_messages)
+    )
+
+
 def main() -> None:
     """Serve every AWS API on a free loopback port, and print its URL."""
     # Without this, any web page open in a browser could read the stack's secrets.
@@ -101,6 +130,8 @@ def main() -> None:
         MotoRequestHandler,
         create_backend_app,
     )
+
+    make_queues_fair()
 
     class Handler(OneSend, MotoRequestHandler):
         """moto's own request handler, sending each response in one piece."""

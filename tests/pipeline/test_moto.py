@@ -51,6 +51,21 @@ def project(tmp_path: Path) -> Path:
     return write_project(tmp_path)
 
 
+def test_queue_with_fifteen_messages_of_one_account_delivers_anothers_second(aws: LocalAws) -> None:
+    sqs = aws.client("sqs")
+    url = sqs.create_queue(QueueName="fair")["QueueUrl"]
+    for group in [*["noisy"] * 15, "quiet"]:
+        sqs.send_message(QueueUrl=url, MessageBody=group, MessageGroupId=group)
+    received = [
+        sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1, MessageSystemAttributeNames=["All"])[
+            "Messages"
+        ][0]
+        for _ in range(16)
+    ]
+    assert [message["Body"] for message in received] == ["noisy", "quiet", *["noisy"] * 14]
+    assert received[1]["Attributes"]["MessageGroupId"] == "quiet"
+
+
 def test_deployment_has_what_the_template_declares(project: Path, aws: LocalAws) -> None:
     template = load_template(project / "template.yaml", {}, {"Needed": "this"})
     deployed = deploy(template, aws, "http://127.0.0.1:8080")

@@ -1,8 +1,8 @@
 """Evaluates the template's policies as IAM does.
 
-Supports what our policies use: Allow, and conditions with StringLike. Anything else raises an AssertionError,
-so that no policy is judged by a rule this module does not know. Deny statements only restrict AWS's managed
-policies, which tests/template checks.
+Supports what our policies use: Allow, and conditions with StringLike and StringLikeIfExists. Anything else
+raises an AssertionError, so that no policy is judged by a rule this module does not know. Deny statements
+only restrict AWS's managed policies, which tests/template checks.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -20,7 +20,7 @@ _PSEUDO = {
     "AWS::AccountId": ACCOUNT_ID,
     "AWS::URLSuffix": "amazonaws.com",
 }
-_CONDITIONS = {"ForAllValues:StringLike", "StringLike"}
+_CONDITIONS = {"ForAllValues:StringLike", "StringLike", "StringLikeIfExists"}
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Permission:
     written: str = field(default="", compare=False)
 
     def allows(self, request: Request) -> bool:
-        """Return True if it covers `request`. A missing context key satisfies only ForAllValues."""
+        """Return True if it covers `request`. A missing key satisfies only ForAllValues and …IfExists."""
         context = dict(request.context)
         return (
             _like(request.action.lower(), self.action.lower())
             and _like(request.resource, self.resource)
             and all(
-                (operator.startswith("ForAllValues:") or key in context)
+                (operator.startswith("ForAllValues:") or operator.endswith("IfExists") or key in context)
                 and all(_like(value, *allowed) for value in context.get(key, ()))
                 for operator, key, allowed in self.conditions
             )

@@ -71,11 +71,31 @@ def _leading(*keys: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return (("dynamodb:LeadingKeys", keys),)
 
 
+_WORDS = {"SET", "REMOVE", "ADD", "DELETE", "AND", "OR", "NOT", "BETWEEN", "IN"}
+_EXPRESSIONS = ("UpdateExpression", "ConditionExpression", "ProjectionExpression")
+
+
+def _attributes(action: str, item: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every attribute that a request names. "*": all, which a list of attributes does not allow."""
+    if action == "GetItem" and "ProjectionExpression" not in params:
+        return ("*",)
+    text = " ".join(params.get(name, "") for name in _EXPRESSIONS)
+    given = params.get("ExpressionAttributeNames", {})
+    tokens = re.findall(r"[:#]?\w+(?: *\()?", text)
+    words = {token for token in tokens if token[0] != ":" and token[-1] != "("} - _WORDS
+    return tuple(sorted({*item, *(given.get(word, word) for word in words)}))
+
+
 def _item(action: str, member: str = "Key") -> ToRequests:
     def requests(params: Mapping[str, Any]) -> list[Request]:
         # All items are in one table with the partition key pk; its indexes are only queried.
         key = _string(params[member]["pk"])
-        return [Request(f"dynamodb:{action}", table_arn(params["TableName"]), _leading(key))]
+        context = (
+            *_leading(key),
+            ("dynamodb:Attributes", _attributes(action, params[member], params)),
+            ("dynamodb:ReturnValues", (params.get("ReturnValues", "NONE"),)),
+        )
+        return [Request(f"dynamodb:{action}", table_arn(params["TableName"]), context)]
 
     return requests
 

@@ -25,6 +25,7 @@ TOKEN = {"pk": {"S": "TOKEN#1"}, "sk": {"S": "TOKEN"}}
 QUEUE = ENVIRONMENT["DOWNLOAD_QUEUE_URL"]
 ALLOWED = [
     ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": KEY}),
+    ("dynamodb", "GetItem", {"TableName": "exports", "Key": KEY, "ProjectionExpression": "account_id"}),
     ("sqs", "SendMessage", {"QueueUrl": QUEUE, "MessageBody": "x"}),
     ("secretsmanager", "GetSecretValue", {"SecretId": ENVIRONMENT["CALLBACK_SECRET_ID"]}),
 ]
@@ -65,6 +66,28 @@ def test_permission_without_a_call_is_not_used(left_out):
         ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": TOKEN}),
         ("dynamodb", "UpdateItem", {"TableName": "exports2", "Key": KEY}),
         ("dynamodb", "GetItem", {"TableName": "exports", "Key": KEY}),
+        ("dynamodb", "GetItem", {"TableName": "exports", "Key": KEY, "ProjectionExpression": "query"}),
+        (
+            "dynamodb",
+            "UpdateItem",
+            {"TableName": "exports", "Key": KEY, "UpdateExpression": "SET job_id = :x"},
+        ),
+        (
+            "dynamodb",
+            "UpdateItem",
+            {
+                "TableName": "exports",
+                "Key": KEY,
+                "UpdateExpression": "REMOVE #lease",
+                "ExpressionAttributeNames": {"#lease": "lease_until"},
+            },
+        ),
+        (
+            "dynamodb",
+            "UpdateItem",
+            {"TableName": "exports", "Key": KEY, "ConditionExpression": "attribute_exists(cursor)"},
+        ),
+        ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": KEY, "ReturnValues": "ALL_NEW"}),
         (
             "dynamodb",
             "TransactWriteItems",

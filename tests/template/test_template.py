@@ -12,6 +12,7 @@ from crm_export import settings
 from crm_export.aws.results_bucket import CONTENT_TYPES
 from local.cloudformation.template import load_template
 from local.host.processes import REPOSITORY
+from tests.support.policies import statements_of
 
 SETTINGS = {
     "ExportHandler": settings.ExportHandlerSettings,
@@ -233,3 +234,29 @@ def test_every_parameter_is_in_one_group_of_the_console(template):
     interface = template.cloudformation["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
     assert sorted(grouped) == sorted(template.cloudformation["Parameters"])
+
+
+def test_callback_route_has_limits_of_its_own(resources):
+    (stage,) = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
+    ((route, limits),) = stage["RouteSettings"].items()
+    assert route == "POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}"
+    for limit, of_all in stage["DefaultRouteSettings"].items():
+        assert 0 < limits[limit] < of_all
+    assert resources["CallbackReceiver"]["Properties"]["ReservedConcurrentExecutions"] <= 10
+
+
+def test_callback_receiver_may_write_only_its_attributes(resources):
+    (statement,) = (
+        statement
+        for statement in statements_of(resources, "CallbackReceiver")
+        if statement["Action"] == "dynamodb:UpdateItem"
+    )
+    allowed = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:Attributes"]
+    read, written = ["state", "failed_job_ids", "wait_asked"], ["hinted_job_id", "not_before", "callbacks"]
+    assert allowed == ["pk", "sk", *read, *written]
+
+
+def test_queue_of_all_accounts_has_at_least_ten_consumers(resources):
+    mappings = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+    assert len(mappings) == 2
+    assert all(mapping["ScalingConfig"]["MaximumConcurrency"] >= 10 for mapping in mappings)

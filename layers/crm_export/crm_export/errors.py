@@ -3,7 +3,7 @@
     ExportError
     ├── ConfigurationError
     ├── CallerNotIdentified · InvalidRequest · TypeNotSupported · QueryRefused
-    ├── IdempotencyConflict · RequestInProgress · ExportNotFound · InvalidSignature
+    ├── IdempotencyConflict · RequestInProgress · ExportNotFound · InvalidSignature · TooManyOpenExports
     ├── ConnectionNotFound · ConnectionMalformed · UntrustedOrigin · WrongDataCentre · TokenInvalidated
     ├── StoreUnavailable
     │   └── StoreTimeout
@@ -128,6 +128,10 @@ class IdempotencyConflict(ExportError, code="IDEMPOTENCY_CONFLICT"):
 
 class RequestInProgress(ExportError, code="REQUEST_IN_PROGRESS"):
     """A request with the same Idempotency-Key is still running."""
+
+
+class TooManyOpenExports(ExportError, code="TOO_MANY_OPEN_EXPORTS"):
+    """The account has as many RUNNING exports as MaxOpenExports allows."""
 
 
 class ExportNotFound(ExportError, code="EXPORT_NOT_FOUND"):

@@ -74,6 +74,7 @@ class BulkReadSubmitterSettings(ZohoSettings):
     callback_base_url: str
     result_format: str  # csv | csv.gz
     export_deadline_hours: int
+    max_open_exports: int
     state_retention_days: int
 
 

@@ -110,6 +110,7 @@ class Container:
                 result_format=settings.result_format,
                 deadline=timedelta(hours=settings.export_deadline_hours),
                 retention=timedelta(days=settings.state_retention_days),
+                max_open_exports=settings.max_open_exports,
             ),
         )
 

@@ -33,8 +33,10 @@ class FakeQueue:
 
     def __init__(self):
         self.sent: list[tuple[int, int]] = []
+        self.groups: list[str] = []
 
-    def send(self, export_id, part, *, delay=0):
+    def send(self, export_id, part, *, group, delay=0):
+        self.groups.append(group)
         self.sent.append((part, delay))
 
     @property

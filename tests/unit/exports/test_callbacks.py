@@ -4,7 +4,14 @@ import hmac
 
 import pytest
 
-from crm_export.errors import ConfigurationError, InvalidRequest, InvalidSignature, StoreUnavailable
+from crm_export.errors import (
+    ConfigurationError,
+    InvalidRequest,
+    InvalidSignature,
+    StoreUnavailable,
+    ZohoThrottled,
+    ZohoTimeout,
+)
 from crm_export.exports.callbacks import KeyRing, callback_url, receive_callback, sign, verify
 
 EXPORT = "20260101T000000Z-0123456789abcdef"
@@ -195,7 +202,9 @@ def receive(one_export, body, part=1, **changes):
 
 def test_callback_is_noted_before_its_part_is_queued(one_export):
     hints = []
-    one_export.download_queue.send = lambda export_id, part: hints.append(one_export.part(part).hinted_job_id)
+    one_export.download_queue.send = lambda export_id, part, group: hints.append(
+        one_export.part(part).hinted_job_id
+    )
     receive(one_export, b'{"data": [{"id": "7"}]}')
     assert hints == ["7"]
 
@@ -210,3 +219,48 @@ def test_callback_without_job_queues_its_part_and_is_refused(one_export):
     with pytest.raises(InvalidRequest, match=r"data\[0\]\.id or job_id"):
         receive(one_export, b"not JSON")
     assert (one_export.part().hinted_job_id, one_export.download_queue.parts) == (None, [1])
+
+
+def test_callback_is_queued_in_the_group_of_its_account(one_export):
+    receive(one_export, b'{"job_id": "7"}')
+    assert one_export.download_queue.groups == ["acct-1"]
+
+
+def test_callbacks_beyond_the_budget_of_a_part_change_nothing(one_export):
+    for _ in range(20):
+        receive(one_export, b'{"job_id": "7"}')
+    one_export.table.forget_hint(one_export.part(), one_export.now)
+    receive(one_export, b'{"job_id": "8"}')
+    assert (one_export.part().hinted_job_id, len(one_export.download_queue.parts)) == (None, 20)
+
+
+def test_callback_of_a_part_that_no_longer_exists_is_not_queued(one_export):
+    receive(one_export, b'{"job_id": "7"}', part=9)
+    assert one_export.download_queue.parts == []
+
+
+def test_callback_does_not_end_a_pause_that_zoho_asked_for(one_export):
+    one_export.claim("a", 90)
+    until = one_export.at(600)
+    one_export.table.release(one_export.part(), "a", one_export.now, not_before=until, asked=True)
+    receive(one_export, b'{"job_id": "7"}')
+    assert (one_export.part().not_before, one_export.part().hinted_job_id) == (until, "7")
+    one_export.advance()
+    assert one_export.zoho.asked == []
+
+
+def test_throttled_part_waits_as_long_as_zoho_asked_in_spite_of_a_callback(one_export):
+    one_export.zoho.refusals = [ZohoThrottled("later", retry_after=600)]
+    with pytest.raises(ZohoThrottled):
+        one_export.submit()
+    pause = one_export.part().not_before
+    receive(one_export, b'{"job_id": "7"}')
+    assert one_export.part().not_before == pause
+
+
+def test_part_whose_job_was_created_without_a_response_continues_at_the_callback(one_export):
+    one_export.zoho.refusals = [ZohoTimeout("no response")]
+    with pytest.raises(ZohoTimeout):
+        one_export.submit()
+    receive(one_export, b'{"job_id": "7"}')
+    assert one_export.part().not_before is None

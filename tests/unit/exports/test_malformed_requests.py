@@ -114,7 +114,13 @@ class Recorder:
     def note_hint(self, export_id, part, job_id):
         self.jobs.append(job_id)
 
-    def send(self, export_id, part, delay=0):
+    def count_callback(self, export_id, part, most):
+        return True
+
+    def account_of(self, export_id):
+        return "acct-1"
+
+    def send(self, export_id, part, group, delay=0):
         self.parts.append(part)
 
 

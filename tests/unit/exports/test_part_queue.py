@@ -18,10 +18,12 @@ class FakeSqs:
 
     def __init__(self):
         self.sent = []
+        self.groups = []
         self.postponed = []
 
-    def send_message(self, *, QueueUrl, MessageBody, DelaySeconds):
+    def send_message(self, *, QueueUrl, MessageBody, MessageGroupId, DelaySeconds):
         assert 0 <= DelaySeconds <= 900
+        self.groups.append(MessageGroupId)
         self.sent.append((json.loads(MessageBody), DelaySeconds))
 
     def change_message_visibility(self, *, QueueUrl, ReceiptHandle, VisibilityTimeout):
@@ -71,8 +73,8 @@ def test_message_of_the_first_or_the_largest_part_is_handled(sqs, part):
 
 
 def test_message_without_a_delay_is_delivered_at_once(sqs):
-    SqsPartQueue(sqs, "url").send(EXPORT_ID, 7)
-    assert sqs.sent == [(MESSAGE, 0)]
+    SqsPartQueue(sqs, "url").send(EXPORT_ID, 7, group="acct-1")
+    assert (sqs.sent, sqs.groups) == ([(MESSAGE, 0)], ["acct-1"])
 
 
 def test_handled_message_is_done(sqs):
@@ -100,6 +102,20 @@ def test_message_received_eight_times_is_replaced_by_a_fresh_copy(sqs):
     assert handle_all(sqs, BODY, received=7, error=postponed())[0] == ["m0"]
     assert handle_all(sqs, BODY, received=8, error=postponed())[0] == []
     assert (sqs.sent, sqs.postponed) == ([(MESSAGE, 40)], [("r0", 40)])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "group"), [({"MessageGroupId": "acct-1"}, "acct-1"), ({}, EXPORT_ID)], ids=["new", "old"]
+)
+def test_fresh_copy_stays_in_the_group_of_its_message(sqs, attributes, group):
+    again = event(BODY, received=8)
+    again["Records"][0]["attributes"] |= attributes
+
+    def handle(export_id, part):
+        raise postponed()
+
+    consume(again, SqsPartQueue(sqs, "url"), handle)
+    assert sqs.groups == [group]
 
 
 def test_message_of_terminal_error_is_done(sqs):
@@ -140,5 +156,5 @@ def test_foreign_message_comes_again_until_the_dead_letter_queue_takes_it(sqs, b
 
 @pytest.mark.parametrize(("delay", "seconds"), [(0, 0), (30, 30), (5000, 900)])
 def test_message_is_sent_with_its_delay_but_no_longer_than_sqs_allows(sqs, delay, seconds):
-    SqsPartQueue(sqs, "url").send(EXPORT_ID, 7, delay=delay)
+    SqsPartQueue(sqs, "url").send(EXPORT_ID, 7, group="acct-1", delay=delay)
     assert sqs.sent == [(MESSAGE, seconds)]

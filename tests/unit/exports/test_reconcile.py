@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from crm_export import deadline
 from crm_export.exports.model import RECORDS, ExportState, PartState
 
 
@@ -12,6 +13,7 @@ def test_quiet_part_is_queued_for_the_function_of_its_next_step(one_export):
     assert one_export.reconcile() == 1
     assert (one_export.submit_queue.parts, one_export.download_queue.parts) == ([1], [])
     one_export.table.note_hint(one_export.export_id, 1, "7")
+    one_export.let_pass(300)
     assert one_export.reconcile() == 1
     assert (one_export.submit_queue.parts, one_export.download_queue.parts) == ([1], [1])
 
@@ -109,3 +111,103 @@ def test_export_that_cannot_be_reconciled_does_not_stop_the_others(one_export):
         one_export.reconcile()
     assert [type(error) for error in raised.value.exceptions] == [OSError]
     assert one_export.submit_queue.parts == [1]
+
+
+# --- messages in flight ---
+
+
+def test_part_whose_message_is_in_flight_is_queued_ever_more_rarely(one_export):
+    one_export.let_pass(300)
+    queued_after = []
+    for minutes in range(5, 24 * 60, 5):
+        queued_after += [minutes] * one_export.reconcile()
+        one_export.let_pass(300)
+    assert queued_after[:6] == [5, 10, 20, 40, 80, 140]
+    assert len(queued_after) < 30
+
+
+def test_part_that_changed_after_it_was_queued_is_queued_again_once_it_is_quiet(one_export):
+    one_export.let_pass(1000)
+    assert one_export.reconcile() == 1
+    one_export.submitted()
+    one_export.let_pass(300)
+    assert one_export.reconcile() == 1
+    assert (one_export.submit_queue.parts, one_export.download_queue.parts) == ([1], [1])
+
+
+def test_two_ticks_at_the_same_time_queue_a_part_once(one_export):
+    one_export.let_pass(300)
+    get_parts = one_export.table.get_parts
+
+    def get_parts_before_the_other_tick(export):
+        parts = get_parts(export)
+        one_export.table.get_parts = get_parts
+        one_export.let_pass(1)
+        assert one_export.reconcile() == 1
+        one_export.let_pass(1)
+        return parts
+
+    one_export.table.get_parts = get_parts_before_the_other_tick
+    assert one_export.reconcile() == 0
+    assert one_export.submit_queue.parts == [1]
+
+
+def test_overdue_export_with_all_parts_stored_is_queued_at_every_tick(one_export):
+    one_export.stored()
+    one_export.let_pass(25 * 3600)
+    assert [one_export.reconcile(), one_export.reconcile()] == [1, 1]
+
+
+# --- many exports ---
+
+
+def add_exports(one_export, count):
+    ids = [f"20261122T{130001 + number}Z-0123456789abcdef" for number in range(count)]
+    for export_id in ids:
+        one_export.create(export_id)
+    return [one_export.export_id, *ids]
+
+
+def test_tick_without_time_for_all_exports_is_continued_by_the_next_one(one_export):
+    ids = add_exports(one_export, 4)
+    one_export.let_pass(300)
+    looked_at = []
+    get = one_export.table.get
+
+    def get_slowly(export_id):
+        looked_at.append(export_id)
+        clock.now += 10
+        return get(export_id)
+
+    one_export.table.get = get_slowly
+    clock = Clock()
+    one_export.pipeline = replace(
+        one_export.pipeline, system=replace(one_export.pipeline.system, monotonic=clock, start_thread=call)
+    )
+    for _ in range(3):
+        with deadline.clocked_by(clock), deadline.ends_in(20):
+            one_export.reconcile()
+    assert looked_at == [*ids, ids[0]]
+    with deadline.clocked_by(clock), deadline.ends_in(1000):
+        one_export.reconcile()
+        one_export.reconcile()
+    assert looked_at[6:] == [*ids[1:], ids[0], *ids]
+
+
+def test_every_export_is_looked_at_by_one_of_the_workers(one_export):
+    ids = add_exports(one_export, 40)
+    one_export.let_pass(300)
+    assert one_export.reconcile() == len(ids) == len(one_export.submit_queue.parts)
+
+
+class Clock:
+    """A clock that only the test moves."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def call(work):
+    work()

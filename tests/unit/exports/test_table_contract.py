@@ -6,7 +6,7 @@ its own to run them over another DynamoDB.
 
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -389,12 +389,55 @@ def test_hint_is_kept_only_while_no_job_is_known_and_never_for_a_failed_job(tabl
     assert (part_of(table, export).hinted_job_id, part_of(table, export).updated_at) == (None, T9)
 
 
-def test_newer_hint_is_not_forgotten_with_an_older_one(table, export):
+def test_hint_is_not_replaced_before_it_was_looked_at(table, export):
     table.note_hint(export.export_id, 1, "7")
     seen = part_of(table, export)
     table.note_hint(export.export_id, 1, "8")
+    assert part_of(table, export).hinted_job_id == "7"
+    table.forget_hint(seen, T9)
+    table.note_hint(export.export_id, 1, "8")
     table.forget_hint(seen, T9)
     assert part_of(table, export).hinted_job_id == "8"
+
+
+def test_callbacks_of_a_part_are_counted_up_to_the_most(table, export):
+    assert [table.count_callback(export.export_id, 1, 2) for _ in range(3)] == [True, True, False]
+    assert not table.count_callback(export.export_id, 9, 2)
+    assert table.get_part(export.export_id, 9) is None
+
+
+def test_account_of_an_export_is_found(table, export):
+    assert table.account_of(export.export_id) == export.account_id
+    assert table.account_of("20250101T000000Z-0123456789abcdef") is None
+
+
+def test_only_running_exports_of_the_account_and_the_time_are_counted(table, export):
+    ended = replace(export, export_id="20261122T130001Z-0123456789abcdef")
+    others = replace(export, export_id="20261122T130002Z-0123456789abcdef", account_id="acct-10")
+    for further in (ended, others):
+        table.create(further, Part(further.export_id, 1, export.requested_at))
+    assert table.fail(ended, None, Failure("X", "x", ""), T2)
+    before = export.requested_at - timedelta(hours=1)
+    assert list(table.running_of_account(export.account_id, before)) == [export.export_id]
+    assert list(table.running_of_account(export.account_id, export.requested_at)) == []
+
+
+def test_part_is_noted_as_queued_unless_it_changed_or_was_queued_meanwhile(table, export):
+    seen = part_of(table, export)
+    assert table.note_queued(seen, T2)
+    assert table.note_queued(seen, T2)  # the same write, repeated
+    assert not table.note_queued(seen, T9)  # another tick
+    queued = part_of(table, export)
+    assert (queued.queued_at, queued.updated_at) == (T2, seen.updated_at)
+    assert table.note_queued(queued, T9)
+    assert table.mark_submitted(queued, "1", T9)
+    assert not table.note_queued(replace(queued, queued_at=T9), T9)  # it has changed since
+
+
+def test_position_of_the_reconciler_is_kept(table):
+    for position in ("a", "b", ""):
+        table.note_reconciled(position)
+        assert table.reconciled_up_to() == position
 
 
 def test_hint_for_a_part_that_does_not_exist_creates_nothing(table, export):

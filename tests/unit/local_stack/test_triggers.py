@@ -1,9 +1,11 @@
 """Queues and schedules: their events, and which messages of a batch are delivered again."""
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
+from local.host.aws import fairest_first
 from local.runtime.runtime_api import Outcome, Report
 from local.triggers.pollers import build_event, failed_messages
 from local.triggers.schedules import build_event as build_schedule_event
@@ -91,3 +93,28 @@ def test_schedule_sends_its_input_or_else_the_schedulers_envelope() -> None:
         build_schedule_event({"Name": "s", "Target": {"Arn": "x", "Input": '{"by": "me"}'}})
         == b'{"by": "me"}'
     )
+
+
+@dataclass
+class Message:
+    """A message as moto keeps it; one in flight is not visible."""
+
+    group_id: str | None
+    visible: bool = True
+
+
+def test_fifteen_slow_messages_of_one_account_delay_anothers_by_one_at_most() -> None:
+    waiting = [*(Message("noisy") for _ in range(15)), Message("quiet")]
+    received: list[Message] = []
+    while waiting:  # a slot is free: the first message is delivered and stays in flight
+        message = fairest_first(waiting, received)[0]
+        waiting.remove(message)
+        message.visible = False
+        received.append(message)
+    assert [message.group_id for message in received[:3]] == ["noisy", "quiet", "noisy"]
+
+
+def test_message_without_a_group_and_a_returned_one_are_nobodys_burden() -> None:
+    alone, again = Message(None), Message("a")
+    in_flight = [Message("b", visible=False), Message(None, visible=False), again]
+    assert fairest_first([Message("b"), alone, again], in_flight) == [alone, again, Message("b")]

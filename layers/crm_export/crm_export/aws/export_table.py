@@ -25,6 +25,7 @@ _RESET = (
     "updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0 "
     "REMOVE not_before, lease_owner, lease_until"
 )
+_POSITION = key("RECONCILER", "POSITION")
 _STORED = (
     "#state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, header = :header, "
     f"#key = :key, stored_at = :now, {_RESET}"
@@ -75,6 +76,26 @@ class DynamoExportTable(ExportTable):
     def running_export_ids(self) -> Iterator[str]:
         items = self._table.query("#open = :OPEN", {"IndexName": "open"})
         return (item["pk"]["S"].removeprefix("EXPORT#") for item in items)
+
+    def running_of_account(self, account_id: str, since: datetime) -> Iterator[str]:
+        items = self._table.query(
+            "account_id = :account AND requested_at > :since",
+            {"IndexName": "by-account", "FilterExpression": "#state = :RUNNING"},
+            account=account_id,
+            since=since,
+        )
+        return (item["pk"]["S"].removeprefix("EXPORT#") for item in items)
+
+    def account_of(self, export_id: str) -> str | None:
+        item = self._table.get(item_key(export_id), ProjectionExpression="account_id")
+        return item["account_id"]["S"] if item else None
+
+    def reconciled_up_to(self) -> str:
+        item = self._table.get(_POSITION)
+        return item["export_id"]["S"] if item else ""
+
+    def note_reconciled(self, export_id: str) -> None:
+        self._table.put({**_POSITION, "export_id": attribute(export_id)})
 
     # --- An export ---------------------------------------------------------------------------
 
@@ -167,13 +188,16 @@ class DynamoExportTable(ExportTable):
         *,
         not_before: datetime | None = None,
         strike: bool = False,
+        asked: bool = False,
     ) -> None:
         failed = ", attempts = attempts + :n1, not_before = :not_before" if not_before else ""
+        if asked:
+            failed += ", wait_asked = :not_before"
         if failed and strike:  # parts written before strikes existed counted every attempt
             failed += ", strikes = if_not_exists(strikes, attempts) + :n1"
         self._update(
             _part_key(part),
-            f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until",
+            f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until{'' if asked else ', wait_asked'}",
             "#state = :state AND lease_owner = :owner",
             state=part.state,
             owner=owner,
@@ -181,13 +205,41 @@ class DynamoExportTable(ExportTable):
             **({"not_before": not_before} if not_before else {}),
         )
 
+    def count_callback(self, export_id: str, part: int, most: int) -> bool:
+        return self._update(
+            item_key(export_id, part),
+            "SET callbacks = if_not_exists(callbacks, :n0) + :n1",
+            "attribute_not_exists(callbacks) OR callbacks < :most",
+            most=most,
+        )
+
     def note_hint(self, export_id: str, part: int, job_id: str) -> None:
-        # The part need not wait any longer: a job exists.
         self._update(
             item_key(export_id, part),
-            "SET hinted_job_id = :job REMOVE not_before",
-            "#state = :PENDING AND NOT contains(failed_job_ids, :job)",
+            "SET hinted_job_id = :job",
+            "#state = :PENDING AND attribute_not_exists(hinted_job_id) "
+            "AND NOT contains(failed_job_ids, :job)",
             job=job_id,
+        )
+        # The part need not wait any longer, as a job exists; unless Zoho asked for the pause.
+        self._update(
+            item_key(export_id, part),
+            "REMOVE not_before",
+            "#state = :PENDING AND hinted_job_id = :job AND attribute_not_exists(wait_asked)",
+            job=job_id,
+        )
+
+    def note_queued(self, part: Part, now: datetime) -> bool:
+        # Two ticks may overlap: only one of them queues the part.
+        seen = "queued_at = :last" if part.queued_at else "attribute_not_exists(queued_at)"
+        return self._update(
+            _part_key(part),
+            "SET queued_at = :now",
+            f"#state = :state AND updated_at = :seen AND ({seen} OR queued_at = :now)",
+            state=part.state,
+            seen=part.updated_at,
+            now=now,
+            **({"last": part.queued_at} if part.queued_at else {}),
         )
 
     def forget_hint(self, part: Part, now: datetime) -> None:

@@ -1,4 +1,9 @@
-"""The submit queue and the download queue. A message is {"export_id", "part"}; the rest is in the table."""
+"""The submit queue and the download queue. A message is {"export_id", "part"}; the rest is in the table.
+
+Its MessageGroupId, the account, makes the standard queues fair: the messages of an account that keeps the
+consumers busy wait while another account's can be delivered.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
+"""
 
 import json
 from collections.abc import Callable
@@ -21,10 +26,12 @@ class SqsPartQueue(PartQueue):
         self._client = client
         self._url = url
 
-    def send(self, export_id: str, part: int, *, delay: int = 0) -> None:
-        body = json.dumps({"export_id": export_id, "part": part})
+    def send(self, export_id: str, part: int, *, group: str, delay: int = 0) -> None:
         self._client.send_message(
-            QueueUrl=self._url, MessageBody=body, DelaySeconds=min(delay, _LONGEST_DELAY)
+            QueueUrl=self._url,
+            MessageBody=json.dumps({"export_id": export_id, "part": part}),
+            MessageGroupId=group,
+            DelaySeconds=min(delay, _LONGEST_DELAY),
         )
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:
@@ -72,7 +79,9 @@ def _postpone(record: dict[str, Any], message: dict[str, Any], queue: PartQueue,
     code = getattr(error.__cause__, "code", error.code)
     logger.warning("part postponed", code=code, reason=error.message, delay=delay, **message)
     if receives >= _MOST_RECEIVES:
-        queue.send(message["export_id"], message["part"], delay=delay)
+        # A message sent before there were groups has none.
+        group = record["attributes"].get("MessageGroupId", message["export_id"])
+        queue.send(message["export_id"], message["part"], group=group, delay=delay)
         return True
     queue.postpone(record["receiptHandle"], delay)
     return False

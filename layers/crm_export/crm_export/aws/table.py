@@ -41,9 +41,9 @@ class Table:
         self._client = client
         self._name = name
 
-    def get(self, item_key: Key) -> Item | None:
-        """Return an item, read consistently, or None."""
-        response = self._client.get_item(TableName=self._name, Key=item_key, ConsistentRead=True)
+    def get(self, item_key: Key, **more: str) -> Item | None:
+        """Return an item, read consistently, or None; `more` are further parameters of GetItem."""
+        response = self._client.get_item(TableName=self._name, Key=item_key, ConsistentRead=True, **more)
         item: Item | None = response.get("Item")
         return item
 
@@ -59,13 +59,13 @@ class Table:
         return response
 
     def _query(self, condition: str, more: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-        names_and_values = _placeholders(condition, values)
+        names_and_values = _placeholders(f"{condition} {more.get('FilterExpression', '')}", values)
         return {"TableName": self._name, "KeyConditionExpression": condition, **names_and_values, **more}
 
-    def put(self, item: Item, condition: str, **values: Any) -> bool:
+    def put(self, item: Item, condition: str = "", **values: Any) -> bool:
         """Write an item; True if the condition held."""
-        more = _placeholders(condition, values)
-        return self._written(self._client.put_item, Item=item, ConditionExpression=condition, **more)
+        more = {"ConditionExpression": condition, **_placeholders(condition, values)} if condition else {}
+        return self._written(self._client.put_item, Item=item, **more)
 
     def update(self, item_key: Key, update: str, condition: str, **values: Any) -> bool:
         """Update an item; True if the condition held."""

@@ -125,6 +125,7 @@ class Attempt:
             # One second less than the delay, so that the message does not arrive before the pause is over.
             not_before=self._pipeline.after(delay - 1),
             strike=error.max_attempts is not None,
+            asked=error.retry_after is not None,
         )
         if error is raised:
             raise StepPostponed(error.message, retry_after=delay) from raised

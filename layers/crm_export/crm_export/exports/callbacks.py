@@ -20,6 +20,7 @@ from crm_export.zoho.bulk_read import callback_job_id
 
 _SHORTEST_KEY = 32  # characters
 _MAX_AGE_SECONDS = 300.0  # how long a key that was rotated away stays in use
+_MOST_CALLBACKS = 20  # of a part: one per job and a few repetitions are usual
 _SECONDS_BETWEEN_READS = 10.0  # so that forged callbacks cannot flood Secrets Manager
 
 
@@ -95,14 +96,19 @@ def receive_callback(pipeline: Pipeline, export_id: str, part: str, signature: s
 
     Called by functions/callback_receiver; `download.advance_part` then reads the job from Zoho. Raises
     InvalidSignature, before the body is parsed, and InvalidRequest if the body names no job; the part is
-    queued even then, because the signed URL names it.
+    queued even then, because the signed URL names it. A part's callbacks beyond the first 20 change nothing:
+    the reconciler continues the part.
     """
     number = pipeline.callback_keys.verify(export_id, part, signature)
     job_id = _job_id(body)
-    if job_id:
-        pipeline.table.note_hint(export_id, number, job_id)
-    pipeline.download_queue.send(export_id, number)
-    logger.info("callback received", export_id=export_id, part=number, job_id=job_id)
+    if pipeline.table.count_callback(export_id, number, _MOST_CALLBACKS):
+        if job_id:
+            pipeline.table.note_hint(export_id, number, job_id)
+        group = pipeline.table.account_of(export_id) or export_id
+        pipeline.download_queue.send(export_id, number, group=group)
+        logger.info("callback received", export_id=export_id, part=number, job_id=job_id)
+    else:
+        logger.warning("callback ignored: too many, or no such part", export_id=export_id, part=number)
     if not job_id:
         raise InvalidRequest(
             "The body of the callback is not a Bulk Read job: it must be JSON with data[0].id or job_id."

@@ -165,6 +165,7 @@ class Part:
     not_before: datetime | None = None  # no attempt starts earlier
     lease_owner: str | None = None
     lease_until: datetime | None = None
+    queued_at: datetime | None = None  # when the reconciler last queued it
     failed_job_ids: frozenset[str] = frozenset()  # jobs that ended in FAILURE, disappeared or were overdue
     hinted_job_id: str | None = None  # from a callback that arrived before the response of "create job"
     job_id: str | None = None

@@ -45,6 +45,18 @@ class ExportTable(Protocol):
     def running_export_ids(self) -> Iterator[str]:
         """Yield the ids of all exports that are RUNNING, oldest first."""
 
+    def running_of_account(self, account_id: str, since: datetime) -> Iterator[str]:
+        """Yield the ids of the account's exports that are RUNNING and were requested after `since`."""
+
+    def account_of(self, export_id: str) -> str | None:
+        """Return the account of an export; None if there is no such export."""
+
+    def reconciled_up_to(self) -> str:
+        """Return the export after which the next tick begins, or ""."""
+
+    def note_reconciled(self, export_id: str) -> None:
+        """Let the next tick begin after this export; "": with the oldest."""
+
     def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> bool:
         """Lease a part in the state it was read in, unless its `not_before` is in the future.
 
@@ -62,11 +74,25 @@ class ExportTable(Protocol):
         *,
         not_before: datetime | None = None,
         strike: bool = False,
+        asked: bool = False,
     ) -> None:
-        """End a lease without a transition. not_before: the attempt failed; strike: it counts as a strike."""
+        """End a lease without a transition. not_before: the attempt failed; strike: it counts as a strike.
+
+        asked: Zoho asked for the pause, so that no callback ends it.
+        """
 
     def note_hint(self, export_id: str, part: int, job_id: str) -> None:
-        """Keep the job id of a callback while the part is PENDING, unless that job has failed before."""
+        """Keep the job id of a callback while the part is PENDING.
+
+        Not if that job has failed before, nor while an earlier hint has not been looked at. A pause ends, as
+        a job exists, unless Zoho asked for it.
+        """
+
+    def count_callback(self, export_id: str, part: int, most: int) -> bool:
+        """Count a callback of a part; False if there were `most` before, or there is no such part."""
+
+    def note_queued(self, part: Part, now: datetime) -> bool:
+        """Note that the reconciler queues a part; False if the part has changed since it was read."""
 
     def forget_hint(self, part: Part, now: datetime) -> None:
         """Remove the hint: that job is not this part's."""
@@ -116,8 +142,11 @@ class ExportTable(Protocol):
 class PartQueue(Protocol):
     """A queue of parts to look at."""
 
-    def send(self, export_id: str, part: int, *, delay: int = 0) -> None:
-        """Send {"export_id", "part"}, to arrive after `delay` seconds (at most 900)."""
+    def send(self, export_id: str, part: int, *, group: str, delay: int = 0) -> None:
+        """Send {"export_id", "part"}, to arrive after `delay` seconds (at most 900).
+
+        group: the export's account. The queue is fair between groups.
+        """
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:
         """Let a received message arrive again after that many seconds."""
@@ -183,6 +212,7 @@ class Limits:
     retention: timedelta = timedelta(days=30)
     job_deadline: timedelta = timedelta(hours=3)
     quiet: timedelta = timedelta(minutes=5)
+    max_open_exports: int = 100
     records_per_part: int = 10_000  # of the records API
 
 
@@ -243,7 +273,7 @@ class Pipeline:
         step = next_step(export, part)
         if step is not Step.NOTHING:
             queue = self.submit_queue if step.is_submitters else self.download_queue
-            queue.send(part.export_id, part.part, delay=delay)
+            queue.send(part.export_id, part.part, group=export.account_id, delay=delay)
 
     def enqueue_new(self, export: Export, number: int, *, delay: int = 0) -> None:
         """Send a part that was just created."""

@@ -1,8 +1,10 @@
 """Starts an export. Called by functions/bulk_read_submitter for POST /v1/e/zoho/bulk-read/{type}."""
 
+from datetime import timedelta
 from functools import partial
+from itertools import islice
 
-from crm_export.errors import ExportNotFound, StepPostponed
+from crm_export.errors import ExportNotFound, StepPostponed, TooManyOpenExports
 from crm_export.exports.model import BULK_READ, RECORDS, Caller, Export, Part, new_export_id
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import check_readable
@@ -10,6 +12,9 @@ from crm_export.exports.request import ExportRequest, StartRequest, parse_reques
 from crm_export.exports.submit import submit_part
 from crm_export.telemetry import count, logger
 from crm_export.zoho.catalog import has_bulk_read
+
+_LONGEST_DEADLINE = timedelta(hours=241)  # the largest ExportDeadlineHours, and an hour to fail the export
+_FULL_SECONDS = 60
 
 
 def start_export(pipeline: Pipeline, caller: Caller, start: StartRequest) -> Export:
@@ -38,11 +43,12 @@ def create_export(
 ) -> Export:
     """Write the export and create its first job, so that the caller learns at once whether Zoho refuses it.
 
-    If Zoho cannot take the job now, the export is RUNNING and the submit queue continues with it. Raises the
-    ExportError of a terminal refusal, after the export has become FAILED with it.
+    If Zoho cannot take the job now, the export is RUNNING and the submit queue continues with it. Raises
+    TooManyOpenExports, and the ExportError of a terminal refusal, after the export has become FAILED with it.
     """
     if not has_bulk_read(request.module):
         check_readable(request.module, request.query, request.page)
+    _check_open_exports(pipeline, caller.account_id)
     export = _new_export(pipeline, caller, request, callback_base_url)
     pipeline.table.create(export, Part(export.export_id, 1, export.requested_at))
     count("ExportsStarted")
@@ -53,6 +59,18 @@ def create_export(
         logger.warning("first job postponed", export_id=export.export_id, reason=postponed.message)
         pipeline.enqueue_new(export, 1, delay=postponed.retry_after or 0)
     return pipeline.table.get(export.export_id) or export
+
+
+def _check_open_exports(pipeline: Pipeline, account_id: str) -> None:
+    """Count the exports themselves, so that one that ends is never counted; the index may lag a second."""
+    most = pipeline.limits.max_open_exports
+    running = pipeline.table.running_of_account(account_id, pipeline.clock() - _LONGEST_DEADLINE)
+    if len(list(islice(running, most))) == most:
+        raise TooManyOpenExports(
+            f"Account {account_id} has {most} exports in state RUNNING, the most that it may have at a time. "
+            "Start this one when another has ended.",
+            retry_after=_FULL_SECONDS,
+        )
 
 
 def _new_export(pipeline: Pipeline, caller: Caller, request: ExportRequest, callback_base_url: str) -> Export:
