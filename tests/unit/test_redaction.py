@@ -124,6 +124,6 @@ def test_failure_of_a_job_that_quotes_the_callback_loses_its_signature():
     result = {"error_message": {"code": "CALLBACK_FAILURE", "message": f"Callback failed: {quoted}"}}
     job = parse_job({"state": "FAILURE", "result": result}, "1")
     with pytest.raises(ExportError) as raised:
-        job.raise_failure()
+        raise job.failure()
     assert "callback%2Fe%2F1%2F***" in raised.value.message
     assert SIGNATURE not in raised.value.message
