@@ -55,6 +55,8 @@ KINDS = (
     "job takes hours",
     "job never ends",
     "more records but no next page",
+    "page lists a record twice",
+    "page without info",
     "result breaks off",
     "result truncated",
     "result with a byte changed",

@@ -280,11 +280,8 @@ class RecordsReader:
         order = {"cvid": cvid} if cvid is not None else _BY_ID
         found, info, again = self._list_page(source, order, cursor)
         more = info.get("more_records")
-        if found and not isinstance(more, bool):
-            raise ResultError(
-                f"Zoho listed {len(found)} records of module {source.module}, but did not say whether there "
-                "are more."
-            )
+        if found:
+            _check_info(source.module, info)
         following = None
         if more:
             read = cursor.read + len(found)
@@ -326,6 +323,7 @@ class RecordsReader:
         here = replace(cursor, edge=edge, before=cursor.place())
         if is_later and len(edge) < self._page_size:  # the next page has at least one new record
             return replace(here, since=since, page_token=None)
+        _check_info(module, info)
         return here.after(module, info)
 
     def _list_page(
@@ -416,6 +414,13 @@ class RecordsReader:
         if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
             raise ZohoUnavailable(f"Zoho responded to GET {path} with HTTP {response.status} but no records.")
         return data, info if isinstance(info, dict) else {}
+
+
+def _check_info(module: str, info: dict[str, Any]) -> None:
+    if not isinstance(info.get("more_records"), bool):
+        raise ResultError(
+            f"Zoho listed records of module {module}, but did not say whether there are more of them."
+        )
 
 
 def _usable_id(module: str, value: Any) -> str:
