@@ -56,6 +56,11 @@ def ids_of(world, module):
     return set(data.columns["id"].texts(data.living(world.zoho.config.records[module])))
 
 
+def without_bulk_read(world, module, count):
+    """Let a module have `count` records and no Bulk Read. Tests that delete records share no module."""
+    world.zoho.config.patch({"records": {module: count}, "bulk_unsupported": [module]})
+
+
 def test_notes_are_exported_in_parts(world, small_parts):
     world.zoho.config.patch({"records": {"Notes": 105}})
     export = world.finish(world.start("notes"))
@@ -121,16 +126,23 @@ def test_notes_name_the_module_of_their_parent(world, small_parts, where, scopes
         assert changes.module(row["Parent_Id.module"]).index_of(row["Parent_Id"]) is not None
 
 
-@pytest.mark.parametrize("sortable", [["id", "Modified_Time"], ["id"]], ids=["by time", "by id"])
-def test_module_whose_last_records_are_deleted_while_it_is_read_is_exported(world, small_parts, sortable):
-    world.zoho.config.patch({"records": {"Notes": 60}, "records_sort_by": sortable})
-    export_id = world.start("notes")
+@pytest.mark.parametrize(
+    ("module", "sortable"),
+    [("Quotes", ["id", "Modified_Time"]), ("Solutions", ["id"])],
+    ids=["by time", "by id"],
+)
+def test_module_whose_last_records_are_deleted_while_it_is_read_is_exported(
+    world, small_parts, module, sortable
+):
+    without_bulk_read(world, module, 60)
+    world.zoho.config.patch({"records_sort_by": sortable})
+    export_id = world.start(module.lower())
     world.pump("DownloadQueue")
     read = [row[0] for row in rows_of(world.objects(export_id)["part-00001.csv"])[1:]]
-    left = sorted(ids_of(world, "Notes") - set(read))
+    left = sorted(ids_of(world, module) - set(read))
     assert read
     assert left
-    world.zoho.organisation.changes.apply("Notes", {"delete": left})
+    world.zoho.organisation.changes.apply(module, {"delete": left})
     export = world.finish(export_id)
     assert (export["state"], export["records"]) == ("COMPLETED", len(read)), export
     assert {row["Id"] for row in files(world, export_id)[1]} == set(read)
@@ -162,18 +174,18 @@ def test_paging_in_a_ring_ends_the_export(world):
 
 
 def test_pages_without_info_are_exported_in_the_order_of_time(world):
-    world.zoho.config.patch({"records": {"Notes": 2}})
-    module = world.zoho.organisation.changes.module("Notes")
+    without_bulk_read(world, "Vendors", 2)
+    module = world.zoho.organisation.changes.module("Vendors")
     data = sorted((module.record(row) for row in range(2)), key=lambda record: record["Modified_Time"])
-    world.zoho.fault(method="GET", path="^/crm/v6/Notes$", status=200, body={"data": data}, times=2)
-    export = world.finish(world.start("notes"))
+    world.zoho.fault(method="GET", path="^/crm/v6/Vendors$", status=200, body={"data": data}, times=2)
+    export = world.finish(world.start("vendors"))
     assert (export["state"], export["records"]) == ("COMPLETED", 2), export
 
 
 @pytest.mark.parametrize(("count", "snapshot"), [(0, True), (20, True), (21, False)])
 def test_manifest_says_whether_the_records_are_a_snapshot(world, small_parts, count, snapshot):
-    world.zoho.config.patch({"records": {"Notes": count}})
-    export = world.finish(world.start("notes"))
+    without_bulk_read(world, "Vendors", count)
+    export = world.finish(world.start("vendors"))
     assert files(world, export["export_id"])[0]["snapshot"] is snapshot
 
 
