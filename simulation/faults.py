@@ -61,6 +61,8 @@ KINDS = (
     "job never ends",
     "more records but no next page",
     "more records but an earlier page",
+    "page lists a record twice",
+    "page without info",
     "result breaks off",
     "result truncated",
     "result with a byte changed",

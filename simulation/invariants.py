@@ -178,6 +178,8 @@ class Invariants:
         self._hold(manifest["records"] == len(rows), f"{what} counts {manifest['records']} records")
         if export.source == RECORDS:
             self._all_read(export, parts, rows, what)
+            if manifest["snapshot"]:
+                self._is_state(export, parts, rows, what)
             return
         jobs = [self._zoho.jobs[str(part.job_id)] for part in parts]
         first, expected = jobs[0].first, jobs[0].first.all_rows
@@ -200,6 +202,15 @@ class Invariants:
             self._hold(known, f"{what}: a record is there in a version that never existed")
         else:
             self._hold(not needed, f"{what}: its header is {header}")
+
+    def _is_state(self, export: Export, parts: list[Part], rows: list[tuple[str, ...]], what: str) -> None:
+        """Check that the records are those that the module had at one moment."""
+        header = parts[0].header or ()
+        if "Modified_Time" in header:
+            modified = header.index("Modified_Time")
+            state = frozenset((row[0], row[modified]) for row in rows)
+            known = (export.module, state) in self._zoho.states
+            self._hold(known, f"{what} says snapshot, and the module never had these records")
 
     def _is_new(self, part: Part) -> None:
         """Check that two parts never share an object."""
@@ -247,7 +258,9 @@ class Invariants:
         def faults(*kinds: str) -> int:
             return self._faults.against(target, kinds)
 
-        results = faults("result ", "S3 ", "object ", "abort ", "table ", "message ", "job not found")
+        results = faults(
+            "result ", "page ", "S3 ", "object ", "abort ", "table ", "message ", "job not found"
+        )
         failed = sum(job.ends_in_failure for job in jobs) + len(
             part.failed_job_ids
         )  # one of them may be another part's

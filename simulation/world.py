@@ -88,7 +88,7 @@ class World:
             session=Session(self.zoho, self.calls, self.rng),
             api_version=self.zoho.version, deadline_hours=DEADLINE_HOURS,
             result_format=self.rng.choice(("csv", "csv", "csv.gz")),
-            sizes=Sizes(self.rng.choice(_S3_PART_BYTES), self.rng.choice((1, 2, 4))),
+            sizes=Sizes(self.rng.choice(_S3_PART_BYTES), self.rng.choice((1, 2, 3, 5))),
         )  # fmt: skip
         self.queues["submit"].invoke = self.functions.submitter
         self.queues["download"].invoke = self.functions.downloader

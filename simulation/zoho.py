@@ -148,6 +148,7 @@ class Zoho:
         self.jobs_of: defaultdict[PartId, list[JobRecord]] = defaultdict(list)
         self.access_tokens: set[str] = set()
         self.versions: set[tuple[str, str]] = set()  # every (id, Modified_Time) of READ_MODULES that ever was
+        self.states: set[tuple[str, frozenset[tuple[str, str]]]] = set()  # all of a module's at one time
         self._used_tokens: set[str] = set()
         self._rng = rng
         self._scheduler = scheduler
@@ -173,6 +174,7 @@ class Zoho:
         """Modify the records of READ_MODULES a day ago: all in one second, in two, or each in its own."""
         self._scheduler.now = -_DAY
         for name in READ_MODULES:
+            self._note_state(name)
             ids = self._living(name)
             self._rng.shuffle(ids)
             size = self._rng.choice((len(ids), (len(ids) + 1) // 2, 1)) or 1
@@ -198,11 +200,14 @@ class Zoho:
     def _change(self, name: str, change: dict[str, Any]) -> None:
         self.organisation.changes.apply(name, change)
         if name in READ_MODULES:
-            module, rows = self._module(name)
-            times = module.columns["Modified_Time"].texts(rows)
-            self.versions |= {
-                (str(module.id_base + row), time) for row, time in zip(rows, times, strict=True)
-            }
+            self._note_state(name)
+
+    def _note_state(self, name: str) -> None:
+        module, rows = self._module(name)
+        times = module.columns["Modified_Time"].texts(rows)
+        state = {(str(module.id_base + row), time) for row, time in zip(rows, times, strict=True)}
+        self.versions |= state
+        self.states.add((name, frozenset(state)))
 
     def _module(self, name: str) -> tuple[Module, list[int]]:
         module = self.organisation.changes.module(name)
@@ -235,6 +240,8 @@ class Zoho:
             self._record_job(request, response, part)
         elif "/bulk/" in request.path:
             self._change_response(request, response)
+        elif request.path.endswith(READ_MODULES) and response.status == HTTPStatus.OK:
+            response.body = self._zoho_faults.page(response.content())
         elif request.path == "/oauth/v2/token" and response.status == HTTPStatus.OK:
             self.access_tokens.add(json.loads(response.content())["access_token"])
         return response

@@ -96,6 +96,16 @@ class ZohoFaults(Faults):
         if response.status >= HTTPStatus.BAD_REQUEST and self._happens("Zoho quotes our request"):
             quote_request(request, response, self._rng.choice(("plain", "percent", "json")))
 
+    def page(self, body: bytes) -> bytes:
+        """Return the body of a page of the records API, perhaps with a record twice or without `info`."""
+        document = json.loads(body)
+        if self._happens("page lists a record twice"):
+            place = self._rng.randrange(len(document["data"]))
+            document["data"].insert(place, document["data"][place])
+        if self._happens("page without info"):
+            del document["info"]
+        return json.dumps(document).encode()
+
     def details(self, record: "JobRecord", body: bytes) -> bytes:
         """Return the body of job details, perhaps in other words, or without what is needed to go on."""
         document = json.loads(body)

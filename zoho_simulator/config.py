@@ -88,6 +88,8 @@ class SimulatorConfig:
     records_sort_by: tuple[str, ...] = ("id", "Created_Time", "Modified_Time")  # v3+
     records_since_inclusive: bool = False  # [U] True: If-Modified-Since includes the moment itself
     records_dotted_fields: bool = False  # [U] False: dotted names in `fields` are ignored, as unknown ones
+    # [U] where a record names the module of its parent: in $se_module, or within the lookup itself
+    records_parent_module: Literal["field", "lookup"] = "field"
     restricted_modules: set[str] = field(default_factory=set)  # 403 NO_PERMISSION
 
     # Bulk Read: create requests

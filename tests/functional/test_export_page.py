@@ -139,10 +139,20 @@ def test_lone_surrogate_is_returned_unchanged(world):
     assert (status, body["data"][0]["Name"]) == (200, "\ud800")
 
 
-@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"01", b"1."])
 def test_response_that_is_not_json_is_502(world, number):
     page_of(world, b'{"data": [{"id": "1", "Amount": %b}], "info": {}}' % number)
     assert get(world, "contacts")[0] == 502
+
+
+def test_numbers_are_returned_with_the_characters_that_zoho_sent(world):
+    record = '{"id":"1","A":1234567890123456.78,"B":[1.10,{"C":-0.0}],"D":1E+2,"E":1e999,"F":-0,"G":%s}' % (
+        "9" * 30
+    )
+    page_of(world, f'{{"data": [{record}], "info": {{"count": 1.0}}}}'.encode())
+    response = world.request("ExportHandler", "GET", "/v1/e/zoho/export/contacts")
+    assert response["statusCode"] == 200
+    assert f'"data":[{record}],"pagination":{{"count":1.0}}' in response["body"]
 
 
 def test_page_too_large_for_lambda_says_what_to_do(world):

@@ -56,6 +56,11 @@ def ids_of(world, module):
     return set(data.columns["id"].texts(data.living(world.zoho.config.records[module])))
 
 
+def without_bulk_read(world, module, count):
+    """Let a module have `count` records and no Bulk Read. Tests that delete records share no module."""
+    world.zoho.config.patch({"records": {module: count}, "bulk_unsupported": [module]})
+
+
 def test_notes_are_exported_in_parts(world, small_parts):
     world.zoho.config.patch({"records": {"Notes": 105}})
     export = world.finish(world.start("notes"))
@@ -112,6 +117,88 @@ def test_records_that_change_while_they_are_read_are_exported_once(world, small_
     assert len(ids) == len(before) - 1 + 3
 
 
+@pytest.mark.parametrize("where", ["field", "lookup"])
+@pytest.mark.parametrize("scopes", ["ZohoCRM.modules.ALL,ZohoCRM.settings.ALL", "ZohoCRM.modules.ALL"])
+@pytest.mark.parametrize("fields", ["all", ["Parent_Id", "Owner"]], ids=["all", "named"])
+def test_notes_name_the_module_of_their_parent(world, small_parts, where, scopes, fields):
+    settings = {"records": {"Notes": 60}, "records_parent_module": where, "scopes": scopes}
+    world.zoho.config.patch(settings)
+    export = world.finish(world.start("notes", query={"fields": fields}))
+    assert export["state"] == "COMPLETED", export
+    manifest, rows = files(world, export["export_id"])
+    for part in manifest["parts"]:
+        header = part["header"]
+        assert header[header.index("Parent_Id") + 1] == "Parent_Id.module"
+        assert "$se_module" not in header
+    assert {row["Parent_Id.module"] for row in rows} == {"Contacts", "Accounts", "Deals"}
+    changes = world.zoho.organisation.changes
+    for row in rows:
+        assert changes.module(row["Parent_Id.module"]).index_of(row["Parent_Id"]) is not None
+
+
+@pytest.mark.parametrize(
+    ("module", "sortable"),
+    [("Quotes", ["id", "Modified_Time"]), ("Solutions", ["id"])],
+    ids=["by time", "by id"],
+)
+def test_module_whose_last_records_are_deleted_while_it_is_read_is_exported(
+    world, small_parts, module, sortable
+):
+    without_bulk_read(world, module, 60)
+    world.zoho.config.patch({"records_sort_by": sortable})
+    export_id = world.start(module.lower())
+    world.pump("DownloadQueue")
+    read = [row[0] for row in rows_of(world.objects(export_id)["part-00001.csv"])[1:]]
+    left = sorted(ids_of(world, module) - set(read))
+    assert read
+    assert left
+    world.zoho.organisation.changes.apply(module, {"delete": left})
+    export = world.finish(export_id)
+    assert (export["state"], export["records"]) == ("COMPLETED", len(read)), export
+    assert {row["Id"] for row in files(world, export_id)[1]} == set(read)
+
+
+@pytest.mark.parametrize("sortable", [["id", "Modified_Time"], ["id"]], ids=["by time", "by id"])
+def test_page_that_lists_a_record_twice_is_exported_once_each(world, sortable):
+    world.zoho.config.patch({"records": {"Notes": 3}, "records_sort_by": sortable})
+    times = [f"2020-01-01T00:00:0{second}+05:30" for second in (1, 1, 2)]
+    data = [{"id": str(number), "Modified_Time": time} for number, time in zip((1, 1, 2), times, strict=True)]
+    body = {"data": data, "info": {"more_records": False}}
+    world.zoho.fault(method="GET", path="^/crm/v6/Notes$", status=200, body=body)
+    export = world.finish(world.start("notes", query={"fields": ["Modified_Time"]}))
+    assert (export["state"], export["records"]) == ("COMPLETED", 2), export
+    assert [row["Id"] for row in files(world, export["export_id"])[1]] == ["1", "2"]
+
+
+def test_paging_in_a_ring_ends_the_export(world):
+    def answer(token):
+        data = [{"id": str(number), "Modified_Time": "2020-01-01T00:00:01+05:30"} for number in range(3)]
+        return {"data": data, "info": {"more_records": True, "next_page_token": token}}
+
+    for token in ("A", "B"):
+        nth = list(range(1 if token == "A" else 2, 1_000, 2))
+        world.zoho.fault(method="GET", path="^/crm/v6/Notes$", status=200, body=answer(token), nth=nth)
+    export = world.finish(world.start("notes"))
+    assert (export["state"], export["failure"]["code"]) == ("FAILED", "PAGING_BROKEN"), export
+    assert len(world.zoho.journal.requests("^/crm/v6/Notes$", "GET")) < 12
+
+
+def test_pages_without_info_are_exported_in_the_order_of_time(world):
+    without_bulk_read(world, "Vendors", 2)
+    module = world.zoho.organisation.changes.module("Vendors")
+    data = sorted((module.record(row) for row in range(2)), key=lambda record: record["Modified_Time"])
+    world.zoho.fault(method="GET", path="^/crm/v6/Vendors$", status=200, body={"data": data}, times=2)
+    export = world.finish(world.start("vendors"))
+    assert (export["state"], export["records"]) == ("COMPLETED", 2), export
+
+
+@pytest.mark.parametrize(("count", "snapshot"), [(0, True), (20, True), (21, False)])
+def test_manifest_says_whether_the_records_are_a_snapshot(world, small_parts, count, snapshot):
+    without_bulk_read(world, "Vendors", count)
+    export = world.finish(world.start("vendors"))
+    assert files(world, export["export_id"])[0]["snapshot"] is snapshot
+
+
 def test_more_records_than_page_tokens_reach_are_exported(world, small_parts):
     world.zoho.config.patch({"records": {"Notes": 150}, "records_token_cap": 60, "records_page_cap": 40})
     export = world.finish(world.start("notes"))
@@ -142,7 +229,9 @@ def test_export_of_empty_module_has_no_records(world):
     world.zoho.config.patch({"records": {"Notes": 0}})
     export = world.finish(world.start("notes"))
     assert (export["state"], export["records"]) == ("COMPLETED", 0)
-    assert files(world, export["export_id"])[1] == []
+    manifest, rows = files(world, export["export_id"])
+    assert rows == []
+    assert "Parent_Id.module" in manifest["parts"][0]["header"]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from crm_export.aws.export_table import DynamoExportTable
 from crm_export.aws.object_writer import ObjectWriter
 from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.errors import TokenInvalidated, ZohoPermissionDenied
-from crm_export.exports import attempt, callbacks, complete, download, reconcile
+from crm_export.exports import attempt, callbacks, complete, download, reconcile, records
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
 from crm_export.zoho import bulk_read, client, refusals
+from crm_export.zoho.records import RecordsReader
 from functions.export_reconciler import app as reconciler
 from simulation.world import run
 
@@ -134,6 +135,24 @@ def without_the_generation(patch):
     )
 
 
+def without_the_filter_of_records(patch):
+    patch.setattr(records._Reading, "_without_repeated", lambda self, page: page.records)
+
+
+def with_every_export_a_snapshot(patch):
+    patch.setattr(complete, "is_snapshot", lambda export, parts: True)
+
+
+def with_a_page_without_info_as_the_last(patch):
+    right = RecordsReader._list_at
+
+    def list_at(self, *given):
+        found, info = right(self, *given)
+        return found, {"more_records": False} | info
+
+    patch.setattr(RecordsReader, "_list_at", list_at)
+
+
 def with_a_token_in_the_log(patch):
     right = client._ZohoAuth.__init__
 
@@ -183,6 +202,9 @@ MUTANTS = [
     without_the_object,
     without_aborting_uploads,
     without_the_generation,
+    without_the_filter_of_records,
+    with_every_export_a_snapshot,
+    with_a_page_without_info_as_the_last,
     with_a_token_in_the_log,
     without_redaction,
     with_a_gateways_word_that_is_believed,
@@ -200,6 +222,8 @@ TOGETHER = {
     without_the_generation: {"callback never": 0.5, "message late": 0.2, "Zoho 500": 0.2},
     with_any_job_a_callback_names: _WRONG_HINTS,
     with_a_hint_that_stays: _WRONG_HINTS,
+    without_the_filter_of_records: {"page lists a record twice": 0.3},
+    with_a_page_without_info_as_the_last: {"page without info": 0.3},
     with_throttling_that_uses_up_attempts: {"Zoho 429": 0.4, "S3 refuses": 0.2, "result truncated": 0.2},
 }
 

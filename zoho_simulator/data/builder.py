@@ -1,7 +1,7 @@
 """Builds the columns of one module from a seed, for the declarations in catalog.py."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
 from itertools import cycle
@@ -20,6 +20,7 @@ _PRIMES = (
 _JSON_TYPES = {
     "integer": "integer", "bigint": "string", "double": "double", "currency": "double", "percent": "double",
     "boolean": "boolean", "lookup": "jsonobject", "ownerlookup": "jsonobject", "userlookup": "jsonobject",
+    "multi_module_lookup": "jsonobject",
     "multiselectpicklist": "jsonarray", "multiselectlookup": "jsonarray", "fileupload": "jsonarray",
     "address": "jsonobject",
 }  # fmt: skip
@@ -31,6 +32,7 @@ class Target(NamedTuple):
     """Where a lookup points: the first `size` records of a module. `display` returns one as JSON."""
 
     module: str
+    module_id: str
     id_base: int
     size: int
     display: Callable[[int], Any]
@@ -81,6 +83,31 @@ class Builder:
             return Pool(rng.randrange(length), texts, texts, keys, targets)
 
         self._add(LookupColumn(_field(api_name, data_type, lookup=module, **more), fill, to.display))
+
+    def parent(self, api_name: str, modules: Sequence[str], **more: Any) -> None:
+        """Add references to records of several modules, and $se_module, which names the module of each."""
+        found, length = [self._resolve(module) for module in modules], next(self._primes)
+
+        @cache
+        def targets() -> list[tuple[Target, int]]:
+            rng = self._rng(api_name)
+            return [(to, rng.randrange(to.size)) for to in rng.choices(found, k=length)]
+
+        def lookups() -> Pool:
+            values = [
+                {"module": {"api_name": to.module, "id": to.module_id}, **to.display(row)}
+                for to, row in targets()
+            ]
+            keys = [to.id_base + row for to, row in targets()]
+            return Pool(0, values, [str(key) for key in keys], keys)
+
+        def names() -> Pool:
+            texts = [to.module for to, _ in targets()]
+            return Pool(0, texts, texts, [text.casefold() for text in texts])
+
+        field = _field(api_name, "multi_module_lookup", modules=tuple(modules), **more)
+        self._add(PoolColumn(field, lookups))
+        self._add(PoolColumn(_field("$se_module", "text", system=True), names))
 
     def computed(
         self,

@@ -165,7 +165,7 @@ _FIELDS: dict[str, Add] = {
     "Due_Date": _pool("date", _day, 0.2),
     "Note_Title": _one_of("text", pools.PHRASES, 0.3),
     "Note_Content": _long(mandatory=True),
-    "Parent_Id": _lookup("Contacts", mandatory=True),
+    "Parent_Id": lambda b, name: b.parent(name, ("Contacts", "Accounts", "Deals"), mandatory=True),
     "Active": _one_of("boolean", (True, True, False)),
     "Grand_Total": _money(read_only=True),
     "Pricing_Model": _one_of("picklist", ("Flat", "Differential")),

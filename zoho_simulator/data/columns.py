@@ -26,6 +26,7 @@ class Field:
     json_type: str = "string"
     length: int = 255
     lookup: str = ""
+    modules: tuple[str, ...] = ()  # of a lookup whose records belong to several modules
     custom: bool = False
     read_only: bool = False
     mandatory: bool = False

@@ -117,4 +117,4 @@ def _target(seed: int, name: str) -> Target:
         return {"name": shown, "id": str(module.id_base + index), **more}
 
     size = len(USERS) if name == "Users" else LOOKUP_TARGETS
-    return Target(name, _id_base(name), size, display)
+    return Target(name, module_id(name), _id_base(name), size, display)

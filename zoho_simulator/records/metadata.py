@@ -56,6 +56,10 @@ def _field(module: str, field: Field) -> Json:
     lookup = {}
     if field.data_type == "lookup":
         lookup = {"module": {"api_name": field.lookup, "id": module_id(field.lookup)}}
+    several = {}
+    if field.modules:
+        modules = [{"api_name": name, "id": module_id(name)} for name in field.modules]
+        several = {"api_name": module, "display_label": module, "modules": modules}
     same = {
         name: getattr(field, name) for name in ("api_name", "data_type", "json_type", "length", "read_only")
     }
@@ -69,5 +73,6 @@ def _field(module: str, field: Field) -> Json:
         "custom_field": field.custom,
         "visible": True,
         "lookup": lookup,
+        "multi_module_lookup": several,
         "pick_list_values": [],
     }

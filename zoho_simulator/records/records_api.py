@@ -67,7 +67,7 @@ class RecordsApi:
         module = self._module(call.grant, name)
         index = module.index_of(record_id)
         if index is not None and index < self._changes.total(name) and index not in module.deleted:
-            return json_response(HTTPStatus.OK, {"data": [module.record(index)]})
+            return json_response(HTTPStatus.OK, {"data": [self._with_parent(module.record(index))]})
         if not at_least(call.version, "v3"):
             return Response(HTTPStatus.NO_CONTENT)
         message = "the id given seems to be invalid"
@@ -110,7 +110,22 @@ class RecordsApi:
             names = tuple(name for name in names if "." not in name)
         is_older = not query.fields and not at_least(call.version, "v3")
         extra = {"$editable": True, "$approved": True} if is_older else {}
-        return [{**module.record(row, names), **extra} for row in rows]
+        system = ("$se_module",) if is_older and "$se_module" in module.columns else ()
+        return [
+            self._with_parent({**module.record(row, names), **module.record(row, system), **extra})
+            for row in rows
+        ]
+
+    def _with_parent(self, record: Json) -> Json:
+        """Return the record with the module of its parent named where the settings say."""
+        if self._config.records_parent_module == "lookup":
+            return {name: value for name, value in record.items() if name != "$se_module"}
+        return {
+            name: {key: item for key, item in value.items() if key != "module"}
+            if isinstance(value, dict)
+            else value
+            for name, value in record.items()
+        }
 
     def _place(self, grant: Grant, module: Module, query: RecordQuery) -> Place:
         if query.page_token is None:

@@ -1,4 +1,4 @@
-"""Strict readers of JSON, decimal numbers and datetimes, for all input from outside.
+"""Strict readers of JSON, decimal numbers and datetimes, for all input from outside; and a writer of JSON.
 
 JSON as RFC 8259 defines it, without the NaN and the infinite numbers that Python's own reader accepts.
 """
@@ -7,23 +7,48 @@ import json
 import math
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from json.encoder import encode_basestring
+from typing import Any, Self
+
+_encode = json.JSONEncoder(allow_nan=False).encode
+_LONGEST_INTEGER = 4000  # digits; Python refuses to convert more than 4,300
 
 
-class NumberText(str):
-    """A JSON number as the characters that were sent: 1.10 stays 1.10."""
+class ExactNumber(float):
+    """A JSON number that remembers the characters that were sent: `dumps` writes 1.10 as 1.10."""
 
-    __slots__ = ()
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Return the float that `text` means; infinite if it exceeds a double."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
 
 
 def loads(text: str | bytes) -> Any:
-    """Read JSON. Raises ValueError, also for JSON that is nested too deeply."""
+    """Read JSON from a caller. Raises ValueError, also for JSON that is nested too deeply."""
     return _loads(text, parse_float=_finite, parse_int=int)
 
 
 def loads_exact(text: str | bytes) -> Any:
-    """Read JSON with every number as NumberText. Raises ValueError, as `loads` does."""
-    return _loads(text, parse_float=NumberText, parse_int=NumberText)
+    """Read JSON from Zoho: a number that is not a plain integer is an ExactNumber.
+
+    Raises ValueError for text that is not JSON or is nested too deeply.
+    """
+    return _loads(text, parse_float=ExactNumber, parse_int=_exact_integer)
+
+
+def dumps(value: Any) -> str:
+    """Return compact JSON with every number as it was read. Raises ValueError if it is nested too deeply.
+
+    Python's own writer would write an ExactNumber as any other float: 1.10 as 1.1.
+    """
+    try:
+        return _written(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def whole_number(value: Any, digits: int) -> int | None:
@@ -46,6 +71,27 @@ def _loads(text: str | bytes, parse_float: Callable[[str], Any], parse_int: Call
         return json.loads(text, parse_float=parse_float, parse_int=parse_int, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _written(value: Any) -> str:  # noqa: PLR0911 (a line for each kind of value; the most frequent first)
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        items = [encode_basestring(key) + ":" + _written(item) for key, item in value.items()]
+        return "{" + ",".join(items) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join([_written(item) for item in value]) + "]"
+    if isinstance(value, ExactNumber):
+        return value.text
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return int.__repr__(value) if isinstance(value, int) else _encode(value)
+
+
+def _exact_integer(text: str) -> int | ExactNumber:
+    return ExactNumber(text) if text == "-0" or len(text) > _LONGEST_INTEGER else int(text)
 
 
 def _refuse_constant(name: str) -> float:

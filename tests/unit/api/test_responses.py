@@ -29,6 +29,27 @@ def test_fault_of_zoho_is_502(kind):
     assert (response.status_code, json.loads(response.body)["errno"]) == (502, 502)
 
 
+def test_size_of_a_response_counts_the_characters_that_lambda_escapes():
+    assert len(success("m", "x" * 5_900_000).body) > 5_900_000
+    for text in ('"' * 1_500_000, "\\" * 1_500_000, "\n" * 2_000_000):
+        with pytest.raises(errors.InvalidRequest, match="Lower limit"):
+            success("m", text)
+
+
+def test_lone_surrogate_is_escaped_and_other_characters_are_not():
+    body = success("m", ["a\ud800", "é😀\u2028"]).body
+    assert body == '{"success":true,"message":"m","data":["a\\ud800","é😀\u2028"]}'
+    assert json.loads(body)["data"] == ["a\ud800", "é😀\u2028"]
+
+
+def test_value_that_is_nested_too_deeply_is_refused():
+    nested = []
+    for _ in range(5_000):
+        nested = [nested]
+    with pytest.raises(errors.ZohoUnavailable, match="nested too deeply"):
+        success("m", nested)
+
+
 @pytest.mark.parametrize(
     ("error", "level"), [(errors.ZohoUnavailable("down"), "ERROR"), (errors.InvalidRequest("bad"), "INFO")]
 )

@@ -21,6 +21,7 @@ from crm_export.exports.submit import submit_part
 from crm_export.system import System
 from crm_export.telemetry import metrics
 from crm_export.zoho.bulk_read import COMPLETED, Job
+from crm_export.zoho.records import FieldNames
 from simulation.dynamodb import DynamoDb, TableData
 
 EXPORT_ID = "20261122T130000Z-0123456789abcdef"
@@ -120,7 +121,7 @@ class FakeZoho:
 
     def field_names(self, version, module):
         self.metadata_read.append((version, module))
-        return _value_of(self.names)
+        return FieldNames(*_value_of(self.names))
 
     def read_page(self, version, module, cvid, fields, cursor):
         self.cursors.append(cursor)

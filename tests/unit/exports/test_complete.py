@@ -70,6 +70,7 @@ def test_manifest_describes_every_part_and_their_sums(two_parts, metric_names):
         "api_version": "v8",
         "query": {},
         "fields_dropped": [{"field": "A", "reason": "refused"}],
+        "snapshot": True,
         "requested_at": now,
         "completed_at": now,
         "records": 8,

@@ -66,6 +66,7 @@ FULL_PART = Part(
     header=("Id", "Last_Name"),
     key="k",
     stored_at=LATER,
+    one_response=True,
 )
 
 
@@ -91,7 +92,17 @@ def test_export_and_part_are_read_back_with_every_field(table, export, part):
     assert table.get_part(EXPORT_ID, part.part) == part
 
 
-@pytest.mark.parametrize("cursor", [BY_ID, BY_MODIFIED_TIME, SINCE, Cursor(False, page_token="t", read=9)])
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        BY_ID,
+        BY_MODIFIED_TIME,
+        SINCE,
+        Cursor(False, page_token="t", read=9),
+        Cursor(False, page_token="t", read=9, before=BY_ID, tokens=("0a", "0b"), barren=True),
+        replace(SINCE, before=BY_MODIFIED_TIME),
+    ],
+)
 def test_every_kind_of_cursor_is_read_back(table, cursor):
     table.create(SMALLEST_EXPORT, replace(SMALLEST_PART, cursor=cursor))
     assert table.get_part(EXPORT_ID, 1).cursor == cursor
@@ -191,7 +202,7 @@ def test_part_written_by_the_previous_version_is_read():
         stored_at="2026-11-22T13:01:30.250Z",
         expires_at=1795352400,
     )
-    assert read_part(item) == replace(FULL_PART, ready_at=None)
+    assert read_part(item) == replace(FULL_PART, ready_at=None, one_response=None)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from crm_export.exports.model import (
     PartState,
     Step,
     is_export_id,
+    is_snapshot,
     new_export_id,
     next_step,
     timestamp,
@@ -158,6 +159,25 @@ def test_pages_count_from_the_requested_page_and_the_first_part(one_export):
 )
 def test_query_of_a_job_has_the_settled_fields_in_place_of_all(one_export, query, fields, job_query):
     assert replace(one_export.export(), query=query, fields=fields).job_query == job_query
+
+
+@pytest.mark.parametrize(
+    ("version", "count", "snapshot"),
+    [("v8", 2, True), ("v7", 1, True), ("v6", 1, True), ("v6", 2, False), ("v2", 2, False)],
+)
+def test_jobs_are_a_snapshot_if_there_is_one_or_if_page_tokens_continue_it(
+    one_export, version, count, snapshot
+):
+    export = replace(one_export.export(), api_version=version)
+    assert is_snapshot(export, [one_export.part()] * count) is snapshot
+
+
+@pytest.mark.parametrize(("one_response", "snapshot"), [(True, True), (False, False), (None, False)])
+def test_records_are_a_snapshot_only_if_one_response_had_all_of_them(one_export, one_response, snapshot):
+    export = replace(one_export.export(), source=RECORDS, api_version="v8")
+    part = replace(one_export.part(), one_response=one_response)
+    assert is_snapshot(export, [part]) is snapshot
+    assert not is_snapshot(export, [part, part])
 
 
 def test_failure_describes_an_error_and_cuts_a_long_message():

@@ -32,8 +32,8 @@ def since(second, *edge):
     return Cursor(by_time=True, since=datetime(2026, 11, 22, 10, 0, second, tzinfo=UTC), edge=edge)
 
 
-def token(value, read):
-    return Cursor(by_time=False, page_token=value, read=read)
+def token(value, read, **more):
+    return Cursor(by_time=False, page_token=value, read=read, **more)
 
 
 @pytest.fixture
@@ -119,6 +119,29 @@ def test_settle_keeps_the_fields_that_lists_contain_and_reports_the_others(
     export = one_export.export()
     assert (export.fields, [field.field for field in export.fields_dropped]) == (fields, dropped)
     assert all(isinstance(field, DroppedField) and field.reason for field in export.fields_dropped)
+
+
+@pytest.mark.parametrize(
+    ("query", "columns"),
+    [
+        ({}, ["Note_Title", "Parent_Id", "Parent_Id.module", "Owner"]),
+        ({"fields": "all"}, ["Note_Title", "Parent_Id", "Parent_Id.module", "Owner"]),
+        ({"fields": ["Parent_Id", "Owner"]}, ["Parent_Id", "Parent_Id.module", "Owner"]),
+        ({"fields": ["Owner"]}, ["Owner"]),
+    ],
+    ids=["none", "all", "named", "others named"],
+)
+def test_module_of_a_polymorphic_lookup_is_the_column_after_it_even_if_no_record_has_one(
+    one_export, query, columns
+):
+    one_export.create(module="Notes", source=RECORDS, query=query)
+    one_export.zoho.names = (["Note_Title", "Parent_Id", "Owner"], [], frozenset({"Parent_Id", "What_Id"}))
+    one_export.zoho.pages = [page(), page()]
+    one_export.submit()
+    assert one_export.export().fields == columns
+    one_export.advance()
+    assert one_export.results.columns == [columns]
+    assert [fields for _, _, _, fields in one_export.zoho.pages_read] == [columns] * 2
 
 
 def test_settle_keeps_named_fields_if_metadata_lists_no_field(one_export):
@@ -332,6 +355,136 @@ def test_lease_is_renewed_after_the_ids_of_each_earlier_part(by_time):
     by_time.results.read_ids = read_slowly
     by_time.advance(3)
     assert leases == [timedelta(seconds=50)] * 2
+
+
+@pytest.mark.parametrize("order", ["by_time", "by_id"])
+def test_record_that_is_listed_twice_is_stored_once(order, request):
+    export = request.getfixturevalue(order)
+    export.zoho.pages = [page(1, 2, 1, 2, then=token("t", 4)), page(2, 3, 3)]
+    export.advance()
+    assert list(export.results.objects.values()) == [["1", "2", "3"]]
+    assert export.export().records == 3
+
+
+@pytest.mark.parametrize("ids", [(1, 2, 3), ("a-1", "b", "007"), ("9" * 19, "9" * 20, "9" * 64)], ids=str)
+def test_record_of_an_earlier_part_that_page_tokens_list_again_is_stored_once(by_id, ids):
+    first, second, third = ids
+    by_id.limit(records_per_part=2)
+    by_id.zoho.pages = [
+        page(first, second, then=token("t", 2)),
+        page(second, third, then=token("u", 4)),
+        page(first, "7"),
+    ]
+    for number in (1, 2, 3):
+        by_id.advance(number)
+    assert [record for part in by_id.results.objects.values() for record in part] == [*map(str, ids), "7"]
+    assert by_id.export().state is ExportState.COMPLETED
+
+
+def test_ids_are_only_equal_if_they_are_the_same_string(by_id):
+    by_id.zoho.pages = [page("7", "07", "7 ", "007")]
+    by_id.advance()
+    assert list(by_id.results.objects.values()) == [["7", "07", "7 ", "007"]]
+
+
+def test_page_that_was_read_again_does_not_repeat_records_of_earlier_parts(by_time):
+    by_time.limit(records_per_part=2)
+    by_time.zoho.pages = [page(1, 2, then=since(1)), replace(page(1, 3), again=True)]
+    by_time.advance()
+    by_time.advance(2)
+    assert list(by_time.results.objects.values()) == [["1", "2"], ["3"]]
+    assert by_time.export().state is ExportState.COMPLETED
+
+
+# --- pages that lead nowhere ---
+
+
+def test_second_page_in_a_row_without_a_new_record_fails_the_export(by_id):
+    by_id.zoho.pages = [
+        page(1, 2, then=token("a", 2)),
+        page(1, 2, then=token("b", 4)),
+        page(2, then=token("c", 6)),
+    ]
+    with pytest.raises(PagingBroken, match="two pages in a row contained only records that were read"):
+        by_id.advance()
+    assert by_id.export().failure.code == "PAGING_BROKEN"
+    assert by_id.results.objects == {}
+
+
+def test_single_pages_without_a_new_record_are_read_over(by_id):
+    pages = [(1, 2), (1,), (3,), (), (4,)]
+    by_id.zoho.pages = [page(*ids, then=token(f"t{n}", n)) for n, ids in enumerate(pages)] + [page(1)]
+    by_id.advance()
+    assert list(by_id.results.objects.values()) == [["1", "2", "3", "4"]]
+
+
+def test_last_page_may_be_the_second_in_a_row_without_a_new_record(by_id):
+    by_id.zoho.pages = [page(1, then=token("a", 1)), page(1, then=token("b", 2)), page(1)]
+    by_id.advance()
+    assert by_id.export().records == 1
+
+
+def test_page_without_a_new_record_at_the_end_of_a_part_counts_in_the_next(by_id):
+    def slow_page():
+        by_id.let_pass(301)
+        return page(1, then=token("b", 2))
+
+    by_id.zoho.pages = [page(1, then=token("a", 1)), slow_page, page(1, then=token("c", 3))]
+    by_id.advance()
+    assert by_id.part(2).cursor == token("b", 2, barren=True)
+    with pytest.raises(PagingBroken):
+        by_id.advance(2)
+
+
+def test_pages_in_a_ring_are_read_by_id_after_the_order_of_time_failed(by_time):
+    by_time.zoho.pages = [page(1, 2, then=since(1)), page(1, then=since(1)), page(2, 1, then=since(1))]
+    by_time.advance()
+    assert (by_time.export().generation, by_time.export().read_order) == (2, "id")
+    assert by_time.results.objects == {}
+
+
+def test_changed_records_that_fill_several_pages_are_no_ring(by_time):
+    later = "2026-11-22T12:56:00+00:00"
+    by_time.zoho.pages = [
+        page(1, 2, 3, then=since(1)),
+        page(1, then=since(2), time=LATE),
+        page(2, then=since(2), time=LATE),
+        page(3, then=since(2), time=LATE),
+        page(1, then=since(3), time=later),
+        page(4),
+    ]
+    by_time.advance()
+    assert list(by_time.results.objects.values()) == [["1", "2", "3", "4"]]
+
+
+# --- snapshots ---
+
+
+@pytest.mark.parametrize(
+    ("pages", "snapshot"),
+    [
+        ([page(1, 2)], True),
+        ([page()], True),
+        ([replace(page(1, 2), one_response=False)], False),
+        ([page(1, then=since(1)), page(2)], False),
+        ([page(1, then=since(1)), page()], False),
+    ],
+    ids=["one page", "empty", "several responses", "two pages", "empty second page"],
+)
+def test_export_is_a_snapshot_only_if_one_response_had_all_records(by_time, pages, snapshot):
+    by_time.zoho.pages = list(pages)
+    by_time.advance()
+    (manifest,) = by_time.results.manifests.values()
+    assert manifest["snapshot"] is snapshot
+
+
+def test_export_of_several_parts_is_no_snapshot(by_time):
+    by_time.limit(records_per_part=1)
+    by_time.zoho.pages = [page(1, then=since(1)), page(2)]
+    by_time.advance()
+    by_time.advance(2)
+    (manifest,) = by_time.results.manifests.values()
+    assert manifest["snapshot"] is False
 
 
 def test_records_found_by_page_token_are_stored_as_listed(by_id):

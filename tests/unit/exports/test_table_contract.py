@@ -301,6 +301,14 @@ def test_part_read_for_an_earlier_generation_does_not_overwrite_the_first_part_o
     assert part_of(table, export, 2) == Part(export.export_id, 2, T2)
 
 
+@pytest.mark.parametrize("one_response", [True, False])
+def test_part_that_was_read_remembers_whether_one_response_had_all_of_it(table, export, one_response):
+    part = part_of(table, export)
+    assert table.claim(part, "a", T0, T9)
+    assert table.mark_read(part, "a", STORED, None, T2, one_response=one_response)
+    assert part_of(table, export).one_response is one_response
+
+
 def test_part_of_a_failed_export_cannot_be_stored(table, export):
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T9)

@@ -154,7 +154,7 @@ def test_records_response_gives_a_page_or_an_export_error(body, cursor, more_fie
         if page.next is None:
             break
         stored = json.dumps(page.next.to_json())
-        encode({"cursor": stored})
+        encode({"cursor": page.next})
         cursor = Cursor.from_json(json.loads(stored))
         assert cursor == page.next
     found = attempt(lambda: reader.get_page("v8", "Leads", PageRequest(fields=["A"])))
@@ -194,12 +194,19 @@ def test_callback_body_gives_a_safe_job_id_or_none(value):
         attempt(lambda: parse_job(value, "1"))
 
 
-@pytest.mark.parametrize("record_id", [1, "", "1,2", "\ud800", "1" * 65, "../1", None, ["1"], {"id": "1"}])
+@pytest.mark.parametrize(
+    "record_id", [True, 1.5, "", "1,2", "\ud800", "1" * 65, "../1", None, ["1"], {"id": "1"}]
+)
 def test_record_without_a_usable_id_is_refused(record_id):
-    # Numbers are read as strings, so that they keep their digits: 1 becomes "1".
-    body = json.dumps({"data": [{"id": "7"}, {"id": record_id}]}).encode()
+    body = json.dumps({"data": [{"id": "7"}, {"id": record_id}], "info": {"more_records": False}}).encode()
     page = attempt(lambda: RecordsReader(Client(200, body)).read_page("v8", "Leads", None, ["A"], BY_ID))
-    assert (page is not None) == (record_id == 1)
+    assert page is None
+
+
+def test_record_whose_id_is_a_number_has_it_as_a_string():
+    body = b'{"data": [{"id": 3652397000000624013}], "info": {"more_records": false}}'
+    page = RecordsReader(Client(200, body)).read_page("v8", "Leads", None, ["A"], BY_ID)
+    assert page.records == [{"id": "3652397000000624013"}]
 
 
 @pytest.mark.parametrize("token", ["x" * 9000, "\ud800", "é", "", 7, None, ["x"]])

@@ -48,6 +48,32 @@ def test_fields_without_a_usable_name_are_skipped(zoho, client):
     assert get_fields(client, "v8", "Contacts") == [Field("Email", "email")]
 
 
+@pytest.mark.parametrize(
+    ("module", "field", "is_polymorphic"),
+    [
+        ("Custom", {"api_name": "For", "data_type": "multi_module_lookup"}, True),
+        ("Custom", {"api_name": "For", "data_type": "lookup", "lookup": {"module": "se_module"}}, True),
+        ("Custom", {"api_name": "For", "lookup": {"module": {"api_name": "se_module"}}}, True),
+        ("Notes", {"api_name": "Parent_Id", "data_type": "lookup"}, True),
+        ("Subform", {"api_name": "Parent_Id", "data_type": "lookup"}, False),
+        ("Tasks", {"api_name": "Who_Id", "lookup": {"module": {"api_name": "Contacts"}}}, False),
+        ("Tasks", {"api_name": "Who_Id", "lookup": None}, False),
+        ("Tasks", {"api_name": "Who_Id", "lookup": {"module": 7}}, False),
+    ],
+)
+def test_lookup_of_several_modules_is_polymorphic(zoho, client, module, field, is_polymorphic):
+    zoho.get(f"{FIELDS}?module={module}", json={"fields": [field]})
+    assert [found.is_polymorphic for found in get_fields(client, "v8", module)] == [is_polymorphic]
+
+
+def test_choose_fields_asks_for_the_module_of_a_polymorphic_lookup_within_fifty(zoho, client):
+    names = [f"F{number}" for number in range(49)]
+    zoho.get(FIELDS, json={"fields": [{"api_name": name} for name in ["Parent_Id", *names]]})
+    chosen, left_out = choose_fields(client, "v8", "Notes")
+    assert chosen == ["Parent_Id", *names[:48], "$se_module"]
+    assert left_out == names[48:]
+
+
 def test_fields_of_no_content_are_none(zoho, client):
     zoho.get(FIELDS, status=204)
     assert get_fields(client, "v8", "Contacts") == []

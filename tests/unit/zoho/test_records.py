@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from crm_export import strict_json
 from crm_export.errors import (
     PagingBroken,
     ResultError,
@@ -20,6 +21,7 @@ from crm_export.zoho.records import (
     PageResponse,
     RecordPage,
     RecordsReader,
+    with_module_columns,
 )
 from crm_export.zoho.transport import ZohoResponse
 
@@ -61,12 +63,22 @@ def page(zoho, cursor, fields=("Note_Title",), cvid=None, **limits):
     return RecordsReader(zoho, **limits).read_page("v6", "Notes", cvid, list(fields), cursor)
 
 
+def read_all(zoho, cursor=BY_MODIFIED_TIME, **limits):
+    """Return the ids of all pages from a cursor on, which is stored between pages."""
+    ids = []
+    while cursor is not None:
+        found = page(zoho, Cursor.from_json(json.loads(json.dumps(cursor.to_json()))), **limits)
+        ids += [item["id"] for item in found.records]
+        cursor = found.next
+    return ids
+
+
 def test_page_by_time_starts_a_second_before_the_last_time_without_known_records():
     zoho = FakeZoho(
         ([record(1, 1), record(2, 5)], more()), ([record(2, 5), record(3, 5), record(4, 9)], LAST)
     )
     first = page(zoho, BY_MODIFIED_TIME)
-    assert first.next.to_json() == {"since": "2026-01-01T00:00:04+05:30", "edge": ["2"]}
+    assert (first.next.since.isoformat(), first.next.edge) == ("2026-01-01T00:00:04+05:30", ("2",))
     second = page(zoho, first.next)
     assert [item["id"] for item in second.records] == ["3", "4"]
     assert second.next is None
@@ -169,9 +181,60 @@ def test_paging_that_leads_nowhere_raises(response, cursor):
 
 
 @pytest.mark.parametrize("info", [None, {}, {"more_records": None}, {"more_records": "true"}])
-def test_full_page_without_more_records_is_retryable(info):
-    with pytest.raises(ZohoUnavailable):
-        page(FakeZoho(([record(1), record(2)], info)), BY_ID, page_size=2)
+@pytest.mark.parametrize("page_size", [2, 200], ids=["full", "not full"])
+def test_page_by_id_that_does_not_say_whether_there_are_more_records_raises(info, page_size):
+    with pytest.raises(ResultError, match="did not say whether there are more"):
+        page(FakeZoho(([record(1), record(2)], info)), BY_ID, page_size=page_size)
+
+
+@pytest.mark.parametrize("info", [None, {}, {"more_records": None}, {"more_records": "true"}])
+def test_page_by_time_without_info_is_followed_until_nothing_is_new(info):
+    zoho = FakeZoho(
+        ([record(1, 1), record(2, 5)], info), ([record(2, 5), record(3, 9)], info), ([record(3, 9)], info)
+    )
+    assert read_all(zoho) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("info", [None, {}])
+def test_page_by_time_without_info_raises_while_too_many_records_share_a_time(info):
+    with pytest.raises(ResultError, match="did not say whether there are more"):
+        page(FakeZoho(([record(1, 5), record(2, 5)], info)), BY_MODIFIED_TIME, page_size=2)
+
+
+@pytest.mark.parametrize("ring", [["a", "b", "a"], ["a", "b", "c", "b"]], ids="".join)
+def test_page_token_that_was_seen_before_raises(ring):
+    zoho = FakeZoho(*(([record(number)], more(token)) for number, token in enumerate(ring)))
+    with pytest.raises(PagingBroken, match="repeats an earlier page token"):
+        read_all(zoho, BY_ID)
+    assert zoho.pages == []
+
+
+def test_page_token_within_one_second_that_was_seen_before_raises():
+    pages = [([record(number, 5)], more(token)) for number, token in enumerate("abca")]
+    with pytest.raises(PagingBroken, match="repeats an earlier page token"):
+        read_all(FakeZoho(*pages), page_size=1)
+
+
+def test_cursor_after_a_thousand_page_tokens_can_still_be_stored():
+    cursor = BY_ID
+    for number in range(1_200):
+        cursor = cursor.after("Notes", more(str(number)))
+    assert len(json.dumps(cursor.to_json())) < 30_000
+    with pytest.raises(PagingBroken):
+        cursor.after("Notes", more("300"))
+
+
+def test_more_records_of_one_second_than_a_page_has_are_followed_by_token_at_once():
+    zoho = FakeZoho(
+        ([record(1, 5), record(2, 5)], more("a")),
+        ([record(3, 5), record(4, 5)], more("b")),
+        ([record(5, 5), record(6, 20)], more("c")),
+        ([record(6, 20), record(7, 21)], LAST),
+    )
+    assert read_all(zoho, page_size=2) == ["1", "2", "3", "4", "5", "6", "7"]
+    assert [params.get("page_token") for params, _ in zoho.requests] == [None, "a", "b", None]
+    since = [headers.get("If-Modified-Since", "")[17:19] for _, headers in zoho.requests]
+    assert since == ["", "", "", "19"]
 
 
 def test_more_records_than_page_tokens_reach_raise():
@@ -212,9 +275,10 @@ def test_modified_time_is_always_in_the_first_fifty_fields():
 def test_further_fields_are_read_by_id_and_a_missing_record_raises():
     names = [f"F{number}" for number in range(60)]
     listed = ([record(1), record(2)], LAST)
-    zoho = FakeZoho(listed, ([{"id": "2", "F55": 1.10}, {"id": "1", "F55": None}], LAST))
+    zoho = FakeZoho(listed, b'{"data": [{"id": "2", "F55": 1.10}, {"id": "1", "F55": null}]}')
     found = page(zoho, BY_ID, names)
-    assert found.records == [{"id": "1", "F55": None}, {"id": "2", "F55": "1.1"}]
+    assert strict_json.dumps(found.records) == '[{"id":"1","F55":null},{"id":"2","F55":1.10}]'
+    assert not found.one_response
     assert zoho.requests[1][0]["ids"] == "1,2"
     assert zoho.requests[1][0]["fields"] == ",".join(names[50:])
     for response in (204, ([{"id": "2"}], LAST)):
@@ -237,6 +301,79 @@ def test_empty_page_raises_if_zoho_announced_more(nothing, cursor):
         page(FakeZoho(nothing), cursor)
 
 
+@pytest.mark.parametrize("nothing", [204, ([], LAST), ([], more())])
+@pytest.mark.parametrize("start", [BY_ID, BY_MODIFIED_TIME])
+def test_empty_page_ends_the_module_if_the_page_before_now_says_that_no_records_follow(start, nothing):
+    zoho = FakeZoho(([record(1, 1), record(2, 5)], more()), nothing, ([record(1, 1), record(3, 4)], LAST))
+    first = page(zoho, start)
+    end = page(zoho, Cursor.from_json(first.next.to_json()))
+    assert ([item["id"] for item in end.records], end.next) == (["1", "3"], None)
+    assert (first.again, end.again, end.one_response) == (False, True, False)
+    (first_request, _, third_request) = zoho.requests
+    assert first_request == third_request
+
+
+@pytest.mark.parametrize("before", [([record(1, 1)], more()), ([record(1, 1)], {}), ([], {}), 204])
+@pytest.mark.parametrize("start", [BY_ID, BY_MODIFIED_TIME])
+def test_empty_page_raises_if_the_page_before_does_not_say_that_no_records_follow(start, before):
+    zoho = FakeZoho(([record(1, 1), record(2, 5)], more()), 204, before)
+    following = page(zoho, start).next
+    with pytest.raises(ResultError, match="returned none"):
+        page(zoho, following)
+    assert zoho.pages == []
+
+
+def test_page_before_an_empty_one_is_read_again_with_its_page_token():
+    zoho = FakeZoho(([record(1)], more("a")), ([record(2)], more("b")), 204, ([record(2)], LAST))
+    assert read_all(zoho, BY_ID) == ["1", "2", "2"]
+    assert [params.get("page_token") for params, _ in zoho.requests] == [None, "a", "b", "a"]
+
+
+def test_empty_first_page_that_announces_more_records_raises():
+    for start in (BY_ID, BY_MODIFIED_TIME):
+        with pytest.raises(ResultError, match="returned none"):
+            page(FakeZoho(204, ([], more())), start)
+
+
+@pytest.mark.parametrize(
+    ("note", "module"),
+    [
+        ({"Parent_Id": {"id": "7", "module": {"api_name": "Leads", "id": "1"}}}, "Leads"),
+        ({"Parent_Id": {"id": "7", "module": "Leads"}}, "Leads"),
+        ({"Parent_Id": {"id": "7"}, "$se_module": "Leads"}, "Leads"),
+        ({"Parent_Id": {"id": "7", "module": {"api_name": "Leads"}}, "$se_module": "Deals"}, "Leads"),
+        ({"Parent_Id": {"id": "7", "module": {}}, "$se_module": "Leads"}, "Leads"),
+        ({"Parent_Id": "7", "$se_module": "Leads"}, "Leads"),
+        ({"Parent_Id": None, "$se_module": "Leads"}, None),
+        ({"Parent_Id": {"id": "7"}}, None),
+        ({"Parent_Id": {"id": "7"}, "$se_module": 7}, None),
+    ],
+)
+def test_module_of_a_polymorphic_lookup_is_found_wherever_zoho_names_it(note, module):
+    zoho = FakeZoho(([{"id": "1", **note}], LAST))
+    (found,) = page(zoho, BY_ID, ["Parent_Id", "Parent_Id.module", "Note_Title"]).records
+    assert found["Parent_Id.module"] == module
+    assert zoho.requests[0][0]["fields"] == "Parent_Id,Note_Title,$se_module"
+
+
+def test_module_of_a_lookup_is_found_if_a_further_request_has_it():
+    names = [*(f"F{number}" for number in range(50)), "Parent_Id", "Parent_Id.module", "$se_module"]
+    more_fields = [{"id": "1", "Parent_Id": {"id": "7"}, "$se_module": "Deals"}]
+    zoho = FakeZoho(([record(1)], LAST), (more_fields, LAST))
+    (found,) = page(zoho, BY_ID, names).records
+    assert found["Parent_Id.module"] == "Deals"
+    assert zoho.requests[1][0]["fields"] == "Parent_Id,$se_module"
+
+
+def test_module_columns_follow_their_lookups():
+    assert with_module_columns(["A", "Parent_Id", "B"], frozenset({"Parent_Id", "What_Id"})) == [
+        "A",
+        "Parent_Id",
+        "Parent_Id.module",
+        "B",
+    ]
+
+
 def test_not_modified_without_the_header_raises():
     with pytest.raises(ZohoUnavailable):
         page(FakeZoho(304), BY_ID)
@@ -249,8 +386,10 @@ def test_not_modified_without_the_header_raises():
         {"since": None},
         {"page_token": "t", "read": 200},
         {"since": "2026-01-01T00:00:04+05:30", "edge": ["1", "2"]},
-        {"since": "2026-01-01T00:00:04+00:00", "edge": []},
+        {"since": "2026-01-01T00:00:04+00:00"},
         {"since": "2026-01-01T00:00:04+05:30", "edge": ["1"], "page_token": "t"},
+        {"since": None, "edge": ["1"], "page_token": "t", "tokens": ["0a"], "before": {"since": None}},
+        {"page_token": "t", "read": 9, "tokens": ["0a", "0b"], "barren": True, "before": {}},
     ],
 )
 def test_cursor_is_stored_and_read_back_unchanged(stored):
@@ -263,18 +402,26 @@ def test_times_with_fractions_move_on_by_whole_seconds():
     times = [{"id": "1", "Modified_Time": "2026-01-01T00:00:05.900+05:30"}]
     cursor = {"since": "2026-01-01T00:00:04+05:30", "edge": ["0"]}
     following = page(FakeZoho((times, more("u"))), cursor).next
-    assert following.to_json() == {**cursor, "edge": ["0", "1"], "page_token": "u"}
+    assert (following.since.second, following.edge, following.page_token) == (4, ("0", "1"), "u")
 
 
 # --- the page API ---
 
 
 def test_get_page_returns_numbers_and_info_as_zoho_sent_them():
-    zoho = FakeZoho(b'{"data": [{"id": "1", "Amount": 1.10}], "info": {"page": 2, "count": 1}}')
+    body = b'{"data":[{"id":"1","A":[1.10,-0.0,1E+2,1234567890123456.78,7]}],"info":{"page":2,"count":1}}'
+    zoho = FakeZoho(body)
     found = RecordsReader(zoho).get_page("v2", "Deals", PageRequest(page=2, sort_by="Amount"))
-    assert found == PageResponse([{"id": "1", "Amount": 1.1}], {"page": 2, "count": 1})
-    assert isinstance(found.data[0]["Amount"], float)
+    assert strict_json.dumps({"data": found.data, "info": found.info}).encode() == body
     assert zoho.requests == [({"page": "2", "per_page": "10", "sort_by": "Amount"}, {})]
+
+
+@pytest.mark.parametrize(("count", "more"), [(4, False), (5, True)])
+@pytest.mark.parametrize("info", [None, {}])
+def test_get_page_without_info_describes_the_page_and_expects_more_after_a_full_one(count, more, info):
+    zoho = FakeZoho(([record(number) for number in range(count)], info))
+    page = RecordsReader(zoho).get_page("v2", "Deals", PageRequest(page=3, per_page=5))
+    assert page.info == {"page": 3, "per_page": 5, "count": count, "more_records": more}
 
 
 @pytest.mark.parametrize("status", [204, 304])

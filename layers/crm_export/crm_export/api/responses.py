@@ -5,14 +5,13 @@ Success: {"success": true, "message", "data", "pagination"?}. Error: {"success":
 the status.
 """
 
-import json
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 
-from crm_export import errors
+from crm_export import errors, strict_json
 from crm_export.telemetry import logger
 
 type JsonResponse = Response[str]
@@ -44,7 +43,7 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.WrongDataCentre, (502, 502)),
     (errors.ExportError, (500, 500)),
 ]
-_LARGEST_RESPONSE = 5_500_000  # bytes: Lambda allows 6 MB, after escaping
+_LARGEST_RESPONSE = 6_000_000  # bytes after escaping: Lambda allows 6,291,556 with status and headers
 
 
 def success(
@@ -72,12 +71,12 @@ def failure(
 
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JsonResponse:
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     try:
-        size = len(text.encode())
-    except UnicodeEncodeError:  # Zoho sent a lone surrogate, which JSON can only contain escaped
-        text = json.dumps(body, separators=(",", ":"))
-        size = len(text)
+        # Zoho may send a lone surrogate, which UTF-8 lacks; JSON escapes it as this error handler does.
+        text = strict_json.dumps(body).encode(errors="backslashreplace")
+    except ValueError:
+        raise errors.ZohoUnavailable("A record from Zoho is nested too deeply to be sent.") from None
+    size = len(text) + text.count(b'"') + text.count(b"\\")  # Lambda sends the body as a JSON string
     if size > _LARGEST_RESPONSE:
         raise errors.InvalidRequest(
             f"The response has {size} bytes; at most {_LARGEST_RESPONSE} can be sent. Lower limit, or name "
@@ -86,7 +85,7 @@ def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = No
     return Response(
         status_code=status,
         content_type=content_types.APPLICATION_JSON,
-        body=text,
+        body=text.decode(),
         headers=dict(headers or {}),
     )
 

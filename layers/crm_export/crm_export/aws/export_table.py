@@ -303,14 +303,22 @@ class DynamoExportTable(ExportTable):
         )
 
     def mark_read(
-        self, part: Part, owner: str, stored: Stored, following: Cursor | None, now: datetime
+        self,
+        part: Part,
+        owner: str,
+        stored: Stored,
+        following: Cursor | None,
+        now: datetime,
+        *,
+        one_response: bool = False,
     ) -> bool:
         read = _existing(
             _part_key(part),
-            f"SET expected_records = :records, more_records = :more, {_STORED}",
+            f"SET expected_records = :records, more_records = :more, one_response = :one, {_STORED}",
             "#state = :PENDING AND lease_owner = :owner",
             owner=owner,
             more=following is not None,
+            one=one_response,
             now=now,
             **_stored_values(stored),
         )

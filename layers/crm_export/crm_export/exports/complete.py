@@ -3,7 +3,7 @@
 from typing import Any
 
 from crm_export import PRODUCT
-from crm_export.exports.model import RECORDS, Export, Part, all_parts_stored, timestamp
+from crm_export.exports.model import RECORDS, Export, Part, all_parts_stored, is_snapshot, timestamp
 from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, logger
 
@@ -45,6 +45,7 @@ def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:
         "api_version": export.api_version,
         "query": export.query,
         "fields_dropped": [vars(dropped) for dropped in export.fields_dropped],
+        "snapshot": is_snapshot(export, parts),
         "requested_at": timestamp(export.requested_at),
         "completed_at": export.completed_at and timestamp(export.completed_at),
         "records": sum(int(part.records or 0) for part in parts),

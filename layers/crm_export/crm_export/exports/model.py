@@ -7,6 +7,7 @@ from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from crm_export.errors import ExportError
+from crm_export.zoho.catalog import has_page_token
 
 if TYPE_CHECKING:  # the callback receiver needs no HTTP client
     from crm_export.zoho.records import Cursor
@@ -180,6 +181,7 @@ class Part:
     header: tuple[str, ...] | None = None
     key: str | None = None
     stored_at: datetime | None = None
+    one_response: bool | None = None  # of the records API: one response of Zoho had all of the part's records
 
 
 class Step(Enum):
@@ -232,6 +234,16 @@ def all_parts_stored(export: Export, parts: list[Part]) -> bool:
         and all(part.state is PartState.STORED for part in parts)
         and [part.more_records for part in parts] == [True] * (len(parts) - 1) + [False]
     )
+
+
+def is_snapshot(export: Export, parts: list[Part]) -> bool:
+    """Return True if all records are known to be as they were at one moment.
+
+    That is so if one job or one response has all of them, or if page tokens continue one job's snapshot.
+    """
+    if export.source == RECORDS:
+        return len(parts) == 1 and bool(parts[0].one_response)
+    return len(parts) == 1 or has_page_token(export.api_version)
 
 
 def new_export_id(now: datetime, random_hex: str) -> str:

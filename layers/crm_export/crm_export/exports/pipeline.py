@@ -110,11 +110,19 @@ class ExportTable(Protocol):
         """READY → STORED."""
 
     def mark_read(
-        self, part: Part, owner: str, stored: Stored, following: "Cursor | None", now: datetime
+        self,
+        part: Part,
+        owner: str,
+        stored: Stored,
+        following: "Cursor | None",
+        now: datetime,
+        *,
+        one_response: bool = False,
     ) -> bool:
         """PENDING → STORED by the holder of the lease, for a part that was read through the records API.
 
         With `following` there are more records: the next part is PENDING in the same transaction.
+        one_response: one response of Zoho had all of the part's records.
         """
 
     def amend(self, export: Export, **values: Any) -> Export | None:

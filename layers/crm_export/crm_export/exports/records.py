@@ -4,8 +4,12 @@
 bounded number of records from a cursor on, so that it always fits into one invocation.
 """
 
-from collections.abc import Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 from crm_export import deadline
@@ -22,7 +26,14 @@ from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, count_bytes, logger
 from crm_export.zoho.catalog import version_number
 from crm_export.zoho.metadata import MAX_FIELDS
-from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor, RecordsReader
+from crm_export.zoho.records import (
+    BY_ID,
+    BY_MODIFIED_TIME,
+    Cursor,
+    RecordPage,
+    RecordsReader,
+    with_module_columns,
+)
 
 # API versions of the records API: v3 is the first with page tokens, v6 the last that returns more than 500
 # characters of rich text.
@@ -33,6 +44,7 @@ _SPARE_SECONDS = 60.0  # of the function's time: longer than a page takes, and e
 _LARGEST_EDGE = 5_000  # ids in a cursor, which is part of a DynamoDB item (400 KB)
 _CLOCK_SKEW = timedelta(minutes=10)
 _IDS = ("id", "Id")
+_ID_DIGITS = 19  # of a number that fits into eight bytes
 
 
 def check_readable(module: str, query: dict[str, Any], page: int) -> None:
@@ -53,7 +65,7 @@ def settle_reading(pipeline: Pipeline, export: Export) -> None:
     """Settle API version, fields and order of an export, and check that Zoho accepts them."""
     records = pipeline.zoho_for(export).records
     version = min(max(export.api_version, _VERSIONS[0], key=version_number), _VERSIONS[1], key=version_number)
-    listed, single = records.field_names(version, export.module)
+    listed, single, polymorphic = records.field_names(version, export.module)
     requested, dropped = export.query.get("fields"), tuple[DroppedField, ...]()
     if isinstance(requested, list):
         _check_names(export.module, requested, listed, single)
@@ -61,6 +73,7 @@ def settle_reading(pipeline: Pipeline, export: Export) -> None:
     else:
         fields = listed
         dropped = tuple(DroppedField(name, _SINGLE) for name in single)
+    fields = with_module_columns(fields, polymorphic)
     pipeline.table.amend(
         export,
         source=RECORDS,
@@ -119,7 +132,9 @@ def read_part(pipeline: Pipeline, attempt: Attempt) -> None:
         return
     if stored.records != reading.count:
         raise CountMismatch(f"The part contains {stored.records} records; Zoho listed {reading.count}.")
-    if not pipeline.table.mark_read(part, attempt.owner, stored, reading.next, pipeline.clock()):
+    if not pipeline.table.mark_read(
+        part, attempt.owner, stored, reading.next, pipeline.clock(), one_response=reading.one_response
+    ):
         logger.warning("lease on part was taken over", export_id=export.export_id, part=part.part)
         return
     count("RecordsStored", stored.records)
@@ -130,7 +145,11 @@ def read_part(pipeline: Pipeline, attempt: Attempt) -> None:
 
 
 class _Reading:
-    """Reads the pages of one part. Then `count` has the number of records, `next` the next part's cursor."""
+    """Reads the pages of one part.
+
+    Then `count` has the number of records, `next` the next part's cursor, and `one_response` is True if one
+    response of Zoho had all of the records.
+    """
 
     def __init__(self, pipeline: Pipeline, attempt: Attempt) -> None:
         export, part = attempt.export, attempt.part
@@ -140,27 +159,30 @@ class _Reading:
         self._part = part
         self._records = pipeline.zoho_for(export).records
         self._started = pipeline.clock()
-        self._earlier: set[str] | None = None  # ids in earlier parts, read when they are needed
-        self._own: set[str] = set()
+        self._earlier: _Ids | None = None  # of earlier parts, read when they are needed
+        self._own: set[int] = set()
+        self._changed: set[tuple[str, str]] = set()  # id and Modified_Time of records that came again
         self._cursor = part.cursor or (BY_MODIFIED_TIME if export.read_order == "Modified_Time" else BY_ID)
         self.count = 0
         self.next: Cursor | None = None
+        self.one_response = False
 
     def pages(self) -> Iterator[list[dict[str, Any]]]:
         """Yield pages until the part is full or the module ends, and renew the lease after each."""
-        export = self._export
+        export, is_first = self._export, True
         while True:
             page = self._records.read_page(
                 export.api_version, export.module, export.query.get("cvid"), export.fields or [], self._cursor
             )
-            records = self._without_repeated(page.records)
+            records = self._without_repeated(page)
             self.count += len(records)
-            self.next = page.next
+            self.next = page.next and replace(page.next, barren=self._is_barren(page, records))
+            self.one_response = is_first and page.one_response
             self._attempt.keep()
             yield records
             if self.next is None or (self._is_full() and len(self.next.edge) <= _LARGEST_EDGE):
                 return
-            self._cursor = self.next
+            self._cursor, is_first = self.next, False
 
     def _is_full(self) -> bool:
         seconds = (self._pipeline.clock() - self._started).total_seconds()
@@ -170,24 +192,72 @@ class _Reading:
             or deadline.remaining() < _SPARE_SECONDS
         )
 
-    def _without_repeated(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Drop records that an earlier page had: sorted by Modified_Time, a changed record comes again."""
-        if not self._cursor.by_time:
-            return records
-        began = self._export.requested_at - _CLOCK_SKEW
-        if self._earlier is None and any(
-            datetime.fromisoformat(record["Modified_Time"]) >= began for record in records
-        ):
-            self._earlier = self._ids_of_earlier_parts()
-        earlier = self._earlier or set()  # may be large: not copied for each page
-        new = [record for record in records if record["id"] not in earlier and record["id"] not in self._own]
-        self._own.update(record["id"] for record in new)
+    def _without_repeated(self, page: RecordPage) -> list[dict[str, Any]]:
+        """Drop records that were read before, in this page or an earlier one."""
+        if self._earlier is None and self._needs_earlier(page):
+            self._earlier = _Ids(self._ids_of_earlier_parts())
+        new = []
+        for record in page.records:
+            number = _eight_bytes(record["id"])
+            if number not in self._own and (self._earlier is None or number not in self._earlier):
+                self._own.add(number)
+                new.append(record)
         return new
 
-    def _ids_of_earlier_parts(self) -> set[str]:
-        ids: set[str] = set()
+    def _needs_earlier(self, page: RecordPage) -> bool:
+        """Return True if the page may contain records of earlier parts.
+
+        In the order of Modified_Time only records that changed since the export began come again, unless the
+        page before was read again.
+        """
+        began = self._export.requested_at - _CLOCK_SKEW
+        return (
+            not self._cursor.by_time
+            or page.again
+            or any(datetime.fromisoformat(record["Modified_Time"]) >= began for record in page.records)
+        )
+
+    def _ids_of_earlier_parts(self) -> Iterator[Iterable[str]]:
         for part in self._pipeline.table.get_parts(self._export):
             if part.part < self._part.part:
-                ids.update(self._pipeline.results.read_ids(str(part.key)))
+                yield self._pipeline.results.read_ids(str(part.key))
                 self._attempt.keep()
-        return ids
+
+    def _is_barren(self, page: RecordPage, new: list[dict[str, Any]]) -> bool:
+        """Return True if the page has no new record. Raises PagingBroken for the second in a row.
+
+        In the order of Modified_Time a record that changed comes again, and is new in that sense.
+        """
+        changed: set[tuple[str, str]] = set()
+        if self._cursor.by_time:
+            changed = {(record["id"], record["Modified_Time"]) for record in page.records} - self._changed
+            self._changed |= changed
+        if new or changed:
+            return False
+        if self._cursor.barren:
+            raise PagingBroken(
+                f"Zoho announces more records of module {self._export.module}, but two pages in a row "
+                "contained only records that were read before."
+            )
+        return True
+
+
+class _Ids:
+    """A set of record ids that takes eight bytes for each."""
+
+    def __init__(self, groups: Iterable[Iterable[str]]) -> None:
+        self._groups = [array("Q", sorted(map(_eight_bytes, ids))) for ids in groups]
+
+    def __contains__(self, number: int) -> bool:
+        for group in self._groups:
+            place = bisect_left(group, number)
+            if place < len(group) and group[place] == number:
+                return True
+        return False
+
+
+def _eight_bytes(record_id: str) -> int:
+    """Return a record's id as a number of eight bytes: Zoho's own number, else a hash."""
+    if len(record_id) <= _ID_DIGITS and record_id.isdecimal() and record_id == str(int(record_id)):
+        return int(record_id)
+    return int.from_bytes(blake2b(record_id.encode(), digest_size=8).digest())

@@ -138,7 +138,7 @@ def _request_job(pipeline: Pipeline, export: Export, part: Part) -> str:
 def _name_all_fields(pipeline: Pipeline, export: Export) -> Export:
     """Replace "all" by the metadata's names; without metadata or with too many fields Zoho exports all."""
     try:
-        listed, single = pipeline.zoho_for(export).records.field_names(export.api_version, export.module)
+        listed, single, _ = pipeline.zoho_for(export).records.field_names(export.api_version, export.module)
     except ZohoError as error:
         if error.retryable:
             raise

@@ -7,14 +7,13 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from typing import Any, BinaryIO
 
 from isal import igzip
 from isal.igzip_lib import IsalError
 
+from crm_export import strict_json
 from crm_export.errors import RecordWithoutId, ResultError
-from crm_export.strict_json import NumberText
 
 _SHOWN_ID = 100  # characters of an invalid id in a message
 
@@ -75,20 +74,9 @@ def _cell(name: str, value: Any) -> str:
         if all(isinstance(item, str) for item in items):
             return ",".join(items)
     try:
-        return _json(value)
-    except RecursionError:
+        return strict_json.dumps(value)
+    except ValueError:
         raise ResultError(f"Field {name} of a record from Zoho is nested too deeply to be written.") from None
-
-
-def _json(value: Any) -> str:
-    """Return compact JSON, with numbers written as Zoho sent them."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{_json(str(key))}:{_json(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_json, value)) + "]"
-    if isinstance(value, NumberText | Decimal):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False)
 
 
 _BUFFER_BYTES = 256 * 1024

@@ -94,6 +94,19 @@ def has_bulk_read(api_name: str) -> bool:
     return api_name not in _BY_API_NAME or _BY_API_NAME[api_name].bulk_read
 
 
+# Lookups whose records belong to several modules, by the module that has the lookup. The metadata of fields
+# shows them too (`zoho.metadata`), but not every connection may read it.
+# https://www.zoho.com/crm/developer/docs/api/v8/get-notes.html
+POLYMORPHIC_LOOKUPS = {
+    "Appointments__s": {"Appointment_For"},
+    "Attachments": {"Parent_Id"},
+    "Calls": {"What_Id"},
+    "Events": {"What_Id"},
+    "Notes": {"Parent_Id"},
+    "Tasks": {"What_Id"},
+}
+PARENT_MODULE = "$se_module"  # the field of a record that names the module of its Parent_Id or What_Id
+
 # --- OAuth scopes: https://www.zoho.com/crm/developer/docs/api/v8/scopes.html ------------------
 
 BULK_READ_SCOPE = "ZohoCRM.bulk.READ"

@@ -19,7 +19,12 @@ from crm_export.errors import (
     ZohoUnavailable,
 )
 from crm_export.telemetry import logger
-from crm_export.zoho.catalog import SETTINGS_FIELDS_SCOPE, SETTINGS_MODULES_SCOPE
+from crm_export.zoho.catalog import (
+    PARENT_MODULE,
+    POLYMORPHIC_LOOKUPS,
+    SETTINGS_FIELDS_SCOPE,
+    SETTINGS_MODULES_SCOPE,
+)
 from crm_export.zoho.refusals import is_name, parse_json
 
 if TYPE_CHECKING:  # the cursor's module imports this one, and callback_receiver loads no HTTP client
@@ -36,10 +41,11 @@ _SECONDS_FOR_MODULES = 5.0
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a module."""
+    """A field of a module. is_polymorphic: a lookup whose records belong to several modules."""
 
     api_name: str
     data_type: str
+    is_polymorphic: bool = False
 
 
 def get_fields(client: "ZohoClient", version: str, module: str) -> list[Field]:
@@ -51,13 +57,31 @@ def get_fields(client: "ZohoClient", version: str, module: str) -> list[Field]:
         if response.status == HTTPStatus.NO_CONTENT:
             return []
         found = _items(response.body, "fields", path)
-        return [Field(item["api_name"], str(item.get("data_type"))) for item in found]
+        known = POLYMORPHIC_LOOKUPS.get(module, set())
+        return [
+            Field(
+                item["api_name"],
+                str(item.get("data_type")),
+                is_polymorphic=item["api_name"] in known or _is_polymorphic(item),
+            )
+            for item in found
+        ]
 
     return _cached(client, version, f"fields of {module}", read)
 
 
+def _is_polymorphic(item: dict[str, Any]) -> bool:
+    """Return True for a lookup of several modules: before v3, Zoho says that it looks up `se_module`."""
+    lookup = item.get("lookup")
+    module = lookup.get("module") if isinstance(lookup, dict) else None
+    target = module.get("api_name") if isinstance(module, dict) else module
+    return item.get("data_type") == "multi_module_lookup" or target == "se_module"
+
+
 def choose_fields(client: "ZohoClient", version: str, module: str) -> tuple[list[str], list[str]]:
     """Return the fields to ask for when the caller names none (at most 50), and the fields left out.
+
+    If a lookup is polymorphic, the fields to ask for include the one that names its record's module.
 
     Raises InvalidRequest if the grant may not read metadata or the module has no fields: then the caller
     has to name them.
@@ -72,10 +96,13 @@ def choose_fields(client: "ZohoClient", version: str, module: str) -> tuple[list
     listable = [field.api_name for field in fields if field.data_type not in SINGLE_RECORD_TYPES]
     if not listable:
         raise InvalidRequest(f"fields is missing, and Zoho names no fields of module {module}.")
+    parent = [PARENT_MODULE] if any(field.is_polymorphic for field in fields) else []
     # A stable sort: the first fields first, the others in Zoho's order.
-    chosen = set(sorted(listable, key=lambda name: name not in _FIRST_FIELDS)[:MAX_FIELDS])
+    chosen = set(sorted(listable, key=lambda name: name not in _FIRST_FIELDS)[: MAX_FIELDS - len(parent)])
     names = [field.api_name for field in fields]
-    return [name for name in names if name in chosen], [name for name in names if name not in chosen]
+    return [*(name for name in names if name in chosen), *parent], [
+        name for name in names if name not in chosen
+    ]
 
 
 def get_modules(client: "ZohoClient", version: str) -> list[str]:

@@ -50,7 +50,7 @@ _PATH_OF_A_FIELD = re.compile(r"\$?\.?query\.fields\[\d+\]")
 def parse_json(body: bytes) -> Any:
     """Return the JSON of a body, or None if it is not JSON."""
     try:
-        return strict_json.loads(body)
+        return strict_json.loads_exact(body)
     except ValueError:
         return None
 
