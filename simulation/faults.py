@@ -86,7 +86,7 @@ _RARE = {
     "function's clock wrong": 0.1,
     "job takes hours": 0.1,
     "job never ends": 0.02,
-    "more records but no next page": 0.05,
+    "more records but no next page": 0.15,
     "more records but an earlier page": 0.2,
     "callback forged": 0.3,
 }
