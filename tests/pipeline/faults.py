@@ -57,7 +57,7 @@ def let_time_pass(stack: RunningStack, export_id: str, over: str, **seen: str) -
             table.update_item(
                 TableName=stack.state.exports_table,
                 Key={"pk": item["pk"], "sk": item["sk"]},
-                UpdateExpression="SET #over = :then, updated_at = :then",
+                UpdateExpression="SET #over = :then, updated_at = :then REMOVE queued_at",
                 ConditionExpression=" AND ".join(conditions),
                 ExpressionAttributeNames={"#over": over, **{f"#{name}": name for name in seen}},
                 ExpressionAttributeValues={
