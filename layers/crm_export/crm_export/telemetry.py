@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import cache, wraps
+from threading import RLock
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -25,20 +26,29 @@ def metrics() -> Metrics:
     return Metrics(namespace=namespace, service="zoho-crm-export")
 
 
+_lock = RLock()  # Powertools' metrics are not safe for threads, and the reconciler counts in ten
+
+
 def count(name: str, value: float = 1) -> None:
     """Add to a metric that counts."""
-    metrics().add_metric(name=name, unit=MetricUnit.Count, value=value)
+    _add(name, MetricUnit.Count, value)
 
 
 def count_bytes(name: str, value: float) -> None:
     """Add to a metric in bytes."""
-    metrics().add_metric(name=name, unit=MetricUnit.Bytes, value=value)
+    _add(name, MetricUnit.Bytes, value)
 
 
 def gauge(name: str, value: float) -> None:
     """Set a metric that is a level; an invocation reports the last value."""
-    metrics().metric_set.pop(name, None)
-    metrics().add_metric(name=name, unit=MetricUnit.Count, value=value)
+    with _lock:
+        metrics().metric_set.pop(name, None)
+        _add(name, MetricUnit.Count, value)
+
+
+def _add(name: str, unit: MetricUnit, value: float) -> None:
+    with _lock:
+        metrics().add_metric(name=name, unit=unit, value=value)
 
 
 def observed(handler: Handler) -> Handler:
