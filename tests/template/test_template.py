@@ -242,7 +242,16 @@ def test_callback_route_has_limits_of_its_own(resources):
     assert route == "POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}"
     for limit, of_all in stage["DefaultRouteSettings"].items():
         assert 0 < limits[limit] < of_all
-    assert resources["CallbackReceiver"]["Properties"]["ReservedConcurrentExecutions"] <= 10
+
+
+def test_callback_receiver_reserves_executions_only_if_the_parameter_says_so(template, resources):
+    # A new AWS account may have a quota of 10, and a fixed reservation would make its deployment fail.
+    assert template.cloudformation["Parameters"]["CallbackConcurrency"]["Default"] == 0
+    condition = template.cloudformation["Conditions"]["ReservesForCallbacks"]
+    assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "CallbackConcurrency"}, 0]}]}
+    assert resources["CallbackReceiver"]["Properties"]["ReservedConcurrentExecutions"] == {
+        "Fn::If": ["ReservesForCallbacks", {"Ref": "CallbackConcurrency"}, {"Ref": "AWS::NoValue"}]
+    }
 
 
 def test_callback_receiver_may_write_only_its_attributes(resources):
