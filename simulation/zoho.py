@@ -54,9 +54,7 @@ class JobRecord:
         self.query = job.query.echo  # fields and criteria
         self.ends_in_failure = job.faults.state in {"FAILURE", "DELETED"}
         self.hides_next_page = False
-        self.page_tokens: tuple[
-            str, ...
-        ] = ()  # with which this job and those before it in its snapshot began
+        self.page_tokens: tuple[str, ...] = ()  # of this job and those before it in its snapshot
         self.repeats_page_token = ""
         self.downloads = 0
         self.response_delay = 0.0  # seconds that the response to "create job" takes in addition

@@ -220,8 +220,11 @@ def test_cursor_after_a_thousand_page_tokens_can_still_be_stored():
     for number in range(1_200):
         cursor = cursor.after("Notes", more(str(number)))
     assert len(json.dumps(cursor.to_json())) < 30_000
-    with pytest.raises(PagingBroken):
-        cursor.after("Notes", more("300"))
+    for recent in ("1199", "300", "200"):
+        with pytest.raises(PagingBroken):
+            cursor.after("Notes", more(recent))
+    for forgotten in ("0", "199"):
+        assert len(cursor.after("Notes", more(forgotten)).tokens) == 1_000
 
 
 def test_more_records_of_one_second_than_a_page_has_are_followed_by_token_at_once():
