@@ -1,4 +1,4 @@
-"""`python -m simulation [--seeds 10000] [--first 1] [--jobs 2]`, or `--seed N [--trace]` for one alone."""
+"""`python -m simulation [--seeds 10000] [--first 1] [--jobs 2] [--only KIND]`, or `--seed N [--trace]`."""
 
 import argparse
 import os
@@ -15,20 +15,20 @@ from simulation.world import Outcome, run
 _CHUNK = 100
 
 
-def _run_chunk(seeds: range) -> list[Outcome]:
-    return [run(seed) for seed in seeds]
+def _run_chunk(only: dict[str, float] | None, seeds: range) -> list[Outcome]:
+    return [run(seed, only=only) for seed in seeds]
 
 
-def _outcomes(first: int, count: int, jobs: int) -> Iterator[Outcome]:
+def _outcomes(first: int, count: int, jobs: int, only: dict[str, float] | None) -> Iterator[Outcome]:
     chunks = [
         range(start, min(start + _CHUNK, first + count)) for start in range(first, first + count, _CHUNK)
     ]
     if jobs == 1:
         for chunk in chunks:
-            yield from map(run, chunk)
+            yield from _run_chunk(only, chunk)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        for outcomes in pool.map(_run_chunk, chunks):
+        for outcomes in pool.map(partial(_run_chunk, only), chunks):
             yield from outcomes
 
 
@@ -55,21 +55,35 @@ def report(outcomes: list[Outcome], seconds: float) -> str:
     ])  # fmt: skip
 
 
+def _rates(given: list[str]) -> dict[str, float]:
+    """Return the rate of each kind whose name begins as given: "S3", "table=0.5"; 0.1 if none is given."""
+    rates: dict[str, float] = {}
+    for text in given:
+        start, _, rate = text.partition("=")
+        kinds = [kind for kind in KINDS if kind.startswith(start)]
+        if not kinds:
+            raise SystemExit(f"--only {text}: no kind of fault begins so; the report lists all kinds.")
+        rates |= dict.fromkeys(kinds, float(rate or 0.1))
+    return rates
+
+
 def main() -> int:
     """Run seeds and print a summary; return 1 if an invariant was violated."""
     parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="number of seeds")
     parser.add_argument("--first", type=int, default=1, help="first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes")
+    parser.add_argument("--only", action="append", metavar="KIND[=RATE]", help="only these faults")
     parser.add_argument("--seed", type=int, help="run this seed only")
     parser.add_argument("--trace", action="store_true", help="with --seed: print every call")
     given = parser.parse_args()
+    only = _rates(given.only) if given.only else None
     began = time.monotonic()
     if given.seed is not None:
-        outcomes = [run(given.seed, partial(print, file=sys.stdout) if given.trace else None)]
+        outcomes = [run(given.seed, partial(print, file=sys.stdout) if given.trace else None, only)]
         print(f"trace {outcomes[0].digest}")
     else:
-        outcomes = list(_outcomes(given.first, given.seeds, given.jobs))
+        outcomes = list(_outcomes(given.first, given.seeds, given.jobs, only))
     print(report(outcomes, time.monotonic() - began))
     broken = [outcome for outcome in outcomes if outcome.broken]
     if broken:

@@ -12,6 +12,8 @@ from simulation.scheduler import LambdaKilled, Scheduler, Task, current
 _URL = "https://aws.example"
 _MOST_CALLS = 1000  # of one invocation: ten times what any needs
 _STALLS = (3.0, 20.0, 70.0, 100.0, 400.0)
+# After that many seconds the client gives up, and its next try succeeds.
+_LONGEST_STALLS = {"dynamodb": 8.0, "sqs": 8.0, "secretsmanager": 8.0, "s3": 180.0, "zoho": 9.0}
 
 
 class Calls:
@@ -40,7 +42,7 @@ class Calls:
         task.calls += 1
         if task.calls == _MOST_CALLS:
             self.runaway(f"busy loop: {_MOST_CALLS} calls in {task.name}")
-        self._pass(task, self._time(seconds))
+        self._pass(task, self._time(what, seconds))
         if task.kill_at == (task.calls, False):
             self._kill(task, "function killed before a call", what)
         try:
@@ -51,7 +53,7 @@ class Calls:
         self.trace(f"{task.name} {what}{f' -> {_brief(result)}' if self.verbose else ''}")
         if task.kill_at == (task.calls, True):
             self._kill(task, "function killed after a call", what)
-        self._pass(task, self._time(seconds / 3))
+        self._pass(task, self._time(what, seconds / 3))
         return result
 
     def aws[T](
@@ -62,6 +64,8 @@ class Calls:
 
         refused, twice, lost: the kinds of faults that apply; by default `refused` stands for all three.
         """
+        if what.startswith("s3") and self.faults.happens("S3 denies access"):
+            self.make(what, lambda: _deny(what), seconds=seconds)
         if self.faults.happens(refused):
             self.make(what, lambda: _refuse(what), seconds=seconds * 20)
         if self.faults.happens(twice or refused):
@@ -72,9 +76,15 @@ class Calls:
             self.make(f"{what} again", lambda: _no_response(what), seconds=6.0)
         return self.make(what, lambda: effect(False), seconds=seconds)
 
-    def _time(self, seconds: float) -> float:
-        stalled = self._rng.choice(_STALLS) if self.faults.happens("function stalled") else 0.0
-        return stalled + seconds * self._rng.uniform(0.5, 2.0)
+    def _time(self, what: str, seconds: float) -> float:
+        """Return how long a call takes. Other threads run while it stalls, but not in a frozen function."""
+        takes = seconds * self._rng.uniform(0.5, 2.0)
+        if self.faults.happens("function stalled"):
+            takes += min(self._rng.choice(_STALLS), _LONGEST_STALLS[what.partition(" ")[0]])
+        if self.faults.happens("function frozen") and (task := current.get()):
+            takes += self._rng.choice(_STALLS)
+            task.frozen_until = self._scheduler.now + takes
+        return takes
 
     def _ignoring(self, what: str, effect: Callable[[], Any], seconds: float) -> None:
         try:
@@ -114,6 +124,10 @@ def _refuse(what: str) -> NoReturn:
     if what.startswith("s3"):
         raise refusal("SlowDown", what)
     raise EndpointConnectionError(endpoint_url=_URL)
+
+
+def _deny(what: str) -> NoReturn:
+    raise refusal("AccessDenied", what)
 
 
 def _no_response(what: str) -> NoReturn:

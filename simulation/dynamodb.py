@@ -1,5 +1,7 @@
 """A boto3 client of DynamoDB with one table in memory: what crm_export.aws.table calls.
 
+A read that does not ask for consistency sees every item as it was before its last write.
+
 tests/unit/exports/test_table_contract.py checks its contract, and tests/functional that of moto.
 """
 
@@ -58,6 +60,10 @@ class TableData:
         for key in items:
             self.changed(key, olds[key], self.items[key])
 
+    def stale(self) -> dict[Key, Item]:
+        """The items as an eventually consistent read may show them: before the last write of each."""
+        return {key: before for key, (_, before) in self._before.items() if before is not None}
+
     def seen_by_index(self) -> Iterator[tuple[Key, Item]]:
         """The items as an index that lags behind shows them."""
         for key, item in self.items.items():
@@ -78,14 +84,14 @@ class DynamoDb:
         self._done: set[object] = set()
 
     def get_item(
-        self, *, TableName: str, Key: Item, ConsistentRead: bool, ProjectionExpression: str = ""
+        self, *, TableName: str, Key: Item, ConsistentRead: bool = False, ProjectionExpression: str = ""
     ) -> Item:
         """See boto3."""
-        assert ConsistentRead
         assert TableName == TABLE
 
         def read() -> Item:
-            item = self._table.items.get(_key(Key))
+            items = self._table.items if ConsistentRead else self._table.stale()
+            item = items.get(_key(Key))
             if item and ProjectionExpression:
                 item = {name: value for name, value in item.items() if name == ProjectionExpression}
             return {"Item": dict(item)} if item else {}
@@ -147,8 +153,10 @@ class DynamoDb:
         index = request.get("IndexName")
         only = request.get("FilterExpression")
         _all_used(request, request["KeyConditionExpression"], only or "")
+        assert not (index and request.get("ConsistentRead")), "DynamoDB refuses it for a global index"
         lagging = index and self._calls and self._calls.faults.happens("index behind the table")
-        source = self._table.seen_by_index() if lagging else self._table.items.items()
+        items = self._table.items if index or request.get("ConsistentRead") else self._table.stale()
+        source = self._table.seen_by_index() if lagging else items.items()
         sort_key = _SORT_KEYS[index]
         found = [
             (item[sort_key]["S"], key, dict(item))

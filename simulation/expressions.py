@@ -100,7 +100,7 @@ def holds(condition: str | None, item: Item, names: dict[str, str], values: Item
 @cache
 def _actions(update: str) -> list[tuple[str, str, _Evaluate | None]]:
     """Return the kind, the attribute's name and the value of each action of an update expression."""
-    nothing, *clauses = re.split(r"\b(SET|REMOVE|ADD) ", update)
+    nothing, *clauses = re.split(r"\b(SET|REMOVE|ADD|DELETE) ", update)
     found: list[tuple[str, str, _Evaluate | None]] = []
     for kind, clause in zip(clauses[::2], clauses[1::2], strict=True):
         for action in _COMMA_BETWEEN_ACTIONS.split(clause.strip()):
@@ -128,5 +128,7 @@ def updated(update: str, item: Item, names: dict[str, str], values: Item) -> Ite
         elif kind == "SET":
             new[name] = attribute
         else:
-            new[name] = {"SS": sorted({*new.get(name, {"SS": []})["SS"], *attribute["SS"]})}
+            held, given = set(new.pop(name, {"SS": []})["SS"]), set(attribute["SS"])
+            if members := held | given if kind == "ADD" else held - given:
+                new[name] = {"SS": sorted(members)}
     return new

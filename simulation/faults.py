@@ -11,7 +11,8 @@ KINDS = (
     "function killed before a call",
     "function killed after a call",
     "function killed at its time limit",  # never drawn: follows from others
-    "function stalled",
+    "function stalled",  # it waits long for one call
+    "function frozen",  # it does nothing at all, not even renew its lease
     "function's clock wrong",
     "tick missing",
     "tick twice",
@@ -31,6 +32,7 @@ KINDS = (
     "object written twice, its response lost",
     "object written, its response lost for good",
     "S3 refuses",
+    "S3 denies access",
     "abort refused",
     # the callback
     "callback never",
@@ -70,7 +72,7 @@ KINDS = (
     "result with a wrong count",
     "result of another job",
     "result not found",
-    "result expired",  # of runs in which Zoho keeps results, or page tokens, for minutes
+    "result expired",  # if this or the next kind is on, Zoho may keep results, or page tokens, for minutes
     "page token expired",
     # the client of our API
     "POST sent again",
@@ -78,7 +80,9 @@ KINDS = (
 _RATES = (0.01, 0.03, 0.1, 0.3)
 # The highest rates of faults that end exports or would leave other faults no chance to show.
 _RARE = {
-    "function stalled": 0.02,
+    "function frozen": 0.02,
+    "function stalled": 0.1,
+    "S3 denies access": 0.1,
     "table write repeated, its response lost": 0.2,
     "table write done, its response lost for good": 0.1,
     "table throttled": 0.1,
@@ -128,6 +132,10 @@ class Faults:
         rate = self._rates.get(kind, 0.0)
         assert kind in KINDS, kind
         return rate > 0 and self._scheduler.now < self.calm_from and self._rng.random() < rate
+
+    def are_on(self, kind: str) -> bool:
+        """Return True if this kind may occur in this run."""
+        return kind in self._rates
 
     def note(self, kind: str, target: tuple[str, int] | None = None) -> None:
         """Count a fault."""

@@ -172,6 +172,7 @@ class Functions:
             uniform=rng.uniform,
             random_hex=lambda count: f"{rng.getrandbits(8 * count):0{2 * count}x}",
             start_thread=lambda work: work(),
+            repeat=scheduler.repeat,
         )
         self._idle: defaultdict[str, list[Container]] = defaultdict(list)
         self._invocations = 0
@@ -222,6 +223,7 @@ class Functions:
             except Exception as error:  # Lambda counts it as an error
                 self._calls.trace(f"{name} raised {type(error).__name__}: {error}")
             finally:
+                task.ended = True
                 if not task.dead:
                     idle.append(container)
                 self._scheduler.after(0.0, partial(done, response))

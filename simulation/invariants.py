@@ -83,12 +83,21 @@ class Invariants:
         if not self._hold(item is not None, f"{key} belongs to no export"):
             return
         export = read_export(item or {})
+        if export.manifest_key in self._bucket.objects:
+            self._holds_only_its_parts(export)
         if key == export.manifest_key:
             self._manifest(export)
             return
         for part in self.parts(export_id):
             if part.key == key and part.state is PartState.STORED:
                 self._stored(part)
+
+    def _holds_only_its_parts(self, export: Export) -> None:
+        """Check that the folder of a manifest holds the objects that it names, and no others."""
+        manifest = json.loads(self._bucket.objects[export.manifest_key])
+        named = {export.manifest_key, *(part["key"] for part in manifest["parts"])}
+        there = {key for key in self._bucket.objects if key.startswith(f"{export.folder}/")}
+        self._hold(there == named, f"{export.export_id}: its folder and its manifest differ: {there ^ named}")
 
     def parts(self, export_id: str, *, current: bool = True) -> list[Part]:
         """Return the parts of an export's last generation, or of all, in order."""
@@ -258,23 +267,22 @@ class Invariants:
         def faults(*kinds: str) -> int:
             return self._faults.against(target, kinds)
 
-        results = faults(
-            "result ", "page ", "S3 ", "object ", "abort ", "table ", "message ", "job not found"
-        )
+        results = faults("result ", "job not found")
         failed = sum(job.ends_in_failure for job in jobs) + len(
             part.failed_job_ids
         )  # one of them may be another part's
-        died = ("function ", "function's clock", "table write done", "table throttled")
+        died = ("function killed", "function frozen")
         excuses = {
             "ZOHO_JOB_FAILED": failed + faults("job not found", "job never ends", "job without a count") >= 3,
             # A POST works on part 1 before anybody knows its export.
-            "WORKER_DIED": faults(*died) + (part.part == 1 and self._faults.against(None, died)) >= 3,
+            "WORKER_DIED": faults(*died) + (part.part == 1 and self._faults.against(None, died)) >= 5,
             "ZOHO_NOT_FOUND": faults("job not found", "result not found") >= 1 and results >= 3,
             "PAGING_BROKEN": faults("more records but") >= 1,
             "ZOHO_RESPONSE_INVALID": faults("job without a count") >= 5,
             "DEADLINE_EXCEEDED": faults("job never ends") >= 1,
             "JOB_OVERDUE": faults("job never ends") >= 1 and len(part.failed_job_ids) >= 2,
             "RESULT_UNSUPPORTED": results >= 3,
+            "STORAGE_REFUSED": faults("S3 denies access") >= 8,
         }
         return excuses.get(code, code in _OF_RESULTS and results >= 8)
 
@@ -314,6 +322,6 @@ class Invariants:
 
 
 _OF_RESULTS = {
-    "INTERNAL_ERROR", "STORAGE_REFUSED", "RESULT_INVALID", "RESULT_TRUNCATED", "RESULT_CORRUPT",
+    "RESULT_INVALID", "RESULT_TRUNCATED", "RESULT_CORRUPT",
     "RECORD_COUNT_MISMATCH",
 }  # fmt: skip

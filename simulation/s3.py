@@ -125,6 +125,8 @@ class S3:
             if again and UploadId in self._bucket.finished:
                 return {}
             upload = self._open(UploadId, "CompleteMultipartUpload")
+            if more["IfNoneMatch"] == "*" and Key in self._bucket.objects:
+                raise refusal("PreconditionFailed", "CompleteMultipartUpload")
             body = b"".join(upload.parts[part["PartNumber"]] for part in MultipartUpload["Parts"])
             if len(body) != more["MpuObjectSize"]:
                 raise refusal("InvalidRequest", "CompleteMultipartUpload")
@@ -151,8 +153,10 @@ class S3:
                 self._bucket.uploads[UploadId].excused = True
             raise
 
-    def get_paginator(self, operation: str) -> "_Lister":
+    def get_paginator(self, operation: str) -> "_Lister | _UploadLister":
         """See boto3."""
+        if operation == "list_multipart_uploads":
+            return _UploadLister(self)
         assert operation == "list_objects_v2"
         return _Lister(self)
 
@@ -166,6 +170,36 @@ class S3:
 
         return self._call(f"s3 list {prefix}", list_keys, faults=_READ_FAULTS)
 
+    def list_objects_v2(self, *, Bucket: str, Prefix: str, MaxKeys: int) -> dict[str, Any]:
+        """See boto3."""
+        page = self.list_page(Prefix, "")
+        return {**page, "Contents": page["Contents"][:MaxKeys]} if "Contents" in page else page
+
+    def list_uploads(self, prefix: str) -> dict[str, Any]:
+        """List the open uploads of keys that begin with a prefix."""
+
+        def list_all(again: bool) -> dict[str, Any]:
+            found = [
+                {"Key": upload.key, "UploadId": upload_id}
+                for upload_id, upload in self._bucket.uploads.items()
+                if upload.key.startswith(prefix)
+            ]
+            return {"Uploads": found} if found else {}
+
+        return self._call(f"s3 list uploads {prefix}", list_all, faults=_READ_FAULTS)
+
+    def head_object(self, *, Bucket: str, Key: str, ChecksumMode: str) -> dict[str, Any]:
+        """See boto3."""
+
+        def head(again: bool) -> dict[str, Any]:
+            if Key not in self._bucket.objects:
+                raise refusal("404", "HeadObject")
+            body = self._bucket.objects[Key]
+            checksum = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+            return {"ContentLength": len(body), "ChecksumCRC32": checksum}
+
+        return self._call(f"s3 head {Key}", head, faults=_READ_FAULTS)
+
     def delete_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         """See boto3."""
 
@@ -176,13 +210,14 @@ class S3:
 
         return self._call(f"s3 delete {Key}", delete)
 
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
-        """See boto3."""
+    def get_object(self, *, Bucket: str, Key: str, Range: str = "bytes=0-") -> dict[str, Any]:
+        """See boto3. Range: "bytes=-8" for the last eight bytes, or all."""
 
         def get(again: bool) -> dict[str, Any]:
             if Key not in self._bucket.objects:
                 raise refusal("NoSuchKey", "GetObject")
-            return {"Body": io.BytesIO(self._bucket.objects[Key])}
+            start = int(Range.removeprefix("bytes=").removesuffix("0-") or 0)
+            return {"Body": io.BytesIO(self._bucket.objects[Key][start:])}
 
         return self._call(f"s3 get {Key}", get, faults=_READ_FAULTS)
 
@@ -204,6 +239,15 @@ class _Lister:
         while page["IsTruncated"]:
             page = self._client.list_page(Prefix, page["Contents"][-1]["Key"])
             yield page
+
+
+class _UploadLister:
+    def __init__(self, client: S3) -> None:
+        self._client = client
+
+    def paginate(self, *, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:
+        """See boto3."""
+        yield self._client.list_uploads(Prefix)
 
 
 def _check(checksum: str | None, body: bytes, operation: str) -> None:

@@ -50,6 +50,8 @@ class Task:
         self.calls = 0
         self.kill_at: tuple[int, bool] | None = None  # the call, and whether it takes effect first
         self.dead = False
+        self.ended = False
+        self.frozen_until = 0.0
         self.worker: _Worker | None = None
 
 
@@ -106,6 +108,28 @@ class Scheduler:
 
         worker.work = work
         self._resume(task)
+
+    def repeat(self, seconds: float, work: Callable[[], bool]) -> Callable[[], None]:
+        """Do what `crm_export.system.repeat` does: in tasks beside the running one, which end with it."""
+        parent = current.get()
+        assert parent is not None
+        stopped = False
+
+        def stop() -> None:
+            nonlocal stopped
+            stopped = True
+
+        def beat() -> None:
+            if stopped or parent.dead or parent.ended:
+                return
+            if self.now < parent.frozen_until:
+                self.at(parent.frozen_until, beat)
+                return
+            task = Task(f"{parent.name} beside", parent.target, ends_at=parent.ends_at, skew=parent.skew)
+            self.start(task, lambda: self.after(seconds, beat) if work() else None)
+
+        self.after(seconds, beat)
+        return stop
 
     failure: BaseException | None = None
 

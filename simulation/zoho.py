@@ -90,9 +90,10 @@ def rows_of(content: bytes) -> list[Row]:
     return [tuple(row) for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))]
 
 
-def _settings(rng: Random) -> SimulatorConfig:
+def _settings(rng: Random, faults: Faults) -> SimulatorConfig:
     per_job = rng.choice((1, 2, 3, 5))
     sizes = (0, 1, per_job, per_job * 2, per_job * 3 + 1, per_job * 4)
+    token_seconds, result_seconds = rng.choice((_DAY, 300.0, 900.0)), rng.choice((_DAY, _DAY, 600.0))
     return SimulatorConfig(
         records={name: rng.choice(sizes) for name in BULK_MODULES}
         | {name: rng.choice((0, 1, 3, 7, 12)) for name in READ_MODULES},
@@ -107,8 +108,8 @@ def _settings(rng: Random) -> SimulatorConfig:
         records_sort_by=_SORTABLE if rng.random() < 0.8 else _SORTABLE[:2],
         bulk_unsupported={"Cases"},
         bulk_page_of_token=rng.random() < 0.5,
-        page_token_seconds=rng.choice((_DAY, _DAY, 300.0, 900.0)),
-        result_seconds=rng.choice((_DAY, _DAY, _DAY, 600.0)),
+        page_token_seconds=token_seconds if faults.are_on("page token expired") else _DAY,
+        result_seconds=result_seconds if faults.are_on("result expired") else _DAY,
         callback_shape=rng.choice(("documented", "documented", "flat")),
         csv_newline=rng.choice(("\n", "\r\n")),
         csv_quoting=rng.choice(("minimal", "all")),
@@ -152,7 +153,7 @@ class Zoho:
         self._scheduler = scheduler
         self._faults = faults
         self._created = created
-        self.config = _settings(rng)
+        self.config = _settings(rng, faults)
         self._zoho_faults = ZohoFaults(rng, faults, self.config)
 
         def send(url: str, headers: Any, body: bytes) -> int:

@@ -10,13 +10,14 @@ from crm_export.aws import export_table
 from crm_export.aws.export_table import DynamoExportTable
 from crm_export.aws.object_writer import ObjectWriter
 from crm_export.aws.results_bucket import ResultsBucket
-from crm_export.errors import TokenInvalidated, ZohoPermissionDenied
+from crm_export.errors import StorageUnavailable, TokenInvalidated, ZohoPermissionDenied
 from crm_export.exports import attempt, callbacks, complete, download, reconcile, records
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
 from crm_export.zoho import bulk_read, client, refusals
 from crm_export.zoho.records import RecordsReader
 from functions.export_reconciler import app as reconciler
+from simulation.s3 import S3
 from simulation.world import run
 
 SEEDS = 400
@@ -153,6 +154,19 @@ def with_a_page_without_info_as_the_last(patch):
     patch.setattr(RecordsReader, "_list_at", list_at)
 
 
+def with_an_object_that_may_be_replaced(patch):
+    right = S3.complete_multipart_upload
+
+    def complete_upload(self, *, IfNoneMatch, **request):
+        return right(self, **request)
+
+    patch.setattr(S3, "complete_multipart_upload", complete_upload)
+
+
+def with_outages_of_s3_that_use_up_attempts(patch):
+    patch.setattr(StorageUnavailable, "max_attempts", 8)
+
+
 def with_a_token_in_the_log(patch):
     right = client._ZohoAuth.__init__
 
@@ -205,6 +219,8 @@ MUTANTS = [
     without_the_filter_of_records,
     with_every_export_a_snapshot,
     with_a_page_without_info_as_the_last,
+    with_an_object_that_may_be_replaced,
+    with_outages_of_s3_that_use_up_attempts,
     with_a_token_in_the_log,
     without_redaction,
     with_a_gateways_word_that_is_believed,
@@ -219,7 +235,15 @@ TOGETHER = {
     with_page_tokens_that_may_repeat: {"more records but an earlier page": 0.3},
     without_waiting_for_what_is_not_found: {"result not found": 0.5},
     without_deadlines: {"job never ends": 0.3},
-    without_the_generation: {"callback never": 0.5, "message late": 0.2, "Zoho 500": 0.2},
+    without_the_generation: {
+        "callback never": 0.5,
+        "message late": 0.2,
+        "Zoho 500": 0.2,
+        "page token expired": 0.2,
+        "result expired": 0.2,
+    },
+    with_an_object_that_may_be_replaced: {"function stalled": 0.1, "function frozen": 0.02},
+    with_outages_of_s3_that_use_up_attempts: {"S3 refuses": 0.4},
     with_any_job_a_callback_names: _WRONG_HINTS,
     with_a_hint_that_stays: _WRONG_HINTS,
     without_the_filter_of_records: {"page lists a record twice": 0.3},

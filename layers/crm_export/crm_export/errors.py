@@ -8,15 +8,18 @@
     ├── StoreUnavailable
     │   └── StoreTimeout
     ├── PagingBroken · JobOverdue · DeadlineExceeded · WorkerDied · StepFailed
+    ├── HeadersDiffer · PartsOverlap · ObjectConflict · ManifestConflict · ResultTooSlow
     ├── StepPostponed · PartBusy · DownloadsSpent
+    ├── StateUnavailable · StorageUnavailable · QueueUnavailable
     ├── ResultError
     │   ├── TruncatedZip · CorruptZip · UnsupportedZip · ResultTooLarge
-    │   └── CountMismatch · RecordWithoutId · StorageRefused
+    │   └── CountMismatch · RecordWithoutId · RecordRepeated · StorageRefused
     └── ZohoError
         ├── ZohoTokenRejected · ZohoPermissionDenied · ZohoClientRejected
         ├── ZohoRequestMalformed · ZohoNotFound · ZohoThrottled · ZohoJobFailed · ZohoResponseInvalid
         ├── ZohoUnavailable
         │   └── ZohoTimeout
+        │       └── ZohoTooSlow
         └── ZohoQueryRefused
             ├── ZohoFieldRefused · ZohoModuleNotSupported
             └── ZohoPageRangeExceeded · ZohoPaginationLimit · ZohoPageTokenExpired
@@ -42,6 +45,11 @@ _REMEDIES = {
     "JOB_OVERDUE": "See Zoho's status page, then start a new export; if it hangs again, ask Zoho's support.",
     "DEADLINE_EXCEEDED": "Start a new export; raise ExportDeadlineHours if the module needs longer.",
     "WORKER_DIED": "Look in the function's log for a timeout or too little memory, then start a new export.",
+    "HEADERS_DIFFER": "Start a new export when nobody changes the module's fields.",
+    "PARTS_OVERLAP": "Start a new export; deploy with BulkReadApiVersion v7 or later for one snapshot.",
+    "OBJECT_CONFLICT": "Start a new export; nothing but this stack may write to the results bucket.",
+    "MANIFEST_CONFLICT": "Trust the manifest in the bucket, which was not touched; start a new export.",
+    "RESULT_TOO_SLOW": "Export fewer records or fields at once: split by criteria, or name the fields.",
     "INTERNAL_ERROR": "Look at the function's log for the export's id; then start a new export.",
     "RESULT_INVALID": "Start a new export; if it fails again, ask Zoho's support.",
     "STORAGE_REFUSED": "Look at the results bucket and the function's permissions, then start a new export.",
@@ -88,7 +96,8 @@ class ExportError(Exception):
             cls.max_attempts = max_attempts
 
     def __init__(self, message: str, *, retry_after: int | None = None, remedy: str = "") -> None:
-        self.message = redact(message)
+        # Zoho may send a lone surrogate, which can be neither stored nor sent.
+        self.message = redact(message).encode(errors="replace").decode()
         super().__init__(self.message)
         self.retry_after = retry_after
         self.remedy = redact(remedy) or self.remedy
@@ -192,7 +201,27 @@ class DeadlineExceeded(ExportError, code="DEADLINE_EXCEEDED"):
 
 
 class WorkerDied(ExportError, code="WORKER_DIED"):
-    """The Lambda died (timeout or out of memory) three times on one part."""
+    """Three workers were lost on one part: each died, or could not renew its lease during a slow call."""
+
+
+class HeadersDiffer(ExportError, code="HEADERS_DIFFER"):
+    """Two parts of one generation have different columns."""
+
+
+class PartsOverlap(ExportError, code="PARTS_OVERLAP"):
+    """Two parts contain the same record, or the same file."""
+
+
+class ObjectConflict(ExportError, code="OBJECT_CONFLICT"):
+    """The key of a part holds an object with another content than this attempt read."""
+
+
+class ManifestConflict(ExportError, code="MANIFEST_CONFLICT"):
+    """The export's folder holds a manifest of other parts, for example after the table was restored."""
+
+
+class ResultTooSlow(ExportError, code="RESULT_TOO_SLOW", max_attempts=2):
+    """Zoho sent a large part of a result, but not all of it, in the time that a function has."""
 
 
 class StepFailed(ExportError, code="INTERNAL_ERROR", max_attempts=8):
@@ -209,6 +238,18 @@ class PartBusy(ExportError, code="PART_BUSY", max_attempts=None):
 
 class DownloadsSpent(ExportError, code="DOWNLOADS_SPENT", max_attempts=None):
     """The account has used the downloads that Zoho allows per minute."""
+
+
+class StateUnavailable(ExportError, code="STATE_UNAVAILABLE", max_attempts=None):
+    """DynamoDB failed, throttled or could not be reached."""
+
+
+class StorageUnavailable(ExportError, code="STORAGE_UNAVAILABLE", max_attempts=None):
+    """S3 failed, throttled or could not be reached."""
+
+
+class QueueUnavailable(ExportError, code="QUEUE_UNAVAILABLE", max_attempts=None):
+    """SQS failed, throttled or could not be reached."""
 
 
 # --- Results and where they are stored --------------------------------------------------------
@@ -240,6 +281,10 @@ class CountMismatch(ResultError, code="RECORD_COUNT_MISMATCH"):
 
 class RecordWithoutId(ResultError, code="RECORD_WITHOUT_ID"):
     """A record from the records API has no usable id."""
+
+
+class RecordRepeated(ResultError, code="RECORD_REPEATED", max_attempts=3):
+    """A file contains a record twice."""
 
 
 class StorageRefused(ResultError, code="STORAGE_REFUSED"):
@@ -313,6 +358,10 @@ class ZohoUnavailable(ZohoError, code="ZOHO_UNAVAILABLE", max_attempts=None):
 
 class ZohoTimeout(ZohoUnavailable, code="ZOHO_TIMEOUT"):
     """Zoho did not respond in time."""
+
+
+class ZohoTooSlow(ZohoTimeout):
+    """Zoho kept sending, but the function's time was over first."""
 
 
 class ZohoQueryRefused(ZohoError, code="ZOHO_QUERY_REFUSED"):

@@ -7,9 +7,11 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Thread
+from functools import partial
+from threading import Event, Thread
 
 
 def utc_now() -> datetime:
@@ -20,6 +22,21 @@ def utc_now() -> datetime:
 def start_thread(work: Callable[[], None]) -> None:
     """Run `work` in a thread that does not keep the process alive."""
     Thread(target=work, daemon=True).start()
+
+
+def repeat(seconds: float, work: Callable[[], bool]) -> Callable[[], None]:
+    """Call `work` every so many seconds in a thread, until it returns False.
+
+    Return a function that ends this, too.
+    """
+    stopped = Event()
+
+    def run() -> None:
+        while not stopped.wait(seconds) and work():
+            pass
+
+    start_thread(partial(copy_context().run, run))
+    return stopped.set
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,7 @@ class System:
     uniform: Callable[[float, float], float] = random.uniform
     random_hex: Callable[[int], str] = secrets.token_hex
     start_thread: Callable[[Callable[[], None]], None] = start_thread
+    repeat: Callable[[float, Callable[[], bool]], Callable[[], None]] = repeat
 
 
 MACHINE = System()

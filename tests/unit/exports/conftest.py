@@ -1,15 +1,17 @@
 """One export and everything around it: its table in memory, and fakes of queues, S3 and Zoho."""
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 import pytest
 
 import tests.support.hypothesis_profiles  # noqa: F401 (for the property tests)
 from crm_export.aws.export_table import DynamoExportTable
-from crm_export.errors import StepPostponed, ZohoNotFound
+from crm_export.errors import ObjectConflict, StepPostponed, ZohoNotFound
 from crm_export.exports.callbacks import KeyRing
 from crm_export.exports.download import advance_part
 from crm_export.exports.model import Caller, Export, Failure, Part, Stored
@@ -46,7 +48,10 @@ class FakeQueue:
 
 
 class FakeResults:
-    """S3: `objects` has the content by key, `expected` the record count and the job of each result."""
+    """S3: `objects` has the content by key, `expected` the record count and the job of each result.
+
+    `fails` is raised after a result was read, `before_it_appears` runs before an object is confirmed.
+    """
 
     def __init__(self):
         self.objects: dict[str, Any] = {}
@@ -54,32 +59,45 @@ class FakeResults:
         self.expected: list[tuple[int, str]] = []
         self.columns: list[list[str]] = []
         self.fails: Exception | None = None
+        self.refuses_manifests: Exception | None = None
+        self.before_it_appears = lambda: None
 
-    def store_result(self, chunks, key, *, file_format, expected_records, job_id):
+    def _appear(self, key, content, confirm):
+        self.before_it_appears()
+        confirm()
+        if self.objects.setdefault(key, content) != content:
+            raise ObjectConflict(f"{key} exists with other content.")
+
+    def store_result(self, chunks, key, *, file_format, expected_records, job_id, confirm):
         content = b"".join(chunks)
         if self.fails:
             raise self.fails
-        self.objects[key] = content
+        self._appear(key, content, confirm)
         self.expected.append((expected_records, job_id))
-        return Stored(key, expected_records, len(content), "0000000a", ("Id",))
+        return Stored(key, expected_records, len(content), f"{crc32(content):08x}", ("Id",))
 
-    def store_records(self, pages, key, *, fields, file_format):
+    def store_records(self, pages, key, *, fields, file_format, confirm):
         records = [record["id"] for page in pages for record in page]
-        self.objects[key] = records
+        self._appear(key, records, confirm)
         self.columns.append(fields)
-        return Stored(key, len(records), 9, "0000000b", ("Id",))
+        return Stored(key, len(records), 9, f"{crc32(repr(records).encode()):08x}", ("Id",))
 
     def read_ids(self, key):
         yield from self.objects[key]
 
-    def delete_other_parts(self, folder, keep):
-        others = [key for key in self.objects if key.startswith(f"{folder}/part-") and key not in keep]
-        for key in others:
+    def remove_leftovers(self, folder, keep):
+        for key in [key for key in self.objects if key.startswith(f"{folder}/part-") and key not in keep]:
             del self.objects[key]
-        return len(others)
+
+    def read_manifest(self, key):
+        if self.refuses_manifests:
+            raise self.refuses_manifests
+        return self.manifests.get(key)
 
     def write_manifest(self, key, manifest):
-        self.manifests.setdefault(key, manifest)
+        if self.refuses_manifests:
+            raise self.refuses_manifests
+        return self.manifests.setdefault(key, manifest) is manifest
 
 
 class FakeZoho:
@@ -148,6 +166,7 @@ class OneExport:
     zoho: FakeZoho = field(default_factory=FakeZoho)
     wait: int = 0  # seconds that the download budget makes a part wait
     items: TableData = field(default_factory=lambda: TableData(lambda: 0.0))
+    repeated: list[Callable[[], bool]] = field(default_factory=list)  # called every 15 seconds
 
     def __post_init__(self):
         self.table = DynamoExportTable(DynamoDb(self.items), "exports")
@@ -161,7 +180,7 @@ class OneExport:
             callback_keys=KeyRing(lambda: ("k" * 32, None)),
             callback_base_url="https://x",
             link=lambda key: f"https://s3.example/{key}",
-            system=System(now=lambda: self.now),
+            system=System(now=lambda: self.now, sleep=self.let_pass, repeat=self._repeat),
             limits=Limits(),
         )
 
@@ -169,7 +188,18 @@ class OneExport:
         self.pipeline = replace(self.pipeline, limits=Limits(**limits))
 
     def let_pass(self, seconds):
-        self.now += timedelta(seconds=seconds)
+        """Let time pass; what is repeated every 15 seconds runs meanwhile."""
+        while seconds > 0 and self.repeated:
+            self.now += timedelta(seconds=min(seconds, 15))
+            if seconds >= 15:
+                self.repeated = [work for work in self.repeated if work()]
+            seconds -= 15
+        self.now += timedelta(seconds=max(seconds, 0))
+
+    def _repeat(self, seconds, work):
+        assert seconds == 15
+        self.repeated.append(work)
+        return lambda: self.repeated.remove(work) if work in self.repeated else None
 
     def at(self, seconds):
         return self.now + timedelta(seconds=seconds)

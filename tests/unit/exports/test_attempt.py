@@ -1,21 +1,26 @@
-"""One leased attempt at a step: claim, number, keep, settle, delay, and why a claim may fail."""
+"""One leased attempt at a step: claim, keep, confirm, settle, delay, and why a claim may fail."""
+
+from dataclasses import replace
 
 import pytest
 
+from crm_export import deadline
 from crm_export.errors import (
     DownloadsSpent,
     ExportError,
     PartBusy,
     QueryRefused,
     ResultError,
+    StateUnavailable,
     StepPostponed,
+    StorageRefused,
     WorkerDied,
     ZohoNotFound,
     ZohoThrottled,
     ZohoUnavailable,
 )
 from crm_export.exports.attempt import Attempt, busy, fail_export, retry_delay
-from crm_export.exports.model import ExportState, PartState
+from crm_export.exports.model import ExportState, LastError, PartState, timestamp
 
 
 def claim(one_export, owner="me", **options):
@@ -32,11 +37,10 @@ def attempt_that_raises(one_export, error, **options):
 # --- claim ---
 
 
-@pytest.mark.parametrize(("options", "seconds"), [({}, 90), ({"seconds": 60.0}, 60)], ids=str)
-def test_claim_leases_the_part_for_its_seconds(one_export, options, seconds):
-    attempt = claim(one_export, **options)
+def test_claim_leases_the_part_for_ninety_seconds(one_export):
+    attempt = claim(one_export)
     part = one_export.part()
-    assert (attempt.owner, part.lease_owner, part.lease_until) == ("me", "me", one_export.at(seconds))
+    assert (attempt.owner, part.lease_owner, part.lease_until) == ("me", "me", one_export.at(90))
 
 
 def test_claim_of_a_leased_part_returns_none_until_the_lease_has_expired(one_export):
@@ -45,7 +49,7 @@ def test_claim_of_a_leased_part_returns_none_until_the_lease_has_expired(one_exp
     assert claim(one_export) is None
     one_export.let_pass(1)
     assert claim(one_export) is not None
-    assert one_export.part().crashes == 1
+    assert one_export.part().dead_owners == {"another"}
 
 
 def test_claim_of_a_paused_part_returns_none_until_the_pause_is_over(one_export):
@@ -70,94 +74,93 @@ def die(one_export, times):
         one_export.let_pass(91)
 
 
-def test_claim_after_two_crashes_succeeds(one_export):
-    die(one_export, 2)
+def test_claim_after_four_deaths_succeeds(one_export):
+    die(one_export, 4)
     assert claim(one_export) is not None
 
 
-def test_claim_after_three_crashes_fails_the_export(one_export, metric_names):
-    die(one_export, 3)
-    with pytest.raises(WorkerDied, match=r"died 3 times on part 1 \(PENDING\) of export 2026"):
+def test_claim_after_five_deaths_fails_the_export_and_names_both_causes(one_export, metric_names):
+    die(one_export, 5)
+    causes = (
+        r"5 workers were lost on part 1 \(PENDING\) of export 2026.* died .*, or its lease ran out during"
+    )
+    with pytest.raises(WorkerDied, match=causes):
         claim(one_export)
     assert one_export.export().failure.code == "WORKER_DIED"
     assert one_export.part().state is PartState.FAILED
     assert metric_names() == {"ExportsFailed"}
 
 
-def test_claim_while_the_third_lease_is_in_force_waits_for_its_worker(one_export):
-    die(one_export, 2)
-    one_export.claim("the third", 90)
+def test_claim_while_the_fifth_lease_is_in_force_waits_for_its_worker(one_export):
+    die(one_export, 4)
+    one_export.claim("the fifth", 90)
     assert claim(one_export) is None
     assert one_export.export().state is ExportState.RUNNING
 
 
-# --- number ---
+# --- the lease ---
 
 
-def test_number_is_unique_for_first_failed_and_dead_attempts(one_export):
-    numbers = [claim(one_export, "a").number]
-    one_export.let_pass(91)  # a dies
-    numbers.append(claim(one_export, "b").number)
-    one_export.let_pass(91)  # b dies
-    attempt = claim(one_export, "c")
-    numbers.append(attempt.number)
-    with pytest.raises(StepPostponed), attempt:
-        raise ZohoUnavailable("down")
+def test_lease_is_renewed_every_fifteen_seconds_until_the_step_ends(one_export):
+    with claim(one_export):
+        for _ in range(3):
+            one_export.let_pass(600)
+            assert one_export.part().lease_until == one_export.at(90)
     one_export.let_pass(15)
-    attempt = claim(one_export, "d")
-    numbers.append(attempt.number)
-    attempt.release()
-    assert numbers == [1, 2, 3, 4]
+    assert one_export.part().lease_until == one_export.at(75)
 
 
-# --- keep ---
+def test_lease_outlasts_renewals_that_fail_because_the_table_is_unavailable(one_export):
+    renew = one_export.table.renew
+    with claim(one_export) as attempt:
+        one_export.table.renew = unavailable_until(one_export, one_export.at(75), renew)
+        one_export.let_pass(60)
+        attempt.keep()
+        assert one_export.part().lease_until == one_export.at(30)
+        one_export.let_pass(15)
+        assert one_export.part().lease_until == one_export.at(90)
 
 
-def test_keep_renews_a_lease_only_after_fifteen_seconds(one_export):
-    attempt = claim(one_export)
-    first_end = one_export.part().lease_until
-    one_export.let_pass(14)
-    attempt.keep()
-    assert one_export.part().lease_until == first_end
-    one_export.let_pass(1)
-    attempt.keep()
-    renewed = one_export.part().lease_until
-    assert renewed == one_export.at(90)
-    one_export.let_pass(14)
-    attempt.keep()
-    assert one_export.part().lease_until == renewed
-
-
-def test_keep_raises_when_lease_is_taken_over(one_export):
-    attempt = claim(one_export)
+def take_over(one_export):
+    """Let the lease run out, as of a worker that was frozen, and another worker take the part over."""
+    frozen, one_export.repeated = one_export.repeated, []
     one_export.let_pass(91)
     one_export.claim("another", 90)
-    with pytest.raises(PartBusy, match=r"lease on part 1 of export .* was taken over by another worker"):
+    one_export.repeated = frozen
+
+
+def test_keep_raises_once_a_renewal_finds_that_the_lease_was_taken_over(one_export):
+    with pytest.raises(StepPostponed) as postponed, claim(one_export) as attempt:
+        take_over(one_export)
+        attempt.keep()  # nobody has noticed yet
+        one_export.let_pass(15)
+        assert one_export.repeated == []
         attempt.keep()
+    assert isinstance(postponed.value.__cause__, PartBusy)
+    assert "was taken over by another worker" in postponed.value.message
+    assert one_export.part().lease_owner == "another"
 
 
-def test_chunks_are_passed_on_while_the_lease_is_kept(one_export):
-    def slow_chunks():
-        for chunk in (b"a", b"b"):
-            one_export.let_pass(15)
-            yield chunk
-
+def test_confirm_renews_the_lease(one_export):
     attempt = claim(one_export)
-    assert list(attempt.while_leased(slow_chunks())) == [b"a", b"b"]
+    one_export.let_pass(80)
+    attempt.confirm()
     assert one_export.part().lease_until == one_export.at(90)
 
 
-def test_chunk_that_arrives_after_the_lease_was_taken_over_is_not_passed_on(one_export):
-    def chunks():
-        yield b"a"
-        one_export.let_pass(91)
-        one_export.claim("another", 90)
-        yield b"b"
-
-    passed_on = []
+@pytest.mark.parametrize("change", ["lease", "sealed", "restarted", "failed"])
+def test_confirm_raises_if_the_object_is_not_needed_any_more(one_export, change):
+    attempt = claim(one_export)
+    if change == "lease":
+        take_over(one_export)
+    elif change == "sealed":
+        assert one_export.table.seal(one_export.export(), one_export.now, 0)
+    elif change == "restarted":
+        one_export.restart(2)
+    else:
+        one_export.fail()
     with pytest.raises(PartBusy):
-        passed_on.extend(claim(one_export).while_leased(chunks()))
-    assert passed_on == [b"a"]
+        attempt.confirm()
 
 
 def test_release_ends_the_lease_without_a_failed_attempt(one_export):
@@ -178,11 +181,11 @@ def test_attempt_without_error_leaves_the_part_to_the_step(one_export):
 @pytest.mark.parametrize(
     ("error", "strikes", "delay"),
     [
-        (ResultError("wrong"), 1, 15),
-        (ZohoNotFound("gone"), 1, 15),
-        (ZohoUnavailable("down"), 0, 15),
-        (ZohoThrottled("slow down", retry_after=40), 0, 40),
-        (DownloadsSpent("wait", retry_after=7), 0, 7),
+        (ResultError("wrong"), {"RESULT_INVALID": 1}, 15),
+        (ZohoNotFound("gone"), {"ZOHO_NOT_FOUND": 1}, 15),
+        (ZohoUnavailable("down"), {}, 15),
+        (ZohoThrottled("slow down", retry_after=40), {}, 40),
+        (DownloadsSpent("wait", retry_after=7), {}, 7),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
@@ -195,6 +198,7 @@ def test_retryable_error_pauses_the_part_and_is_the_cause_of_step_postponed(
     part = one_export.part()
     assert (part.attempts, part.strikes, part.lease_owner) == (1, strikes, None)
     assert part.not_before == one_export.at(delay - 1)
+    assert part.last_error == LastError(error.code, error.message, timestamp(one_export.now))
     assert one_export.export().state is ExportState.RUNNING
 
 
@@ -228,7 +232,7 @@ def test_last_strike_fails_the_export_and_outages_before_it_do_not_count(one_exp
     for error in (ZohoNotFound("1"), ZohoUnavailable("down"), ZohoNotFound("2"), ZohoThrottled("wait")):
         assert attempt_that_raises(one_export, error).__cause__ is error
         one_export.let_pass(1000)
-    assert (one_export.part().attempts, one_export.part().strikes) == (4, 2)
+    assert (one_export.part().attempts, one_export.part().strikes) == (4, {"ZOHO_NOT_FOUND": 2})
     last = ZohoNotFound("3")
     assert attempt_that_raises(one_export, last) is last
     assert one_export.export().failure.code == "ZOHO_NOT_FOUND"
@@ -244,10 +248,8 @@ def test_last_strike_fails_the_export_and_outages_before_it_do_not_count(one_exp
     ],
 )
 def test_is_last_counts_strikes_up_to_the_errors_limit(one_export, strikes, error, is_last):
-    for _ in range(strikes):
-        one_export.claim("me", 90)
-        now = one_export.now
-        one_export.table.release(one_export.part(), "me", now, not_before=now, strike=True)
+    one_export.claim("me", 90)
+    one_export.table.release(one_export.part(), "me", one_export.now, strikes={error.code: strikes})
     assert claim(one_export).is_last(error) is is_last
 
 
@@ -256,7 +258,7 @@ def test_unknown_exception_leaves_as_it_is_and_its_eighth_fails_the_export(one_e
     for number in range(1, 8):
         assert attempt_that_raises(one_export, error) is error
         part = one_export.part()
-        assert (part.attempts, part.strikes, part.lease_owner) == (number, number, None)
+        assert (part.attempts, part.strikes, part.lease_owner) == (number, {"INTERNAL_ERROR": number}, None)
         one_export.let_pass(1000)
     assert attempt_that_raises(one_export, error) is error
     failure = one_export.export().failure
@@ -270,14 +272,62 @@ def test_worker_that_is_killed_records_nothing(one_export):
     assert (one_export.part().lease_owner, one_export.part().attempts) == ("me", 0)
 
 
-def test_error_of_a_worker_that_lost_its_lease_changes_nothing(one_export):
+def test_error_of_a_worker_that_lost_its_lease_only_cancels_its_death(one_export):
     attempt = claim(one_export)
     one_export.let_pass(91)
     one_export.claim("another", 90)
     before = one_export.part()
+    assert before.dead_owners == {"me"}
     with pytest.raises(StepPostponed), attempt:
         raise ResultError("wrong")
-    assert one_export.part() == before
+    assert one_export.part() == replace(before, dead_owners=frozenset())
+
+
+def test_errors_with_different_codes_do_not_share_their_strikes(one_export):
+    for error in [StorageRefused("no")] * 7 + [ResultError("wrong")] * 7:
+        assert attempt_that_raises(one_export, error).__cause__ is error
+        one_export.let_pass(1000)
+    assert one_export.part().strikes == {"STORAGE_REFUSED": 7, "RESULT_INVALID": 7}
+    attempt_that_raises(one_export, StorageRefused("no"))
+    assert one_export.export().failure.code == "STORAGE_REFUSED"
+
+
+def unavailable_until(one_export, moment, write):
+    """Return `write` for a table that is unavailable until then."""
+
+    def unavailable(*arguments, **named):
+        if one_export.now < moment:
+            raise StateUnavailable("down")
+        return write(*arguments, **named)
+
+    return unavailable
+
+
+@pytest.mark.parametrize(("seconds", "is_recorded"), [(31, True), (32, False)])
+def test_failure_is_recorded_if_the_table_is_back_within_half_a_minute(one_export, seconds, is_recorded):
+    attempt, table = claim(one_export), one_export.table
+    table.release = unavailable_until(one_export, one_export.at(seconds), table.release)
+    with pytest.raises(StepPostponed if is_recorded else StateUnavailable), attempt:
+        raise ZohoNotFound("gone")
+    assert one_export.part().strikes == ({"ZOHO_NOT_FOUND": 1} if is_recorded else {})
+
+
+def test_nobody_waits_for_the_table_if_the_function_has_no_time_for_it(one_export):
+    attempt, table, began = claim(one_export), one_export.table, one_export.now
+    table.release = unavailable_until(one_export, one_export.at(31), table.release)
+    with (
+        deadline.clocked_by(lambda: one_export.now.timestamp()),  # noqa: PLW0108 (time passes)
+        deadline.ends_in(7.5),
+        pytest.raises(StateUnavailable),
+        attempt,
+    ):
+        raise ZohoNotFound("gone")
+    assert (one_export.now - began).total_seconds() == 3  # the next pause would be four seconds
+
+
+def test_claim_waits_for_the_table(one_export):
+    one_export.table.claim = unavailable_until(one_export, one_export.at(3), one_export.table.claim)
+    assert claim(one_export) is not None
 
 
 def test_error_in_an_earlier_generation_does_not_fail_the_export(one_export, metric_names):

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from crm_export.exports.complete import complete_export
+from crm_export.errors import StorageRefused
+from crm_export.exports.complete import complete_export, manifest
 from crm_export.exports.model import (
-    RECORDS,
     DroppedField,
     ExportState,
     PartState,
+    Stored,
     all_parts_stored,
     timestamp,
 )
@@ -159,14 +160,159 @@ def test_objects_of_an_earlier_generation_are_deleted_before_the_manifest_is_wri
     assert ([part["part"] for part in manifest["parts"]], manifest["generation"]) == ([3], 2)
 
 
-@pytest.mark.parametrize("changes", [{"source": RECORDS}, {"result_format": "csv.gz"}], ids=str)
-def test_objects_of_dead_attempts_are_deleted_and_the_stored_one_is_kept(one_export, changes):
-    export = one_export.create(**changes)
-    one_export.results.objects[export.part_key(1)] = b"an attempt that died"
-    one_export.stored(1, key=export.part_key(1, 2))
+# --- parts that do not fit together ---
+
+
+def store(one_export, number, *, header=("Id",), crc32=None, records=5, last=False):
+    one_export.ready(number, str(number), records, None if last else f"t{number}")
+    key = one_export.export().part_key(number)
+    one_export.results.objects[key] = b"x"
+    stored = Stored(key, records, 10, crc32 or f"{number:08x}", header)
+    assert one_export.table.mark_stored(one_export.part(number), stored, one_export.now)
+
+
+def test_export_whose_parts_have_other_columns_restarts(one_export, metric_names):
+    store(one_export, 1, header=("Id", "A"))
+    store(one_export, 2, header=("Id", "B"), last=True)
     complete(one_export)
-    (manifest,) = one_export.results.manifests.values()
-    assert list(one_export.results.objects) == [export.part_key(1, 2)] == [manifest["parts"][0]["key"]]
+    export = one_export.export()
+    assert (export.state, export.generation, export.first_part) == (ExportState.RUNNING, 2, 3)
+    assert (one_export.submit_queue.parts, one_export.results.manifests) == ([3], {})
+    assert metric_names() >= {"ExportsRestarted"}
+
+
+def test_third_generation_whose_parts_have_other_columns_fails(one_export):
+    one_export.create(generation=3)
+    store(one_export, 1, header=("Id", "A"))
+    store(one_export, 2, header=("Id",), last=True)
+    complete(one_export)
+    failure = one_export.export().failure
+    assert failure.code == "HEADERS_DIFFER"
+    assert failure.message == "Part 2 has the columns Id, but part 1 has Id, A."
+    assert one_export.results.manifests == {}
+
+
+def test_part_without_columns_fits_to_every_other(one_export):  # the result of an empty job may be empty
+    store(one_export, 1, header=("Id", "A"))
+    store(one_export, 2, header=(), records=0, last=True)
+    complete(one_export)
+    assert one_export.export().state is ExportState.COMPLETED
+
+
+def test_export_with_one_file_twice_fails(one_export):
+    for number in (1, 2, 3):
+        store(one_export, number, crc32="0000000a" if number != 2 else None, last=number == 3)
+    complete(one_export)
+    failure = one_export.export().failure
+    assert (failure.code, failure.message) == (
+        "PARTS_OVERLAP",
+        "Parts 1 and 3 are the same file (CRC-32 0000000a).",
+    )
+    assert one_export.results.manifests == {}
+
+
+def test_empty_parts_may_be_the_same_file(one_export):
+    store(one_export, 1, crc32="0000000a", records=0)
+    store(one_export, 2, crc32="0000000a", records=0, last=True)
+    complete(one_export)
+    assert one_export.export().state is ExportState.COMPLETED
+
+
+# --- a manifest that exists ---
+
+
+def test_manifest_of_another_worker_that_is_the_same_completes_the_export(two_parts):
+    seen = two_parts.export()
+    complete(two_parts)
+    two_parts.items.items[f"EXPORT#{seen.export_id}", "META"]["state"] = {"S": "RUNNING"}
+    complete(two_parts)
+    assert two_parts.export().state is ExportState.COMPLETED
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+@pytest.mark.parametrize(
+    "change", [{"records": 9}, {"bytes": 9}, {"generation": 7}, {"export_id": "x"}, {"parts": []}], ids=str
+)
+def test_manifest_of_other_parts_fails_the_export_and_nothing_is_touched(
+    one_export, generation, change, metric_names
+):
+    export = one_export.create(generation=generation)
+    one_export.stored()
+    manifests = one_export.results.manifests
+    complete(one_export)
+    other = {**manifests[export.manifest_key], **change}
+    manifests[export.manifest_key] = other
+    one_export.create(generation=generation)  # the table is restored from a backup
+    one_export.stored()
+    objects = dict(one_export.results.objects) | {f"{export.folder}/part-00009.csv": b"of that manifest"}
+    one_export.results.objects = dict(objects)
+    complete(one_export)
+    assert one_export.export().failure.code == "MANIFEST_CONFLICT"
+    assert (one_export.results.objects, manifests) == (objects, {export.manifest_key: other})
+    assert "ExportsFailed" in metric_names()
+
+
+# --- a manifest that S3 refuses ---
+
+
+def refuse_manifest(export, at):
+    """Let S3 refuse the manifest of a stored export at this many seconds after the deadline."""
+    export.results.refuses_manifests = StorageRefused("AccessDenied")
+    export.let_pass((export.export().deadline_at - export.now).total_seconds() + at)
+    with pytest.raises(StorageRefused):
+        complete(export)
+
+
+@pytest.mark.parametrize(("seconds", "gave_up"), [(3600, False), (3601, True)])
+def test_refused_manifest_is_given_up_an_hour_after_the_deadline(two_parts, seconds, gave_up):
+    refuse_manifest(two_parts, at=seconds)
+    export = two_parts.export()
+    assert (export.state, export.gave_up_at) == (ExportState.RUNNING, two_parts.now if gave_up else None)
+
+
+def test_export_that_was_given_up_fails_when_no_worker_can_write_its_manifest_any_more(two_parts):
+    refuse_manifest(two_parts, at=3601)
+    two_parts.results.refuses_manifests = None
+    two_parts.let_pass(1199)
+    complete(two_parts)
+    assert (two_parts.export().state, two_parts.results.manifests) == (ExportState.RUNNING, {})
+    two_parts.let_pass(1)
+    complete(two_parts)
+    export = two_parts.export()
+    assert (export.state, export.failure.code, export.failure.message) == (
+        ExportState.FAILED,
+        "STORAGE_REFUSED",
+        "AccessDenied",
+    )
+    assert (two_parts.results.manifests, list(two_parts.table.running_export_ids())) == ({}, [])
+
+
+def test_export_that_was_given_up_is_completed_if_its_manifest_was_written_after_all(two_parts):
+    written = {}
+    refuse_manifest(two_parts, at=3601)
+    two_parts.results.refuses_manifests = None
+    sealed = two_parts.export()
+    written[sealed.manifest_key] = manifest(sealed, two_parts.table.get_parts(sealed))
+    two_parts.results.manifests = written
+    two_parts.let_pass(1200)
+    complete(two_parts)
+    assert (two_parts.export().state, two_parts.export().failure) == (ExportState.COMPLETED, None)
+
+
+def test_export_that_was_given_up_fails_if_there_is_another_manifest(two_parts):
+    refuse_manifest(two_parts, at=3601)
+    two_parts.results.refuses_manifests = None
+    two_parts.results.manifests[two_parts.export().manifest_key] = {"export_id": "x"}
+    two_parts.let_pass(1200)
+    complete(two_parts)
+    assert two_parts.export().failure.code == "MANIFEST_CONFLICT"
+
+
+def test_export_that_was_given_up_fails_if_s3_does_not_even_show_a_manifest(two_parts):
+    refuse_manifest(two_parts, at=3601)
+    two_parts.let_pass(1200)
+    complete(two_parts)
+    assert two_parts.export().failure.code == "STORAGE_REFUSED"
 
 
 def test_only_a_completed_export_names_its_manifest(two_parts):

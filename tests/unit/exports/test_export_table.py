@@ -10,7 +10,8 @@ from botocore.exceptions import ClientError
 
 from crm_export.aws.export_table import DynamoExportTable, read_export, read_part
 from crm_export.aws.table import Table
-from crm_export.exports.model import DroppedField, Export, ExportState, Failure, Part, PartState
+from crm_export.errors import StateUnavailable
+from crm_export.exports.model import DroppedField, Export, ExportState, Failure, LastError, Part, PartState
 from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor
 from simulation.dynamodb import DynamoDb, TableData
 from tests.unit.exports.conftest import BEGAN, EXPORT_ID
@@ -33,6 +34,7 @@ FULL_EXPORT = replace(
     read_order="id",
     fields=["A", "B"],
     completed_at=LATER,
+    gave_up_at=LATER,
     records=7,
     failure=Failure("CODE", "message", "remedy"),
     fields_dropped=(DroppedField("C", "reason"), DroppedField("D", "reason")),
@@ -46,8 +48,9 @@ FULL_PART = Part(
     page_token="t",
     cursor=SINCE,
     attempts=1,
-    strikes=2,
-    crashes=3,
+    strikes={"X": 2},
+    dead_owners=frozenset({"b", "c"}),
+    last_error=LastError("X", "x", "2026-11-22T13:01:30.250Z"),
     not_before=LATER,
     lease_owner="a",
     lease_until=LATER,
@@ -159,13 +162,14 @@ def test_export_written_by_the_previous_version_is_read():
         read_order="id",
         fields='["A", "B"]',
         completed_at="2026-11-22T13:01:30.250Z",
+        gave_up_at="2026-11-22T13:01:30.250Z",
         records=7,
         failure='{"code": "CODE", "message": "message", "remedy": "remedy"}',
         fields_dropped='[{"field": "C", "reason": "reason"}, {"field": "D", "reason": "reason"}]',
         open="OPEN",
     )
     assert read_export(item) == FULL_EXPORT
-    for name in ("completed_at", "records", "failure", "fields", "read_order"):
+    for name in ("completed_at", "gave_up_at", "records", "failure", "fields", "read_order"):
         del item[name]
     export = read_export(item | {"fields_dropped": {"S": "[]"}})
     assert (export.completed_at, export.failure, export.fields) == (None, None, None)
@@ -181,8 +185,9 @@ def test_part_written_by_the_previous_version_is_read():
         page_token="t",
         cursor='{"since": "2026-11-22T13:00:00+00:00", "edge": ["1", "2"], "page_token": "t"}',
         attempts=1,
-        strikes=2,
-        crashes=3,
+        strikes='{"X": 2}',
+        dead_owners={"b", "c"},
+        last_error='{"code": "X", "message": "x", "at": "2026-11-22T13:01:30.250Z"}',
         not_before="2026-11-22T13:01:30.250Z",
         lease_owner="a",
         lease_until="2026-11-22T13:01:30.250Z",
@@ -221,13 +226,14 @@ def test_cursor_written_by_the_previous_version_is_read(stored, cursor):
     assert read_part(item | {"cursor": {"S": stored}}).cursor == cursor
 
 
-def test_attempts_of_a_part_written_before_strikes_existed_are_strikes(one_export):
-    one_export.claim("a", 0)
+@pytest.mark.parametrize(
+    "stored", [{"strikes": {"N": "2"}, "crashes": {"N": "1"}}, {}], ids=["number", "none"]
+)
+def test_strikes_of_a_part_written_before_they_were_counted_by_code_are_forgotten(one_export, stored):
     item = one_export.items.items[f"EXPORT#{EXPORT_ID}", "PART#00001"]
-    del item["strikes"]
-    item["attempts"] = {"N": "2"}
-    one_export.table.release(one_export.part(), "a", one_export.now, not_before=one_export.now, strike=True)
-    assert (one_export.part().attempts, one_export.part().strikes) == (3, 3)
+    item.pop("strikes", None)
+    item |= stored
+    assert one_export.part().strikes == {}
 
 
 # --- requests to DynamoDB ---
@@ -280,22 +286,24 @@ def test_running_exports_are_read_from_all_pages():
 
 
 @pytest.mark.parametrize(
-    ("reasons", "is_refused"),
+    ("reasons", "raised"),
     [
-        (["ConditionalCheckFailed", "None"], True),
-        (["None", "ConditionalCheckFailed"], True),
-        (["ThrottlingError"], False),
-        ([], False),
+        (["ConditionalCheckFailed", "None"], None),
+        (["None", "ConditionalCheckFailed"], None),
+        (["ThrottlingError", "None"], StateUnavailable),
+        (["None", "TransactionConflict"], StateUnavailable),
+        ([], ClientError),
     ],
+    ids=str,
 )
-def test_cancelled_transaction_returns_false_only_if_a_condition_did_not_hold(reasons, is_refused):
+def test_cancelled_transaction_returns_false_only_if_a_condition_did_not_hold(reasons, raised):
     class Client:
         def transact_write_items(self, **request):
             raise ClientError({"Error": {}, "CancellationReasons": [{"Code": one} for one in reasons]}, "x")
 
     table = Table(Client(), "exports")
-    if is_refused:
-        assert table.transact() is False
-    else:
-        with pytest.raises(ClientError):
+    if raised:
+        with pytest.raises(raised):
             table.transact()
+    else:
+        assert table.transact() is False

@@ -138,8 +138,7 @@ def test_part_is_sent_with_its_delay(one_export):
 def test_keys_of_an_export_name_its_account_module_id_and_format(one_export, changes, file_format):
     export = replace(one_export.export(), **changes)
     folder = f"exports/account_id=acct-1/module=Contacts/export_id={export.export_id}"
-    assert export.part_key(7) == export.part_key(7, 1) == f"{folder}/part-00007.{file_format}"
-    assert export.part_key(7, 2) == f"{folder}/part-00007-2.{file_format}"
+    assert export.part_key(7) == f"{folder}/part-00007.{file_format}"
     assert export.manifest_key == f"{folder}/manifest.json"
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from crm_export import deadline
+from crm_export.errors import ZohoUnavailable
 from crm_export.exports.model import RECORDS, ExportState, PartState
 
 
@@ -84,6 +85,18 @@ def test_export_past_its_deadline_fails_and_names_the_first_missing_part(one_exp
     assert "not complete by 2026-11-23T13:00:00.000Z; part 2 was not stored" in failure.message
     assert (one_export.part(2).state, one_export.part(3).state) == (PartState.FAILED, PartState.PENDING)
     assert list(one_export.table.running_export_ids()) == []
+
+
+def test_export_past_its_deadline_names_the_last_error_of_that_part(one_export):
+    one_export.zoho.refusals = [ZohoUnavailable("Zoho is down.")]
+    with pytest.raises(ZohoUnavailable):
+        one_export.submit()
+    one_export.let_pass(24 * 3600 + 1)
+    one_export.reconcile()
+    assert one_export.export().failure.message.endswith(
+        "part 1 was not stored (PENDING). "
+        "Its last error, 2026-11-22T13:00:00.000Z: ZOHO_UNAVAILABLE: Zoho is down."
+    )
 
 
 def test_ended_export_that_the_index_still_lists_is_skipped(one_export):

@@ -11,9 +11,9 @@ from crm_export.errors import (
     PagingBroken,
     PartBusy,
     QueryRefused,
+    StateUnavailable,
     ZohoPageTokenExpired,
     ZohoQueryRefused,
-    ZohoUnavailable,
 )
 from crm_export.exports.attempt import LEASE_SECONDS
 from crm_export.exports.model import RECORDS, DroppedField, ExportState, PartState
@@ -243,23 +243,30 @@ def test_stored_part_is_read_as_settled_and_counted(by_id, metric_names):
     assert metric_names() >= {"RecordsStored", "BytesStored"}
 
 
-def test_lease_is_renewed_at_each_page_and_reading_stops_when_it_is_taken_over(by_time):
+def lose_the_lease(export):
+    """Let the lease run out, as of a worker that was frozen, and another worker take the part over."""
+    export.repeated, frozen = [], export.repeated
+    export.let_pass(LEASE_SECONDS + 1)
+    export.claim("another", 0)
+    export.repeated = [work for work in frozen if work()]
+
+
+def test_lease_is_renewed_while_a_page_is_awaited_and_reading_stops_when_it_is_taken_over(by_time):
     leases = []
 
     def slow_page():
-        by_time.let_pass(40)
+        by_time.let_pass(100)
         leases.append(by_time.part().lease_until - by_time.now)
         return page(len(leases), then=since(len(leases)))
 
     def page_after_takeover():
-        by_time.let_pass(LEASE_SECONDS + 1)
-        by_time.claim("another", 0)
+        lose_the_lease(by_time)
         return page(9)
 
     by_time.zoho.pages = [slow_page, slow_page, slow_page, page_after_takeover]
     with pytest.raises(PartBusy):
         by_time.advance()
-    assert leases == [timedelta(seconds=50)] * 3
+    assert leases == [timedelta(seconds=80)] * 3
     assert by_time.results.objects == {}
     assert by_time.part().state is PartState.PENDING
 
@@ -269,8 +276,7 @@ def test_worker_whose_lease_is_taken_over_while_it_stores_changes_nothing(by_tim
 
     def store_slowly(*arguments, **named):
         stored = store_records(*arguments, **named)
-        by_time.let_pass(LEASE_SECONDS + 1)
-        by_time.claim("another", 0)
+        lose_the_lease(by_time)
         return stored
 
     by_time.results.store_records = store_slowly
@@ -283,16 +289,33 @@ def test_worker_whose_lease_is_taken_over_while_it_stores_changes_nothing(by_tim
 # --- no record twice ---
 
 
-def test_each_attempt_writes_an_object_of_its_own(by_time):
-    by_time.zoho.pages = [ZohoUnavailable("down"), page(1)]
-    with pytest.raises(ZohoUnavailable):
-        by_time.advance()
-    by_time.let_pass(1000)
-    for worker in ("a worker that dies", "another that dies"):
-        by_time.claim(worker, 0)
-        by_time.let_pass(1)
+def test_object_of_a_lost_attempt_with_the_same_records_is_taken(by_time):
+    by_time.results.objects[by_time.export().part_key(1)] = ["1", "2"]
+    by_time.zoho.pages = [page(1, 2)]
     by_time.advance()
-    assert by_time.part().key == f"{by_time.export().folder}/part-00001-4.csv"
+    assert by_time.export().state is ExportState.COMPLETED
+
+
+def test_object_of_a_lost_attempt_with_other_records_restarts_the_export(by_time):
+    by_time.results.objects[by_time.export().part_key(1)] = ["1", "2"]
+    by_time.zoho.pages = [page(1, 3)]
+    by_time.advance()
+    assert (by_time.export().generation, by_time.download_queue.parts) == (2, [2])
+
+
+def test_stored_records_are_marked_also_if_the_table_is_unavailable_for_half_a_minute(by_time):
+    mark_read, since_when = by_time.table.mark_read, []
+
+    def refuse_for_half_a_minute(*arguments, **named):
+        since_when.append(by_time.now)
+        if (by_time.now - since_when[0]).total_seconds() < 30:
+            raise StateUnavailable("down")
+        return mark_read(*arguments, **named)
+
+    by_time.table.mark_read = refuse_for_half_a_minute
+    by_time.zoho.pages = [page(1)]
+    by_time.advance()
+    assert by_time.export().state is ExportState.COMPLETED
 
 
 def test_record_that_changes_while_its_part_is_read_is_stored_once(by_time):
@@ -340,7 +363,7 @@ def test_ids_of_earlier_parts_are_read_once_from_ten_minutes_before_the_export(b
     assert read == [by_time.part().key] * reads
 
 
-def test_lease_is_renewed_after_the_ids_of_each_earlier_part(by_time):
+def test_lease_is_renewed_while_the_ids_of_earlier_parts_are_read(by_time):
     leases = []
     by_time.limit(records_per_part=1)
     by_time.zoho.pages = [page(1, then=since(1)), page(2, then=since(2)), page(3, time=LATE)]
@@ -348,13 +371,13 @@ def test_lease_is_renewed_after_the_ids_of_each_earlier_part(by_time):
     by_time.advance(2)
 
     def read_slowly(key):
-        by_time.let_pass(40)
+        by_time.let_pass(100)
         leases.append(by_time.part(3).lease_until - by_time.now)
         return []
 
     by_time.results.read_ids = read_slowly
     by_time.advance(3)
-    assert leases == [timedelta(seconds=50)] * 2
+    assert leases == [timedelta(seconds=80)] * 2
 
 
 @pytest.mark.parametrize("order", ["by_time", "by_id"])

@@ -11,7 +11,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crm_export.aws.export_table import DynamoExportTable
-from crm_export.exports.model import DroppedField, Export, ExportState, Failure, Part, PartState, Stored
+from crm_export.exports.model import (
+    DroppedField,
+    Export,
+    ExportState,
+    Failure,
+    LastError,
+    Part,
+    PartState,
+    Stored,
+)
 from crm_export.zoho.bulk_read import Job
 from crm_export.zoho.records import Cursor
 from simulation.dynamodb import DynamoDb, TableData
@@ -172,9 +181,9 @@ def test_lease_is_given_to_one_of_two_workers_and_to_the_other_when_it_expires(t
     held = part_of(table, export)
     assert not table.claim(held, "b", T2, T9)  # the lease ends after T2
     assert table.claim(held, "b", T9, T9)
-    assert part_of(table, export).crashes == 1
+    assert part_of(table, export).dead_owners == {"a"}
     assert not table.renew(part, "a", T9)
-    table.release(part, "a", T9, not_before=T9)  # too late: the lease is b's
+    assert not table.release(part, "a", T9, not_before=T9)  # too late: the lease is b's
     assert (part_of(table, export).lease_owner, part_of(table, export).attempts) == ("b", 0)
 
 
@@ -210,11 +219,11 @@ def test_crash_is_counted_once_however_often_the_claim_is_repeated(table, export
     held = part_of(table, export)
     assert table.claim(held, "b", T2, T2)
     assert table.claim(held, "b", T2, T9)  # repeated because the response was lost
-    assert part_of(table, export).crashes == 1
-    table.release(part, "b", T9)
+    assert part_of(table, export).dead_owners == {"a"}
+    assert table.release(part, "b", T9)
     assert not table.claim(held, "c", T9, T9)  # read before the release: nobody has died since
     assert table.claim(part_of(table, export), "c", T9, T9)
-    assert part_of(table, export).crashes == 1
+    assert part_of(table, export).dead_owners == {"a"}
 
 
 def test_expired_lease_is_taken_over_only_by_a_worker_that_read_it(table, export):
@@ -223,7 +232,7 @@ def test_expired_lease_is_taken_over_only_by_a_worker_that_read_it(table, export
     assert table.claim(held, "b", T2, T2)
     assert not table.claim(held, "c", T9, T9)  # b's lease has expired too, but c has not read it
     assert table.claim(part_of(table, export), "c", T9, T9)
-    assert part_of(table, export).crashes == 2
+    assert part_of(table, export).dead_owners == {"a", "b"}
 
 
 def test_failed_attempt_pauses_the_part_for_every_worker(table, export):
@@ -238,21 +247,35 @@ def test_failed_attempt_pauses_the_part_for_every_worker(table, export):
     assert part_of(table, export).not_before is None
 
 
-def test_only_strikes_are_counted_as_strikes(table, export):
+def test_failed_attempts_leave_their_strikes_and_the_last_error(table, export):
     part = part_of(table, export)
-    for strike in (True, False, True):
+    error = LastError("X", "x", "2026-11-22T13:00:00.000Z")
+    for strikes in ({"X": 1}, None, {"X": 1, "Y": 2}):
         assert table.claim(part_of(table, export), "a", T2, T9)
-        table.release(part, "a", T2, not_before=T2, strike=strike)
-    assert (part_of(table, export).attempts, part_of(table, export).strikes) == (3, 2)
+        assert table.release(part, "a", T2, not_before=T2, strikes=strikes, last_error=error)
+    part = part_of(table, export)
+    assert (part.attempts, part.strikes, part.last_error) == (3, {"X": 1, "Y": 2}, error)
+
+
+def test_death_of_a_worker_that_comes_back_is_cancelled(table, export):
+    for owner, until in (("a", T0), ("b", T1), ("c", T9)):
+        assert table.claim(part_of(table, export), owner, T1 if owner == "b" else until, until)
+    assert part_of(table, export).dead_owners == {"a", "b"}
+    table.cancel_death(part_of(table, export), "a")
+    table.cancel_death(part_of(table, export), "x")  # is not dead
+    assert part_of(table, export).dead_owners == {"b"}
+    table.cancel_death(part_of(table, export), "b")
+    assert part_of(table, export).dead_owners == frozenset()
+    assert part_of(table, export).lease_owner == "c"
 
 
 def test_transition_resets_counters_pause_and_lease(table, export):
     assert table.claim(part_of(table, export), "a", T0, T0)
     assert table.claim(part_of(table, export), "b", T1, T2)
-    table.release(part_of(table, export), "b", T1, not_before=T2, strike=True)
-    assert part_of(table, export).crashes == 1
+    table.release(part_of(table, export), "b", T1, not_before=T2, strikes={"X": 1})
+    assert part_of(table, export).dead_owners == {"a"}
     part = submitted(table, export)
-    assert (part.attempts, part.strikes, part.crashes) == (0, 0, 0)
+    assert (part.attempts, part.strikes, part.dead_owners) == (0, {}, frozenset())
     assert (part.not_before, part.updated_at) == (None, T1)
     assert table.claim(part, "c", T1, T9)
     assert table.mark_ready(part, Job("1", "COMPLETED", count=1), T2)

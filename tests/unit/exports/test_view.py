@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from crm_export.errors import ExportNotFound, InvalidRequest
-from crm_export.exports.model import Caller
+from crm_export.errors import ExportNotFound, InvalidRequest, ZohoThrottled
+from crm_export.exports.complete import complete_export
+from crm_export.exports.model import BULK_READ, RECORDS, Caller
 from crm_export.exports.view import describe_export, list_exports, summarize
 from tests.unit.exports.conftest import CALLER, EXPORT_ID
 
@@ -25,11 +26,16 @@ def test_described_export_has_its_parts_with_links_and_the_records_stored_so_far
         "part": 1,
         "state": "STORED",
         "job_id": "1",
+        "waiting_for": "OTHER_PARTS",
+        "waiting_until": None,
+        "attempts": 0,
+        "last_error": None,
         "records": 5,
         "expected_records": 5,
         "bytes": 50,
         "key": key,
         "url": f"https://s3.example/{key}",
+        "proved": False,
     }
     assert (described["export_id"], described["state"], described["records"]) == (EXPORT_ID, "RUNNING", 5)
     assert (described["completed_at"], described["manifest_key"]) == (None, None)
@@ -61,9 +67,96 @@ def test_summary_of_a_failed_export_has_its_end_and_its_reason(one_export):
     assert summary["manifest_key"] is None
 
 
+def part_of(one_export):
+    return describe_export(one_export.pipeline, CALLER, EXPORT_ID)["parts"][0]
+
+
 def test_described_part_without_an_object_has_no_link(one_export):
-    (part,) = describe_export(one_export.pipeline, CALLER, EXPORT_ID)["parts"]
-    assert (part["state"], part["key"], part["url"]) == ("PENDING", None, None)
+    part = part_of(one_export)
+    assert (part["state"], part["key"], part["url"], part["proved"]) == ("PENDING", None, None, False)
+
+
+@pytest.mark.parametrize(("last", "proved"), [(True, True), (False, False)])
+def test_stored_part_is_proved_once_the_export_is_completed(one_export, last, proved):
+    one_export.stored(token=None if last else "t")
+    complete_export(one_export.pipeline, one_export.export())
+    assert (part_of(one_export)["state"], part_of(one_export)["proved"]) == ("STORED", proved)
+
+
+def test_part_that_is_not_stored_is_not_proved_by_a_completed_export(one_export):
+    one_export.stored()
+    complete_export(one_export.pipeline, one_export.export())
+    one_export.items.items[f"EXPORT#{EXPORT_ID}", "PART#00001"]["state"] = {"S": "READY"}  # damaged
+    assert not part_of(one_export)["proved"]
+
+
+@pytest.mark.parametrize(
+    ("step", "waiting_for"),
+    [
+        ("submit", "JOB_CREATION"),
+        ("settle", "JOB_CREATION"),
+        ("read", "DOWNLOAD"),
+        ("adopt", "ZOHO_JOB"),
+        ("check", "ZOHO_JOB"),
+        ("store", "DOWNLOAD"),
+        ("complete", "OTHER_PARTS"),
+        ("nothing", None),
+    ],
+)
+def test_part_says_what_it_waits_for(one_export, step, waiting_for):
+    if step in {"settle", "read"}:
+        one_export.create(source=RECORDS, read_order="id" if step == "read" else None)
+    elif step == "adopt":
+        one_export.table.note_hint(EXPORT_ID, 1, "1")
+    elif step == "check":
+        one_export.submitted()
+    elif step == "store":
+        one_export.ready()
+    elif step == "complete":
+        one_export.stored(token="t")
+    elif step == "nothing":
+        one_export.fail()
+    part = part_of(one_export)
+    assert (part["waiting_for"], part["waiting_until"]) == (waiting_for, None)
+
+
+def test_paused_part_says_why_and_until_when(one_export):
+    one_export.zoho.refusals = [ZohoThrottled("slow down", retry_after=40)]
+    with pytest.raises(ZohoThrottled):
+        one_export.submit()
+    part = part_of(one_export)
+    assert (part["waiting_for"], part["waiting_until"]) == ("ZOHO_THROTTLED", "2026-11-22T13:00:39.000Z")
+    assert part["attempts"] == 1
+    assert part["last_error"] == {"code": "ZOHO_THROTTLED", "message": "slow down", "at": TIME}
+    one_export.let_pass(39)
+    part = part_of(one_export)
+    assert (part["waiting_for"], part["waiting_until"]) == ("JOB_CREATION", None)
+    assert part["last_error"]["code"] == "ZOHO_THROTTLED"
+
+
+def test_part_paused_without_an_error_waits_for_a_pause(one_export):
+    one_export.submitted()
+    one_export.table.mark_pending_again(one_export.part(), one_export.now, one_export.at(29))
+    part = part_of(one_export)
+    assert (part["waiting_for"], part["waiting_until"]) == ("PAUSE", "2026-11-22T13:00:29.000Z")
+
+
+@pytest.mark.parametrize(
+    ("source", "state"), [(BULK_READ, "STORING"), (RECORDS, "STORING"), (None, "SUBMITTED")]
+)
+def test_part_that_a_worker_is_busy_with_waits_for_nothing(one_export, source, state):
+    if source == RECORDS:
+        one_export.create(source=RECORDS, read_order="id")
+    elif source == BULK_READ:
+        one_export.ready()
+    else:
+        one_export.submitted()
+    one_export.claim("worker", 90)
+    part = part_of(one_export)
+    assert (part["state"], part["waiting_for"], part["waiting_until"]) == (state, None, None)
+    one_export.let_pass(90)
+    assert part_of(one_export)["state"] != "STORING"
+    assert part_of(one_export)["waiting_for"] is not None
 
 
 @pytest.mark.parametrize(

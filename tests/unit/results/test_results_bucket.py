@@ -9,23 +9,34 @@ import zipfile
 import zlib
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import EndpointConnectionError, IncompleteReadError, ReadTimeoutError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crm_export import deadline
 from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.errors import (
     CorruptZip,
     CountMismatch,
+    ObjectConflict,
+    PartBusy,
     RecordWithoutId,
     ResultError,
     StorageRefused,
+    StorageUnavailable,
     TruncatedZip,
 )
 from crm_export.exports.model import Stored
 from simulation.calls import refusal
 from tests.support.zips import FLAVOURS, cut, deflated_data, hand_made, zip_of
-from tests.unit.results.conftest import KEY, PART_BYTES, RecordingS3
+from tests.unit.results.conftest import (
+    KEY,
+    PART_BYTES,
+    HangsError,
+    InlineExecutor,
+    RecordingS3,
+    confirmed,
+)
 
 JOB = "554023000000568002"  # the name of the entry in `zip_of`
 EVENT = b"BEGIN:VEVENT\r\nEND:VEVENT\r\n"
@@ -40,9 +51,15 @@ def csv_of(records: int) -> bytes:
     )
 
 
-def store(results, data: bytes, expected: int, file_format="csv", key=KEY):
-    chunks = cut(data, 500)
-    return results.store_result(chunks, key, file_format=file_format, expected_records=expected, job_id=JOB)
+def store(results, data: bytes, expected: int, file_format="csv", *, key=KEY, job_id=JOB, confirm=confirmed):
+    return results.store_result(
+        cut(data, 500),
+        key,
+        file_format=file_format,
+        expected_records=expected,
+        job_id=job_id,
+        confirm=confirm,
+    )
 
 
 # --- store_result ---
@@ -58,8 +75,8 @@ def test_store_result_writes_the_content_and_describes_it(results, s3, records, 
     data = s3.bucket.objects[KEY]
     assert stored == Stored(KEY, records, len(data), f"{zlib.crc32(content):08x}", ("Id", "Note"))
     assert not s3.bucket.uploads
-    assert len(s3.made("upload_part")) == (len(data) // PART_BYTES + 1 if records == MANY else 0)
-    (created,) = s3.made("put_object", "create_multipart_upload")
+    assert len(s3.made("upload_part")) == len(data) // PART_BYTES + 1
+    (created,) = s3.made("create_multipart_upload")
     assert "ContentEncoding" not in created
     if file_format == "csv":
         assert data == content
@@ -77,7 +94,7 @@ def test_store_result_writes_a_calendar_unchanged(results, s3, events):
     stored = store(results, zip_of(content), events, "ics")
     assert s3.bucket.objects == {KEY: content}
     assert (stored.records, stored.bytes, stored.header) == (events, len(content), ())
-    assert s3.made("put_object")[0]["ContentType"] == "text/calendar; charset=utf-8"
+    assert s3.made("create_multipart_upload")[0]["ContentType"] == "text/calendar; charset=utf-8"
 
 
 def test_store_result_accepts_an_empty_calendar_file(results):
@@ -135,24 +152,53 @@ def test_store_result_with_a_failing_source_aborts_the_upload(results, s3):
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        results.store_result(chunks(), KEY, file_format="csv", expected_records=MANY, job_id=JOB)
+        results.store_result(
+            chunks(), KEY, file_format="csv", expected_records=MANY, job_id=JOB, confirm=confirmed
+        )
     assert s3.made("upload_part")
     assert s3.is_empty
 
 
+@pytest.mark.parametrize("operation", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])
 @pytest.mark.parametrize(
-    ("operation", "error", "reason"),
+    ("refused", "raised", "message"),
     [
-        ("create_multipart_upload", refusal("AccessDenied", "CreateMultipartUpload"), "AccessDenied"),
-        ("upload_part", ReadTimeoutError(endpoint_url="https://s3"), "ReadTimeoutError"),
-        ("complete_multipart_upload", refusal("SlowDown", "CompleteMultipartUpload"), "SlowDown"),
+        (refusal("AccessDenied", "S3"), StorageRefused, f"S3 refused to write {KEY}: AccessDenied"),
+        (refusal("NoSuchBucket", "S3"), StorageRefused, f"S3 refused to write {KEY}: NoSuchBucket"),
+        (refusal("BadDigest", "S3"), StorageRefused, f"S3 refused to write {KEY}: BadDigest"),
+        (
+            refusal("ConditionalRequestConflict", "S3"),
+            StorageUnavailable,
+            f"S3 could not write {KEY}: ConditionalRequestConflict",
+        ),
+        (refusal("SlowDown", "S3"), StorageUnavailable, "SlowDown|did not complete the upload of"),
+        (
+            ReadTimeoutError(endpoint_url="https://s3"),
+            StorageUnavailable,
+            "ReadTimeoutError|did not complete the upload of",
+        ),
     ],
+    ids=lambda value: getattr(value, "__name__", None) or str(value)[:40],
 )
-def test_store_result_refused_by_s3_aborts_the_upload(results, s3, operation, error, reason):
-    s3.errors[operation] = error
-    with pytest.raises(StorageRefused, match=f"S3 refused to write {KEY}: {reason}"):
+def test_store_result_that_s3_does_not_take_aborts_the_upload(
+    results, s3, operation, refused, raised, message
+):
+    s3.errors[operation] = refused
+    with pytest.raises(raised, match=message):
         store(results, zip_of(csv_of(MANY)), MANY)
     assert s3.is_empty
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_store_result_whose_part_another_worker_took_over_stores_nothing(results, s3, file_format):
+    def lost():
+        raise PartBusy("the lease was taken over")
+
+    content = EVENT if file_format == "ics" else b"Id\n1\n"
+    with pytest.raises(PartBusy):
+        store(results, zip_of(content), 1, file_format, confirm=lost)
+    assert s3.is_empty
+    assert not s3.made("complete_multipart_upload")
 
 
 @pytest.mark.parametrize("name", [f"{JOB}.csv", f"{JOB}.ics"])
@@ -161,15 +207,116 @@ def test_store_result_refuses_the_result_of_another_job(results, s3, name):
     with zipfile.ZipFile(data, "w") as archive:
         archive.writestr(name, "Id\r\n1\r\n")
 
-    def store_for(job_id):
-        return results.store_result(
-            [data.getvalue()], KEY, file_format="csv", expected_records=1, job_id=job_id
-        )
-
     with pytest.raises(CorruptZip, match="is that of job 554023000000568002, not of job 554023000000568003"):
-        store_for("554023000000568003")
+        store(results, data.getvalue(), 1, job_id="554023000000568003")
     assert s3.is_empty
-    assert store_for(JOB).records == 1
+    assert store(results, data.getvalue(), 1).records == 1
+
+
+# --- An object that exists ---
+
+
+def recompressed(content: bytes) -> bytes:
+    """Return a ZIP with the same content as `zip_of`, but with other bytes."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr(f"{JOB}.csv", content)
+    assert deflated_data(data.getvalue()) != deflated_data(zip_of(content))
+    return data.getvalue()
+
+
+CONTENTS = {"csv": csv_of(MANY), "csv.gz": csv_of(MANY), "ics": EVENT * MANY}
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_second_attempt_with_the_same_content_takes_the_object_of_the_first(results, s3, file_format):
+    content = CONTENTS[file_format]
+    first = store(results, zip_of(content), MANY, file_format)
+    data = s3.bucket.objects[KEY]
+    assert store(results, recompressed(content), MANY, file_format) == first
+    assert s3.bucket.objects == {KEY: data}
+    assert first.bytes == len(data)
+    assert not s3.bucket.uploads
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_second_attempt_with_other_content_leaves_the_object_alone(results, s3, file_format):
+    content = CONTENTS[file_format]
+    store(results, zip_of(content), MANY, file_format)
+    data = s3.bucket.objects[KEY]
+    changed = (
+        content.replace(b"VEVENT\r", b"VEVENT \r")
+        if file_format == "ics"
+        else content[:-5] + b"x" + content[-4:]
+    )
+    with pytest.raises(ObjectConflict, match=f"{KEY} exists, and its content is not what this attempt read"):
+        store(results, zip_of(changed), MANY, file_format)
+    assert s3.bucket.objects == {KEY: data}
+    assert not s3.bucket.uploads
+
+
+@pytest.mark.parametrize("file_format", ["csv", "csv.gz"])
+def test_records_read_again_conflict_only_if_they_have_changed(results, s3, file_format):
+    first = store_records(results, pages_of(3), file_format)
+    assert store_records(results, pages_of(3), file_format) == first
+    with pytest.raises(ObjectConflict):
+        store_records(results, pages_of(4), file_format)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        refusal("SlowDown", "CompleteMultipartUpload"),
+        refusal("InternalError", "CompleteMultipartUpload"),
+        ReadTimeoutError(endpoint_url="https://s3"),
+        refusal("NoSuchUpload", "CompleteMultipartUpload"),  # boto3 completes it again
+        refusal("PreconditionFailed", "CompleteMultipartUpload"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_object_whose_response_was_lost_is_found(results, s3, lost, file_format):
+    s3.lost["complete_multipart_upload"] = lost
+    stored = store(results, zip_of(CONTENTS[file_format]), MANY, file_format)
+    assert (stored.key, stored.bytes) == (KEY, len(s3.bucket.objects[KEY]))
+
+
+@pytest.mark.parametrize("neighbour", [None, f"{KEY}.bak"])
+def test_upload_that_another_worker_aborted_is_waited_for(results, s3, neighbour):
+    if neighbour:
+        s3.bucket.objects[neighbour] = b""
+    s3.meanwhile["complete_multipart_upload"] = s3.bucket.uploads.clear
+    with pytest.raises(StorageUnavailable, match=f"S3 did not complete the upload of {KEY}"):
+        store(results, zip_of(csv_of(3)), 3)
+    assert KEY not in s3.bucket.objects
+
+
+def test_existing_object_that_may_not_be_looked_at_is_a_refusal(results, s3):
+    s3.bucket.objects[KEY] = b"Id\r\n"
+    s3.errors["head_object"] = refusal("403", "HeadObject")
+    with pytest.raises(StorageRefused, match=f"S3 refused to write {KEY}: 403"):
+        store(results, zip_of(csv_of(3)), 3)
+
+
+@pytest.mark.parametrize("operation", ["list_objects_v2", "head_object", "get_object"])
+def test_existing_object_that_cannot_be_looked_at_now_is_waited_for(results, s3, operation):
+    store(results, zip_of(csv_of(3)), 3, "csv.gz")
+    s3.errors[operation] = EndpointConnectionError(endpoint_url="https://s3")
+    with pytest.raises(StorageUnavailable, match=f"S3 could not write {KEY}: EndpointConnectionError"):
+        store(results, zip_of(csv_of(3)), 3, "csv.gz")
+
+
+@pytest.mark.parametrize("operation", ["list_objects_v2", "head_object", "get_object"])
+def test_look_at_an_existing_object_that_hangs_is_given_up(s3, operation):
+    results = ResultsBucket(s3, "results", make_executor=InlineExecutor)
+    store(results, zip_of(csv_of(3)), 3, "csv.gz")
+    s3.errors[operation] = HangsError()
+    with (
+        deadline.clocked_by(lambda: 0.0),
+        deadline.ends_in(20.05),
+        pytest.raises(StorageUnavailable, match="did not respond before the function's time was over"),
+    ):
+        store(results, zip_of(csv_of(3)), 3, "csv.gz")
 
 
 # --- store_records ---
@@ -182,7 +329,9 @@ def pages_of(records: int, size: int = 20):
 
 
 def store_records(results, pages, file_format="csv", key=KEY):
-    return results.store_records(pages, key, fields=["Note", "Amount"], file_format=file_format)
+    return results.store_records(
+        pages, key, fields=["Note", "Amount"], file_format=file_format, confirm=confirmed
+    )
 
 
 @pytest.mark.parametrize("file_format", ["csv", "csv.gz"])
@@ -195,7 +344,7 @@ def test_store_records_writes_a_csv_and_describes_it(results, s3, records, file_
     assert header == ["Id", "Note", "Amount"]
     assert rows == [[str(n), f'"{n}"\n' * 5, str(n)] for n in range(records)]
     assert stored == Stored(KEY, records, len(data), f"{zlib.crc32(content):08x}", tuple(header))
-    assert len(s3.made("upload_part")) == (len(data) // PART_BYTES + 1 if records == MANY else 0)
+    assert len(s3.made("upload_part")) == len(data) // PART_BYTES + 1
     assert not s3.bucket.uploads
 
 
@@ -206,7 +355,7 @@ def test_stored_records_are_read_back(values):
     results = ResultsBucket(s3, "results")
     pages = [[{"id": f"{i}{j}", "A": value} for j, value in enumerate(page)] for i, page in enumerate(values)]
     for key, file_format in (("part-1.csv", "csv"), ("part-1.csv.gz", "csv.gz")):
-        stored = results.store_records(pages, key, fields=["A"], file_format=file_format)
+        stored = results.store_records(pages, key, fields=["A"], file_format=file_format, confirm=confirmed)
         assert list(results.read_ids(key)) == [record["id"] for page in pages for record in page]
         assert stored.records == sum(map(len, pages))
     content = gzip.decompress(s3.bucket.objects["part-1.csv.gz"])
@@ -230,6 +379,15 @@ def test_store_records_with_failing_pages_leaves_no_object_and_no_upload(results
         store_records(results, failing(), file_format)
     with pytest.raises(RecordWithoutId):
         store_records(results, without_id(), file_format)
+    assert s3.is_empty
+
+
+def test_store_records_whose_part_another_worker_took_over_stores_nothing(results, s3):
+    def lost():
+        raise PartBusy("the lease was taken over")
+
+    with pytest.raises(PartBusy):
+        results.store_records(pages_of(3), KEY, fields=["Note"], file_format="csv", confirm=lost)
     assert s3.is_empty
 
 
@@ -263,35 +421,142 @@ def test_read_ids_of_a_missing_object_names_its_key(results):
         list(results.read_ids("part-00009.csv"))
 
 
-# --- delete_other_parts and write_manifest ---
+@pytest.mark.parametrize(
+    "error",
+    [refusal("SlowDown", "GetObject"), IncompleteReadError(actual_bytes=1, expected_bytes=2)],
+    ids=lambda error: type(error).__name__,
+)
+def test_read_ids_during_an_outage_is_tried_again_later(results, s3, error):
+    s3.errors["get_object"] = error
+    with pytest.raises(StorageUnavailable, match=f"S3 could not read {KEY}"):
+        list(results.read_ids(KEY))
 
 
-def test_delete_other_parts_deletes_only_parts_of_the_folder_that_are_not_kept(results, s3):
+# --- remove_leftovers ---
+
+
+def test_remove_leftovers_deletes_only_parts_of_the_folder_that_are_not_kept(results, s3):
     kept = {"x/e1/part-00001.csv", "x/e1/g2/part-00001.csv"}
     stay = {*kept, "x/e1/manifest.json", "x/e1/part-notes/readme.txt", "x/e10/part-00001.csv", "x/part-1.csv"}
     other = {"x/e1/part-00002.csv", "x/e1/part-00003.csv.gz", "x/e1/g1/part-00001.csv"}
     other |= {f"x/e1/g1-part-{n:05d}.csv" for n in range(5)}
     s3.bucket.objects.update(dict.fromkeys(stay | other, b""))
-    assert results.delete_other_parts("x/e1", kept) == len(other)
-    assert results.delete_other_parts("x/e1", kept) == 0
-    assert set(s3.bucket.objects) == stay
+    for _ in range(2):
+        results.remove_leftovers("x/e1", kept)
+        assert set(s3.bucket.objects) == stay
+    assert len(s3.made("delete_object")) == len(other)
 
 
-def test_delete_other_parts_refused_by_s3_names_the_folder(results, s3):
-    s3.bucket.objects["x/e1/part-00001.csv"] = b""
-    s3.errors["delete_object"] = refusal("AccessDenied", "DeleteObject")
-    with pytest.raises(StorageRefused, match="S3 refused to delete from x/e1: AccessDenied"):
-        results.delete_other_parts("x/e1", set())
+def open_upload(s3, key):
+    response = s3.create_multipart_upload(
+        Bucket="results", Key=key, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
+    )
+    return response["UploadId"]
+
+
+def test_remove_leftovers_aborts_all_uploads_to_the_folder_even_of_parts_that_are_kept(results, s3):
+    for key in ("x/e1/part-00001.csv", "x/e1/part-00001.csv", "x/e1/part-00002.csv"):
+        open_upload(s3, key)
+    others = {open_upload(s3, "x/e10/part-00001.csv"), open_upload(s3, "x/part-1.csv")}
+    results.remove_leftovers("x/e1", {"x/e1/part-00001.csv"})
+    assert set(s3.bucket.uploads) == others
+
+
+def test_remove_leftovers_aborts_uploads_before_it_deletes_objects(results, s3):
+    """An upload that is aborted later could still become an object that nobody deletes."""
+    open_upload(s3, KEY)
+    s3.bucket.objects[KEY] = b""
+    s3.requests.clear()
+    results.remove_leftovers("exports", set())
+    made = [
+        operation for operation, _ in s3.requests if operation in {"abort_multipart_upload", "delete_object"}
+    ]
+    assert made == ["abort_multipart_upload", "delete_object"]
+    assert s3.is_empty
+
+
+def test_remove_leftovers_accepts_that_an_upload_has_just_ended(results, s3):
+    open_upload(s3, KEY)
+    s3.bucket.objects[KEY] = b""
+    s3.meanwhile["abort_multipart_upload"] = s3.bucket.uploads.clear
+    results.remove_leftovers("exports", set())
+    assert s3.is_empty
+
+
+@pytest.mark.parametrize(
+    "operation", ["abort_multipart_upload", "delete_object", "get_paginator"], ids=["abort", "delete", "list"]
+)
+@pytest.mark.parametrize(
+    ("code", "raised", "message"),
+    [
+        ("AccessDenied", StorageRefused, "S3 refused to delete from exports: AccessDenied"),
+        ("SlowDown", StorageUnavailable, "S3 could not delete from exports: SlowDown"),
+    ],
+)
+def test_remove_leftovers_that_s3_does_not_allow_names_the_folder(
+    results, s3, operation, code, raised, message
+):
+    open_upload(s3, KEY)
+    s3.bucket.objects[KEY] = b""
+    s3.errors[operation] = refusal(code, operation)
+    with pytest.raises(raised, match=message):
+        results.remove_leftovers("exports", set())
+    assert KEY in s3.bucket.objects
+
+
+# --- Manifests ---
 
 
 def test_write_manifest_never_replaces_a_manifest(results, s3):
-    results.write_manifest("m.json", {"records": 1})
-    results.write_manifest("m.json", {"records": 2})
+    assert results.write_manifest("m.json", {"records": 1})
+    assert not results.write_manifest("m.json", {"records": 2})
     assert json.loads(s3.bucket.objects["m.json"]) == {"records": 1}
     assert s3.made("put_object")[0]["ContentType"] == "application/json"
 
 
-def test_write_manifest_raises_any_other_error_of_s3(results, s3):
-    s3.errors["put_object"] = refusal("NoSuchBucket", "PutObject")
-    with pytest.raises(ClientError, match="NoSuchBucket"):
+@pytest.mark.parametrize(
+    ("code", "raised", "message"),
+    [
+        ("NoSuchBucket", StorageRefused, r"S3 refused to write m\.json: NoSuchBucket"),
+        ("AccessDenied", StorageRefused, r"S3 refused to write m\.json: AccessDenied"),
+        ("SlowDown", StorageUnavailable, r"S3 could not write m\.json: SlowDown"),
+        ("ConditionalRequestConflict", StorageUnavailable, "ConditionalRequestConflict"),
+    ],
+)
+def test_write_manifest_raises_any_other_error_of_s3(results, s3, code, raised, message):
+    s3.errors["put_object"] = refusal(code, "PutObject")
+    with pytest.raises(raised, match=message):
         results.write_manifest("m.json", {})
+
+
+def test_read_manifest_returns_what_was_written(results):
+    assert results.read_manifest("m.json") is None
+    document = {"records": 1, "owner": "Zoë"}
+    results.write_manifest("m.json", document)
+    assert results.read_manifest("m.json") == document
+
+
+def test_read_manifest_is_not_misled_by_a_longer_key(results, s3):
+    s3.bucket.objects["m.json.bak"] = b"{}"
+    assert results.read_manifest("m.json") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"{"])
+def test_manifest_that_is_not_one_is_read_as_empty(results, s3, content):
+    s3.bucket.objects["m.json"] = content
+    assert results.read_manifest("m.json") == {}
+
+
+@pytest.mark.parametrize("operation", ["list_objects_v2", "get_object"])
+@pytest.mark.parametrize(
+    ("code", "raised", "message"),
+    [
+        ("AccessDenied", StorageRefused, r"S3 refused to read m\.json: AccessDenied"),
+        ("SlowDown", StorageUnavailable, r"S3 could not read m\.json: SlowDown"),
+    ],
+)
+def test_read_manifest_that_s3_does_not_show_raises(results, s3, operation, code, raised, message):
+    results.write_manifest("m.json", {})
+    s3.errors[operation] = refusal(code, operation)
+    with pytest.raises(raised, match=message):
+        results.read_manifest("m.json")

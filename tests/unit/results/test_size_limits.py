@@ -9,7 +9,7 @@ import pytest
 from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.errors import CorruptZip, CountMismatch, ResultTooLarge
 from tests.support.zips import cut, hand_made
-from tests.unit.results.conftest import KEY
+from tests.unit.results.conftest import KEY, confirmed
 
 KIB = 1024
 EVENT = b"BEGIN:VEVENT\r\nDESCRIPTION:"
@@ -25,7 +25,12 @@ def bomb(first: bytes, repeated: bytes):
 
 def store(results, chunks, expected=200_000, file_format="csv"):
     return results.store_result(
-        chunks, KEY, file_format=file_format, expected_records=expected, job_id="554023000000568002"
+        chunks,
+        KEY,
+        file_format=file_format,
+        expected_records=expected,
+        job_id="554023000000568002",
+        confirm=confirmed,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from crm_export import deadline
-from crm_export.errors import ZohoTimeout, ZohoUnavailable
+from crm_export.errors import ZohoTimeout, ZohoTooSlow, ZohoUnavailable
 from crm_export.zoho import transport
 
 
@@ -74,7 +74,7 @@ def test_chunks_of_slow_server_end_in_time_to_clean_up(server):
         deadline.ends_in(1.4),
         requests.Session() as session,
         transport.send(session, "GET", server([b"x"] * 20, pause=0.02)) as response,
-        pytest.raises(ZohoTimeout, match="too slowly"),
+        pytest.raises(ZohoTooSlow, match="too slowly"),
     ):
         list(transport.chunks(response, spare_seconds=1.3))
 

@@ -13,18 +13,25 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer
 
 from crm_export.aws.table import Item, Key, Table, attribute, key, update_of
-from crm_export.exports.model import DroppedField, Export, ExportState, Failure, Part, PartState, Stored
+from crm_export.exports.model import (
+    DroppedField,
+    Export,
+    ExportState,
+    Failure,
+    LastError,
+    Part,
+    PartState,
+    Stored,
+)
 from crm_export.exports.pipeline import ExportTable
 from crm_export.zoho.bulk_read import Job
 from crm_export.zoho.records import Cursor
 
 # RUNNING, not sealed, and of the generation that was read.
 _UNCHANGED = "#state = :RUNNING AND generation = :seen AND attribute_not_exists(completed_at)"
+_SEALED = "#state = :RUNNING AND generation = :seen AND attribute_exists(completed_at)"
 # What every transition of a part resets; more names to remove may follow.
-_RESET = (
-    "updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0 "
-    "REMOVE not_before, lease_owner, lease_until"
-)
+_RESET = "updated_at = :now, attempts = :n0 REMOVE not_before, lease_owner, lease_until, strikes, dead_owners"
 _POSITION = key("RECONCILER", "POSITION")
 _STORED = (
     "#state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, header = :header, "
@@ -136,7 +143,27 @@ class DynamoExportTable(ExportTable):
 
     def complete(self, export_id: str) -> bool:
         condition = "#state = :RUNNING AND attribute_exists(completed_at)"
-        return self._update(item_key(export_id), "SET #state = :COMPLETED REMOVE #open", condition)
+        return self._update(item_key(export_id), "SET #state = :COMPLETED REMOVE #open, failure", condition)
+
+    def give_up(self, export: Export, failure: Failure, now: datetime) -> bool:
+        return self._update(
+            item_key(export.export_id),
+            "SET gave_up_at = if_not_exists(gave_up_at, :now), failure = :failure",
+            _SEALED,
+            seen=export.generation,
+            failure=_plain("failure", failure),
+            now=now,
+        )
+
+    def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> bool:
+        return self._update(
+            item_key(export.export_id),
+            "SET #state = :FAILED, failure = :failure, completed_at = :now REMOVE #open",
+            _SEALED,
+            seen=export.generation,
+            failure=_plain("failure", failure),
+            now=now,
+        )
 
     def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
         failed = self._update(
@@ -155,23 +182,21 @@ class DynamoExportTable(ExportTable):
     # --- The lease and the hint of a part ----------------------------------------------------
 
     def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> bool:
-        # Require the lease that was read, and set `crashes` instead of adding to it: a repeated write would
-        # count the same crash twice.
         takeover = part.lease_owner is not None and part.lease_owner != owner
         free = (
             "lease_owner = :dead AND lease_until < :now" if takeover else "attribute_not_exists(lease_owner)"
         )
-        crashed = ", crashes = :crashes" if takeover else ""
+        died = " ADD dead_owners :died" if takeover else ""
         return self._update(
             _part_key(part),
-            f"SET lease_owner = :owner, lease_until = :until, updated_at = :now{crashed} REMOVE not_before",
+            f"SET lease_owner = :owner, lease_until = :until, updated_at = :now REMOVE not_before{died}",
             f"#state = :state AND (({free}) OR lease_owner = :owner) AND "
             "(attribute_not_exists(not_before) OR not_before <= :now)",
             state=part.state,
             owner=owner,
             until=until,
             now=now,
-            **({"dead": part.lease_owner, "crashes": part.crashes + 1} if takeover else {}),
+            **({"dead": part.lease_owner, "died": {part.lease_owner}} if takeover else {}),
         )
 
     def renew(self, part: Part, owner: str, until: datetime) -> bool:
@@ -187,22 +212,34 @@ class DynamoExportTable(ExportTable):
         now: datetime,
         *,
         not_before: datetime | None = None,
-        strike: bool = False,
         asked: bool = False,
-    ) -> None:
-        failed = ", attempts = attempts + :n1, not_before = :not_before" if not_before else ""
+        last_error: LastError | None = None,
+        strikes: dict[str, int] | None = None,
+    ) -> bool:
+        given = {"not_before": not_before, "last_error": last_error, "strikes": strikes}
+        values = {name: _plain(name, value) for name, value in given.items() if value is not None}
+        failed = ", attempts = attempts + :n1" if not_before else ""
         if asked:
             failed += ", wait_asked = :not_before"
-        if failed and strike:  # parts written before strikes existed counted every attempt
-            failed += ", strikes = if_not_exists(strikes, attempts) + :n1"
-        self._update(
+        return self._update(
             _part_key(part),
-            f"SET updated_at = :now{failed} REMOVE lease_owner, lease_until{'' if asked else ', wait_asked'}",
+            f"SET updated_at = :now{failed}{''.join(f', {name} = :{name}' for name in values)} "
+            f"REMOVE lease_owner, lease_until{'' if asked else ', wait_asked'}",
             "#state = :state AND lease_owner = :owner",
             state=part.state,
             owner=owner,
             now=now,
-            **({"not_before": not_before} if not_before else {}),
+            **values,
+        )
+
+    def cancel_death(self, part: Part, owner: str) -> None:
+        self._update(
+            _part_key(part),
+            "DELETE dead_owners :owners",
+            "#state = :state AND contains(dead_owners, :owner)",
+            state=part.state,
+            owners={owner},
+            owner=owner,
         )
 
     def count_callback(self, export_id: str, part: int, most: int) -> bool:
@@ -282,8 +319,8 @@ class DynamoExportTable(ExportTable):
     def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
         return self._update(
             _part_key(part),
-            "SET #state = :PENDING, updated_at = :now, attempts = :n0, strikes = :n0, crashes = :n0, "
-            "not_before = :not_before REMOVE lease_owner, lease_until, job_id, submitted_at "
+            "SET #state = :PENDING, updated_at = :now, attempts = :n0, not_before = :not_before "
+            "REMOVE lease_owner, lease_until, strikes, dead_owners, job_id, submitted_at "
             "ADD failed_job_ids :jobs",
             "#state = :SUBMITTED AND job_id = :job",
             job=part.job_id,
@@ -380,6 +417,8 @@ _JSON: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "fields": (list, list),
     "header": (list, tuple),
     "failure": (vars, lambda stored: Failure(**stored)),
+    "last_error": (vars, lambda stored: LastError(**stored)),
+    "strikes": (dict, dict),
     "fields_dropped": (
         lambda dropped: [vars(field) for field in dropped],
         lambda stored: tuple(DroppedField(**field) for field in stored),
@@ -414,6 +453,8 @@ def _decode_item(item: Item, kind: type[Export | Part]) -> dict[str, Any]:
 
 def _decode(name: str, stored: Any) -> Any:
     value = _deserialize(stored)
+    if name == "strikes" and not isinstance(value, str):
+        return {}  # a part that version 0.2.0 wrote: one number for all codes
     if name in _JSON:
         return _JSON[name][1](json.loads(value))
     if name == "expires_at":

@@ -6,38 +6,45 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-f
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from crm_export.errors import ExportError
+from crm_export.errors import ExportError, QueueUnavailable
 from crm_export.exports.attempt import retry_delay
 from crm_export.exports.model import LARGEST_PART, is_export_id
 from crm_export.exports.pipeline import PartQueue
+from crm_export.outages import outages_as
 from crm_export.telemetry import logger
 
 _NOT_OURS_DELAY, _LONGEST_DELAY = 15, 900  # seconds
 _MOST_RECEIVES = 8  # of the ten after which the queue gives up on a message
 
+_outages = partial(outages_as, QueueUnavailable, "SQS")
+
 
 class SqsPartQueue(PartQueue):
-    """A queue in SQS."""
+    """A queue in SQS. Its methods raise QueueUnavailable while SQS fails, throttles or cannot be reached."""
 
     def __init__(self, client: Any, url: str) -> None:
         self._client = client
         self._url = url
 
     def send(self, export_id: str, part: int, *, group: str, delay: int = 0) -> None:
-        self._client.send_message(
-            QueueUrl=self._url,
-            MessageBody=json.dumps({"export_id": export_id, "part": part}),
-            MessageGroupId=group,
-            DelaySeconds=min(delay, _LONGEST_DELAY),
-        )
+        with _outages():
+            self._client.send_message(
+                QueueUrl=self._url,
+                MessageBody=json.dumps({"export_id": export_id, "part": part}),
+                MessageGroupId=group,
+                DelaySeconds=min(delay, _LONGEST_DELAY),
+            )
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:
-        self._client.change_message_visibility(
-            QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
-        )
+        with _outages():
+            self._client.change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+            )
 
 
 def consume(event: dict[str, Any], queue: PartQueue, handle: Callable[[str, int], None]) -> dict[str, Any]:
@@ -58,7 +65,8 @@ def _process(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, in
     if message is None:
         # It goes to the dead-letter queue, whose alarm makes someone look at it.
         logger.error("not a message of this stack", message_id=record["messageId"])
-        queue.postpone(record["receiptHandle"], _NOT_OURS_DELAY)
+        with _tolerating_outages(record):
+            queue.postpone(record["receiptHandle"], _NOT_OURS_DELAY)
         return False
     try:
         handle(message["export_id"], message["part"])
@@ -78,13 +86,23 @@ def _postpone(record: dict[str, Any], message: dict[str, Any], queue: PartQueue,
     delay = retry_delay(error, receives)
     code = getattr(error.__cause__, "code", error.code)
     logger.warning("part postponed", code=code, reason=error.message, delay=delay, **message)
-    if receives >= _MOST_RECEIVES:
-        # A message sent before there were groups has none.
-        group = record["attributes"].get("MessageGroupId", message["export_id"])
-        queue.send(message["export_id"], message["part"], group=group, delay=delay)
-        return True
-    queue.postpone(record["receiptHandle"], delay)
+    with _tolerating_outages(record):
+        if receives >= _MOST_RECEIVES:
+            # A message sent before there were groups has none.
+            group = record["attributes"].get("MessageGroupId", message["export_id"])
+            queue.send(message["export_id"], message["part"], group=group, delay=delay)
+            return True
+        queue.postpone(record["receiptHandle"], delay)
     return False
+
+
+@contextmanager
+def _tolerating_outages(record: dict[str, Any]) -> Iterator[None]:
+    """Leave a message that cannot be postponed: it arrives again when its visibility timeout is over."""
+    try:
+        yield
+    except QueueUnavailable as error:
+        logger.warning("message not postponed", message_id=record["messageId"], reason=error.message)
 
 
 def _parse(body: str) -> dict[str, Any] | None:

@@ -13,12 +13,26 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from crm_export.aws.object_writer import MAX_PARTS, MIN_PART_BYTES, ObjectWriter, single_thread
-from crm_export.errors import CorruptZip, CountMismatch, ResultTooLarge, StorageRefused
+from crm_export.aws.object_writer import (
+    MAX_PARTS,
+    MIN_PART_BYTES,
+    ObjectWriter,
+    base64_crc32,
+    single_thread,
+)
+from crm_export.errors import (
+    CorruptZip,
+    CountMismatch,
+    ObjectConflict,
+    ResultTooLarge,
+    StorageRefused,
+    StorageUnavailable,
+)
 from crm_export.exports.model import Stored
 from crm_export.exports.pipeline import Results
+from crm_export.outages import is_outage
 from crm_export.results.counters import ByteCounter, CsvCounter, IcsCounter
-from crm_export.results.gzip import Piece, counted, deflate, gzip_member
+from crm_export.results.gzip import Piece, counted, deflate, gzip_member, gzip_trailer
 from crm_export.results.records_csv import csv_chunks, read_ids
 from crm_export.results.unzip import unzip
 from crm_export.results.zip_format import Entry
@@ -33,6 +47,8 @@ CONTENT_TYPES = {
 _MAX_RECORD_BYTES = 4 * 1024 * 1024
 # For the header, the lines around a calendar's events, and the record that is being read.
 _MAX_OTHER_BYTES = 16 * 1024 * 1024
+# How S3 refuses to complete an upload if the object exists, or if the upload is complete or aborted.
+_CAME_SECOND = {"PreconditionFailed", "NoSuchUpload"}
 _NUMBERED_NAME = re.compile(rb"(\d{15,40})\.(?:csv|ics)$")  # Zoho names the entry after the id of its job
 
 
@@ -53,20 +69,29 @@ class ResultsBucket(Results):
     make_executor: Callable[[], Executor] = single_thread
 
     def store_result(
-        self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str
-    ) -> Stored:
+        self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str,
+        confirm: Callable[[], None],
+    ) -> Stored:  # fmt: skip
         entry, pieces = unzip(chunks, compress=file_format == "csv.gz")
-        return self._store(_verify_job(pieces, entry, job_id), entry, key, file_format, expected_records)
+        verified = _verify_job(pieces, entry, job_id)
+        return self._store(verified, entry, key, file_format, expected_records, confirm)
 
     def store_records(
-        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str
-    ) -> Stored:
+        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str,
+        confirm: Callable[[], None],
+    ) -> Stored:  # fmt: skip
         chunks, content = csv_chunks(pages, fields), ByteCounter()
         pieces = deflate(chunks) if file_format == "csv.gz" else map(Piece, chunks)
-        return self._store(counted(pieces, content), content, key, file_format, None)
+        return self._store(counted(pieces, content), content, key, file_format, None, confirm)
 
-    def _store(
-        self, pieces: Iterator[Piece], content: ByteCounter, key: str, file_format: str, expected: int | None
+    def _store(  # noqa: PLR0917 (the two callers above)
+        self,
+        pieces: Iterator[Piece],
+        content: ByteCounter,
+        key: str,
+        file_format: str,
+        expected: int | None,
+        confirm: Callable[[], None],
     ) -> Stored:
         """Write, count and verify pieces; `content` has counted each piece when it arrives."""
         counter = IcsCounter() if file_format == "ics" else CsvCounter()
@@ -91,8 +116,41 @@ class ResultsBucket(Results):
             records, header = counter.finish()
             if expected is not None and records != expected:
                 raise CountMismatch(f"The result has {records} records, but Zoho counted {expected}.")
-            writer.commit(written.crc32, written.size)
-        return Stored(key, records, written.size, f"{content.crc32:08x}", header)
+            size = written.size
+            try:
+                writer.commit(written.crc32, size, confirm)
+            except (ClientError, BotoCoreError) as error:
+                if _code(error) not in _CAME_SECOND and not is_outage(error):
+                    raise
+                size = self._size_of_same(writer, key, content, is_gzip=is_gzip)
+        return Stored(key, records, size, f"{content.crc32:08x}", header)
+
+    def _size_of_same(self, writer: ObjectWriter, key: str, content: ByteCounter, *, is_gzip: bool) -> int:
+        """Return the size of the object that another attempt, or a lost call, wrote, if it has this content.
+
+        Raises ObjectConflict if it has another content, StorageUnavailable if there is no object.
+        """
+        if not writer.call(self._exists):
+            raise StorageUnavailable(f"S3 did not complete the upload of {key}.")
+        found = writer.call(self.s3.head_object, ChecksumMode="ENABLED")
+        size = int(found["ContentLength"])
+        if is_gzip:  # its trailer holds CRC and size of the content
+            same = writer.call(self._read, Range="bytes=-8") == gzip_trailer(content)
+        else:
+            same = (found.get("ChecksumCRC32"), size) == (base64_crc32(content.crc32), content.size)
+        if not same:
+            raise ObjectConflict(f"{key} exists, and its content is not what this attempt read from Zoho.")
+        return size
+
+    def _exists(self, Bucket: str, Key: str) -> bool:  # noqa: N803 (boto3's names)
+        # HeadObject would not say: a role that may not list all keys gets 403 for a key that is missing.
+        found = self.s3.list_objects_v2(Bucket=Bucket, Prefix=Key, MaxKeys=1)
+        return [item["Key"] for item in found.get("Contents", [])] == [Key]
+
+    def _read(self, **target: str) -> bytes:
+        with closing(self.s3.get_object(**target)["Body"]) as body:
+            content: bytes = body.read()
+            return content
 
     def _check_growth(self, size: int, records: int, expected: int) -> None:
         """Stop a ZIP bomb before it costs more time and storage than its records can explain."""
@@ -112,29 +170,51 @@ class ResultsBucket(Results):
         ):
             yield from read_ids(body, key)
 
-    def delete_other_parts(self, folder: str, keep: set[str]) -> int:
-        deleted = 0
+    def remove_leftovers(self, folder: str, keep: set[str]) -> None:
+        target = {"Bucket": self.bucket, "Prefix": f"{folder}/"}
         with _storage_errors("delete from", folder):
-            pages = self.s3.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self.bucket, Prefix=f"{folder}/"):
+            # First the uploads: a worker that still has one cannot complete it any more.
+            for page in self.s3.get_paginator("list_multipart_uploads").paginate(**target):
+                for upload in page.get("Uploads", []):
+                    self._abort(upload["Key"], upload["UploadId"])
+            for page in self.s3.get_paginator("list_objects_v2").paginate(**target):
                 for key in [item["Key"] for item in page.get("Contents", [])]:
                     if "part-" in key.rpartition("/")[2] and key not in keep:
                         self.s3.delete_object(Bucket=self.bucket, Key=key)
-                        deleted += 1
-        return deleted
 
-    def write_manifest(self, key: str, manifest: dict[str, Any]) -> None:
+    def _abort(self, key: str, upload_id: str) -> None:
         try:
-            self.s3.put_object(
-                Bucket=self.bucket,
-                Key=key,
-                Body=json.dumps(manifest, ensure_ascii=False, indent=1).encode(),
-                ContentType="application/json",
-                IfNoneMatch="*",
-            )
+            self.s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "PreconditionFailed":
+            if _code(error) != "NoSuchUpload":  # its worker has just completed or aborted it
                 raise
+
+    def read_manifest(self, key: str) -> dict[str, Any] | None:
+        with _storage_errors("read", key):
+            if not self._exists(self.bucket, key):
+                return None
+            content = self._read(Bucket=self.bucket, Key=key)
+        try:
+            document = json.loads(content)
+        except ValueError:
+            document = None
+        return document if isinstance(document, dict) else {}
+
+    def write_manifest(self, key: str, manifest: dict[str, Any]) -> bool:
+        try:
+            with _storage_errors("write", key):
+                self.s3.put_object(
+                    Bucket=self.bucket,
+                    Key=key,
+                    Body=json.dumps(manifest, ensure_ascii=False, indent=1).encode(),
+                    ContentType="application/json",
+                    IfNoneMatch="*",
+                )
+        except StorageRefused as error:
+            if _reason(error.__cause__) != "PreconditionFailed":
+                raise
+            return False
+        return True
 
 
 def _verify_job(pieces: Iterator[Piece], entry: Entry, job_id: str) -> Iterator[Piece]:
@@ -147,13 +227,18 @@ def _verify_job(pieces: Iterator[Piece], entry: Entry, job_id: str) -> Iterator[
 
 @contextmanager
 def _storage_errors(action: str, key: str) -> Iterator[None]:
-    """Raise StorageRefused for errors of S3."""
+    """Raise StorageUnavailable for an outage of S3, and StorageRefused for its other errors."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
+        if is_outage(error) or _code(error) == "ConditionalRequestConflict":  # S3 asks to try that again
+            raise StorageUnavailable(f"S3 could not {action} {key}: {_reason(error)}.") from error
         raise StorageRefused(f"S3 refused to {action} {key}: {_reason(error)}.") from error
 
 
-def _reason(error: Exception) -> str:
-    code = error.response["Error"].get("Code") if isinstance(error, ClientError) else None
-    return code or type(error).__name__
+def _code(error: object) -> str | None:
+    return error.response["Error"].get("Code") if isinstance(error, ClientError) else None
+
+
+def _reason(error: object) -> str:
+    return _code(error) or type(error).__name__

@@ -7,17 +7,21 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.Con
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
+from crm_export.errors import StateUnavailable
 from crm_export.exports.model import timestamp
+from crm_export.outages import outages_as
 
 type Item = dict[str, Any]
 type Key = dict[str, dict[str, str]]
 
 _serialize = TypeSerializer().serialize
+_outages = partial(outages_as, StateUnavailable, "DynamoDB")
 
 
 def key(pk: str, sk: str) -> Key:
@@ -35,7 +39,10 @@ def attribute(value: Any) -> dict[str, Any]:
 
 
 class Table:
-    """One table. A write returns False, instead of raising, if its condition does not hold."""
+    """One table. A write returns False, instead of raising, if its condition does not hold.
+
+    Every method raises StateUnavailable while DynamoDB fails, throttles or cannot be reached.
+    """
 
     def __init__(self, client: Any, name: str) -> None:
         self._client = client
@@ -43,19 +50,22 @@ class Table:
 
     def get(self, item_key: Key, **more: str) -> Item | None:
         """Return an item, read consistently, or None; `more` are further parameters of GetItem."""
-        response = self._client.get_item(TableName=self._name, Key=item_key, ConsistentRead=True, **more)
+        with _outages():
+            response = self._client.get_item(TableName=self._name, Key=item_key, ConsistentRead=True, **more)
         item: Item | None = response.get("Item")
         return item
 
     def query(self, condition: str, more: Mapping[str, Any], **values: Any) -> Iterator[Item]:
         """Yield the items of all pages of a query; `more` are further parameters of Query."""
         request = self._query(condition, more, values)
-        pages = self._client.get_paginator("query").paginate(**request)
-        return (item for page in pages for item in page["Items"])
+        with _outages():
+            for page in self._client.get_paginator("query").paginate(**request):
+                yield from page["Items"]
 
     def query_page(self, condition: str, more: Mapping[str, Any], **values: Any) -> dict[str, Any]:
         """Return the response of one query."""
-        response: dict[str, Any] = self._client.query(**self._query(condition, more, values))
+        with _outages():
+            response: dict[str, Any] = self._client.query(**self._query(condition, more, values))
         return response
 
     def _query(self, condition: str, more: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +89,8 @@ class Table:
             for kind, request in write.items()
         ]
         try:
-            self._client.transact_write_items(TransactItems=items)
+            with _outages():
+                self._client.transact_write_items(TransactItems=items)
         except ClientError as error:
             reasons = error.response.get("CancellationReasons", [])
             if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
@@ -89,7 +100,8 @@ class Table:
 
     def _written(self, write: Callable[..., Any], **request: Any) -> bool:
         try:
-            write(TableName=self._name, **request)
+            with _outages():
+                write(TableName=self._name, **request)
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True

@@ -1,33 +1,136 @@
 """Completes an export when every part is stored: first the manifest, then COMPLETED."""
 
+from datetime import timedelta
 from typing import Any
 
 from crm_export import PRODUCT
-from crm_export.exports.model import RECORDS, Export, Part, all_parts_stored, is_snapshot, timestamp
+from crm_export.errors import ExportError, HeadersDiffer, ManifestConflict, PartsOverlap, StorageRefused
+from crm_export.exports.attempt import count_failure, fail_export, restart_export
+from crm_export.exports.model import Export, Failure, Part, all_parts_stored, is_snapshot, timestamp
 from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, logger
+
+# How long after its deadline an export waits for a manifest that S3 refuses.
+_GRACE = timedelta(hours=1)
+# Longer than a function runs: no worker that began before `gave_up_at` can still write a manifest.
+_LONGEST_WRITE = timedelta(minutes=20)
 
 
 def complete_export(pipeline: Pipeline, export: Export) -> None:
     """RUNNING → COMPLETED if all parts are stored, else nothing. Safe to call at any time and repeatedly.
 
-    The export is sealed first, so that no deadline can fail an export whose manifest exists.
+    The export is sealed first, so that no deadline can fail an export whose manifest exists. If the parts do
+    not fit together, the export restarts or fails. Raises StorageUnavailable, StorageRefused.
     """
     parts = pipeline.table.get_parts(export)
     if not all_parts_stored(export, parts):
+        return
+    if export.completed_at is None and not _fit_together(pipeline, export, parts):
         return
     if not pipeline.table.seal(export, pipeline.clock(), sum(int(part.records or 0) for part in parts)):
         return
     sealed = pipeline.table.get(export.export_id)
     if sealed is None:
         return
-    if sealed.generation > 1 or sealed.source == RECORDS or sealed.file_format == "csv.gz":
-        # Delete objects of earlier generations and dead attempts, so that the folder holds only this export.
-        pipeline.results.delete_other_parts(sealed.folder, {str(part.key) for part in parts})
-    pipeline.results.write_manifest(export.manifest_key, manifest(sealed, parts))
+    if sealed.gave_up_at is not None:
+        _end_given_up(pipeline, sealed, parts)
+        return
+    try:
+        _publish(pipeline, sealed, parts)
+    except ManifestConflict as error:
+        _fail_sealed(pipeline, sealed, error)
+        return
+    except StorageRefused as error:
+        if pipeline.clock() > sealed.deadline_at + _GRACE:
+            pipeline.table.give_up(sealed, Failure.of(error), pipeline.clock())
+        raise
+    _complete(pipeline, sealed)
+
+
+def _fit_together(pipeline: Pipeline, export: Export, parts: list[Part]) -> bool:
+    """Return True if the parts have the same columns and no record twice. Else restart or fail the export."""
+    try:
+        check_parts(parts)
+    except HeadersDiffer as error:
+        try:
+            restart_export(pipeline, export, error)
+        except HeadersDiffer:  # of the last generation, too
+            fail_export(pipeline, export, None, error)
+        return False
+    except PartsOverlap as error:
+        fail_export(pipeline, export, None, error)
+        return False
+    return True
+
+
+def check_parts(parts: list[Part]) -> None:
+    """Raise HeadersDiffer, or PartsOverlap if two parts are the same file."""
+    first = parts[0]
+    seen: dict[str | None, int] = {}
+    for part in parts:
+        if part.header != first.header and part.header and first.header:
+            raise HeadersDiffer(
+                f"Part {part.part} has the columns {', '.join(part.header)}, but part {first.part} has "
+                f"{', '.join(first.header)}."
+            )
+        if part.records and seen.setdefault(part.crc32, part.part) != part.part:
+            raise PartsOverlap(
+                f"Parts {seen[part.crc32]} and {part.part} are the same file (CRC-32 {part.crc32})."
+            )
+
+
+def _publish(pipeline: Pipeline, export: Export, parts: list[Part]) -> None:
+    """Write the manifest. Raises ManifestConflict, before anything is changed, if there is another one."""
+    document = manifest(export, parts)
+    if export.generation > 1:  # only then can the folder hold other parts
+        _check_manifest(export, pipeline.results.read_manifest(export.manifest_key), document)
+        pipeline.results.remove_leftovers(export.folder, {str(part.key) for part in parts})
+    if not pipeline.results.write_manifest(export.manifest_key, document):
+        _check_manifest(export, pipeline.results.read_manifest(export.manifest_key), document)
+
+
+def _check_manifest(export: Export, found: dict[str, Any] | None, document: dict[str, Any]) -> None:
+    if found is not None and not _same(found, document):
+        raise ManifestConflict(
+            f"{export.manifest_key} exists and describes other parts than the state of the export does; it "
+            "was left as it is."
+        )
+
+
+def _same(found: dict[str, Any], document: dict[str, Any]) -> bool:
+    names = ("export_id", "generation", "records", "bytes")
+    return all(found.get(name) == document[name] for name in names) and [
+        (part.get("key"), part.get("crc32")) for part in found.get("parts", [])
+    ] == [(part["key"], part["crc32"]) for part in document["parts"]]
+
+
+def _complete(pipeline: Pipeline, export: Export) -> None:
     if pipeline.table.complete(export.export_id):
         count("ExportsCompleted")
-        logger.info("export completed", export_id=export.export_id, records=sealed.records)
+        logger.info("export completed", export_id=export.export_id, records=export.records)
+
+
+def _end_given_up(pipeline: Pipeline, export: Export, parts: list[Part]) -> None:
+    """End a sealed export whose manifest S3 refused beyond the deadline: FAILED, if there is no manifest."""
+    if export.gave_up_at is None or pipeline.clock() < export.gave_up_at + _LONGEST_WRITE:
+        return
+    try:
+        found = pipeline.results.read_manifest(export.manifest_key)
+    except StorageRefused as error:  # nobody can read a manifest that S3 refuses to show
+        _fail_sealed(pipeline, export, error)
+        return
+    if found is None:
+        refused = export.failure.message if export.failure else "S3 refused the manifest."
+        _fail_sealed(pipeline, export, StorageRefused(refused))
+    elif _same(found, manifest(export, parts)):
+        _complete(pipeline, export)
+    else:
+        _fail_sealed(pipeline, export, ManifestConflict(f"{export.manifest_key} describes other parts."))
+
+
+def _fail_sealed(pipeline: Pipeline, export: Export, error: ExportError) -> None:
+    if pipeline.table.fail_sealed(export, Failure.of(error), pipeline.clock()):
+        count_failure(export, None, error)
 
 
 def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:

@@ -1,20 +1,24 @@
 """Moves a part from a finished job to an object in S3. Called by functions/result_downloader."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from crm_export.errors import (
     DownloadsSpent,
     JobOverdue,
+    ObjectConflict,
     PagingBroken,
+    ResultTooSlow,
     ZohoModuleNotSupported,
     ZohoNotFound,
     ZohoPageTokenExpired,
     ZohoResponseInvalid,
+    ZohoTooSlow,
     ZohoUnavailable,
 )
 from crm_export.exports.attempt import Attempt, busy, restart_export
 from crm_export.exports.complete import complete_export
-from crm_export.exports.model import Export, Part, Step, next_step, timestamp
+from crm_export.exports.model import Export, Part, Step, Stored, next_step, timestamp
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import read_part
 from crm_export.exports.submit import job_request, read_instead
@@ -24,6 +28,7 @@ from crm_export.zoho.catalog import has_page_token
 
 _MAX_JOBS = 3
 _RESUBMIT_DELAY = 30  # seconds
+_LARGE_BYTES = 50_000_000  # received in a whole invocation: Zoho is not down, the result is too large
 _NOT_YET = timedelta(hours=1)  # a younger job or result that Zoho does not find may still appear
 
 
@@ -193,18 +198,8 @@ def _store_result(pipeline: Pipeline, attempt: Attempt) -> bool:
     if part.more_records:
         pipeline.enqueue_new(export, part.part + 1)
     _take_download(pipeline, export)
-    # Zoho may compress the same records differently each time: the same CSV, but another gzip file.
-    key = export.part_key(part.part, attempt.number if export.file_format == "csv.gz" else 1)
-    bulk_read = pipeline.zoho_for(export).bulk_read
     try:
-        with bulk_read.open_result(export.api_version, str(part.job_id)) as chunks:
-            stored = pipeline.results.store_result(
-                attempt.while_leased(chunks),
-                key,
-                file_format=export.file_format,
-                expected_records=int(part.expected_records or 0),
-                job_id=str(part.job_id),
-            )
+        stored = _download(pipeline, attempt)
     except ZohoNotFound as error:
         _raise_if_young(pipeline, part.ready_at, error)
         if not attempt.is_last(error):
@@ -212,11 +207,47 @@ def _store_result(pipeline: Pipeline, attempt: Attempt) -> bool:
         # Zoho keeps results for one day. Later parts are of the same snapshot, so restart the whole export.
         restart_export(pipeline, export, error)
         return True
+    except ObjectConflict as error:
+        restart_export(pipeline, export, error)
+        return True
     pipeline.table.mark_stored(part, stored, pipeline.clock())
     count("RecordsStored", stored.records)
     count_bytes("BytesStored", stored.bytes)
     logger.info("part stored", export_id=export.export_id, part=part.part, records=stored.records)
     return True
+
+
+def _download(pipeline: Pipeline, attempt: Attempt) -> Stored:
+    """Stream the result of a part's job into its object. Raises ResultTooSlow, and as `store_result` does."""
+    export, part = attempt.export, attempt.part
+    received, began = 0, pipeline.clock()
+
+    def leased(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        nonlocal received
+        for chunk in chunks:
+            attempt.keep()
+            received += len(chunk)
+            yield chunk
+
+    bulk_read = pipeline.zoho_for(export).bulk_read
+    try:
+        with bulk_read.open_result(export.api_version, str(part.job_id)) as chunks:
+            return pipeline.results.store_result(
+                leased(chunks),
+                export.part_key(part.part),
+                file_format=export.file_format,
+                expected_records=int(part.expected_records or 0),
+                job_id=str(part.job_id),
+                confirm=attempt.confirm,
+            )
+    except ZohoTooSlow as error:
+        if received < _LARGE_BYTES:
+            raise
+        seconds = (pipeline.clock() - began).total_seconds()
+        raise ResultTooSlow(
+            f"The result of job {part.job_id} is too large for the speed at which Zoho sends it: {received} "
+            f"bytes arrived in {seconds:.0f} seconds, the time that one function has."
+        ) from error
 
 
 def _take_download(pipeline: Pipeline, export: Export) -> None:

@@ -1,7 +1,7 @@
 """An export, its parts and their states. `next_step` is the state machine; docs/design.md draws it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the callback receiver needs no HTTP client
 LARGEST_PART = 99_999  # keys have five digits
 _EXPORT_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{16}")
 _LONGEST_MESSAGE = 2500  # characters: a failure is part of a DynamoDB item
+_LONGEST_LAST_ERROR = 500
 
 BULK_READ, RECORDS = "bulk_read", "records"  # the Zoho API that an export reads
 
@@ -64,6 +65,20 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class LastError:
+    """Why the last attempt at a part failed: the error's code and message, and when."""
+
+    code: str
+    message: str
+    at: str
+
+    @classmethod
+    def of(cls, error: ExportError, at: datetime) -> Self:
+        """Describe an error; a long message is cut."""
+        return cls(error.code, error.message[:_LONGEST_LAST_ERROR], timestamp(at))
+
+
+@dataclass(frozen=True)
 class DroppedField:
     """A field of the module that the export does not contain, and why."""
 
@@ -108,7 +123,8 @@ class Export:
     first_part: int = 1  # of this generation; earlier parts belong to another snapshot
     read_order: str | None = None  # for source RECORDS, once it is settled: "Modified_Time" or "id"
     fields: list[str] | None = None  # the fields to ask Zoho for; None: not settled yet, or all
-    completed_at: datetime | None = None  # set before the manifest is written; then the export cannot fail
+    completed_at: datetime | None = None  # set before the manifest is written
+    gave_up_at: datetime | None = None  # since then no worker writes the manifest, which S3 refuses
     records: int | None = None
     failure: Failure | None = None
     fields_dropped: tuple[DroppedField, ...] = ()
@@ -140,10 +156,9 @@ class Export:
         """Key of the manifest, which marks success."""
         return f"{self.folder}/manifest.json"
 
-    def part_key(self, part: int, attempt: int = 1) -> str:
-        """Key of a part's object. An attempt whose content may differ from an earlier one has its own key."""
-        suffix = f"-{attempt}" if attempt > 1 else ""
-        return f"{self.folder}/part-{part:05d}{suffix}.{self.file_format}"
+    def part_key(self, part: int) -> str:
+        """Key of a part's object."""
+        return f"{self.folder}/part-{part:05d}.{self.file_format}"
 
     def page_of(self, part: int) -> int:
         """The Zoho page that a part reads, for API versions with numbered pages."""
@@ -161,8 +176,9 @@ class Part:
     page_token: str | None = None  # finds the part's records, API v7 and later; earlier: by page number
     cursor: "Cursor | None" = None  # finds them in the records API
     attempts: int = 0  # failed attempts at the current state
-    strikes: int = 0  # those that count towards the error's max_attempts: no throttling, no outages
-    crashes: int = 0  # attempts at the current state whose worker never released its lease
+    strikes: dict[str, int] = field(default_factory=dict)  # those that count towards max_attempts, by code
+    dead_owners: frozenset[str] = frozenset()  # workers at the current state whose lease ran out
+    last_error: LastError | None = None  # of the last failed attempt
     not_before: datetime | None = None  # no attempt starts earlier
     lease_owner: str | None = None
     lease_until: datetime | None = None

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from crm_export.errors import ConfigurationError
-from crm_export.exports.model import Caller, Export, Failure, Part, Step, Stored, next_step
+from crm_export.exports.model import Caller, Export, Failure, LastError, Part, Step, Stored, next_step
 from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:  # a function loads only what it uses
@@ -60,7 +60,7 @@ class ExportTable(Protocol):
     def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> bool:
         """Lease a part in the state it was read in, unless its `not_before` is in the future.
 
-        An expired lease is taken over and counted as a crash.
+        An expired lease is taken over, and its owner joins the part's dead owners.
         """
 
     def renew(self, part: Part, owner: str, until: datetime) -> bool:
@@ -73,13 +73,18 @@ class ExportTable(Protocol):
         now: datetime,
         *,
         not_before: datetime | None = None,
-        strike: bool = False,
         asked: bool = False,
-    ) -> None:
-        """End a lease without a transition. not_before: the attempt failed; strike: it counts as a strike.
+        last_error: LastError | None = None,
+        strikes: dict[str, int] | None = None,
+    ) -> bool:
+        """End a lease without a transition. If the attempt failed: when the next one may start, and why.
 
-        asked: Zoho asked for the pause, so that no callback ends it.
+        asked: Zoho asked for the pause, so that no callback ends it. False if another worker holds the lease
+        by now, or made the transition.
         """
+
+    def cancel_death(self, part: Part, owner: str) -> None:
+        """Remove a worker from the part's dead owners: it was only slow."""
 
     def note_hint(self, export_id: str, part: int, job_id: str) -> None:
         """Keep the job id of a callback while the part is PENDING.
@@ -146,6 +151,12 @@ class ExportTable(Protocol):
     def complete(self, export_id: str) -> bool:
         """RUNNING and sealed → COMPLETED: the manifest is written."""
 
+    def give_up(self, export: Export, failure: Failure, now: datetime) -> bool:
+        """Set `gave_up_at` and the failure of a sealed export: from now on no worker writes its manifest."""
+
+    def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> bool:
+        """RUNNING and sealed → FAILED, if its folder holds no manifest of its own and never will."""
+
 
 class PartQueue(Protocol):
     """A queue of parts to look at."""
@@ -171,34 +182,49 @@ class Results(Protocol):
     """Where results are stored. `file_format` is csv, csv.gz or ics."""
 
     def store_result(
-        self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str
-    ) -> Stored:
+        self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str,
+        confirm: Callable[[], None],
+    ) -> Stored:  # fmt: skip
         """Stream a result ZIP into an object, which appears only if it is whole and verified.
 
-        That is: if CRC, sizes and the number of records are right and the result is that of the job. Raises
-        ResultError, and whatever `chunks` raises. CountMismatch and ResultTooLarge are raised as soon as
-        there are more records than expected, or more bytes than the records so far explain.
+        That is: if CRC, sizes and the number of records are right and the result is that of the job. The
+        first write of a key wins: if the key exists with the same content, that object is the part's, with
+        another content ObjectConflict is raised. `confirm` is called just before the object appears, and may
+        raise. Raises ResultError, StorageUnavailable, and whatever `chunks` raises. CountMismatch and
+        ResultTooLarge are raised as soon as there are more records than expected, or more bytes than the
+        records so far explain.
         """
 
     def store_records(
-        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str
-    ) -> Stored:
+        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str,
+        confirm: Callable[[], None],
+    ) -> Stored:  # fmt: skip
         """Stream pages of the records API into an object, written as Bulk Read writes it: csv or csv.gz.
 
-        Raises ResultError, and whatever `pages` raises; then nothing is stored.
+        Everything else is as in `store_result`.
         """
 
     def read_ids(self, key: str) -> Iterator[str]:
         """Yield the Id column of a stored csv or csv.gz. Raises ResultError."""
 
-    def delete_other_parts(self, folder: str, keep: set[str]) -> int:
-        """Delete the parts in an export's folder whose keys are not in `keep`; return their number.
+    def remove_leftovers(self, folder: str, keep: set[str]) -> None:
+        """Abort all uploads to an export's folder, and delete its parts whose keys are not in `keep`.
 
-        A part is an object whose file name contains "part-"; a manifest's does not. Raises ResultError.
+        A part is an object whose file name contains "part-"; a manifest's does not. Raises ResultError,
+        StorageUnavailable.
         """
 
-    def write_manifest(self, key: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest unless it exists: a second write would announce the export again."""
+    def read_manifest(self, key: str) -> dict[str, Any] | None:
+        """Return a manifest, or None if there is none; {} for an object that is not a JSON object.
+
+        Raises ResultError, StorageUnavailable.
+        """
+
+    def write_manifest(self, key: str, manifest: dict[str, Any]) -> bool:
+        """Write the manifest unless there is one: a second write would announce the export again.
+
+        True if it was written. Raises ResultError, StorageUnavailable.
+        """
 
 
 @dataclass(frozen=True)

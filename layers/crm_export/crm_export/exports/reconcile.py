@@ -100,12 +100,8 @@ def _reconcile_export(pipeline: Pipeline, export: Export) -> int:
     if all_parts_stored(export, parts):
         waiting = parts[-1:]
     elif overdue:
-        number = waiting[0].part if waiting else None
-        error = DeadlineExceeded(
-            f"Export {export.export_id} was not complete by {timestamp(export.deadline_at)}; "
-            f"part {number} was not stored."
-        )
-        fail_export(pipeline, export, number, error)
+        first = waiting[0] if waiting else None
+        fail_export(pipeline, export, first.part if first else None, _deadline_exceeded(export, first))
         return 0
     queued = 0
     for part in waiting:
@@ -121,6 +117,18 @@ def _queue(pipeline: Pipeline, export: Export, part: Part) -> bool:
     pipeline.enqueue(export, part)
     logger.info("quiet part", export_id=part.export_id, part=part.part, state=part.state)
     return True
+
+
+def _deadline_exceeded(export: Export, part: Part | None) -> DeadlineExceeded:
+    """Describe the failure of an export whose part was not stored in time, with the part's last error."""
+    why = ""
+    if part is not None:
+        why = f"; part {part.part} was not stored ({part.state})"
+        if error := part.last_error:
+            why += f". Its last error, {error.at}: {error.code}: {error.message}"
+    return DeadlineExceeded(
+        f"Export {export.export_id} was not complete by {timestamp(export.deadline_at)}{why.rstrip('.')}."
+    )
 
 
 def _is_quiet(pipeline: Pipeline, part: Part) -> bool:

@@ -15,12 +15,13 @@ from typing import Any
 from crm_export import deadline
 from crm_export.errors import (
     CountMismatch,
+    ObjectConflict,
     PagingBroken,
     QueryRefused,
     ZohoPageTokenExpired,
     ZohoQueryRefused,
 )
-from crm_export.exports.attempt import Attempt, restart_export
+from crm_export.exports.attempt import Attempt, patiently, restart_export
 from crm_export.exports.model import RECORDS, DroppedField, Export
 from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, count_bytes, logger
@@ -113,13 +114,15 @@ def read_part(pipeline: Pipeline, attempt: Attempt) -> None:
     """PENDING → STORED: read records from the part's cursor on and store them as one object."""
     export, part = attempt.export, attempt.part
     reading = _Reading(pipeline, attempt)
-    # Records may have changed since an earlier attempt, so each attempt writes an object of its own.
-    key = export.part_key(part.part, attempt.number)
     try:
         stored = pipeline.results.store_records(
-            reading.pages(), key, fields=export.fields or [], file_format=export.file_format
+            reading.pages(),
+            export.part_key(part.part),
+            fields=export.fields or [],
+            file_format=export.file_format,
+            confirm=attempt.confirm,
         )
-    except ZohoPageTokenExpired as error:
+    except (ZohoPageTokenExpired, ObjectConflict) as error:  # a lost attempt may have stored other records
         restart_export(pipeline, export, error)
         return
     except PagingBroken as error:
@@ -132,9 +135,15 @@ def read_part(pipeline: Pipeline, attempt: Attempt) -> None:
         return
     if stored.records != reading.count:
         raise CountMismatch(f"The part contains {stored.records} records; Zoho listed {reading.count}.")
-    if not pipeline.table.mark_read(
-        part, attempt.owner, stored, reading.next, pipeline.clock(), one_response=reading.one_response
-    ):
+    # The next attempt may read other records than those that are stored now, so try hard not to need one.
+    one, following = reading.one_response, reading.next
+    marked = patiently(
+        pipeline,
+        lambda: pipeline.table.mark_read(
+            part, attempt.owner, stored, following, pipeline.clock(), one_response=one
+        ),
+    )
+    if not marked:
         logger.warning("lease on part was taken over", export_id=export.export_id, part=part.part)
         return
     count("RecordsStored", stored.records)

@@ -23,7 +23,6 @@ from crm_export.exports.records import check_readable, settle_reading
 from crm_export.telemetry import count, logger
 from crm_export.zoho.bulk_read import JobRequest
 
-_LEASE_SECONDS = 60.0  # longer than the function's timeout
 _SECONDS_TO_RECORD = 5.0  # of the function's time: to write what came of the step, also if Zoho timed out
 _SPARE_SECONDS = 8.0  # besides those: longer than Zoho takes to refuse a job
 _FIELD_PATH = re.compile(r"\$?\.?query\.fields\[(\d{1,4})\]")
@@ -53,7 +52,6 @@ def submit_part(pipeline: Pipeline, export_id: str, part_number: int, *, caller_
         export,
         part,
         owner=pipeline.system.random_hex(16),
-        seconds=_LEASE_SECONDS,
         refused=caller_waits,
     )
     if attempt is None:

@@ -3,12 +3,33 @@
 import base64
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 from crm_export.errors import ExportNotFound, InvalidRequest
-from crm_export.exports.model import Caller, Export, ExportState, Part, is_export_id, timestamp
+from crm_export.exports.model import (
+    Caller,
+    Export,
+    ExportState,
+    Part,
+    PartState,
+    Step,
+    is_export_id,
+    next_step,
+    timestamp,
+)
 from crm_export.exports.pipeline import Pipeline
 
+_STORING = "STORING"  # how a part is shown whose records are on their way to S3
+_WAITS_FOR = {
+    Step.SUBMIT: "JOB_CREATION",
+    Step.SETTLE: "JOB_CREATION",
+    Step.ADOPT: "ZOHO_JOB",
+    Step.CHECK: "ZOHO_JOB",
+    Step.STORE: "DOWNLOAD",
+    Step.READ: "DOWNLOAD",
+    Step.COMPLETE: "OTHER_PARTS",
+}
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -18,7 +39,7 @@ def describe_export(pipeline: Pipeline, caller: Caller, export_id: str) -> dict[
     if export is None or export.account_id != caller.account_id:
         raise ExportNotFound("Export is not Found")
     parts = pipeline.table.get_parts(export)
-    return {**summarize(export, parts), "parts": [_describe_part(pipeline, part) for part in parts]}
+    return {**summarize(export, parts), "parts": [_describe_part(pipeline, export, part) for part in parts]}
 
 
 def list_exports(
@@ -46,22 +67,45 @@ def summarize(export: Export, parts: list[Part] | None = None) -> dict[str, Any]
         "completed_at": timestamp(export.completed_at) if ended and export.completed_at else None,
         "records": stored if export.records is None and parts is not None else export.records,
         "manifest_key": export.manifest_key if export.state is ExportState.COMPLETED else None,
-        "failure": vars(export.failure) if export.failure else None,
+        "failure": vars(export.failure) if export.state is ExportState.FAILED and export.failure else None,
         "fields_dropped": [vars(dropped) for dropped in export.fields_dropped],
     }
 
 
-def _describe_part(pipeline: Pipeline, part: Part) -> dict[str, Any]:
+def _describe_part(pipeline: Pipeline, export: Export, part: Part) -> dict[str, Any]:
+    waiting_for, until = _waiting(pipeline, export, part)
     return {
         "part": part.part,
-        "state": part.state.value,
+        "state": _STORING if waiting_for is None and _is_storing(export, part) else part.state.value,
         "job_id": part.job_id,
+        "waiting_for": waiting_for,
+        "waiting_until": until and timestamp(until),
+        "attempts": part.attempts,
+        "last_error": vars(part.last_error) if part.last_error else None,
         "records": part.records,
         "expected_records": part.expected_records,
         "bytes": part.bytes,
         "key": part.key,
         "url": pipeline.link(part.key) if part.key else None,
+        # Only the manifest of a COMPLETED export proves that a part belongs to it.
+        "proved": part.state is PartState.STORED and export.state is ExportState.COMPLETED,
     }
+
+
+def _is_storing(export: Export, part: Part) -> bool:
+    return next_step(export, part) in {Step.STORE, Step.READ}
+
+
+def _waiting(pipeline: Pipeline, export: Export, part: Part) -> tuple[str | None, datetime | None]:
+    """Return what a part waits for, and until when if that is known; None if a worker is busy with it."""
+    now, step = pipeline.clock(), next_step(export, part)
+    if step is Step.NOTHING:
+        return None, None
+    if part.lease_until is not None and part.lease_until > now:
+        return None, None
+    if part.not_before is not None and part.not_before > now:
+        return part.last_error.code if part.last_error else "PAUSE", part.not_before
+    return _WAITS_FOR[step], None
 
 
 def _to_token(position: tuple[str, str] | None) -> str | None:

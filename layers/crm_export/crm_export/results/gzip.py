@@ -45,13 +45,18 @@ def gzip_member(pieces: Iterable[Piece], content: ByteCounter, member: ByteCount
     """Put the gzip header before, and the trailer after, the raw deflate stream of the pieces.
 
     `content` must have counted all of the content once `pieces` is exhausted. `member` counts the bytes of
-    the gzip member. The trailer holds the size modulo 4 GiB.
+    the gzip member.
     """
     member.feed(_HEADER)
     yield Piece(b"", _HEADER)
     for piece in pieces:
         member.feed(piece.compressed)
         yield piece
-    trailer = struct.pack("<LL", content.crc32, content.size & 0xFFFFFFFF)
+    trailer = gzip_trailer(content)
     member.feed(trailer)
     yield Piece(b"", trailer)
+
+
+def gzip_trailer(content: ByteCounter) -> bytes:
+    """Return the end of a gzip member: the CRC32 of its content, and its size modulo 4 GiB."""
+    return struct.pack("<LL", content.crc32, content.size & 0xFFFFFFFF)

@@ -43,6 +43,7 @@ _LARGEST_NUMERIC_ID = 10**19
 _NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE]\+?[0-9]{1,2})?")
 _LARGEST_NUMBER = 10**9  # of pages and records: more than a job can have, and few enough for the table
 _LONGEST_CODE = 100
+_LONGEST_STATE = 40
 _MORE_RECORDS = {"true": True, "false": False}
 # Zoho prepares a result before it sends it, so there may be a pause between two bytes.
 _RESULT_TIMEOUT = (3.05, 60.0)
@@ -229,7 +230,7 @@ def parse_job(datum: dict[str, Any], job_id: str) -> Job:
         raise ZohoUnavailable(f"Zoho's status of job {job_id} is that of another job.")
     result, query = _object(datum.get("result")), _object(datum.get("query"))
     state, count = datum.get("state"), _number(result.get("count"))
-    state = state.strip().upper() if isinstance(state, str) else ""
+    state = clean_text(state, _LONGEST_STATE).strip().upper() if isinstance(state, str) else ""
     more_records = _MORE_RECORDS.get(str(result.get("more_records")).lower())
     if not state or (state == COMPLETED and (count is None or more_records is None)):
         raise ZohoResponseInvalid(f"Zoho's status of job {job_id} lacks state, count or more_records.")

@@ -16,7 +16,7 @@ import requests
 import urllib3
 
 from crm_export import PRODUCT, deadline
-from crm_export.errors import ZohoTimeout, ZohoUnavailable
+from crm_export.errors import ZohoTimeout, ZohoTooSlow, ZohoUnavailable
 from crm_export.system import MACHINE, System
 
 # The longest request: less than a lease on a part has left when a call begins (75 of 90 seconds).
@@ -136,14 +136,14 @@ def read(response: requests.Response, largest_body: int = _LARGEST_BODY) -> Zoho
 def chunks(response: requests.Response, *, spare_seconds: float = _SECONDS_TO_RESPOND) -> Iterator[bytes]:
     """Yield a body as it arrives, without collecting small pieces: the caller renews a lease between them.
 
-    Raises ZohoTimeout if a pause is too long or if less than `spare_seconds` of the function's time are
-    left; ZohoUnavailable if the body ends early.
+    Raises ZohoTimeout if a pause is too long, ZohoTooSlow if less than `spare_seconds` of the function's time
+    are left, and ZohoUnavailable if the body ends early.
     """
     try:
         while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
             yield chunk
             if deadline.remaining() < spare_seconds:
-                raise ZohoTimeout("Zoho sends too slowly: the function's time is used up.")
+                raise ZohoTooSlow("Zoho sends too slowly: the function's time is used up.")
     except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
         raise ZohoTimeout("Zoho stopped sending in the middle of a response.") from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
