@@ -109,7 +109,7 @@ class Calls:
 
 def refusal(code: str, operation: str, **more: Any) -> ClientError:
     """Return the ClientError for an AWS service's error code."""
-    status = 400 if code not in {"SlowDown", "InternalError"} else 503
+    status = 400 if code not in {"SlowDown", "InternalError", "InternalServerError"} else 503
     response: Any = {
         "Error": {"Code": code, "Message": code},
         "ResponseMetadata": {"HTTPStatusCode": status},

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from crm_export.aws.table import size_of
 from simulation.calls import Calls, refusal
 from simulation.expressions import BadExpression, Item, holds, names_in, updated
 
@@ -17,6 +18,7 @@ TABLE = "exports"
 _SORT_KEYS = {None: "sk", "open": "requested_at", "by-account": "requested_at"}
 _INDEX_LAG = 2.0
 _TAKES = 0.01
+_LARGEST_ITEM = 400 * 1024  # bytes
 _FAULTS = {
     "twice": "table write repeated, its response lost",
     "lost": "table write done, its response lost for good",
@@ -185,8 +187,12 @@ class DynamoDb:
         if not holds(condition, item, *_given(request)):
             return key, None
         if kind == "Put":
-            return key, request["Item"]
-        return key, updated(request["UpdateExpression"], item or dict(request["Key"]), *_given(request))
+            new = request["Item"]
+        else:
+            new = updated(request["UpdateExpression"], item or dict(request["Key"]), *_given(request))
+        if size_of(new) > _LARGEST_ITEM:
+            raise refusal("ValidationException", kind)
+        return key, new
 
     def _read(self, what: str, read: Callable[[], Item]) -> Item:
         if self._calls is None:

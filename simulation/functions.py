@@ -177,9 +177,12 @@ class Functions:
         self._idle: defaultdict[str, list[Container]] = defaultdict(list)
         self._invocations = 0
 
-    def post(self, path: str, body: dict[str, Any], done: Done) -> None:
-        """Send POST /v1/e/zoho/bulk-read/{type} as the account's caller; done(None) if it did not succeed."""
-        event = _post_event(path, json.dumps(body))
+    def post(self, path: str, body: dict[str, Any], key: str | None, done: Done) -> None:
+        """Send POST /v1/e/zoho/bulk-read/{type} as the account's caller; done(None) if it did not succeed.
+
+        key: the Idempotency-Key.
+        """
+        event = _post_event(path, json.dumps(body), {"idempotency-key": key} if key else {})
         self._invoke("bulk_read_submitter", None, event, _if_successful(done))
 
     def submitter(self, event: dict[str, Any], done: Done) -> None:
@@ -193,7 +196,7 @@ class Functions:
     def callback(self, url: str, body: bytes, done: Done) -> None:
         """Post to a callback URL; done(None) if it did not succeed."""
         *_, export_id, part, _signature = url.split("/")
-        event = _post_event(url.removeprefix(CALLBACK_BASE_URL), body.decode())
+        event = _post_event(url.removeprefix(CALLBACK_BASE_URL), body.decode(), {})
         self._invoke("callback_receiver", (export_id, int(part)), event, _if_successful(done))
 
     def reconciler(self, done: Done) -> None:
@@ -246,7 +249,7 @@ class Functions:
         )
 
 
-def _post_event(path: str, body: str) -> dict[str, Any]:
+def _post_event(path: str, body: str, headers: dict[str, str]) -> dict[str, Any]:
     """Return a POST event of API Gateway's HTTP API, payload format 2.0, from the account's caller."""
     claims = {"account_id": ACCOUNT, "uid": OWNER}
     return {
@@ -254,7 +257,7 @@ def _post_event(path: str, body: str) -> dict[str, Any]:
         "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": "",
-        "headers": {},
+        "headers": headers,
         "requestContext": {
             "authorizer": {"jwt": {"claims": claims}},
             "domainName": "api.example.com",

@@ -41,6 +41,7 @@ class Invariants:
         self._zoho = zoho
         self.broken: list[str] = []
         self.ended_at: dict[str, float] = {}
+        self.keys: set[str] = set()  # the Idempotency-Keys of all POSTs; empty: they have none
         table.changed = self._table_changed
         bucket.changed = self._bucket_changed
 
@@ -68,6 +69,11 @@ class Invariants:
                 self._is_new(read_part(new))
             return
         self._hold((state == "RUNNING") == ("open" in new), f"{key} is {state} and in the wrong index")
+        if old is None and self.keys:
+            wanted = [export for export in self.exports() if export.state is not ExportState.FAILED]
+            self._hold(
+                len(wanted) <= len(self.keys), f"{len(wanted)} exports not FAILED for {len(self.keys)} keys"
+            )
         if state != "RUNNING" and before == "RUNNING":
             self.ended_at[export_id] = self._scheduler.now
         if state == "COMPLETED" and before == "RUNNING":

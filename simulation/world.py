@@ -42,6 +42,14 @@ _S3_PART_BYTES = (100, 400, 1_500, 100_000)
 
 
 @dataclass(frozen=True)
+class Post:
+    """A client's POST. send(done) sends it once, with the same Idempotency-Key each time, or without one."""
+
+    send: Callable[[Callable[[Any], None]], None]
+    key: str | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The outcome of a run. `digest`: of its trace, the same for the same seed."""
 
@@ -98,11 +106,11 @@ class World:
 
     def run(self) -> Outcome:
         """Run until nothing happens any more."""
+        keys = self.rng.choice((None, "one each", "one for all"))
+        post = self._new_post("key-0" if keys else None)
         for number in range(self.rng.choice((1, 1, 2))):
-            query = self.rng.choice(_QUERIES)
-            module = self.rng.choice((*BULK_MODULES, BULK_MODULES[0], BULK_MODULES[0], *READ_MODULES))
-            body = {} if module in READ_MODULES else {"query": query}
-            post = partial(self.functions.post, f"/v1/e/zoho/bulk-read/{module.lower()}", body)
+            if number and keys != "one for all":
+                post = self._new_post(f"key-{number}" if keys else None)
             self._to_post += 1
             self.scheduler.at(number * self.rng.choice((0.0, 30.0)), partial(self._post, post, 3))
         for _ in range(self.rng.choice((0, 0, 3))):
@@ -139,14 +147,26 @@ class World:
 
     # --- calls from outside ---
 
-    def _post(self, post: Callable[[Callable[[Any], None]], None], tries: int) -> None:
+    def _new_post(self, key: str | None) -> Post:
+        query = self.rng.choice(_QUERIES)
+        module = self.rng.choice((*BULK_MODULES, BULK_MODULES[0], BULK_MODULES[0], *READ_MODULES))
+        body = {} if module in READ_MODULES else {"query": query}
+        if key:
+            self.invariants.keys.add(key)
+        return Post(partial(self.functions.post, f"/v1/e/zoho/bulk-read/{module.lower()}", body, key), key)
+
+    def _post(self, post: Post, tries: int) -> None:
+        """Send a POST. With a key a client repeats it until it succeeds, and perhaps once more."""
+
         def done(response: Any) -> None:
             self._to_post -= 1
-            if response is None and tries > 1 and self.faults.happens("POST sent again"):
+            repeat = partial(self.faults.happens, "POST sent again")
+            again = (response is None or repeat()) if post.key else (response is None and repeat())
+            if again and tries > 1:
                 self._to_post += 1
                 self.scheduler.after(self.rng.choice((1.0, 40.0)), lambda: self._post(post, tries - 1))
 
-        post(done)
+        post.send(done)
 
     def _tick(self) -> None:
         is_open = any("open" in item for item in self.table.items.values())

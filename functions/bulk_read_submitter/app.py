@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from crm_export.api.requests import caller_of, list_request, start_request
+from crm_export.api.requests import caller_of, export_request, list_request, start_request
 from crm_export.api.responses import JsonResponse, make_app, success
 from crm_export.aws.part_queue import consume
 from crm_export.exports import start, submit, view
@@ -16,8 +16,8 @@ app = make_app()
 @app.post("/v1/e/zoho/bulk-read/.+")
 def post_export() -> JsonResponse:
     event = app.current_event.raw_event
-    export = start.start_export(container().submitter, caller_of(event), start_request(event))
-    return success("Export is started", view.summarize(export), status=202)
+    started = start.start_export(container().submitter, caller_of(event), start_request(event))
+    return success(*view.describe_start(started), status=202)
 
 
 @app.get("/v1/e/zoho/bulk-read/exports")
@@ -28,7 +28,7 @@ def get_exports() -> JsonResponse:
 
 @app.get("/v1/e/zoho/bulk-read/exports/<export_id>")
 def get_export(export_id: str) -> JsonResponse:
-    caller = caller_of(app.current_event.raw_event)
+    caller = export_request(app.current_event.raw_event)
     return success("Received Information", view.describe_export(container().submitter, caller, export_id))
 
 

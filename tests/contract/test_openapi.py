@@ -1,7 +1,7 @@
 """Compare docs/openapi.yaml with the template's routes, the errors and the schemas of its examples."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from crm_export import errors
+from crm_export.api.requests import export_request, list_request, parse_page_request, start_request
 from crm_export.api.responses import error_response
 from local.cloudformation.template import load_template
 from local.host.processes import REPOSITORY
@@ -99,6 +100,40 @@ def test_path_parameters_equal_the_names_in_the_path(route: str, operation: dict
     assert all(item["required"] for item in parameters if item["in"] == "path")
 
 
+UNKNOWN_PARAMETER = {
+    "rawPath": "/",
+    "requestContext": {
+        "authorizer": {"jwt": {"claims": {"account_id": "a", "uid": "u"}}},
+        "domainName": "api.example.com",
+    },
+    "queryStringParameters": {"unknown": "1"},
+}
+# What reads the query string of a route; the callback's route reads none and refuses none.
+READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "GET /v1/e/zoho/export/{type}": lambda event: parse_page_request("v8", event["queryStringParameters"]),
+    "POST /v1/e/zoho/bulk-read/{type}": lambda event: start_request(event).read_body(),
+    "GET /v1/e/zoho/bulk-read/exports": list_request,
+    "GET /v1/e/zoho/bulk-read/exports/{export_id}": export_request,
+}
+CALLBACK = "POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}"
+
+
+@pytest.mark.parametrize(
+    ("route", "operation"), list(operations()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_documented_query_parameters_are_those_the_route_knows(route: str, operation: dict[str, Any]) -> None:
+    parameters = [resolve(parameter) for parameter in operation.get("parameters", [])]
+    documented = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
+    if route == CALLBACK:
+        assert documented == []
+        return
+    with pytest.raises(errors.InvalidRequest) as raised:
+        READERS[route](UNKNOWN_PARAMETER)
+    known = raised.value.message.partition("allowed: ")[2]
+    assert known == f"{', '.join(documented) or 'none'}."
+    assert "400" in operation["responses"]
+
+
 @pytest.mark.parametrize("kind", list(error_classes()), ids=lambda kind: kind.__name__)
 def test_response_to_every_error_fits_a_documented_schema(kind: type[errors.ExportError]) -> None:
     # The messages of these two statuses are part of the contract.
@@ -141,4 +176,4 @@ def test_schemas_are_closed_except_for_those_of_zoho() -> None:
         and schema.get("additionalProperties") is not False
         and schema.get("unevaluatedProperties") is not False
     }
-    assert open_schemas - {"ExportSummary"} == zoho_schemas  # ListedExport and Export close ExportSummary
+    assert open_schemas - {"ExportSummary"} == zoho_schemas  # the schemas that extend it close it

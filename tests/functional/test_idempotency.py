@@ -2,14 +2,8 @@
 
 import json
 import time
-from functools import partial
 
 import pytest
-
-from crm_export import deadline
-from crm_export.aws.idempotency import once
-from crm_export.errors import RequestInProgress
-from crm_export.exports.model import Caller
 
 
 def post(world, key, export_type="contacts", **body):
@@ -27,7 +21,10 @@ def test_same_key_and_body_return_the_same_export(world):
     first = post(world, "k-1", query={"fields": ["Last_Name"]})
     again = post(world, "k-1", query={"fields": ["Last_Name"]})
     assert (first[0], again[0]) == (202, 202)
-    assert first[1]["data"]["export_id"] == again[1]["data"]["export_id"]
+    assert first[1]["message"] == "Export is started"
+    assert again[1]["message"] == "Export was started by an earlier request"
+    assert again[1]["data"] == {**first[1]["data"], "replayed": True}
+    assert first[1]["data"]["replayed"] is False
     assert len(world.zoho.journal.requests("/read$", "POST")) == 1
     status, response = post(world, "k-1", query=query)
     assert (status, response["errno"]) == (409, 409)
@@ -63,46 +60,17 @@ def test_invalid_key_is_refused(world, key):
     assert not world.zoho.journal.requests("/read$", "POST")
 
 
-@pytest.fixture
-def run_once(world):
-    """Return a function that runs `do` with the same Idempotency-Key each time."""
-    table = world.deployment.outputs["ExportsTableName"]
-    return partial(once, world.client("dynamodb"), table, Caller(world.account, "o"), "k", {})
+def test_key_is_kept_for_a_day(world):
+    export_id = post(world, "k-1")[1]["data"]["export_id"]
+    (item,) = key_items(world)
+    assert item["export_id"] == {"S": export_id}
+    assert int(item["expires_at"]["N"]) - time.time() == pytest.approx(24 * 3600, abs=60)
 
 
-def test_repeated_request_is_refused_while_the_first_is_running(run_once):
-    """The second request arrives during the first, as from a client that stopped waiting."""
-
-    def do():
-        with pytest.raises(RequestInProgress, match="still running; send it again") as refused:
-            run_once(lambda: "second")
-        assert refused.value.retry_after
-        return "first"
-
-    assert run_once(do) == "first"
-    assert run_once(lambda: "third") == "first"
-
-
-def test_request_whose_function_died_can_be_sent_again(run_once):
-    """The first request never ends; the time of its invocation is over."""
-
-    class Died(BaseException):
-        pass
-
-    def die():
-        raise Died
-
-    with deadline.ends_in(0.05), pytest.raises(Died):
-        run_once(die)
-    time.sleep(0.1)
-    assert run_once(lambda: "again") == "again"
-
-
-def test_key_is_kept_for_a_day(world, run_once):
-    run_once(lambda: "first")
-    (item,) = world.client("dynamodb").query(
+def key_items(world):
+    """Return the items of the account's keys."""
+    return world.client("dynamodb").query(
         TableName=world.deployment.outputs["ExportsTableName"],
         KeyConditionExpression="pk = :pk",
         ExpressionAttributeValues={":pk": {"S": f"IDEMPOTENCY#{world.account}"}},
     )["Items"]
-    assert int(item["expires_at"]["N"]) - time.time() == pytest.approx(24 * 3600, abs=60)

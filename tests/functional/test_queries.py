@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+from itertools import batched
 
 import pytest
 
@@ -126,3 +128,34 @@ def test_metadata_is_read_only_for_unknown_modules(world):
 def test_file_type_ics_is_sent_outside_the_query(world):
     assert post(world, "events", {"query": {"module": {"api_name": "Events"}, "file_type": "ics"}})[0] == 202
     assert sent(world) == {"query": {"module": {"api_name": "Events"}, "page": 1}, "file_type": "ics"}
+
+
+def cyrillic_body(size):
+    """Return a body of exactly `size` bytes, nearly all of them Cyrillic letters in criteria."""
+    values = ["я" * 255] * (size // 513 - 3)
+    criteria = [single("Last_Name", "in", list(some)) for some in batched(values, 200, strict=False)]
+
+    def body(padding):
+        query = {"criteria": group("or", *criteria, single("Email", "in", padding))}
+        return json.dumps({"query": query}, ensure_ascii=False, separators=(",", ":"))
+
+    missing = size - len(body([""] * 8).encode())
+    return body(["x" * (missing // 8)] * 7 + ["x" * (missing - missing // 8 * 7)])
+
+
+def test_query_of_200_kb_in_cyrillic_is_accepted(world):
+    body = cyrillic_body(200 * 1024)
+    status, response = world.http("BulkReadSubmitter", "POST", f"{PATH}contacts", body=body)
+    assert status == 202, response
+    assert len(world.zoho.journal.requests("/read$", "POST")) == 1
+
+
+def test_query_too_large_for_the_table_is_refused_with_its_size_and_the_limit(world):
+    body = cyrillic_body(256 * 1024)
+    assert len(body.encode()) == 256 * 1024  # the largest body that is read
+    status, response = world.http("BulkReadSubmitter", "POST", f"{PATH}contacts", body=body)
+    assert (status, response["errno"]) == (422, 422)
+    size = re.search(r"has (\d+) bytes; at most 262144 are allowed", response["message"])[1]
+    assert int(size) > 262144
+    assert not world.zoho.journal.requests("/read$", "POST")
+    assert world.http("BulkReadSubmitter", "GET", f"{PATH}exports")[1]["data"] == []

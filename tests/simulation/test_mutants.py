@@ -8,10 +8,11 @@ import pytest
 
 from crm_export.aws import export_table
 from crm_export.aws.export_table import DynamoExportTable
+from crm_export.aws.idempotency import put_key
 from crm_export.aws.object_writer import ObjectWriter
 from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.errors import StorageUnavailable, TokenInvalidated, ZohoPermissionDenied
-from crm_export.exports import attempt, callbacks, complete, download, reconcile, records
+from crm_export.exports import attempt, callbacks, complete, download, reconcile, records, start
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
 from crm_export.zoho import bulk_read, client, refusals
@@ -197,6 +198,20 @@ def with_a_grant_that_a_gateway_may_invalidate(patch):
     patch.setattr(client.ZohoClient, "_rejected", lambda self, error, token: TokenInvalidated("by a gateway"))
 
 
+def with_a_key_that_is_bound_after_its_export(patch):
+    right = DynamoExportTable.create
+
+    def create(self, export, first, key=None, replaces=None):
+        created = right(self, export, first)
+        return created if key is None else self._table.transact(put_key(key, export.export_id, replaces))
+
+    patch.setattr(DynamoExportTable, "create", create)
+
+
+def with_a_key_that_is_not_looked_up(patch):
+    patch.setattr(start, "export_of", lambda pipeline, key, bound: None)
+
+
 MUTANTS = [
     without_conditions,
     without_the_count_check,
@@ -225,6 +240,8 @@ MUTANTS = [
     without_redaction,
     with_a_gateways_word_that_is_believed,
     with_a_grant_that_a_gateway_may_invalidate,
+    with_a_key_that_is_bound_after_its_export,
+    with_a_key_that_is_not_looked_up,
 ]
 
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from crm_export.aws.results_bucket import ResultsBucket
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.callbacks import KeyRing
-    from crm_export.exports.model import Caller
     from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.oauth import AccessToken
     from crm_export.zoho.records import RecordsReader
@@ -104,7 +103,6 @@ class Container:
             callback_keys=self._callback_keys(settings.callback_secret_id),
             callback_base_url=settings.callback_base_url,
             link=partial(self._link, settings.results_bucket),
-            once=partial(self._once, settings.exports_table),
             limits=Limits(
                 api_version=settings.bulk_read_api_version,
                 result_format=settings.result_format,
@@ -180,11 +178,6 @@ class Container:
         return KeyRing(
             lambda: read_rotated_secret(self._aws("secretsmanager"), secret_id), self.system.monotonic
         )
-
-    def _once(self, table: str, caller: "Caller", key: str, request: Any, do: Callable[[], str]) -> str:
-        from crm_export.aws.idempotency import once  # few requests have a key
-
-        return once(self._aws("dynamodb"), table, caller, key, request, do)
 
     def _link(self, bucket: str, key: str) -> str:
         url: str = self._aws("s3").generate_presigned_url(

@@ -4,10 +4,17 @@ import json
 
 import pytest
 
-from crm_export.api.requests import json_object, list_request, parse_page_request
+from crm_export.api.requests import (
+    export_request,
+    json_object,
+    list_request,
+    parse_page_request,
+    start_request,
+)
 from crm_export.errors import InvalidRequest
 
-CLAIMS = {"requestContext": {"authorizer": {"jwt": {"claims": {"account_id": "a", "uid": "u"}}}}}
+CALLER = {"authorizer": {"jwt": {"claims": {"account_id": "a", "uid": "u"}}}}
+CLAIMS = {"requestContext": CALLER}
 
 
 def test_body_of_256_kb_is_read_and_one_byte_more_is_refused():
@@ -23,6 +30,27 @@ def test_list_has_20_exports_unless_limit_says_otherwise():
     assert list_request({**CLAIMS, "queryStringParameters": {"limit": "100"}})[1] == 100
     with pytest.raises(InvalidRequest, match="limit is '101'; it must be a whole number from 1 to 100"):
         list_request({**CLAIMS, "queryStringParameters": {"limit": "101"}})
+
+
+@pytest.mark.parametrize(
+    ("read", "allowed"),
+    [
+        (
+            lambda event: parse_page_request("v8", event["queryStringParameters"]),
+            "page, limit, page_token, fields, sort_by, sort_order, modified_since",
+        ),
+        (list_request, "limit, page_token"),
+        (export_request, "none"),
+        (lambda event: start_request(event).read_body(), "none"),
+    ],
+    ids=["page", "list", "export", "start"],
+)
+@pytest.mark.parametrize("name", ["per_page", "Limit", ""])
+def test_unknown_parameter_is_refused_with_the_known_ones(read, allowed, name):
+    post = {"rawPath": "/v1/e/zoho/bulk-read/contacts", "requestContext": {"domainName": "x"} | CALLER}
+    with pytest.raises(InvalidRequest) as raised:
+        read(post | {"queryStringParameters": {name: "1"}})
+    assert raised.value.message == f"The query string has the parameter {name!r}; allowed: {allowed}."
 
 
 def test_last_numbered_record_can_be_read():

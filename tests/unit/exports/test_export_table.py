@@ -111,6 +111,13 @@ def test_every_kind_of_cursor_is_read_back(table, cursor):
     assert table.get_part(EXPORT_ID, 1).cursor == cursor
 
 
+def test_text_is_stored_as_it_is():
+    items = TableData(lambda: 0.0)
+    export = replace(SMALLEST_EXPORT, query={"cvid": "Größe", "page": 1.50})
+    DynamoExportTable(DynamoDb(items), "exports").create(export, SMALLEST_PART)
+    assert items.items[f"EXPORT#{EXPORT_ID}", "META"]["query"] == {"S": '{"cvid":"Größe","page":1.5}'}
+
+
 def test_empty_and_zero_values_are_kept(table):
     table.create(
         replace(SMALLEST_EXPORT, fields=[], records=0),
@@ -286,17 +293,20 @@ def test_running_exports_are_read_from_all_pages():
 
 
 @pytest.mark.parametrize(
-    ("reasons", "raised"),
+    ("reasons", "or_conflict", "raised"),
     [
-        (["ConditionalCheckFailed", "None"], None),
-        (["None", "ConditionalCheckFailed"], None),
-        (["ThrottlingError", "None"], StateUnavailable),
-        (["None", "TransactionConflict"], StateUnavailable),
-        ([], ClientError),
+        (["ConditionalCheckFailed", "None"], False, None),
+        (["None", "ConditionalCheckFailed"], True, None),
+        (["None", "TransactionConflict"], True, None),
+        (["None", "TransactionConflict"], False, StateUnavailable),
+        (["ThrottlingError", "None"], True, StateUnavailable),
+        ([], False, ClientError),
     ],
     ids=str,
 )
-def test_cancelled_transaction_returns_false_only_if_a_condition_did_not_hold(reasons, raised):
+def test_cancelled_transaction_returns_false_only_if_a_condition_did_not_hold(reasons, or_conflict, raised):
+    """Or, if the caller asks for it, in a conflict with another transaction."""
+
     class Client:
         def transact_write_items(self, **request):
             raise ClientError({"Error": {}, "CancellationReasons": [{"Code": one} for one in reasons]}, "x")
@@ -304,6 +314,6 @@ def test_cancelled_transaction_returns_false_only_if_a_condition_did_not_hold(re
     table = Table(Client(), "exports")
     if raised:
         with pytest.raises(raised):
-            table.transact()
+            table.transact(or_conflict=or_conflict)
     else:
-        assert table.transact() is False
+        assert table.transact(or_conflict=or_conflict) is False

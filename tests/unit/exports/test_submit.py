@@ -1,18 +1,12 @@
-"""The steps of bulk_read_submitter: create a part's job, or settle how to read without one; and starting."""
-
-from dataclasses import replace
+"""The steps of bulk_read_submitter: create a part's job, or settle how to read without one."""
 
 import pytest
 
 from crm_export import deadline
 from crm_export.errors import (
-    ConnectionNotFound,
-    ExportNotFound,
-    InvalidRequest,
     PartBusy,
     QueryRefused,
     StepPostponed,
-    TypeNotSupported,
     ZohoFieldRefused,
     ZohoModuleNotSupported,
     ZohoNotFound,
@@ -24,8 +18,7 @@ from crm_export.errors import (
 )
 from crm_export.exports.attempt import restart_export
 from crm_export.exports.model import BULK_READ, RECORDS, ExportState, PartState
-from crm_export.exports.request import ExportRequest, StartRequest
-from crm_export.exports.start import start_export
+from crm_export.exports.request import ExportRequest
 from crm_export.exports.submit import submit_part
 from crm_export.zoho.records import RecordPage
 from tests.unit.exports.conftest import CALLER
@@ -424,61 +417,3 @@ def test_created_export_of_notes_is_settled_for_the_records_api(one_export):
     one_export.zoho.pages = [RecordPage([], None)]
     assert one_export.start(ExportRequest("Notes", {}, "csv")).is_readable
     assert one_export.zoho.created == []
-
-
-# --- starting one for a caller ---
-
-
-def start(one_export, *, export_type="contacts", body=None, key=None, **members):
-    """Call start_export with these members of the pipeline."""
-    request = StartRequest(export_type, lambda: body or {}, "https://api.example", key)
-    return start_export(replace(one_export.pipeline, **members), CALLER, request)
-
-
-def test_start_looks_for_the_connection_before_it_reads_the_body(one_export):
-    def no_connection(account_id, owner):
-        raise ConnectionNotFound(f"{account_id} {owner}")
-
-    def read_body():
-        raise InvalidRequest("not JSON")
-
-    pipeline = replace(one_export.pipeline, zoho=no_connection)
-    with pytest.raises(ConnectionNotFound, match="acct-1 user-1"):
-        start_export(pipeline, CALLER, StartRequest("unicorns!", read_body, "https://api.example", None))
-
-
-@pytest.mark.parametrize(
-    ("request_", "error"),
-    [({"export_type": "uni corns"}, TypeNotSupported), ({"body": {"query": 1}}, QueryRefused)],
-    ids=["type", "body"],
-)
-def test_start_refuses_an_invalid_request(one_export, request_, error):
-    with pytest.raises(error):
-        start(one_export, **request_)
-
-
-@pytest.mark.parametrize(
-    ("configured", "used"), [("", "https://api.example"), ("https://own.example", "https://own.example")]
-)
-def test_start_prefers_the_configured_callback_url_to_that_of_the_request(one_export, configured, used):
-    export = start(one_export, callback_base_url=configured)
-    assert export.callback_base_url == used
-    assert one_export.zoho.created[0].callback_url.startswith(f"{used}/")
-
-
-def test_start_with_idempotency_key_returns_the_export_of_the_first_request(one_export):
-    keys = {}
-
-    def once(caller, key, request, do):
-        return keys.setdefault((caller, key, str(request)), do() if not keys else None)
-
-    body = {"query": {"page": 2}}
-    first = start(one_export, body=body, key="k", once=once)
-    second = start(one_export, body=body, key="k", once=once)
-    assert first.export_id == second.export_id
-    assert (list(keys), len(one_export.zoho.created)) == ([(CALLER, "k", str(["Contacts", body]))], 1)
-
-
-def test_start_with_idempotency_key_of_expired_export_is_not_found(one_export):
-    with pytest.raises(ExportNotFound):
-        start(one_export, key="k", once=lambda *request: "20250101T000000Z-0000000000000000")

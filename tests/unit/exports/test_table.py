@@ -2,7 +2,7 @@
 
 import pytest
 
-from crm_export.aws.table import Table, attribute, key
+from crm_export.aws.table import Table, attribute, key, size_of
 
 
 class RecordingClient:
@@ -40,3 +40,11 @@ def test_item_is_read_consistently():
 
 def test_float_is_sent_as_a_number():
     assert attribute(1.5) == {"N": "1.5"}
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [("", 0), ("abc", 3), ("я", 2), ("😀", 4), (True, 1), (None, 1), (12345, 4), ({"ab", "я"}, 4)],
+)
+def test_size_counts_the_bytes_of_names_and_values(value, size):
+    assert size_of({"name": attribute(value), "имя": attribute("x")}) == 4 + size + 6 + 1

@@ -9,9 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 
-from crm_export.aws.export_table import DynamoExportTable
+from crm_export.aws.export_table import DynamoExportTable, encode, item_key
+from crm_export.aws.table import size_of
+from crm_export.errors import QueryRefused
 from crm_export.exports.model import (
+    BoundKey,
     DroppedField,
     Export,
     ExportState,
@@ -19,6 +23,7 @@ from crm_export.exports.model import (
     LastError,
     Part,
     PartState,
+    RequestKey,
     Stored,
 )
 from crm_export.zoho.bulk_read import Job
@@ -167,6 +172,95 @@ def test_change_of_an_export_that_does_not_exist_creates_nothing(table, export):
     assert not table.restart(unknown, Part(unknown.export_id, 2, T1))
     assert not table.fail(unknown, 1, FAILURE, T1)
     assert table.get(unknown.export_id) is None
+
+
+# --- an export's Idempotency-Key ---
+
+
+@pytest.fixture
+def key(export):
+    return RequestKey(export.account_id, "'k'", "of the key", "of the request", T9)
+
+
+def create(table, export, key, replaces=None):
+    """Create another export of the account with a key. Return its id, or None if the key is bound."""
+    other = replace(export, export_id=f"20261122T130000Z-{uuid.uuid4().hex[:16]}")
+    if table.create(other, Part(other.export_id, 1, T0), key, replaces):
+        table.fail(other, None, FAILURE, T9)
+        return other.export_id
+    assert (table.get(other.export_id), table.get_part(other.export_id, 1)) == (None, None)
+    return None
+
+
+def test_key_is_bound_to_the_export_it_is_written_with(table, export, key):
+    assert table.bound_key(key) is None
+    export_id = create(table, export, key)
+    assert table.bound_key(key) == BoundKey("of the request", export_id, T9)
+    assert table.get_part(export_id, 1) is not None
+
+
+def test_export_with_a_bound_key_is_not_written(table, export, key):
+    first = create(table, export, key)
+    assert create(table, export, replace(key, request_hash="of another request")) is None
+    assert create(table, export, key, replaces=export.export_id) is None
+    assert table.bound_key(key) == BoundKey("of the request", first, T9)
+
+
+def test_export_with_a_bound_key_replaces_the_export_that_the_key_names(table, export, key):
+    first = create(table, export, key)
+    second = create(table, export, replace(key, request_hash="of another request"), replaces=first)
+    assert table.bound_key(key) == BoundKey("of another request", second, T9)
+    assert create(table, export, key, replaces=first) is None
+
+
+def test_key_that_expired_meanwhile_is_bound(table, export, key):
+    assert create(table, export, key, replaces=export.export_id)
+
+
+def test_same_key_of_another_account_is_independent(table, export, key):
+    assert create(table, export, key)
+    assert create(table, export, replace(key, account_id=f"{key.account_id}-2"))
+    assert create(table, export, replace(key, key_hash="of another key"))
+
+
+# --- the size of items ---
+
+
+def of_size(export, size):
+    """Return the export with a query that makes its item this large."""
+    text = "я" * 120_000 + "x" * 20_000
+    return replace(export, query={"cvid": text + "x" * (size - size_of(meta_of(export, text)))})
+
+
+def meta_of(export, text):
+    """Return the item of an export as it is written, with this text in its query."""
+    values = {**vars(export), "query": {"cvid": text}}
+    return {**item_key(export.export_id), **encode(values), "open": {"S": "OPEN"}}
+
+
+def test_export_of_256_kb_is_written_and_one_byte_more_is_refused(table, export):
+    largest = of_size(export, 256 * 1024)
+    assert table.create(largest, Part(largest.export_id, 1, T0))
+    assert table.get(export.export_id) == largest
+    too_large = of_size(replace(export, export_id="20261122T130000Z-0000000000000000"), 256 * 1024 + 1)
+    with pytest.raises(QueryRefused, match="has 262145 bytes; at most 262144 are allowed"):
+        table.create(too_large, Part(too_large.export_id, 1, T0))
+    assert table.get(too_large.export_id) is None
+
+
+def test_largest_export_has_room_for_what_later_writes_add(table, export):
+    largest = of_size(export, 256 * 1024)
+    assert table.create(largest, Part(largest.export_id, 1, T0))
+    names = [f"{number:03}" + "A" * 97 for number in range(200)]
+    dropped = tuple(DroppedField(name, "x" * 500) for name in names[:150])
+    assert table.amend(largest, fields=names, fields_dropped=dropped)
+    assert table.fail(largest, 1, Failure("X" * 30, "я" * 2500, "x" * 300), T9)
+
+
+def test_item_larger_than_400_kb_is_not_written(table, export):
+    with pytest.raises(ClientError, match="ValidationException"):
+        table.amend(export, fields=["x" * 410_000])
+    assert table.get(export.export_id).fields is None
 
 
 # --- the lease of a part ---

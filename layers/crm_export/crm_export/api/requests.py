@@ -20,7 +20,9 @@ from crm_export.zoho.catalog import MODULES, records_need_fields
 from crm_export.zoho.metadata import MAX_FIELDS
 from crm_export.zoho.records import PageRequest
 
-_LARGEST_BODY = 256 * 1024  # it becomes part of a DynamoDB item (400 KB)
+PAGE_PARAMETERS = ("page", "limit", "page_token", "fields", "sort_by", "sort_order", "modified_since")
+LIST_PARAMETERS = ("limit", "page_token")
+_LARGEST_BODY = 256 * 1024  # it becomes part of a DynamoDB item
 _LARGEST_INTEGER = 10**9
 _LARGEST_PAGE_SIZE = 200
 _LAST_NUMBERED_RECORD = 2000  # v3 and later: further records only by page_token
@@ -46,7 +48,7 @@ def start_request(event: dict[str, Any]) -> StartRequest:
     """Read POST /v1/e/zoho/bulk-read/{type}. The header names of an event are in lower case."""
     return StartRequest(
         export_type=event["rawPath"].removeprefix("/v1/e/zoho/bulk-read/"),
-        read_body=partial(json_object, event),
+        read_body=partial(_start_body, event),
         base_url=f"https://{event['requestContext']['domainName']}",
         idempotency_key=event.get("headers", {}).get("idempotency-key"),
     )
@@ -54,12 +56,39 @@ def start_request(event: dict[str, Any]) -> StartRequest:
 
 def list_request(event: dict[str, Any]) -> tuple[str, int, str | None]:
     """Read GET /v1/e/zoho/bulk-read/exports: account_id, limit, page_token. Raises InvalidRequest."""
-    params = event.get("queryStringParameters") or {}
+    account_id = caller_of(event).account_id
+    params = _query_string(event)
+    _refuse_unknown(params, LIST_PARAMETERS)
     return (
-        caller_of(event).account_id,
+        account_id,
         integer(params, "limit", default=20, largest=100),
         params.get("page_token"),
     )
+
+
+def export_request(event: dict[str, Any]) -> Caller:
+    """Read GET /v1/e/zoho/bulk-read/exports/{export_id}: the caller. Raises InvalidRequest."""
+    caller = caller_of(event)
+    _refuse_unknown(_query_string(event), ())
+    return caller
+
+
+def _start_body(event: dict[str, Any]) -> dict[str, Any]:
+    _refuse_unknown(_query_string(event), ())
+    return json_object(event)
+
+
+def _query_string(event: dict[str, Any]) -> dict[str, str]:
+    return event.get("queryStringParameters") or {}
+
+
+def _refuse_unknown(params: Mapping[str, str], known: tuple[str, ...]) -> None:
+    for name in params:
+        if name not in known:
+            raise InvalidRequest(
+                f"The query string has the parameter {name[:_SHOWN]!r}; allowed: "
+                f"{', '.join(known) or 'none'}."
+            )
 
 
 def body_bytes(event: dict[str, Any]) -> bytes:
@@ -113,11 +142,11 @@ def page_module(event: dict[str, Any]) -> str:
 
 
 def parse_page_request(version: str, params: Mapping[str, str]) -> PageRequest:
-    """Read the query string of GET /v1/e/zoho/export/{type}.
+    """Read PAGE_PARAMETERS, the query string of GET /v1/e/zoho/export/{type}.
 
-    Parameters: page, limit, page_token, fields, sort_by, sort_order, modified_since. Raises InvalidRequest,
-    which names the parameter, its value and what the API version allows.
+    Raises InvalidRequest, which names the parameter, its value and what the API version allows.
     """
+    _refuse_unknown(params, PAGE_PARAMETERS)
     token = params.get("page_token")
     _check_token(version, token, params)
     request = PageRequest(

@@ -12,8 +12,12 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from crm_export.aws.table import Item, Key, Table, attribute, key, update_of
+from crm_export import strict_json
+from crm_export.aws.idempotency import key_item, put_key, read_key
+from crm_export.aws.table import Item, Key, Table, attribute, key, size_of, update_of
+from crm_export.errors import QueryRefused
 from crm_export.exports.model import (
+    BoundKey,
     DroppedField,
     Export,
     ExportState,
@@ -21,6 +25,7 @@ from crm_export.exports.model import (
     LastError,
     Part,
     PartState,
+    RequestKey,
     Stored,
 )
 from crm_export.exports.pipeline import ExportTable
@@ -33,6 +38,9 @@ _SEALED = "#state = :RUNNING AND generation = :seen AND attribute_exists(complet
 # What every transition of a part resets; more names to remove may follow.
 _RESET = "updated_at = :now, attempts = :n0 REMOVE not_before, lease_owner, lease_until, strikes, dead_owners"
 _POSITION = key("RECONCILER", "POSITION")
+# Bytes of an item of a new export, of the 400 KB that DynamoDB allows. The rest is for what later writes add:
+# the fields to ask for (20 KB), the failure (15 KB), and fields that Zoho refuses, with the reasons (100 KB).
+_LARGEST_NEW_ITEM = 256 * 1024
 _STORED = (
     "#state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, header = :header, "
     f"#key = :key, stored_at = :now, {_RESET}"
@@ -106,9 +114,24 @@ class DynamoExportTable(ExportTable):
 
     # --- An export ---------------------------------------------------------------------------
 
-    def create(self, export: Export, first: Part) -> None:
+    def create(
+        self, export: Export, first: Part, key: RequestKey | None = None, replaces: str | None = None
+    ) -> bool:
         meta = {**item_key(export.export_id), **encode(vars(export)), "open": attribute("OPEN")}
-        self._table.transact({"Put": {"Item": meta}}, {"Put": {"Item": _part_item(first, export.expires_at)}})
+        items = [meta, _part_item(first, export.expires_at)]
+        if (size := max(map(size_of, items))) > _LARGEST_NEW_ITEM:
+            raise QueryRefused(
+                f"With this query the export's state has {size} bytes; at most {_LARGEST_NEW_ITEM} are "
+                "allowed. Give fewer or shorter values in query.criteria, or fewer names in query.fields."
+            )
+        writes = [{"Put": {"Item": item}} for item in items]
+        if key is not None:
+            writes.append(put_key(key, export.export_id, replaces))
+        return self._table.transact(*writes, or_conflict=key is not None)
+
+    def bound_key(self, key: RequestKey) -> BoundKey | None:
+        item = self._table.get(key_item(key))
+        return read_key(item) if item else None
 
     def amend(self, export: Export, **values: Any) -> Export | None:
         amended = self._update(
@@ -432,7 +455,7 @@ _deserialize = TypeDeserializer().deserialize
 def _plain(name: str, value: Any) -> Any:
     """Return the string, number, boolean or set that a field is stored as."""
     if name in _JSON:
-        return json.dumps(_JSON[name][0](value))
+        return strict_json.dumps(_JSON[name][0](value))
     if name == "expires_at":  # DynamoDB's time to live wants seconds since the epoch
         return int(value.timestamp())
     return value

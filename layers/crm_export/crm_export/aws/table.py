@@ -81,21 +81,25 @@ class Table:
         """Update an item; True if the condition held."""
         return self._written(self._client.update_item, **update_of(item_key, update, condition, **values))
 
-    def transact(self, *writes: dict[str, dict[str, Any]]) -> bool:
-        """Do all writes or none; True if all conditions held."""
+    def transact(self, *writes: dict[str, dict[str, Any]], or_conflict: bool = False) -> bool:
+        """Do all writes or none; True if all conditions held.
+
+        or_conflict: also return False if another transaction is just writing one of the items.
+        """
+        refused = {"ConditionalCheckFailed"} | ({"TransactionConflict"} if or_conflict else set())
         items = [
             {kind: {"TableName": self._name, **request}}
             for write in writes
             for kind, request in write.items()
         ]
-        try:
-            with _outages():
+        with _outages():
+            try:
                 self._client.transact_write_items(TransactItems=items)
-        except ClientError as error:
-            reasons = error.response.get("CancellationReasons", [])
-            if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                return False
-            raise
+            except ClientError as error:
+                reasons = error.response.get("CancellationReasons", [])
+                if any(reason.get("Code") in refused for reason in reasons):
+                    return False
+                raise
         return True
 
     def _written(self, write: Callable[..., Any], **request: Any) -> bool:
@@ -105,6 +109,27 @@ class Table:
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+
+def size_of(item: Item) -> int:
+    """Return the size of an item of strings, numbers, booleans and sets, in the bytes that DynamoDB counts.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+    """
+    return sum(len(name.encode()) + _size_of_value(value) for name, value in item.items())
+
+
+def _size_of_value(value: dict[str, Any]) -> int:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(content.encode())
+        case "N":
+            return len(content) // 2 + 2  # two digits a byte; AWS calls its own rule approximate
+        case "SS":
+            return sum(len(member.encode()) for member in content)
+        case _:
+            return 1
 
 
 def update_of(item_key: Key, update: str, condition: str, **values: Any) -> dict[str, Any]:

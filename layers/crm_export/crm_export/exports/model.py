@@ -51,6 +51,29 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class RequestKey:
+    """An Idempotency-Key and the request that it came with, both as SHA-256 in hex.
+
+    shown: the key itself, cut for use in a message.
+    """
+
+    account_id: str
+    shown: str
+    key_hash: str
+    request_hash: str
+    expires_at: datetime  # from then on the key is free
+
+
+@dataclass(frozen=True)
+class BoundKey:
+    """What the table has about a key: the hash of its request, and the export that this request started."""
+
+    request_hash: str
+    export_id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why an export FAILED: a stable code, the message, and what the user can do."""
 

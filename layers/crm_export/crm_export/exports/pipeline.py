@@ -9,7 +9,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from crm_export.errors import ConfigurationError
-from crm_export.exports.model import Caller, Export, Failure, LastError, Part, Step, Stored, next_step
+from crm_export.exports.model import (
+    BoundKey,
+    Export,
+    Failure,
+    LastError,
+    Part,
+    RequestKey,
+    Step,
+    Stored,
+    next_step,
+)
 from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:  # a function loads only what it uses
@@ -25,8 +35,17 @@ class ExportTable(Protocol):
     worker changed it first: read it again.
     """
 
-    def create(self, export: Export, first: Part) -> None:
-        """Write a new export and its first part."""
+    def create(
+        self, export: Export, first: Part, key: RequestKey | None = None, replaces: str | None = None
+    ) -> bool:
+        """Write a new export and its first part, and bind `key` to the export in the same transaction.
+
+        False, and nothing is written, if the key is bound to an export other than `replaces`, or another
+        request is binding it. Raises QueryRefused if the query is too large for the table.
+        """
+
+    def bound_key(self, key: RequestKey) -> BoundKey | None:
+        """Return what the account's key is bound to, or None."""
 
     def get(self, export_id: str) -> Export | None:
         """Return an export, or None."""
@@ -274,7 +293,6 @@ class Pipeline:
     zoho(account_id, owner): Zoho's API with the tokens of their connection; raises ConnectionNotFound and
     other errors of the ConnectionStore. link(key): a presigned URL of an object, valid for 15 minutes.
     callback_base_url: the origin that Zoho calls back; if empty, that of the request that starts the export.
-    once(caller, key, request, do): the result of `do`, which runs once per Idempotency-Key.
     """
 
     table: ExportTable = _not_wired("table")
@@ -286,7 +304,6 @@ class Pipeline:
     callback_keys: "KeyRing" = _not_wired("callback_keys")
     callback_base_url: str = ""
     link: Callable[[str], str] = _not_wired("link")
-    once: Callable[[Caller, str, Any, Callable[[], str]], str] = _not_wired("once")
     system: System = MACHINE
     limits: Limits = Limits()
 

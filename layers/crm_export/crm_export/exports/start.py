@@ -1,11 +1,27 @@
 """Starts an export. Called by functions/bulk_read_submitter for POST /v1/e/zoho/bulk-read/{type}."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 
-from crm_export.errors import ExportNotFound, StepPostponed, TooManyOpenExports
-from crm_export.exports.model import BULK_READ, RECORDS, Caller, Export, Part, new_export_id
+from crm_export.errors import (
+    QueueUnavailable,
+    RequestInProgress,
+    StateUnavailable,
+    StepPostponed,
+    TooManyOpenExports,
+)
+from crm_export.exports.idempotency import export_of, request_key
+from crm_export.exports.model import (
+    BULK_READ,
+    RECORDS,
+    Caller,
+    Export,
+    Part,
+    RequestKey,
+    new_export_id,
+)
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import check_readable
 from crm_export.exports.request import ExportRequest, StartRequest, parse_request
@@ -14,51 +30,79 @@ from crm_export.telemetry import count, logger
 from crm_export.zoho.catalog import has_bulk_read
 
 _LONGEST_DEADLINE = timedelta(hours=241)  # the largest ExportDeadlineHours, and an hour to fail the export
-_FULL_SECONDS = 60
+_FULL_SECONDS, _BUSY_SECONDS = 60, 2  # after which to send a request again
 
 
-def start_export(pipeline: Pipeline, caller: Caller, start: StartRequest) -> Export:
+@dataclass(frozen=True)
+class Started:
+    """An export. replayed: an earlier request with the same Idempotency-Key started it."""
+
+    export: Export
+    replayed: bool = False
+
+
+def start_export(pipeline: Pipeline, caller: Caller, start: StartRequest) -> Started:
     """Start an export, or return the one that the same request with the same Idempotency-Key started.
 
     Raises ConnectionNotFound before it reads the body and the type, TypeNotSupported, InvalidRequest,
-    QueryRefused, IdempotencyConflict, RequestInProgress, and what `create_export` raises.
+    IdempotencyConflict, and what `create_export` raises.
     """
     zoho = pipeline.zoho(caller.account_id, caller.owner)
     body = start.read_body()
     request = parse_request(start.export_type, body, partial(zoho.known_modules, pipeline.limits.api_version))
     create = partial(create_export, pipeline, caller, request, pipeline.callback_base_url or start.base_url)
     if start.idempotency_key is None:
-        return create()
-    export_id = pipeline.once(
-        caller, start.idempotency_key, [request.module, body], lambda: create().export_id
-    )
-    export = pipeline.table.get(export_id)
-    if export is None:
-        raise ExportNotFound("Export is not Found")
-    return export
+        return Started(create())
+    key = request_key(caller, start.idempotency_key, [request.module, body], pipeline.clock())
+    bound = pipeline.table.bound_key(key)
+    earlier = export_of(pipeline, key, bound)
+    if earlier is not None:
+        logger.info("request replayed", export_id=earlier.export_id)
+        return Started(earlier, replayed=True)
+    return Started(create(key, bound.export_id if bound else None))
 
 
-def create_export(
-    pipeline: Pipeline, caller: Caller, request: ExportRequest, callback_base_url: str
+def create_export(  # noqa: PLR0917 (start_export binds the first four)
+    pipeline: Pipeline,
+    caller: Caller,
+    request: ExportRequest,
+    callback_base_url: str,
+    key: RequestKey | None = None,
+    replaces: str | None = None,
 ) -> Export:
     """Write the export and create its first job, so that the caller learns at once whether Zoho refuses it.
 
-    If Zoho cannot take the job now, the export is RUNNING and the submit queue continues with it. Raises
-    TooManyOpenExports, and the ExportError of a terminal refusal, after the export has become FAILED with it.
+    If Zoho cannot take the job now, the export is RUNNING and the submit queue continues with it. key: bound
+    to the export, if it is free or bound to the export `replaces`. Raises QueryRefused, TooManyOpenExports,
+    RequestInProgress if another request has just bound the key, and the ExportError of a terminal refusal,
+    after the export has become FAILED with it.
     """
     if not has_bulk_read(request.module):
         check_readable(request.module, request.query, request.page)
     _check_open_exports(pipeline, caller.account_id)
     export = _new_export(pipeline, caller, request, callback_base_url)
-    pipeline.table.create(export, Part(export.export_id, 1, export.requested_at))
+    if not pipeline.table.create(export, Part(export.export_id, 1, export.requested_at), key, replaces):
+        raise RequestInProgress(
+            f"A request with Idempotency-Key {key and key.shown} is still running; send this one again.",
+            retry_after=_BUSY_SECONDS,
+        )
     count("ExportsStarted")
     logger.info("export started", export_id=export.export_id, zoho_module=export.module)
+    try:
+        _submit_first_part(pipeline, export)
+        return pipeline.table.get(export.export_id) or export
+    except (StateUnavailable, QueueUnavailable) as error:  # the export is written
+        reason = error.message
+        logger.warning("first part left to the reconciler", export_id=export.export_id, reason=reason)
+        return export
+
+
+def _submit_first_part(pipeline: Pipeline, export: Export) -> None:
     try:
         submit_part(pipeline, export.export_id, 1, caller_waits=True)
     except StepPostponed as postponed:
         logger.warning("first job postponed", export_id=export.export_id, reason=postponed.message)
         pipeline.enqueue_new(export, 1, delay=postponed.retry_after or 0)
-    return pipeline.table.get(export.export_id) or export
 
 
 def _check_open_exports(pipeline: Pipeline, account_id: str) -> None:

@@ -26,6 +26,7 @@ from crm_export.zoho.bulk_read import JobRequest
 _SECONDS_TO_RECORD = 5.0  # of the function's time: to write what came of the step, also if Zoho timed out
 _SPARE_SECONDS = 8.0  # besides those: longer than Zoho takes to refuse a job
 _FIELD_PATH = re.compile(r"\$?\.?query\.fields\[(\d{1,4})\]")
+_LONGEST_REASON = 500  # characters: the reasons of all dropped fields are part of one DynamoDB item
 _MAX_FIELDS = 200  # of a job; with more names Zoho exports all fields instead
 
 
@@ -179,7 +180,7 @@ def _drop_field(pipeline: Pipeline, export: Export, field: str, error: ZohoError
         pipeline,
         export,
         fields=[name for name in export.fields or [] if name != field],
-        fields_dropped=(*export.fields_dropped, DroppedField(field, error.message)),
+        fields_dropped=(*export.fields_dropped, DroppedField(field, error.message[:_LONGEST_REASON])),
     )
 
 

@@ -19,6 +19,7 @@ from crm_export.exports.model import (
     timestamp,
 )
 from crm_export.exports.pipeline import Pipeline
+from crm_export.exports.start import Started
 
 _STORING = "STORING"  # how a part is shown whose records are on their way to S3
 _WAITS_FOR = {
@@ -40,6 +41,12 @@ def describe_export(pipeline: Pipeline, caller: Caller, export_id: str) -> dict[
         raise ExportNotFound("Export is not Found")
     parts = pipeline.table.get_parts(export)
     return {**summarize(export, parts), "parts": [_describe_part(pipeline, export, part) for part in parts]}
+
+
+def describe_start(started: Started) -> tuple[str, dict[str, Any]]:
+    """Return the message and the data of the response to the request that started an export."""
+    message = "Export was started by an earlier request" if started.replayed else "Export is started"
+    return message, {**summarize(started.export), "replayed": started.replayed}
 
 
 def list_exports(
