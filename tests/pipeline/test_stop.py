@@ -20,7 +20,7 @@ def busy(stack: RunningStack) -> set[int]:
     stack.zoho("POST", "faults", {"method": "GET", "path": "/result$", "delay": 60})
     export_id = stack.start()
     deadline = time.monotonic() + 20
-    while stack.export(export_id)["parts"][0]["state"] != "READY":
+    while stack.export(export_id)["parts"][0]["state"] != "STORING":
         assert time.monotonic() < deadline
         time.sleep(0.1)
     return stack.descendants()

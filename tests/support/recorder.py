@@ -138,7 +138,10 @@ def _object(action: str) -> ToRequests:
 
 def _bucket(action: str) -> ToRequests:
     def requests(params: Mapping[str, Any]) -> list[Request]:
-        context = (("s3:prefix", (params["Prefix"],)),) if "Prefix" in params else ()
+        # ListBucketMultipartUploads does not have this key.
+        context = (
+            (("s3:prefix", (params["Prefix"],)),) if action == "ListBucket" and "Prefix" in params else ()
+        )
         return [Request(f"s3:{action}", f"arn:aws:s3:::{params['Bucket']}", context)]
 
     return requests

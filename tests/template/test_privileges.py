@@ -31,10 +31,27 @@ ALLOWED = [
 ]
 
 
-def calls_of(*operations) -> set[Call]:
-    environment = tuple(sorted(ENVIRONMENT.items()))
+BUCKET, FOLDER = "results", "exports/account_id=acct-1/module=Contacts/export_id=1"
+# What ResultsBucket and ObjectWriter call.
+STORAGE = [
+    ("s3", "CreateMultipartUpload", {"Bucket": BUCKET, "Key": f"{FOLDER}/part-00001.csv"}),
+    ("s3", "UploadPart", {"Bucket": BUCKET, "Key": f"{FOLDER}/part-00001.csv"}),
+    ("s3", "CompleteMultipartUpload", {"Bucket": BUCKET, "Key": f"{FOLDER}/part-00001.csv"}),
+    ("s3", "PutObject", {"Bucket": BUCKET, "Key": f"{FOLDER}/manifest.json"}),
+    ("s3", "AbortMultipartUpload", {"Bucket": BUCKET, "Key": f"{FOLDER}/part-00001.csv"}),
+    ("s3", "DeleteObject", {"Bucket": BUCKET, "Key": f"{FOLDER}/part-00001.csv"}),
+    ("s3", "HeadObject", {"Bucket": BUCKET, "Key": f"{FOLDER}/part-00001.csv"}),
+    ("s3", "GetObject", {"Bucket": BUCKET, "Key": f"{FOLDER}/manifest.json"}),
+    ("s3", "ListObjectsV2", {"Bucket": BUCKET, "Prefix": f"{FOLDER}/manifest.json", "MaxKeys": 1}),
+    ("s3", "ListObjectsV2", {"Bucket": BUCKET, "Prefix": f"{FOLDER}/"}),
+    ("s3", "ListMultipartUploads", {"Bucket": BUCKET, "Prefix": f"{FOLDER}/"}),
+]
+
+
+def calls_of(*operations, function="CallbackReceiver", **more) -> set[Call]:
+    environment = tuple(sorted((ENVIRONMENT | more).items()))
     return {
-        Call("CallbackReceiver", environment, request)
+        Call(function, environment, request)
         for operation in operations
         for request in requests_of(*operation)
     }
@@ -50,6 +67,38 @@ def test_role_has_only_the_managed_policies_that_sam_adds(function: str):
 def test_allowed_calls_use_every_permission_of_the_callback_receiver():
     assert refused(calls_of(*ALLOWED)) == []
     assert used(calls_of(*ALLOWED)) == granted("CallbackReceiver")
+
+
+def test_storage_of_results_uses_every_permission_of_the_downloader_on_the_bucket():
+    environment = dict.fromkeys(variables_of("ResultDownloader"), "x") | {"RESULTS_BUCKET": BUCKET}
+    calls = calls_of(*STORAGE, function="ResultDownloader", **environment)
+    assert refused(calls) == []
+    assert used(calls) == {item for item in granted("ResultDownloader") if item[2].startswith("s3:")}
+
+
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("PutObject", {"Key": "other/x"}),
+        ("GetObject", {"Key": "other/x"}),
+        ("ListObjectsV2", {}),
+        ("ListObjectsV2", {"Prefix": "other/"}),
+        ("ListMultipartUploads", {"Bucket": "another"}),
+    ],
+)
+def test_downloader_may_not_use_anything_but_exports(operation, params):
+    environment = dict.fromkeys(variables_of("ResultDownloader"), "x") | {"RESULTS_BUCKET": BUCKET}
+    calls = calls_of(
+        ("s3", operation, {"Bucket": BUCKET, **params}), function="ResultDownloader", **environment
+    )
+    assert len(refused(calls)) == 1
+
+
+def test_prefix_is_a_condition_key_of_listing_objects_but_not_of_listing_uploads():
+    """https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html"""
+    params = {"Bucket": BUCKET, "Prefix": f"{FOLDER}/"}
+    assert requests_of("s3", "ListObjectsV2", params)[0].context == (("s3:prefix", (f"{FOLDER}/",)),)
+    assert requests_of("s3", "ListMultipartUploads", params)[0].context == ()
 
 
 @pytest.mark.parametrize("left_out", range(len(ALLOWED)))

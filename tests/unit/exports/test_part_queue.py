@@ -3,10 +3,12 @@
 import json
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from crm_export.aws.part_queue import SqsPartQueue, consume
-from crm_export.errors import PartBusy, QueryRefused, StepPostponed, StorageRefused
+from crm_export.errors import PartBusy, QueryRefused, QueueUnavailable, StepPostponed, StorageRefused
 from crm_export.exports.model import LARGEST_PART
+from simulation.calls import refusal
 
 EXPORT_ID = "20261122T130000Z-0123456789abcdef"
 MESSAGE = {"export_id": EXPORT_ID, "part": 7}
@@ -14,19 +16,24 @@ BODY = json.dumps(MESSAGE)
 
 
 class FakeSqs:
-    """A boto3 client of SQS. sent: (message, delay). postponed: (receipt handle, seconds)."""
+    """A boto3 client of SQS. sent: (message, delay). postponed: (receipt handle, seconds). fails: raised."""
 
     def __init__(self):
+        self.fails = None
         self.sent = []
         self.groups = []
         self.postponed = []
 
     def send_message(self, *, QueueUrl, MessageBody, MessageGroupId, DelaySeconds):
         assert 0 <= DelaySeconds <= 900
+        if self.fails:
+            raise self.fails
         self.groups.append(MessageGroupId)
         self.sent.append((json.loads(MessageBody), DelaySeconds))
 
     def change_message_visibility(self, *, QueueUrl, ReceiptHandle, VisibilityTimeout):
+        if self.fails:
+            raise self.fails
         self.postponed.append((ReceiptHandle, VisibilityTimeout))
 
 
@@ -158,3 +165,45 @@ def test_foreign_message_comes_again_until_the_dead_letter_queue_takes_it(sqs, b
 def test_message_is_sent_with_its_delay_but_no_longer_than_sqs_allows(sqs, delay, seconds):
     SqsPartQueue(sqs, "url").send(EXPORT_ID, 7, group="acct-1", delay=delay)
     assert sqs.sent == [(MESSAGE, seconds)]
+
+
+# --- Outages of SQS ---
+
+OUTAGE = EndpointConnectionError(endpoint_url="https://sqs")
+
+
+@pytest.mark.parametrize(
+    "outage", [OUTAGE, refusal("ThrottlingException", "SQS")], ids=["unreachable", "throttled"]
+)
+def test_queue_that_fails_is_unavailable(sqs, outage):
+    sqs.fails = outage
+    queue = SqsPartQueue(sqs, "url")
+    with pytest.raises(QueueUnavailable, match="SQS is unavailable"):
+        queue.send(EXPORT_ID, 7, group="acct-1")
+    with pytest.raises(QueueUnavailable, match="SQS is unavailable"):
+        queue.postpone("r0", 15)
+
+
+def test_refusal_of_sqs_is_not_an_outage(sqs):
+    sqs.fails = refusal("AccessDenied", "SQS")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        SqsPartQueue(sqs, "url").send(EXPORT_ID, 7, group="acct-1")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        SqsPartQueue(sqs, "url").postpone("r0", 15)
+
+
+@pytest.mark.parametrize("received", [1, 8])
+def test_message_that_cannot_be_postponed_comes_again_and_the_next_one_is_handled(sqs, received):
+    sqs.fails = OUTAGE
+    failed, seen = handle_all(sqs, BODY, BODY, received=received, error=postponed())
+    assert (failed, len(seen)) == (["m0"], 2)
+
+
+def test_foreign_message_that_cannot_be_postponed_comes_again(sqs):
+    sqs.fails = OUTAGE
+    assert handle_all(sqs, "{", BODY) == (["m0"], [(EXPORT_ID, 7)])
+
+
+def test_step_that_cannot_queue_a_part_is_done_again_later(sqs):
+    assert handle_all(sqs, BODY, error=QueueUnavailable("SQS is unavailable"))[0] == ["m0"]
+    assert sqs.postponed == [("r0", 15)]

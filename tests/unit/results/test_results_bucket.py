@@ -160,31 +160,27 @@ def test_store_result_with_a_failing_source_aborts_the_upload(results, s3):
 
 
 @pytest.mark.parametrize("operation", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])
+@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket", "BadDigest"])
+def test_store_result_that_s3_refuses_aborts_the_upload(results, s3, operation, code):
+    s3.errors[operation] = refusal(code, operation)
+    with pytest.raises(StorageRefused, match=f"S3 refused to write {KEY}: {code}"):
+        store(results, zip_of(csv_of(MANY)), MANY)
+    assert s3.is_empty
+
+
+@pytest.mark.parametrize("operation", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])
 @pytest.mark.parametrize(
-    ("refused", "raised", "message"),
+    "error",
     [
-        (refusal("AccessDenied", "S3"), StorageRefused, f"S3 refused to write {KEY}: AccessDenied"),
-        (refusal("NoSuchBucket", "S3"), StorageRefused, f"S3 refused to write {KEY}: NoSuchBucket"),
-        (refusal("BadDigest", "S3"), StorageRefused, f"S3 refused to write {KEY}: BadDigest"),
-        (
-            refusal("ConditionalRequestConflict", "S3"),
-            StorageUnavailable,
-            f"S3 could not write {KEY}: ConditionalRequestConflict",
-        ),
-        (refusal("SlowDown", "S3"), StorageUnavailable, "SlowDown|did not complete the upload of"),
-        (
-            ReadTimeoutError(endpoint_url="https://s3"),
-            StorageUnavailable,
-            "ReadTimeoutError|did not complete the upload of",
-        ),
+        refusal("SlowDown", "S3"),
+        refusal("ConditionalRequestConflict", "S3"),  # S3 asks to try that again
+        ReadTimeoutError(endpoint_url="https://s3"),
     ],
-    ids=lambda value: getattr(value, "__name__", None) or str(value)[:40],
+    ids=str,
 )
-def test_store_result_that_s3_does_not_take_aborts_the_upload(
-    results, s3, operation, refused, raised, message
-):
-    s3.errors[operation] = refused
-    with pytest.raises(raised, match=message):
+def test_store_result_during_an_outage_aborts_the_upload_and_waits(results, s3, operation, error):
+    s3.errors[operation] = error
+    with pytest.raises(StorageUnavailable, match=f"S3 could not write {KEY}|S3 did not complete"):
         store(results, zip_of(csv_of(MANY)), MANY)
     assert s3.is_empty
 
@@ -225,7 +221,7 @@ def recompressed(content: bytes) -> bytes:
     return data.getvalue()
 
 
-CONTENTS = {"csv": csv_of(MANY), "csv.gz": csv_of(MANY), "ics": EVENT * MANY}
+CONTENTS = {"csv": csv_of(MANY), "csv.gz": csv_of(MANY), "ics": EVENT * MANY + b"1"}
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -244,11 +240,7 @@ def test_second_attempt_with_other_content_leaves_the_object_alone(results, s3, 
     content = CONTENTS[file_format]
     store(results, zip_of(content), MANY, file_format)
     data = s3.bucket.objects[KEY]
-    changed = (
-        content.replace(b"VEVENT\r", b"VEVENT \r")
-        if file_format == "ics"
-        else content[:-5] + b"x" + content[-4:]
-    )
+    changed = content.replace(b"1", b"2")
     with pytest.raises(ObjectConflict, match=f"{KEY} exists, and its content is not what this attempt read"):
         store(results, zip_of(changed), MANY, file_format)
     assert s3.bucket.objects == {KEY: data}
@@ -483,23 +475,15 @@ def test_remove_leftovers_accepts_that_an_upload_has_just_ended(results, s3):
     assert s3.is_empty
 
 
+@pytest.mark.parametrize("operation", ["abort_multipart_upload", "delete_object", "get_paginator"])
 @pytest.mark.parametrize(
-    "operation", ["abort_multipart_upload", "delete_object", "get_paginator"], ids=["abort", "delete", "list"]
+    ("code", "raised"), [("AccessDenied", StorageRefused), ("SlowDown", StorageUnavailable)]
 )
-@pytest.mark.parametrize(
-    ("code", "raised", "message"),
-    [
-        ("AccessDenied", StorageRefused, "S3 refused to delete from exports: AccessDenied"),
-        ("SlowDown", StorageUnavailable, "S3 could not delete from exports: SlowDown"),
-    ],
-)
-def test_remove_leftovers_that_s3_does_not_allow_names_the_folder(
-    results, s3, operation, code, raised, message
-):
+def test_remove_leftovers_that_s3_does_not_allow_names_the_folder(results, s3, operation, code, raised):
     open_upload(s3, KEY)
     s3.bucket.objects[KEY] = b""
     s3.errors[operation] = refusal(code, operation)
-    with pytest.raises(raised, match=message):
+    with pytest.raises(raised, match=f"S3 .* delete from exports: {code}"):
         results.remove_leftovers("exports", set())
     assert KEY in s3.bucket.objects
 
@@ -515,17 +499,17 @@ def test_write_manifest_never_replaces_a_manifest(results, s3):
 
 
 @pytest.mark.parametrize(
-    ("code", "raised", "message"),
+    ("code", "raised"),
     [
-        ("NoSuchBucket", StorageRefused, r"S3 refused to write m\.json: NoSuchBucket"),
-        ("AccessDenied", StorageRefused, r"S3 refused to write m\.json: AccessDenied"),
-        ("SlowDown", StorageUnavailable, r"S3 could not write m\.json: SlowDown"),
-        ("ConditionalRequestConflict", StorageUnavailable, "ConditionalRequestConflict"),
+        ("NoSuchBucket", StorageRefused),
+        ("AccessDenied", StorageRefused),
+        ("SlowDown", StorageUnavailable),
+        ("ConditionalRequestConflict", StorageUnavailable),
     ],
 )
-def test_write_manifest_raises_any_other_error_of_s3(results, s3, code, raised, message):
+def test_write_manifest_raises_any_other_error_of_s3(results, s3, code, raised):
     s3.errors["put_object"] = refusal(code, "PutObject")
-    with pytest.raises(raised, match=message):
+    with pytest.raises(raised, match=rf"S3 .* write m\.json: {code}"):
         results.write_manifest("m.json", {})
 
 
@@ -549,14 +533,10 @@ def test_manifest_that_is_not_one_is_read_as_empty(results, s3, content):
 
 @pytest.mark.parametrize("operation", ["list_objects_v2", "get_object"])
 @pytest.mark.parametrize(
-    ("code", "raised", "message"),
-    [
-        ("AccessDenied", StorageRefused, r"S3 refused to read m\.json: AccessDenied"),
-        ("SlowDown", StorageUnavailable, r"S3 could not read m\.json: SlowDown"),
-    ],
+    ("code", "raised"), [("AccessDenied", StorageRefused), ("SlowDown", StorageUnavailable)]
 )
-def test_read_manifest_that_s3_does_not_show_raises(results, s3, operation, code, raised, message):
+def test_read_manifest_that_s3_does_not_show_raises(results, s3, operation, code, raised):
     results.write_manifest("m.json", {})
     s3.errors[operation] = refusal(code, operation)
-    with pytest.raises(raised, match=message):
+    with pytest.raises(raised, match=rf"S3 .* read m\.json: {code}"):
         results.read_manifest("m.json")
