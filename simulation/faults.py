@@ -71,6 +71,9 @@ KINDS = (
     "result with a wrong CRC",
     "result with a wrong count",
     "result of another job",
+    "result repeats a record",  # in place of another, so that the count is right
+    "result of the part before",
+    "result with another column",
     "result not found",
     "result expired",  # if this or the next kind is on, Zoho may keep results, or page tokens, for minutes
     "page token expired",

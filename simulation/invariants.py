@@ -135,6 +135,8 @@ class Invariants:
             return
         content = self._bucket.objects.get(str(part.key))
         gone = content is None and part not in self.parts(part.export_id)  # of an earlier generation
+        if self._faults.against((part.export_id, part.part), _ONLY_OTHER_PARTS_SHOW):
+            return
         self._hold(
             gone or self._plain(str(part.key)) == job.content,
             f"{what}: its object is not what job {job.id} read",
@@ -197,12 +199,19 @@ class Invariants:
                 self._is_state(export, parts, rows, what)
             return
         jobs = [self._zoho.jobs[str(part.job_id)] for part in parts]
+        self._hold(jobs[0].module == export.module, f"{what}: job of {jobs[0].module}")
+        self._hold(len({part.header for part in parts}) == 1, f"{what}: its parts have different columns")
+        if not manifest["snapshot"]:
+            numbered = len(parts) > 1 and not has_page_token(export.api_version)
+            self._hold(numbered, f"{what} says no snapshot, and it is one")
+            position = (parts[0].header or ()).index("Id")
+            ids = [row[position] for row in rows]
+            self._hold(len(ids) == len(set(ids)), f"{what}: a record is there twice")
+            return
         first, expected = jobs[0].first, jobs[0].first.all_rows
         complete = sorted(rows) == sorted(expected)
-        mixed = has_page_token(export.api_version) and any(job.first is not first for job in jobs)
-        self._hold(not mixed, f"{what}: its parts are of several snapshots")
+        self._hold(all(job.first is first for job in jobs), f"{what}: its parts are of several snapshots")
         self._hold(complete, f"{what}: {len(rows)} records, the query has {len(expected)}, or others")
-        self._hold(jobs[0].module == export.module, f"{what}: job of {jobs[0].module}")
 
     def _all_read(self, export: Export, parts: list[Part], rows: list[tuple[str, ...]], what: str) -> None:
         """Check that all records that existed all the time are there, once, as they were at some time."""
@@ -259,11 +268,16 @@ class Invariants:
         self._hold(excused, f"{export.export_id} FAILED with {failure}, and the faults do not excuse it")
 
     def _expired(self, export: Export, parts: list[Part]) -> bool:
-        """Return True if tokens or results expired so often that the export used up its restarts."""
+        """Return True if tokens or results expired, or columns changed, in all generations of the export."""
         code = export.failure and export.failure.code
         gone = ("page token expired", "result expired", "result not found", "job not found")
         count = sum(self._faults.against((part.export_id, part.part), gone) for part in parts)
-        return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and export.generation == 3 and count >= 3
+        if export.generation < 3:
+            return False
+        if code == "HEADERS_DIFFER":
+            renamed = ("result with another column",)
+            return sum(self._faults.against((part.export_id, part.part), renamed) for part in parts) >= 3
+        return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and count >= 3
 
     def _excuse(self, code: str, part: Part) -> bool:
         """Return True if a part met so many faults that its export may fail with this code."""
@@ -288,6 +302,8 @@ class Invariants:
             "DEADLINE_EXCEEDED": faults("job never ends") >= 1,
             "JOB_OVERDUE": faults("job never ends") >= 1 and len(part.failed_job_ids) >= 2,
             "RESULT_UNSUPPORTED": results >= 3,
+            "PARTS_OVERLAP": faults("result of the part before") >= 1,
+            "RECORD_REPEATED": faults("result repeats a record") >= 8,
             "STORAGE_REFUSED": faults("S3 denies access") >= 8,
         }
         return excuses.get(code, code in _OF_RESULTS and results >= 8)
@@ -327,6 +343,8 @@ class Invariants:
                 self._hold(secret not in everything, f"a secret is in the {place}: {secret[:6]}…")
 
 
+# Faults that a part alone does not show.
+_ONLY_OTHER_PARTS_SHOW = ("result of the part before", "result with another column")
 _OF_RESULTS = {
     "RESULT_INVALID", "RESULT_TRUNCATED", "RESULT_CORRUPT",
     "RECORD_COUNT_MISMATCH",

@@ -17,7 +17,6 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from crm_export.exports.callbacks import verify
-from crm_export.zoho.catalog import has_page_token
 from simulation.faults import Faults
 from simulation.scheduler import EPOCH, Scheduler
 from simulation.zoho_faults import ZohoFaults
@@ -49,6 +48,7 @@ class JobRecord:
         self.id = job.id
         self.part = part
         self.first = first or self
+        self.before: JobRecord | None = None  # the job of the part before
         self.page = None if first else job.query.page
         self.module = job.query.module.name
         self.query = job.query.echo  # fields and criteria
@@ -182,8 +182,8 @@ class Zoho:
         self._scheduler.now = 0.0
 
     def change_records(self) -> None:
-        """Create, modify and delete records, of BULK_MODULES only if page tokens keep the snapshot."""
-        for name in READ_MODULES + BULK_MODULES * has_page_token(self.version):
+        """Create, modify and delete records: numbered pages of Bulk Read (v2 to v6) shift under it."""
+        for name in READ_MODULES + BULK_MODULES:
             ids = self._living(name)
             self._rng.shuffle(ids)
             deleted, modified = self._rng.choice((0, 0, 1, 2)), self._rng.choice((0, 1, 2))
@@ -259,6 +259,8 @@ class Zoho:
         token = self.organisation.page_tokens.find(page_token)
         before = self.jobs[token.payload.id] if token else None
         record = JobRecord(job, part, before and before.first, self.organisation.bulk_read)
+        export_id, number = part
+        record.before = next(reversed(self.jobs_of[export_id, number - 1]), None)
         if before:
             record.page_tokens = (*before.page_tokens, page_token)
         _, has_more = self.organisation.jobs.rows(job)

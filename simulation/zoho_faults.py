@@ -18,7 +18,7 @@ from zoho_simulator.faults import Fault, Faults, quote_request
 from zoho_simulator.wire import Json, Request, Response
 
 if TYPE_CHECKING:
-    from simulation.zoho import JobRecord
+    from simulation.zoho import JobRecord, Row
 
 _JOB_SECONDS = (0.0, 2.0, 60.0, 400.0)
 _OTHER_WORDS = (float, str, "{}.0".format)
@@ -147,7 +147,20 @@ class ZohoFaults(Faults):
         if others and self._happens("result of another job"):
             other = self._rng.choice(others)
             return self._archive(other.id, other.content)
-        return body
+        return self._plausible(record) or body
+
+    def _plausible(self, record: "JobRecord") -> bytes | None:
+        """Return an archive that has the job's number of records, but others or with another column."""
+        header, rows, before = record.header, record.rows, record.before
+        if len(rows) > 1 and self._happens("result repeats a record", record.part):
+            return self._csv(record, header, [*rows[:-1], rows[0]])
+        if before and before.rows and rows and self._happens("result of the part before", record.part):
+            whole = len(before.rows) == len(rows) and self._rng.random() < 0.5
+            return self._csv(record, header, before.rows if whole else [before.rows[-1], *rows[:-1]])
+        if self._happens("result with another column", record.part):
+            renamed = next(name for name in header if name != "Id")
+            return self._csv(record, tuple("Another" if name == renamed else name for name in header), rows)
+        return None
 
     def _archive(self, job_id: str, content: bytes) -> bytes:
         layout = Layout(self._config.zip_method, self._config.zip_sizes, self._config.zip_zip64)
@@ -156,8 +169,14 @@ class ZohoFaults(Faults):
     def _with_other_count(self, record: "JobRecord") -> bytes:
         more = self._rng.random() < 0.5 or not record.rows
         rows = [*record.rows, ("1",) * len(record.header)] if more else record.rows[1:]
+        return self._csv_of(record.header, rows)
+
+    def _csv(self, record: "JobRecord", header: "Row", rows: list["Row"]) -> bytes:
+        return self._archive(record.id, self._csv_of(header, rows))
+
+    def _csv_of(self, header: "Row", rows: list["Row"]) -> bytes:
         out = io.StringIO()
-        csv.writer(out, lineterminator=self._config.csv_newline).writerows([record.header, *rows])
+        csv.writer(out, lineterminator=self._config.csv_newline).writerows([header, *rows])
         return out.getvalue().encode()
 
 

@@ -1,5 +1,6 @@
 """The simulation catches code that is broken on purpose within a few hundred seeds."""
 
+from array import array
 from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
@@ -12,9 +13,10 @@ from crm_export.aws.idempotency import put_key
 from crm_export.aws.object_writer import ObjectWriter
 from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.errors import StorageUnavailable, TokenInvalidated, ZohoPermissionDenied
-from crm_export.exports import attempt, callbacks, complete, download, reconcile, records, start
+from crm_export.exports import attempt, callbacks, complete, download, fit, reconcile, records, start
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
+from crm_export.results.record_ids import PartIds
 from crm_export.zoho import bulk_read, client, refusals
 from crm_export.zoho.records import RecordsReader
 from functions.export_reconciler import app as reconciler
@@ -168,6 +170,19 @@ def with_outages_of_s3_that_use_up_attempts(patch):
     patch.setattr(StorageUnavailable, "max_attempts", 8)
 
 
+def with_parts_that_may_overlap(patch):
+    patch.setattr(fit, "_compare", lambda group, read_ids: None)
+
+
+def with_records_that_come_twice(patch):
+    right = PartIds.of
+    patch.setattr(PartIds, "of", lambda ids: right(array("Q", set(ids))))
+
+
+def with_parts_that_do_not_fit(patch):
+    patch.setattr(complete, "check_parts", lambda parts, read_ids: None)
+
+
 def with_a_token_in_the_log(patch):
     right = client._ZohoAuth.__init__
 
@@ -236,6 +251,9 @@ MUTANTS = [
     with_a_page_without_info_as_the_last,
     with_an_object_that_may_be_replaced,
     with_outages_of_s3_that_use_up_attempts,
+    with_parts_that_may_overlap,
+    with_records_that_come_twice,
+    with_parts_that_do_not_fit,
     with_a_token_in_the_log,
     without_redaction,
     with_a_gateways_word_that_is_believed,
@@ -259,11 +277,14 @@ TOGETHER = {
         "page token expired": 0.2,
         "result expired": 0.2,
     },
+    with_parts_that_may_overlap: {"result of the part before": 0.3},
+    with_records_that_come_twice: {"result repeats a record": 0.3},
+    with_parts_that_do_not_fit: {"result with another column": 0.3},
     with_an_object_that_may_be_replaced: {"function stalled": 0.1, "function frozen": 0.02},
     with_outages_of_s3_that_use_up_attempts: {"S3 refuses": 0.4},
     with_any_job_a_callback_names: _WRONG_HINTS,
     with_a_hint_that_stays: _WRONG_HINTS,
-    without_the_filter_of_records: {"page lists a record twice": 0.3},
+    without_the_filter_of_records: {"page lists a record twice": 0.9},
     with_a_page_without_info_as_the_last: {"page without info": 0.3},
     with_throttling_that_uses_up_attempts: {"Zoho 429": 0.4, "S3 refuses": 0.2, "result truncated": 0.2},
 }

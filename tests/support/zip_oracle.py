@@ -29,10 +29,14 @@ def read(data: bytes, size: int, *, compress: bool = True) -> bytes | None:
 
 
 def zipfile_entries(data: bytes) -> list[bytes | None] | None:
-    """Return what zipfile reads from each entry: [None] for a wrong CRC, None if it refuses the file."""
+    """Return what zipfile reads from each entry but empty folders.
+
+    [None] stands for a wrong CRC, None for a file that zipfile refuses.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return [archive.read(info) for info in archive.infolist()]
+            entries = [info for info in archive.infolist() if not (info.is_dir() and info.file_size == 0)]
+            return [archive.read(info) for info in entries]
     except zipfile.BadZipFile as error:
         return [None] if "CRC" in str(error) else None
     except Exception:  # fields that zipfile does not check raise anything

@@ -63,6 +63,28 @@ def hand_made(
     return local + data + tail + central + end + comment
 
 
+def with_folder(
+    content: bytes | None, *, method: int = 8, seekable: bool = True, folders: int = 1, inside: bytes = b""
+) -> bytes:
+    """Return a ZIP with entries of folders before the file; no file if `content` is None.
+
+    With method 8 the folders are as Java writes them. `inside` is their content.
+    """
+    out = io.BytesIO() if seekable else _Unseekable()
+    with zipfile.ZipFile(out, "w") as archive:
+        for depth in range(folders):
+            folder = zipfile.ZipInfo("export/" * (depth + 1))
+            folder.compress_type = method
+            with archive.open(folder, "w") as entry:
+                entry.write(inside)
+        if content is not None:
+            info = zipfile.ZipInfo("export/554023000000568002.csv")
+            info.compress_type = 8
+            with archive.open(info, "w") as entry:
+                entry.write(content)
+    return out.getvalue() if isinstance(out, io.BytesIO) else bytes(out.data)
+
+
 FLAVOURS: dict[str, Callable[[bytes], bytes]] = {
     "deflated": zip_of,
     "deflated, descriptor": lambda content: zip_of(content, seekable=False),
@@ -79,6 +101,11 @@ FLAVOURS: dict[str, Callable[[bytes], bytes]] = {
     "stored, descriptor, zip64": lambda content: zip_of(content, method=0, seekable=False, zip64=True),
     "stored, descriptor without signature": lambda content: hand_made(content, method=0, signature=b""),
     "with comment": lambda content: hand_made(content, comment=b"made by PK\x05\x06 Zoho"),
+    "after a folder": lambda content: with_folder(content, method=0),
+    "after a compressed folder, descriptors": lambda content: with_folder(content, seekable=False),
+    "after two folders, descriptors": lambda content: with_folder(
+        content, method=0, seekable=False, folders=2
+    ),
 }
 
 
@@ -88,11 +115,12 @@ def cut(data: bytes, size: int) -> list[bytes]:
 
 
 def deflated_data(archive: bytes) -> bytes | None:
-    """Return the compressed bytes of a ZIP's only entry, or None if the entry is stored."""
-    method, name_length, extra_length = struct.unpack_from("<8xH16xHH", archive)
+    """Return the compressed bytes of a ZIP's only file, or None if it is stored."""
+    header = archive.rfind(b"PK\x03\x04", 0, archive.find(b".csv"))
+    method, name_length, extra_length = struct.unpack_from("<8xH16xHH", archive, header)
     if not method:
         return None
-    data = archive[30 + name_length + extra_length :]
+    data = archive[header + 30 + name_length + extra_length :]
     inflater = zlib.decompressobj(wbits=-15)
     inflater.decompress(data)
     return data[: len(data) - len(inflater.unused_data)]

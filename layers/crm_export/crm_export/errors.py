@@ -283,8 +283,8 @@ class RecordWithoutId(ResultError, code="RECORD_WITHOUT_ID"):
     """A record from the records API has no usable id."""
 
 
-class RecordRepeated(ResultError, code="RECORD_REPEATED", max_attempts=3):
-    """A file contains a record twice."""
+class RecordRepeated(ResultError, code="RECORD_REPEATED"):
+    """A result contains a record twice."""
 
 
 class StorageRefused(ResultError, code="STORAGE_REFUSED"):

@@ -20,6 +20,7 @@ from crm_export.exports.reconcile import reconcile
 from crm_export.exports.request import ExportRequest
 from crm_export.exports.start import create_export
 from crm_export.exports.submit import submit_part
+from crm_export.results.record_ids import PartIds
 from crm_export.system import System
 from crm_export.telemetry import metrics
 from crm_export.zoho.bulk_read import COMPLETED, Job
@@ -244,7 +245,9 @@ class OneExport:
         self.ready(number, job_id, count, token)
         key = key or self.export().part_key(number)
         self.results.objects[key] = b"x"
-        stored = Stored(key, count, 10 * count, f"{number:08x}", ("Id",))
+        lowest, highest = 100 * number + 1, 100 * number + 99
+        ids = PartIds(count, lowest, highest, lowest, highest, "d")
+        stored = Stored(key, count, 10 * count, f"{number:08x}", ("Id",), ids)
         assert self.table.mark_stored(self.part(number), stored, self.now)
 
     def restart(self, first):

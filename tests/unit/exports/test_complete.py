@@ -17,6 +17,12 @@ from crm_export.exports.model import (
 from crm_export.exports.view import summarize
 
 
+def ids_of(number):
+    """Return the ids that OneExport.stored gives to a part."""
+    lowest, highest = f"{number}01", f"{number}99"
+    return {"first": lowest, "last": highest, "lowest": lowest, "highest": highest}
+
+
 @pytest.fixture
 def two_parts(one_export):
     one_export.stored(1, "1", count=5, token="t")
@@ -72,6 +78,7 @@ def test_manifest_describes_every_part_and_their_sums(two_parts, metric_names):
         "query": {},
         "fields_dropped": [{"field": "A", "reason": "refused"}],
         "snapshot": True,
+        "ids_unique": True,
         "requested_at": now,
         "completed_at": now,
         "records": 8,
@@ -86,6 +93,7 @@ def test_manifest_describes_every_part_and_their_sums(two_parts, metric_names):
             "bytes": 10 * records,
             "crc32": f"0000000{number}",
             "header": ("Id",),
+            "ids": {"count": records, **ids_of(number), "digest": "d"},
             "stored_at": now,
         }
         for number, records in ((1, 5), (2, 3))

@@ -12,6 +12,7 @@ from crm_export.aws.export_table import DynamoExportTable, read_export, read_par
 from crm_export.aws.table import Table
 from crm_export.errors import StateUnavailable
 from crm_export.exports.model import DroppedField, Export, ExportState, Failure, LastError, Part, PartState
+from crm_export.results.record_ids import PartIds
 from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor
 from simulation.dynamodb import DynamoDb, TableData
 from tests.unit.exports.conftest import BEGAN, EXPORT_ID
@@ -66,6 +67,7 @@ FULL_PART = Part(
     records=5,
     bytes=50,
     crc32="0000000a",
+    ids=PartIds(7, 1, 2, 1, 2, "d"),
     header=("Id", "Last_Name"),
     key="k",
     stored_at=LATER,
@@ -210,6 +212,7 @@ def test_part_written_by_the_previous_version_is_read():
         bytes=50,
         crc32="0000000a",
         header='["Id", "Last_Name"]',
+        ids='{"count": 7, "first": "1", "last": "2", "lowest": "1", "highest": "2", "digest": "d"}',
         key="k",
         stored_at="2026-11-22T13:01:30.250Z",
         expires_at=1795352400,

@@ -7,6 +7,7 @@ import json
 import random
 import zipfile
 import zlib
+from array import array
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, IncompleteReadError, ReadTimeoutError
@@ -20,6 +21,7 @@ from crm_export.errors import (
     CountMismatch,
     ObjectConflict,
     PartBusy,
+    RecordRepeated,
     RecordWithoutId,
     ResultError,
     StorageRefused,
@@ -27,8 +29,9 @@ from crm_export.errors import (
     TruncatedZip,
 )
 from crm_export.exports.model import Stored
+from crm_export.results.record_ids import PartIds
 from simulation.calls import refusal
-from tests.support.zips import FLAVOURS, cut, deflated_data, hand_made, zip_of
+from tests.support.zips import FLAVOURS, cut, deflated_data, hand_made, with_folder, zip_of
 from tests.unit.results.conftest import (
     KEY,
     PART_BYTES,
@@ -47,7 +50,7 @@ FORMATS = ["csv", "csv.gz", "ics"]
 def csv_of(records: int) -> bytes:
     noise = random.Random(1)
     return b"Id,Note\r\n" + b"".join(
-        b'%d,"%s\n"\r\n' % (number, noise.randbytes(20).hex().encode()) for number in range(records)
+        b'%d,"%s\n"\r\n' % (number, noise.randbytes(20).hex().encode()) for number in range(1, records + 1)
     )
 
 
@@ -73,7 +76,8 @@ def test_store_result_writes_the_content_and_describes_it(results, s3, records, 
     archive = FLAVOURS[flavour](content)
     stored = store(results, archive, records, file_format)
     data = s3.bucket.objects[KEY]
-    assert stored == Stored(KEY, records, len(data), f"{zlib.crc32(content):08x}", ("Id", "Note"))
+    ids = PartIds.of(array("Q", range(1, records + 1)))
+    assert stored == Stored(KEY, records, len(data), f"{zlib.crc32(content):08x}", ("Id", "Note"), ids)
     assert not s3.bucket.uploads
     assert len(s3.made("upload_part")) == len(data) // PART_BYTES + 1
     (created,) = s3.made("create_multipart_upload")
@@ -88,17 +92,73 @@ def test_store_result_writes_the_content_and_describes_it(results, s3, records, 
         assert created["ContentType"] == "application/gzip"
 
 
+def test_result_that_repeats_a_record_in_place_of_another_is_not_stored(results, s3):
+    content = csv_of(3).replace(b"\r\n3,", b"\r\n1,")
+    with pytest.raises(RecordRepeated, match="Record 1 is in the result more than once"):
+        store(results, zip_of(content), 3)
+    assert (s3.bucket.objects, s3.bucket.uploads) == ({}, {})
+
+
 @pytest.mark.parametrize("events", [0, 3])
 def test_store_result_writes_a_calendar_unchanged(results, s3, events):
     content = b"BEGIN:VCALENDAR\r\n" + EVENT * events + b"END:VCALENDAR\r\n"
     stored = store(results, zip_of(content), events, "ics")
     assert s3.bucket.objects == {KEY: content}
-    assert (stored.records, stored.bytes, stored.header) == (events, len(content), ())
+    assert (stored.records, stored.bytes, stored.header, stored.ids) == (events, len(content), (), None)
     assert s3.made("create_multipart_upload")[0]["ContentType"] == "text/calendar; charset=utf-8"
 
 
 def test_store_result_accepts_an_empty_calendar_file(results):
     assert store(results, zip_of(b""), 0, "ics").records == 0
+
+
+NOTHING = {  # how a server may send the result of a job without records
+    "no body": b"",
+    "ZIP without entries": b"PK\x05\x06" + bytes(18),
+    "ZIP with a folder only": with_folder(None),
+    "empty file": zip_of(b""),
+}
+
+
+@pytest.mark.parametrize("data", NOTHING.values(), ids=NOTHING)
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_store_result_without_a_file_is_an_empty_object_if_zoho_counted_no_records(
+    results, s3, file_format, data
+):
+    stored = store(results, data, 0, file_format)
+    (body,) = s3.bucket.objects.values()
+    assert (gzip.decompress(body) if file_format == "csv.gz" else body) == b""
+    assert stored == Stored(KEY, 0, len(body), "00000000", ())
+
+
+@pytest.mark.parametrize("data", NOTHING.values(), ids=NOTHING)
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_store_result_without_a_file_is_refused_if_zoho_counted_records(results, s3, file_format, data):
+    with pytest.raises(ResultError):
+        store(results, data, 1, file_format)
+    assert s3.is_empty
+
+
+@pytest.mark.parametrize("content", [b"Id\n", b"Id,Note"])
+def test_store_result_with_only_a_header_is_refused_if_zoho_counted_records(results, s3, content):
+    assert store(results, zip_of(content), 0).records == 0
+    s3.bucket.objects.clear()
+    with pytest.raises(CountMismatch, match="has 0 records, but Zoho counted 2"):
+        store(results, zip_of(content), 2)
+    assert s3.is_empty
+
+
+def test_store_result_of_another_job_in_a_folder_is_refused(results, s3):
+    assert store(results, with_folder(csv_of(2)), 2).records == 2
+    with pytest.raises(CorruptZip, match=f"is that of job {JOB}, not of job 554023000000568003"):
+        results.store_result(
+            [with_folder(csv_of(2))],
+            KEY,
+            file_format="csv",
+            expected_records=2,
+            job_id="554023000000568003",
+            confirm=confirmed,
+        )
 
 
 @pytest.mark.parametrize(
@@ -240,7 +300,8 @@ def test_second_attempt_with_other_content_leaves_the_object_alone(results, s3, 
     content = CONTENTS[file_format]
     store(results, zip_of(content), MANY, file_format)
     data = s3.bucket.objects[KEY]
-    changed = content.replace(b"1", b"2")
+    changed = content.replace(b"\r\n1,", b"\r\n1000,").removesuffix(b"1")
+    assert changed != content
     with pytest.raises(ObjectConflict, match=f"{KEY} exists, and its content is not what this attempt read"):
         store(results, zip_of(changed), MANY, file_format)
     assert s3.bucket.objects == {KEY: data}
@@ -315,8 +376,8 @@ def test_look_at_an_existing_object_that_hangs_is_given_up(s3, operation):
 
 
 def pages_of(records: int, size: int = 20):
-    for start in range(0, records, size):
-        numbers = range(start, min(start + size, records))
+    for start in range(1, records + 1, size):
+        numbers = range(start, min(start + size, records + 1))
         yield [{"id": str(n), "Note": f'"{n}"\n' * 5, "Amount": n} for n in numbers]
 
 
@@ -334,8 +395,9 @@ def test_store_records_writes_a_csv_and_describes_it(results, s3, records, file_
     content = gzip.decompress(data) if file_format == "csv.gz" else data
     header, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
     assert header == ["Id", "Note", "Amount"]
-    assert rows == [[str(n), f'"{n}"\n' * 5, str(n)] for n in range(records)]
-    assert stored == Stored(KEY, records, len(data), f"{zlib.crc32(content):08x}", tuple(header))
+    assert rows == [[str(n), f'"{n}"\n' * 5, str(n)] for n in range(1, records + 1)]
+    ids = PartIds.of(array("Q", range(1, records + 1)))
+    assert stored == Stored(KEY, records, len(data), f"{zlib.crc32(content):08x}", tuple(header), ids)
     assert len(s3.made("upload_part")) == len(data) // PART_BYTES + 1
     assert not s3.bucket.uploads
 
@@ -389,7 +451,7 @@ def test_store_records_whose_part_another_worker_took_over_stores_nothing(result
 @pytest.mark.parametrize("file_format", ["csv", "csv.gz"])
 def test_read_ids_yields_the_ids_of_a_stored_part(results, file_format):
     store_records(results, pages_of(MANY), file_format, key=f"part-00001.{file_format}")
-    assert list(results.read_ids(f"part-00001.{file_format}")) == [str(n) for n in range(MANY)]
+    assert list(results.read_ids(f"part-00001.{file_format}")) == [str(n) for n in range(1, MANY + 1)]
 
 
 def test_read_ids_closes_the_response_when_it_is_stopped_early(results, s3):
@@ -397,7 +459,7 @@ def test_read_ids_closes_the_response_when_it_is_stopped_early(results, s3):
     body = s3.get_object(Bucket="results", Key=KEY)["Body"]
     s3.get_object = lambda **_: {"Body": body}
     ids = results.read_ids(KEY)
-    assert next(ids) == "0"
+    assert next(ids) == "1"
     ids.close()
     assert body.closed
 

@@ -7,7 +7,7 @@ import pytest
 
 from crm_export.errors import CorruptZip, ResultError, TruncatedZip, UnsupportedZip
 from crm_export.results.unzip import unzip
-from tests.support.zips import FLAVOURS, cut, deflated_data, hand_made, zip_of
+from tests.support.zips import FLAVOURS, cut, deflated_data, hand_made, with_folder, zip_of
 
 _RANDOM = random.Random(7)
 CONTENTS = {
@@ -101,6 +101,24 @@ def test_unzip_yields_compressed_bytes_as_they_arrive():
         assert yielded > arrived - 2 * 1000
 
 
+@pytest.mark.parametrize("data", [b"", b"PK\x05\x06" + bytes(18), with_folder(None)])
+@pytest.mark.parametrize("size", [1, 100])
+def test_unzip_without_a_file_that_may_be_empty_yields_an_empty_file(data, size):
+    entry, pieces = unzip(cut(data, size), compress=True, may_be_empty=True)
+    pieces = list(pieces)
+    assert (entry.size, entry.crc32) == (0, 0)
+    assert b"".join(piece.content for piece in pieces) == b""
+    assert zlib.decompress(b"".join(piece.compressed for piece in pieces), wbits=-15) == b""
+    with pytest.raises(ResultError):
+        read(cut(data, size))
+
+
+@pytest.mark.parametrize("data", [b"P", b"PK\x05", b"<html>", hand_made(b"abc")[:-1]])
+def test_unzip_that_may_be_empty_still_refuses_what_is_there(data):
+    with pytest.raises(ResultError):
+        list(unzip([data], may_be_empty=True)[1])
+
+
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
@@ -108,7 +126,20 @@ def test_unzip_yields_compressed_bytes_as_they_arrive():
         (b'{"code":"RESOURCE_NOT_FOUND"}', CorruptZip, "not a ZIP"),
         (hand_made(b"a", flags=1), UnsupportedZip, "encrypted"),
         (hand_made(b"a", method=12), UnsupportedZip, "method 12; 0 and 8 are supported"),
-        (b"PK\x05\x06" + bytes(18), UnsupportedZip, "has no entry"),
+        (b"PK\x05\x06" + bytes(18), UnsupportedZip, "has no file"),
+        (with_folder(b"abc", folders=17), UnsupportedZip, "begins with more than 16 folders"),
+        (with_folder(b"abc", inside=b"x"), UnsupportedZip, "folder in the result's ZIP has content"),
+        (
+            with_folder(b"abc", inside=b"x", seekable=False),
+            UnsupportedZip,
+            "folder in the result's ZIP has content",
+        ),
+        (
+            with_folder(b"abc", inside=b"x", method=0),
+            UnsupportedZip,
+            "folder in the result's ZIP has content",
+        ),
+        (with_folder(None), UnsupportedZip, "has no file"),
         (hand_made(b"abc", entries=2), UnsupportedZip, "has 2 entries"),
         (hand_made(b"abc")[:-73] + hand_made(b"def"), UnsupportedZip, "has more than one entry"),
         (

@@ -383,6 +383,12 @@ def test_stream_of_an_html_page_raises(zoho, client):
         pytest.fail("a page was returned as a result")
 
 
+def test_stream_without_a_body_has_no_chunks(zoho, client):
+    zoho.get(f"{API}/x", status=204)
+    with client.stream("/x") as chunks:
+        assert list(chunks) == []
+
+
 def test_stream_with_rejected_token_is_requested_once_more(zoho, client):
     zoho.get(f"{API}/x", json=INVALID, status=401)
     zoho.get(f"{API}/x", body=b"PK", content_type="application/zip")

@@ -29,6 +29,7 @@ from crm_export.exports.model import (
     Stored,
 )
 from crm_export.exports.pipeline import ExportTable
+from crm_export.results.record_ids import PartIds
 from crm_export.zoho.bulk_read import Job
 from crm_export.zoho.records import Cursor
 
@@ -42,7 +43,7 @@ _POSITION = key("RECONCILER", "POSITION")
 # the fields to ask for (20 KB), the failure (15 KB), and fields that Zoho refuses, with the reasons (100 KB).
 _LARGEST_NEW_ITEM = 256 * 1024
 _STORED = (
-    "#state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, header = :header, "
+    "#state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, header = :header, ids = :ids, "
     f"#key = :key, stored_at = :now, {_RESET}"
 )
 
@@ -429,7 +430,7 @@ def _put_new(part: Part, expires_at: datetime) -> dict[str, dict[str, Any]]:
 
 
 def _stored_values(stored: Stored) -> dict[str, Any]:
-    return {**vars(stored), "header": _plain("header", stored.header)}
+    return {**vars(stored), **{name: _plain(name, getattr(stored, name)) for name in ("header", "ids")}}
 
 
 # --- Attributes: how the fields of Export and Part are stored ---------------------------------
@@ -439,6 +440,10 @@ _JSON: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "query": (dict, dict),
     "fields": (list, list),
     "header": (list, tuple),
+    "ids": (
+        lambda ids: ids and ids.to_dict(),
+        lambda stored: stored and PartIds.from_dict(stored),
+    ),
     "failure": (vars, lambda stored: Failure(**stored)),
     "last_error": (vars, lambda stored: LastError(**stored)),
     "strikes": (dict, dict),

@@ -33,6 +33,7 @@ from crm_export.exports.pipeline import Results
 from crm_export.outages import is_outage
 from crm_export.results.counters import ByteCounter, CsvCounter, IcsCounter
 from crm_export.results.gzip import Piece, counted, deflate, gzip_member, gzip_trailer
+from crm_export.results.record_ids import RecordIds
 from crm_export.results.records_csv import csv_chunks, read_ids
 from crm_export.results.unzip import unzip
 from crm_export.results.zip_format import Entry
@@ -49,7 +50,9 @@ _MAX_RECORD_BYTES = 4 * 1024 * 1024
 _MAX_OTHER_BYTES = 16 * 1024 * 1024
 # How S3 refuses to complete an upload if the object exists, or if the upload is complete or aborted.
 _CAME_SECOND = {"PreconditionFailed", "NoSuchUpload"}
-_NUMBERED_NAME = re.compile(rb"(\d{15,40})\.(?:csv|ics)$")  # Zoho names the entry after the id of its job
+_NUMBERED_NAME = re.compile(
+    rb"(?:.*/)?(\d{15,40})\.(?:csv|ics)$"
+)  # Zoho names the entry after the id of its job
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class ResultsBucket(Results):
         self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str,
         confirm: Callable[[], None],
     ) -> Stored:  # fmt: skip
-        entry, pieces = unzip(chunks, compress=file_format == "csv.gz")
+        entry, pieces = unzip(chunks, compress=file_format == "csv.gz", may_be_empty=expected_records == 0)
         verified = _verify_job(pieces, entry, job_id)
         return self._store(verified, entry, key, file_format, expected_records, confirm)
 
@@ -94,7 +97,8 @@ class ResultsBucket(Results):
         confirm: Callable[[], None],
     ) -> Stored:
         """Write, count and verify pieces; `content` has counted each piece when it arrives."""
-        counter = IcsCounter() if file_format == "ics" else CsvCounter()
+        ids = RecordIds()
+        counter = IcsCounter() if file_format == "ics" else CsvCounter(ids)
         is_gzip = file_format == "csv.gz"
         written = ByteCounter() if is_gzip else content
         if is_gzip:
@@ -116,6 +120,7 @@ class ResultsBucket(Results):
             records, header = counter.finish()
             if expected is not None and records != expected:
                 raise CountMismatch(f"The result has {records} records, but Zoho counted {expected}.")
+            part_ids = ids.finish(records)
             size = written.size
             try:
                 writer.commit(written.crc32, size, confirm)
@@ -123,7 +128,7 @@ class ResultsBucket(Results):
                 if _code(error) not in _CAME_SECOND and not is_outage(error):
                     raise
                 size = self._size_of_same(writer, key, content, is_gzip=is_gzip)
-        return Stored(key, records, size, f"{content.crc32:08x}", header)
+        return Stored(key, records, size, f"{content.crc32:08x}", header, part_ids)
 
     def _size_of_same(self, writer: ObjectWriter, key: str, content: ByteCounter, *, is_gzip: bool) -> int:
         """Return the size of the object that another attempt, or a lost call, wrote, if it has this content.

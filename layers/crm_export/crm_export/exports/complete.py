@@ -6,6 +6,7 @@ from typing import Any
 from crm_export import PRODUCT
 from crm_export.errors import ExportError, HeadersDiffer, ManifestConflict, PartsOverlap, StorageRefused
 from crm_export.exports.attempt import count_failure, fail_export, restart_export
+from crm_export.exports.fit import check_parts, ids_are_unique
 from crm_export.exports.model import Export, Failure, Part, all_parts_stored, is_snapshot, timestamp
 from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, logger
@@ -50,7 +51,7 @@ def complete_export(pipeline: Pipeline, export: Export) -> None:
 def _fit_together(pipeline: Pipeline, export: Export, parts: list[Part]) -> bool:
     """Return True if the parts have the same columns and no record twice. Else restart or fail the export."""
     try:
-        check_parts(parts)
+        check_parts(parts, pipeline.results.read_ids)
     except HeadersDiffer as error:
         try:
             restart_export(pipeline, export, error)
@@ -61,22 +62,6 @@ def _fit_together(pipeline: Pipeline, export: Export, parts: list[Part]) -> bool
         fail_export(pipeline, export, None, error)
         return False
     return True
-
-
-def check_parts(parts: list[Part]) -> None:
-    """Raise HeadersDiffer, or PartsOverlap if two parts are the same file."""
-    first = parts[0]
-    seen: dict[str | None, int] = {}
-    for part in parts:
-        if part.header != first.header and part.header and first.header:
-            raise HeadersDiffer(
-                f"Part {part.part} has the columns {', '.join(part.header)}, but part {first.part} has "
-                f"{', '.join(first.header)}."
-            )
-        if part.records and seen.setdefault(part.crc32, part.part) != part.part:
-            raise PartsOverlap(
-                f"Parts {seen[part.crc32]} and {part.part} are the same file (CRC-32 {part.crc32})."
-            )
 
 
 def _publish(pipeline: Pipeline, export: Export, parts: list[Part]) -> None:
@@ -149,6 +134,7 @@ def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:
         "query": export.query,
         "fields_dropped": [vars(dropped) for dropped in export.fields_dropped],
         "snapshot": is_snapshot(export, parts),
+        "ids_unique": ids_are_unique(parts),
         "requested_at": timestamp(export.requested_at),
         "completed_at": export.completed_at and timestamp(export.completed_at),
         "records": sum(int(part.records or 0) for part in parts),
@@ -166,5 +152,6 @@ def _manifest_part(part: Part) -> dict[str, Any]:
         "bytes": part.bytes,
         "crc32": part.crc32,
         "header": part.header,
+        "ids": part.ids and part.ids.to_dict(),
         "stored_at": part.stored_at and timestamp(part.stored_at),
     }

@@ -7,6 +7,7 @@ from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from crm_export.errors import ExportError
+from crm_export.results.record_ids import PartIds
 from crm_export.zoho.catalog import has_page_token
 
 if TYPE_CHECKING:  # the callback receiver needs no HTTP client
@@ -114,6 +115,7 @@ class Stored:
     """A part's object in S3. `records` is counted in the file, `bytes` is the size of the object.
 
     crc32: of the file before gzip, as 8 hex digits. header: the names of the CSV's columns; empty for ICS.
+    ids: None if the file has no column Id.
     """
 
     key: str
@@ -121,6 +123,7 @@ class Stored:
     bytes: int
     crc32: str
     header: tuple[str, ...]
+    ids: PartIds | None = None
 
 
 @dataclass(frozen=True)
@@ -218,6 +221,7 @@ class Part:
     bytes: int | None = None
     crc32: str | None = None
     header: tuple[str, ...] | None = None
+    ids: PartIds | None = None  # of its records; None if the file has no column Id
     key: str | None = None
     stored_at: datetime | None = None
     one_response: bool | None = None  # of the records API: one response of Zoho had all of the part's records

@@ -4,12 +4,14 @@
 """
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 
 from isal import isal_zlib
 
 from crm_export.errors import CorruptZip
+from crm_export.results.record_ids import RecordIds
 
 
 @dataclass
@@ -25,69 +27,147 @@ class ByteCounter:
         self.size += len(chunk)
 
 
+_BOM = b"\xef\xbb\xbf"
 _MAX_HEADER_BYTES = 1024 * 1024
-_BLANK_LINE = re.compile(rb"\n(?=\n)")
-# After a BOM and blank lines, everything up to the first newline outside quotes. Possessive quantifiers keep
-# this linear in the input.
-_FIRST_LINE = re.compile(rb'(?:\xef\xbb\xbf)?[\r\n]*+((?:[^"\n]++|"[^"]*+")++)\n')
+# A cell is a quoted string and whatever follows it, either of which may be empty. As in every CSV reader, a
+# quote is special only at the start of a cell. Possessive quantifiers keep this linear in the input.
+_QUOTED = rb'"(?:[^"]++|"")*+'
+_CELL = rb'(?:%b")?+[^,\r\n]*+' % _QUOTED
+_HEADER = re.compile(rb"[\r\n]*+((?:%b,)*+%b)[\r\n]" % (_CELL, _CELL))
+# Everything up to a bare quote or the end: quoted strings that begin where a cell does, and what is between.
+_TO_BARE_QUOTE = re.compile(rb'((?:[^"]*+(?:\A|(?<=[,\r\n]))%b(?:"|\Z))*+[^"]*+)("|\Z)' % _QUOTED)
+_BEFORE_QUOTE = frozenset({b"", b",", b"\r", b"\n", b'"'})
+_TEXT_AS_X = bytes(byte if byte in b',\r\n"' else ord("x") for byte in range(256))
+_NO_BYTE_OF_UTF_8 = b"\xff"
+_FEW_QUOTES = 16  # bytes outside quotes for each quoted string: then it is faster to look at each string
 
 
 class CsvCounter:
-    """Counts the records of a CSV and reads its header. A newline within quotes does not end a record.
+    """Counts the records of a CSV and reads its header, as csv.reader does for a file with newline="".
 
-    Blank lines are not records. https://www.rfc-editor.org/rfc/rfc4180
+    A record ends at a CR, LF or CRLF outside quotes. Blank lines are not records. A quote is special only at
+    the start of a cell and within a cell that began with one. `ids` is fed what follows the header.
+    https://www.rfc-editor.org/rfc/rfc4180
     """
 
-    def __init__(self) -> None:
-        self._lines = 0
-        self._quoted = False
-        self._last = b"\n"  # the last byte outside quotes; a newline means that a line begins here
+    def __init__(self, ids: RecordIds | None = None) -> None:
+        self._ids = ids
+        self._start: bytes | None = b""  # the first bytes, until it is known whether they are a BOM
         self._header_bytes = bytearray()
         self._header: tuple[str, ...] | None = None
+        self._begin_lines()
+
+    def _begin_lines(self) -> None:
+        self._lines = 0  # that have begun and are not blank
+        self._quoted = False
+        self._last = b"\n"  # the last byte; a quote stands for all of a quoted string
 
     def feed(self, chunk: bytes) -> None:
         """Count the next bytes. Raises CorruptZip if the header is unreadable or too long."""
+        if self._start is not None:
+            chunk = self._start + chunk
+            if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
+                self._start = chunk
+                return
+            self._start = None
+            chunk = chunk.removeprefix(_BOM)
         if self._header is None:
-            self._header_bytes += chunk
-        pieces = chunk.split(b'"')
-        # Every second piece is outside quotes. The quotes between them stay, so that a line that contains
-        # only a quoted field does not look blank.
-        outside = b'"'.join(pieces[self._quoted :: 2])
-        if self._quoted:
-            outside = b'"' + outside
-        self._quoted ^= not len(pieces) % 2
-        seen = self._last + outside.replace(b"\r", b"")
-        self._lines += seen.count(b"\n", 1) - len(_BLANK_LINE.findall(seen))
-        self._last = seen[-1:]
-        if self._header is None:
-            self._read_header()
+            chunk = self._read_header(chunk)
+        self._count(chunk)
 
     @property
     def records(self) -> int:
         """The number of complete records so far."""
-        return max(self._lines - 1, 0)
+        return 0 if self._header is None else self._lines - self._is_line_open
 
     def finish(self) -> tuple[int, tuple[str, ...]]:
         """Return the number of records and the column names. Raises CorruptZip for an unterminated quote."""
+        if self._start:
+            start, self._start = self._start, None
+            self.feed(start)
         if self._quoted:
             raise CorruptZip("The CSV ends within a quoted field.")
-        lines = self._lines + (self._last != b"\n")
         if self._header is None:
-            self._header = _column_names(self._header_bytes)
-        return max(lines - 1, 0), self._header
+            self.feed(b"\n")
+        return self._lines, self._header or ()
 
-    def _read_header(self) -> None:
-        line = _FIRST_LINE.match(self._header_bytes) if self._lines else None
-        if line:
-            self._header = _column_names(line[1])
-            self._header_bytes = bytearray()
-        elif len(self._header_bytes) > _MAX_HEADER_BYTES:
-            raise CorruptZip(f"The CSV has no complete header line in its first {_MAX_HEADER_BYTES} bytes.")
+    @property
+    def _is_line_open(self) -> bool:
+        return self._last not in b"\r\n"
+
+    def _count(self, chunk: bytes) -> None:
+        """Count the lines of a chunk."""
+        if not chunk:
+            return
+        outside, ends_quoted = self._outside(chunk)
+        seen = b'"'.join(outside)
+        if len(outside) > 1 and _has_bare_quote(outside, seen):
+            chunk = self._without_bare_quotes(chunk)
+            outside, ends_quoted = self._outside(chunk)
+            seen = b'"'.join(outside)
+        lines = seen.splitlines()
+        self._lines += len(lines) - lines.count(b"") - self._is_line_open
+        self._quoted, self._last = ends_quoted, seen[-1:]
+        if self._ids and self._header:
+            self._ids.feed(chunk, seen, ends_quoted=ends_quoted)
+
+    def _outside(self, chunk: bytes) -> tuple[list[bytes], bool]:
+        """Return the pieces of a chunk between its quoted strings, and whether it ends within one.
+
+        The last byte of the chunk before is in front of the first piece.
+        """
+        pieces = chunk.split(b'"')
+        ends_quoted = self._quoted ^ (not len(pieces) % 2)
+        outside = pieces[self._quoted :: 2]
+        if ends_quoted:
+            outside.append(b"")
+        outside[0] = self._last + outside[0]
+        return outside, ends_quoted
+
+    def _without_bare_quotes(self, chunk: bytes) -> bytes:
+        """Replace the quotes that are ordinary characters by a byte that text does not contain."""
+        if self._quoted:
+            before = b'"'
+        elif self._last == b'"':
+            before = b'""'  # a quoted string that has ended, or goes on if another quote follows
+        else:
+            before = b"x" if self._last not in b",\r\n" else b""
+        replaced = _TO_BARE_QUOTE.sub(
+            lambda found: found[1] + _NO_BYTE_OF_UTF_8 * len(found[2]), before + chunk
+        )
+        return replaced[len(before) :]
+
+    def _read_header(self, chunk: bytes) -> bytes:
+        """Return the bytes after the header, or none if the header is incomplete."""
+        self._header_bytes += chunk
+        self._count(chunk)
+        if not self._lines - self._is_line_open:
+            if len(self._header_bytes) > _MAX_HEADER_BYTES:
+                raise CorruptZip(
+                    f"The CSV has no complete header line in its first {_MAX_HEADER_BYTES} bytes."
+                )
+            return b""
+        header = bytes(self._header_bytes)
+        line = next(_HEADER.finditer(header))  # there is one, because a line has ended
+        self._header, rest = _column_names(line[1]), header[line.end() :]
+        self._header_bytes = bytearray()
+        self._begin_lines()
+        if self._ids:
+            self._ids.begin(self._header)
+        return rest
 
 
-def _column_names(line: bytes | bytearray) -> tuple[str, ...]:
+def _has_bare_quote(outside: list[bytes], seen: bytes) -> bool:
+    """Return True if a quoted string begins after a character that does not separate cells."""
+    if len(seen) > _FEW_QUOTES * len(outside):
+        return not {piece[-1:] for piece in outside[:-1]} <= _BEFORE_QUOTE
+    shape = seen.translate(_TEXT_AS_X)
+    return b"x" in shape and b'x"' in shape  # looking for one byte is much faster than for two
+
+
+def _column_names(line: bytes) -> tuple[str, ...]:
     try:
-        return tuple(next(csv.reader([line.decode("utf-8-sig").strip("\r\n")]), []))
+        return tuple(next(csv.reader(io.StringIO(line.decode(), newline="")), []))
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorruptZip(f"The header of the CSV cannot be read: {error}.") from error
 

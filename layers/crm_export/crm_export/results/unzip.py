@@ -1,7 +1,7 @@
-"""Reads the only entry of a ZIP as a stream and verifies it against what the ZIP states about it.
+"""Reads the only file of a ZIP as a stream and verifies it against what the ZIP states about it.
 
-Zoho's results have one entry each. Zoho does not document their flavour, so all are read: sizes in the
-header or in a data descriptor with or without signature, ZIP64, deflated or stored.
+Zoho's results have one file each. Zoho does not document their flavour, so all are read: sizes in the
+header or in a data descriptor with or without signature, ZIP64, deflated or stored, after empty folders.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,14 +12,17 @@ from isal.igzip_lib import IsalError
 from crm_export.errors import CorruptZip, TruncatedZip, UnsupportedZip
 from crm_export.results.gzip import Piece, counted, deflate
 from crm_export.results.zip_format import (
+    CENTRAL,
     DEFLATED,
     END,
     LOCAL,
     LOCAL_BYTES,
+    MAX_DESCRIPTOR_BYTES,
     SIGNATURE_BYTES,
     Entry,
     Header,
     check_end,
+    descriptor_end,
     find_descriptor,
     name_and_extra_lengths,
     parse_header,
@@ -28,19 +31,23 @@ from crm_export.results.zip_format import (
 _OUTPUT_BYTES = 256 * 1024  # the most content in one piece, however much the input inflates
 _MAX_TAIL_BYTES = 257 * 1024  # descriptor, central header, end records: four fields of 64 KiB, and some room
 _IDLE_BYTES = 1024 * 1024  # compressed bytes that may arrive before any content
+_MAX_FOLDERS = 16
 _READ_AHEAD = 16  # more bytes than an inflater can have consumed after the end of its stream
 
 
-def unzip(chunks: Iterable[bytes], *, compress: bool = False) -> tuple[Entry, Iterator[Piece]]:
+def unzip(
+    chunks: Iterable[bytes], *, compress: bool = False, may_be_empty: bool = False
+) -> tuple[Entry, Iterator[Piece]]:
     """Return the entry and its pieces. Nothing is read before the first piece is asked for.
 
     The entry counts the content up to the last piece yielded. Only when the pieces are exhausted is the ZIP
     verified: raises TruncatedZip, CorruptZip or UnsupportedZip unless CRC, sizes and directory match the
     content. Pieces of a deflated entry carry the ZIP's own compressed bytes. Pieces of a stored entry carry
-    none, or, if `compress` is true, the content compressed here.
+    none, or, if `compress` is true, the content compressed here. If `may_be_empty` is true, no bytes at all
+    and a ZIP without a file are an empty file.
     """
     entry = Entry()
-    return entry, _read_entry(_Input(chunks), entry, compress=compress)
+    return entry, _read_entry(_Input(chunks), entry, compress=compress, may_be_empty=may_be_empty)
 
 
 class _Input:
@@ -72,13 +79,21 @@ class _Input:
         self.unread(bytes(data[count:]))
         return bytes(data[:count])
 
+    def is_at_end(self) -> bool:
+        """Return True if no bytes follow."""
+        self.unread(self.read())
+        return not self._rest
+
     def unread(self, data: bytes) -> None:
         """Put back bytes that belong to what comes next."""
         self._rest = data + self._rest
 
 
-def _read_entry(source: _Input, entry: Entry, *, compress: bool) -> Iterator[Piece]:
-    header = _read_header(source, entry)
+def _read_entry(source: _Input, entry: Entry, *, compress: bool, may_be_empty: bool) -> Iterator[Piece]:
+    header, folders = _find_file(source, entry, may_be_empty=may_be_empty)
+    if header is None:
+        yield from deflate(())
+        return
     if header.method == DEFLATED:
         pieces = _inflate(source, entry)
     else:
@@ -89,19 +104,51 @@ def _read_entry(source: _Input, entry: Entry, *, compress: bool) -> Iterator[Pie
         )
         pieces = deflate(chunks) if compress else map(Piece, chunks)
     yield from counted(pieces, entry)
-    check_end(_read_tail(source), header, entry)
+    check_end(_read_tail(source), header, entry, folders=folders)
+
+
+def _find_file(source: _Input, entry: Entry, *, may_be_empty: bool) -> tuple[Header | None, int]:
+    """Return the header of the first entry that is not a folder, or None, and the number of folders."""
+    if may_be_empty and source.is_at_end():
+        return None, 0
+    for folders in range(_MAX_FOLDERS + 1):
+        signature = source.read_exactly(SIGNATURE_BYTES)
+        if signature == END or (folders and signature == CENTRAL):
+            if may_be_empty:
+                return None, folders
+            raise UnsupportedZip("The result's ZIP has no file; exactly one is expected.")
+        if signature != LOCAL:
+            raise CorruptZip(f"The result is not a ZIP: it begins with {signature!r} instead of {LOCAL!r}.")
+        header = _read_header(source, entry)
+        if not entry.name.endswith(b"/"):
+            return header, folders
+        _skip_folder(source, header)
+    raise UnsupportedZip(f"The result's ZIP begins with more than {_MAX_FOLDERS} folders.")
 
 
 def _read_header(source: _Input, entry: Entry) -> Header:
-    signature = source.read_exactly(SIGNATURE_BYTES)
-    if signature == END:
-        raise UnsupportedZip("The result's ZIP has no entry; exactly one is expected.")
-    if signature != LOCAL:
-        raise CorruptZip(f"The result is not a ZIP: it begins with {signature!r} instead of {LOCAL!r}.")
     fixed = source.read_exactly(LOCAL_BYTES)
     name_length, extra_length = name_and_extra_lengths(fixed)
     entry.name = source.read_exactly(name_length)
     return parse_header(fixed, source.read_exactly(extra_length))
+
+
+def _skip_folder(source: _Input, header: Header) -> None:
+    """Read a folder's data, which some writers compress to two bytes, and its descriptor."""
+    folder = Entry()
+    if header.method == DEFLATED and (header.has_descriptor or header.facts != folder.facts):
+        for piece in counted(_inflate(source, folder), folder):
+            if piece.content:
+                raise UnsupportedZip("A folder in the result's ZIP has content.")
+    facts = header.facts
+    if header.has_descriptor:
+        tail = source.read_exactly(MAX_DESCRIPTOR_BYTES + SIGNATURE_BYTES)
+        end = descriptor_end(tail, folder)
+        if end is None:
+            raise CorruptZip("A folder in the result's ZIP has content, or its descriptor is corrupted.")
+        source.unread(tail[end:])
+    elif facts != folder.facts:
+        raise UnsupportedZip("A folder in the result's ZIP has content.")
 
 
 def _inflate(source: _Input, entry: Entry) -> Iterator[Piece]:

@@ -1,4 +1,4 @@
-"""Parses and verifies what a ZIP states about its only entry: header, data descriptor, directory.
+"""Parses and verifies what a ZIP states about its only file: header, data descriptor, directory.
 
 Works on bytes that `unzip` has read from the stream.
 https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
@@ -14,14 +14,14 @@ from crm_export.errors import CorruptZip, TruncatedZip, UnsupportedZip
 from crm_export.results.counters import ByteCounter
 
 LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"
-_DESCRIPTOR, _CENTRAL = b"PK\x07\x08", b"PK\x01\x02"
+_DESCRIPTOR, CENTRAL = b"PK\x07\x08", b"PK\x01\x02"
 _END64, _LOCATOR64 = b"PK\x06\x06", b"PK\x06\x07"
 STORED, DEFLATED = 0, 8
 SIGNATURE_BYTES = 4
 LOCAL_BYTES = 26  # of a local header after its signature: APPNOTE 4.3.7
 _CENTRAL_BYTES, _END_BYTES = 46, 22  # APPNOTE 4.3.12, 4.3.16
 _END64_BYTES, _LOCATOR64_BYTES = 40, 20  # APPNOTE 4.3.14 (up to the number of entries), 4.3.15
-_MAX_DESCRIPTOR_BYTES = 24
+MAX_DESCRIPTOR_BYTES = 24
 _ENCRYPTED, _HAS_DESCRIPTOR = 0x1, 0x8
 _UNKNOWN16, _UNKNOWN32 = 0xFFFF, 0xFFFFFFFF  # the value is in a ZIP64 field or record
 _ZIP64 = 1
@@ -96,15 +96,15 @@ def find_descriptor(held: bytes, entry: Entry) -> int | None:
     `held` are the bytes that follow those the entry has counted.
     """
     crc32, summed = entry.crc32, 0  # each byte is summed once, however many candidates there are
-    central = held.find(_CENTRAL)
+    central = held.find(CENTRAL)
     while central >= 0:
-        nearest = max(central - _MAX_DESCRIPTOR_BYTES, 0)
+        nearest = max(central - MAX_DESCRIPTOR_BYTES, 0)
         for start, (stated_crc32, *stated_sizes) in _descriptors(held, central):
             if stated_sizes == [entry.size + start] * 2:
                 crc32, summed = isal_zlib.crc32(held[summed:nearest], crc32), nearest
                 if isal_zlib.crc32(held[nearest:start], crc32) == stated_crc32:
                     return start
-        central = held.find(_CENTRAL, central + 1)
+        central = held.find(CENTRAL, central + 1)
     return None
 
 
@@ -117,59 +117,76 @@ def _descriptors(data: bytes, end: int) -> Iterator[tuple[int, Facts]]:
             yield start, struct.unpack_from(layout, data, end - length)
 
 
-def check_end(tail: bytes, header: Header, entry: Entry) -> None:
+def check_end(tail: bytes, header: Header, entry: Entry, *, folders: int = 0) -> None:
     """Verify header or descriptor, directory and end record against the entry as it was read.
 
-    `tail` is everything after the entry's data. Raises TruncatedZip, CorruptZip or UnsupportedZip.
+    `tail` is everything after the entry's data. `folders` is the number of entries before it. Raises
+    TruncatedZip, CorruptZip or UnsupportedZip.
     """
     if header.has_descriptor:
-        directory = _descriptor_end(tail, entry)
+        directory = descriptor_end(tail, entry)
     else:
         directory = 0 if header.facts == entry.facts else None
     if directory is None:
         raise CorruptZip(
             f"The result has {entry.size} bytes with CRC {entry.crc32:08x}, but its ZIP states other values."
         )
-    _check_directory(tail[directory:], entry)
+    _check_directory(tail[directory:], entry, folders)
 
 
-def _descriptor_end(tail: bytes, entry: Entry) -> int | None:
-    """Return where the descriptor that matches the entry ends, or None. What follows it shows its length."""
-    ends = [end for end in (12, 16, 20, 24) if tail[end : end + 4] in {_CENTRAL, LOCAL}]
-    if not ends and len(tail) < _MAX_DESCRIPTOR_BYTES + SIGNATURE_BYTES:
+def descriptor_end(tail: bytes, entry: Entry) -> int | None:
+    """Return where the descriptor that matches the entry ends in `tail`, or None.
+
+    What follows it shows its length. Raises TruncatedZip.
+    """
+    ends = [end for end in (12, 16, 20, 24) if tail[end : end + 4] in {CENTRAL, LOCAL}]
+    if not ends and len(tail) < MAX_DESCRIPTOR_BYTES + SIGNATURE_BYTES:
         raise TruncatedZip("The result is truncated: it ends within its data descriptor.")
     return next((end for end in ends if (0, entry.facts) in _descriptors(tail, end)), None)
 
 
-def _check_directory(directory: bytes, entry: Entry) -> None:
+def _check_directory(directory: bytes, entry: Entry, folders: int) -> None:
     if directory.startswith(LOCAL):
         raise UnsupportedZip("The result's ZIP has more than one entry; exactly one is expected.")
     if len(directory) < _CENTRAL_BYTES + _END_BYTES:
         raise TruncatedZip(_DIRECTORY)
-    if not directory.startswith(_CENTRAL):
+    if not directory.startswith(CENTRAL):
         raise CorruptZip("The result's ZIP has no directory after its entry.")
     end, entries = _find_end(directory)
-    if entries not in {1, _UNKNOWN16}:
-        raise UnsupportedZip(f"The result's ZIP has {entries} entries; exactly one is expected.")
-    name_length, extra_length, comment_length = struct.unpack_from("<HHH", directory, 28)
-    extra = directory[_CENTRAL_BYTES + name_length :][:extra_length]
-    if _facts(directory, 16, extra) != entry.facts:
+    if entries not in {folders + 1, _UNKNOWN16}:
+        raise UnsupportedZip(f"The result's ZIP has {entries} entries; {folders + 1} are expected.")
+    central_end, files = 0, []
+    for _ in range(folders + 1):
+        name, facts, central_end = _central_header(directory, central_end)
+        if not (name.endswith(b"/") and facts[2] == 0):
+            files.append(facts)
+    if files != [entry.facts]:
         raise CorruptZip("The directory of the result's ZIP does not match its entry.")
-    central_end = _CENTRAL_BYTES + name_length + extra_length + comment_length
-    if directory.startswith(_CENTRAL, central_end):
+    if directory.startswith(CENTRAL, central_end):
         raise UnsupportedZip("The result's ZIP lists more than one entry; exactly one is expected.")
-    if central_end != end and not _is_end64(directory[central_end:end]):
+    if central_end != end and not _is_end64(directory[central_end:end], folders + 1):
         # Also reached when data inside the entry looked like its end.
         raise CorruptZip("The directory of the result's ZIP does not end where its end record begins.")
 
 
-def _is_end64(data: bytes) -> bool:
-    """True if `data` is exactly a ZIP64 end record, for one entry, and its locator."""
+def _central_header(directory: bytes, start: int) -> tuple[bytes, Facts, int]:
+    """Return the name and the facts of the central header at `start`, and where it ends."""
+    header = directory[start : start + _CENTRAL_BYTES]
+    if not (header.startswith(CENTRAL) and len(header) == _CENTRAL_BYTES):
+        raise CorruptZip("The directory of the result's ZIP lists fewer entries than there are.")
+    name_length, extra_length, comment_length = struct.unpack_from("<HHH", header, 28)
+    name_end = start + _CENTRAL_BYTES + name_length
+    facts = _facts(header, 16, directory[name_end : name_end + extra_length])
+    return directory[name_end - name_length : name_end], facts, name_end + extra_length + comment_length
+
+
+def _is_end64(data: bytes, expected: int) -> bool:
+    """True if `data` is exactly a ZIP64 end record, for so many entries, and its locator."""
     locator = len(data) - _LOCATOR64_BYTES
     if locator < _END64_BYTES or not (data.startswith(_END64) and data.startswith(_LOCATOR64, locator)):
         return False
     length, entries = struct.unpack_from("<Q20xQ", data, SIGNATURE_BYTES)
-    return bool(length + 12 == locator and entries == 1)
+    return bool(length + 12 == locator and entries == expected)
 
 
 def _find_end(directory: bytes) -> tuple[int, int]:
