@@ -79,6 +79,46 @@ def test_chunks_of_slow_server_end_in_time_to_clean_up(server):
         list(transport.chunks(response, spare_seconds=1.3))
 
 
+class SlowResponse:
+    """A body of pieces, each after a number of seconds on a clock of its own."""
+
+    def __init__(self, *pieces):
+        self.raw = self
+        self._pieces = list(pieces)
+        self.now = 0.0
+
+    def read1(self, size, *, decode_content):
+        seconds, count = self._pieces.pop(0) if self._pieces else (0, 0)
+        self.now += seconds
+        return b"x" * count
+
+    def chunks(self):
+        return transport.chunks(self, monotonic=lambda: self.now)
+
+
+def test_response_that_trickles_for_a_minute_is_given_up():
+    response = SlowResponse(*[(20, 19_999)] * 9)
+    arrived = []
+    with pytest.raises(ZohoTimeout, match="Zoho sent only 59997 bytes in 60 seconds"):
+        arrived.extend(response.chunks())
+    assert len(arrived) == 3
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[(20, 20_000)] * 9, [(59, 1)], [(50, 100_000), (50, 1), (1, 1)], [(1, 500_000), *[(19, 1)] * 4]],
+    ids=["as fast as allowed", "within a minute", "on average", "short of a second minute"],
+)
+def test_response_that_is_fast_enough_is_read_to_its_end(pieces):
+    assert sum(map(len, SlowResponse(*pieces).chunks())) == sum(count for _, count in pieces)
+
+
+def test_time_that_the_reader_takes_does_not_count():
+    response = SlowResponse(*[(10, 10_000)] * 9)
+    for _ in response.chunks():
+        response.now += 1000
+
+
 class KeptConnections:
     """A server that closes each connection in `ways`, once its request is received; then it responds.
 

@@ -107,7 +107,7 @@ class ZohoClient:
         Not retried here: the queue delivers the message again after Zoho's Retry-After.
         """
         with self._with_token(lambda auth: self._open(path, scopes, auth=auth, timeout=timeout)) as response:
-            yield chunks(response, spare_seconds=_SECONDS_TO_CLEAN_UP)
+            yield chunks(response, spare_seconds=_SECONDS_TO_CLEAN_UP, monotonic=self.system.monotonic)
 
     def _with_token[T](self, call: Callable[[requests.auth.AuthBase], T]) -> T:
         """Call with a token; if Zoho rejects it, with another, until a new token of our own is rejected."""

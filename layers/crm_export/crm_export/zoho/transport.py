@@ -3,7 +3,7 @@
 Called by `ZohoClient` (the CRM API) and `oauth` (the token endpoint).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,8 @@ TIMEOUT = (3.05, LONGEST_REQUEST)  # seconds to connect, and between two reads
 _SECONDS_TO_RESPOND = 1.0
 _LARGEST_BODY = 32 * 1024 * 1024  # 200 records are far below; a stream has no limit
 _CHUNK_BYTES = 256 * 1024
+# A response that arrives more slowly than this, in bytes per second, is stuck: it would only hold its place.
+_SLOWEST, _MEASURED_SECONDS = 1_000, 60
 
 
 @dataclass(frozen=True)
@@ -133,17 +135,34 @@ def read(response: requests.Response, largest_body: int = _LARGEST_BODY) -> Zoho
     return ZohoResponse(response.status_code, response.headers, bytes(body))
 
 
-def chunks(response: requests.Response, *, spare_seconds: float = _SECONDS_TO_RESPOND) -> Iterator[bytes]:
-    """Yield a body as it arrives, without collecting small pieces: the caller renews a lease between them.
+def chunks(
+    response: requests.Response,
+    *,
+    spare_seconds: float = _SECONDS_TO_RESPOND,
+    monotonic: Callable[[], float] = MACHINE.monotonic,
+) -> Iterator[bytes]:
+    """Yield a body as it arrives, without collecting small pieces.
 
-    Raises ZohoTimeout if a pause is too long, ZohoTooSlow if less than `spare_seconds` of the function's time
-    are left, and ZohoUnavailable if the body ends early.
+    Raises ZohoTimeout if a pause is too long or if, in a minute of waiting, less than 1,000 bytes per second
+    arrive; ZohoTooSlow if less than `spare_seconds` of the function's time are left; and ZohoUnavailable if
+    the body ends early.
     """
+    waited, received = 0.0, 0
     try:
-        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        while True:
+            began = monotonic()
+            chunk = response.raw.read1(_CHUNK_BYTES, decode_content=True)
+            waited += monotonic() - began
+            if not chunk:
+                return
             yield chunk
             if deadline.remaining() < spare_seconds:
                 raise ZohoTooSlow("Zoho sends too slowly: the function's time is used up.")
+            received += len(chunk)
+            if waited >= _MEASURED_SECONDS:
+                if received < _SLOWEST * waited:
+                    raise ZohoTimeout(f"Zoho sent only {received} bytes in {waited:.0f} seconds.")
+                waited, received = 0.0, 0
     except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
         raise ZohoTimeout("Zoho stopped sending in the middle of a response.") from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
