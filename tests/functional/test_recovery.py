@@ -56,6 +56,48 @@ def test_truncated_result_leaves_no_multipart_upload(quiet_at_once):
     assert world.finish(export_id)["state"] == "COMPLETED"
 
 
+def target_of(world, export_id, name):
+    """Return Bucket and Key of an object of an export of deals."""
+    folder = f"exports/account_id={world.account}/module=Deals/export_id={export_id}"
+    return {"Bucket": world.deployment.outputs["ResultsBucketName"], "Key": f"{folder}/{name}"}
+
+
+def test_part_whose_object_has_other_content_restarts_the_export_and_leaves_nothing_behind(quiet_at_once):
+    world = quiet_at_once
+    export_id = world.start("deals")
+    s3, target = world.client("s3"), target_of(world, export_id, "part-00001.csv")
+    s3.put_object(**target, Body=b"Id\r\n9\r\n")
+    s3.create_multipart_upload(**target)  # of a worker that died
+    export = world.finish(export_id)
+    assert (export["state"], export["generation"]) == ("COMPLETED", 2)
+    assert set(world.objects(export_id)) == {"part-00002.csv", "manifest.json"}
+    uploads = s3.list_multipart_uploads(Bucket=target["Bucket"]).get("Uploads", [])
+    assert [upload for upload in uploads if upload["Key"] == target["Key"]] == []
+
+
+def test_part_whose_object_an_earlier_attempt_wrote_is_stored_with_it(quiet_at_once):
+    """The object was written, but the worker died before it noted that in the table."""
+    world = quiet_at_once
+    export_id = world.start("deals")
+    assert world.finish(export_id)["state"] == "COMPLETED"
+    written = world.objects(export_id)["part-00001.csv"]
+    s3, again = world.client("s3"), world.start("deals")
+    s3.put_object(**target_of(world, again, "part-00001.csv"), Body=written, ChecksumAlgorithm="CRC32")
+    export = world.finish(again)
+    assert (export["state"], export["generation"]) == ("COMPLETED", 1)
+    assert world.objects(again)["part-00001.csv"] == written
+
+
+def test_manifest_of_other_parts_is_left_alone_and_fails_the_export(quiet_at_once):
+    world = quiet_at_once
+    export_id = world.start("deals")
+    target = target_of(world, export_id, "manifest.json")
+    world.client("s3").put_object(**target, Body=b'{"export_id": "another"}')
+    export = world.finish(export_id)
+    assert (export["state"], export["failure"]["code"]) == ("FAILED", "MANIFEST_CONFLICT")
+    assert world.objects(export_id)["manifest.json"] == b'{"export_id": "another"}'
+
+
 def test_grant_revoked_before_the_download_is_marked(quiet_at_once):
     world = quiet_at_once
     export_id = world.start("deals")
