@@ -1,10 +1,11 @@
-"""For the whole suite: the checks at its end, and no secret of one test is blanked in another's text."""
+"""For the whole suite: the checks at its end; no test sees the secrets and metrics of another."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from crm_export import redaction
+from crm_export.telemetry import metrics
 from tests.support.look_back import LookBack, search_log_files
 
 __all__ = ["search_log_files"]
@@ -15,6 +16,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def forget_secrets() -> Iterator[None]:
+def forget() -> Iterator[None]:
+    metrics().metric_set.clear()
     yield
     redaction._known.clear()
