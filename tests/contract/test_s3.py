@@ -108,7 +108,7 @@ def test_second_attempt_with_other_content_leaves_the_first_object_alone(s3, res
     store(results, SMALL, file_format=file_format)
     first = stored_object(s3)
     with pytest.raises(ObjectConflict):
-        store(results, SMALL + b"2\r\n", file_format=file_format)
+        store(results, SMALL + b"21\r\n", file_format=file_format)
     assert stored_object(s3) == first
     assert not open_uploads(s3)
 
