@@ -277,6 +277,11 @@ class Invariants:
         if code == "HEADERS_DIFFER":
             renamed = ("result with another column",)
             return sum(self._faults.against((part.export_id, part.part), renamed) for part in parts) >= 3
+        if (
+            code == "OBJECT_CONFLICT"
+        ):  # an attempt stored records that have changed since, and recorded nothing
+            lost = ("function killed", "function frozen", "table ", "object written")
+            return sum(self._faults.against((part.export_id, part.part), lost) for part in parts) >= 3
         return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and count >= 3
 
     def _excuse(self, code: str, part: Part) -> bool:
@@ -287,15 +292,16 @@ class Invariants:
         def faults(*kinds: str) -> int:
             return self._faults.against(target, kinds)
 
-        results = faults("result ", "job not found")
+        results = faults("result ", "job not found", "page without info")
         failed = sum(job.ends_in_failure for job in jobs) + len(
             part.failed_job_ids
         )  # one of them may be another part's
         died = ("function killed", "function frozen")
+        # A POST works on part 1 before anybody knows its export.
+        shared = self._faults.against(None, died) if part.part == 1 else 0
         excuses = {
             "ZOHO_JOB_FAILED": failed + faults("job not found", "job never ends", "job without a count") >= 3,
-            # A POST works on part 1 before anybody knows its export.
-            "WORKER_DIED": faults(*died) + (part.part == 1 and self._faults.against(None, died)) >= 5,
+            "WORKER_DIED": faults(*died) + shared >= 8,
             "ZOHO_NOT_FOUND": faults("job not found", "result not found") >= 1 and results >= 3,
             "PAGING_BROKEN": faults("more records but") >= 1,
             "ZOHO_RESPONSE_INVALID": faults("job without a count") >= 5,

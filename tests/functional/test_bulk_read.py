@@ -452,7 +452,7 @@ def test_message_of_a_locked_part_is_delivered_again(small_jobs):
     assert world.export(export_id)["parts"][0]["state"] == "SUBMITTED"
 
 
-def test_lease_of_dead_worker_is_taken_over_until_the_fifth_death(small_jobs):
+def test_lease_of_dead_worker_is_taken_over_until_the_eighth_death(small_jobs):
     world = small_jobs
     export_id = world.start()
     world.pump("DownloadQueue")
@@ -464,13 +464,13 @@ def test_lease_of_dead_worker_is_taken_over_until_the_fifth_death(small_jobs):
     world.set_item(export_id, "PART#00001", **over)
     assert_complete(world, world.finish(export_id), 250)
     export_id = world.start()
-    world.set_item(export_id, "PART#00001", dead_owners={"SS": ["a", "b", "c"]}, **over)
+    world.set_item(export_id, "PART#00001", dead_owners={"SS": list("abcdef")}, **over)
     assert_complete(world, world.finish(export_id), 250)
     export_id = world.start()
-    world.set_item(export_id, "PART#00001", dead_owners={"SS": ["a", "b", "c", "d"]}, **over)
+    world.set_item(export_id, "PART#00001", dead_owners={"SS": list("abcdefg")}, **over)
     export = world.finish(export_id)
     assert (export["state"], export["failure"]["code"]) == ("FAILED", "WORKER_DIED")
-    assert "5 workers were lost" in export["failure"]["message"]
+    assert "8 workers were lost" in export["failure"]["message"]
 
 
 def test_more_records_without_a_page_token_fails_the_export(small_jobs):

@@ -74,15 +74,15 @@ def die(one_export, times):
         one_export.let_pass(91)
 
 
-def test_claim_after_four_deaths_succeeds(one_export):
-    die(one_export, 4)
+def test_claim_after_seven_deaths_succeeds(one_export):
+    die(one_export, 7)
     assert claim(one_export) is not None
 
 
-def test_claim_after_five_deaths_fails_the_export_and_names_both_causes(one_export, metric_names):
-    die(one_export, 5)
+def test_claim_after_eight_deaths_fails_the_export_and_names_both_causes(one_export, metric_names):
+    die(one_export, 8)
     causes = (
-        r"5 workers were lost on part 1 \(PENDING\) of export 2026.* died .*, or its lease ran out during"
+        r"8 workers were lost on part 1 \(PENDING\) of export 2026.* died .*, or its lease ran out during"
     )
     with pytest.raises(WorkerDied, match=causes):
         claim(one_export)
@@ -91,9 +91,9 @@ def test_claim_after_five_deaths_fails_the_export_and_names_both_causes(one_expo
     assert metric_names() == {"ExportsFailed"}
 
 
-def test_claim_while_the_fifth_lease_is_in_force_waits_for_its_worker(one_export):
-    die(one_export, 4)
-    one_export.claim("the fifth", 90)
+def test_claim_while_the_eighth_lease_is_in_force_waits_for_its_worker(one_export):
+    die(one_export, 7)
+    one_export.claim("the eighth", 90)
     assert claim(one_export) is None
     assert one_export.export().state is ExportState.RUNNING
 

@@ -639,18 +639,18 @@ def test_unknown_exception_is_raised_as_it_is_and_counted_as_failed_attempt(one_
     assert one_export.export().failure.code == "INTERNAL_ERROR"
 
 
-def test_worker_that_dies_five_times_fails_the_export(one_export):
+def test_worker_that_dies_eight_times_fails_the_export(one_export):
     one_export.ready()
 
     class Killed(BaseException):
         """Stands for a Lambda that ends: it records nothing."""
 
     one_export.results.fails = Killed()
-    for _ in range(5):
+    for _ in range(8):
         with pytest.raises(Killed):
             one_export.advance()
         one_export.let_pass(LEASE_SECONDS + 1)
-    assert len(one_export.part().dead_owners) == 4
-    with pytest.raises(WorkerDied, match="5 workers were lost on part 1"):
+    assert len(one_export.part().dead_owners) == 7
+    with pytest.raises(WorkerDied, match="8 workers were lost on part 1"):
         one_export.advance()
     assert one_export.export().failure.code == "WORKER_DIED"

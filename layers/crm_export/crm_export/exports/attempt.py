@@ -16,7 +16,7 @@ from crm_export.telemetry import count, logger
 
 LEASE_SECONDS = 90.0
 _RENEW_SECONDS = 15.0
-_MAX_DEATHS = 5
+_MAX_DEATHS = 8
 _MAX_GENERATIONS = 3
 _FIRST_DELAY, _LONGEST_DELAY = 15, 900  # seconds
 _BUSY_SECONDS = range(5, 61, 5)  # when to look again at a part that another worker holds
