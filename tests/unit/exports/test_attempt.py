@@ -317,12 +317,12 @@ def test_nobody_waits_for_the_table_if_the_function_has_no_time_for_it(one_expor
     table.release = unavailable_until(one_export, one_export.at(31), table.release)
     with (
         deadline.clocked_by(lambda: one_export.now.timestamp()),  # noqa: PLW0108 (time passes)
-        deadline.ends_in(7.5),
+        deadline.ends_in(8),
         pytest.raises(StateUnavailable),
         attempt,
     ):
         raise ZohoNotFound("gone")
-    assert (one_export.now - began).total_seconds() == 3  # the next pause would be four seconds
+    assert (one_export.now - began).total_seconds() == 7  # a second is left, and the next pause would be eight
 
 
 def test_claim_waits_for_the_table(one_export):

@@ -320,7 +320,8 @@ def test_export_that_was_given_up_fails_if_s3_does_not_even_show_a_manifest(two_
     refuse_manifest(two_parts, at=3601)
     two_parts.let_pass(1200)
     complete(two_parts)
-    assert two_parts.export().failure.code == "STORAGE_REFUSED"
+    export = two_parts.export()
+    assert (export.state, export.failure.code) == (ExportState.FAILED, "STORAGE_REFUSED")
 
 
 def test_only_a_completed_export_names_its_manifest(two_parts):
