@@ -64,7 +64,7 @@ def _common_options() -> list[argparse.ArgumentParser]:
     store.add_argument(
         "--prefix",
         default="zoho-crm-export/connections",
-        help="secretsmanager: the prefix of the secrets' names (default: %(default)s)",
+        help="secretsmanager: the stack's ConnectionPrefix, or its name/connections (default: %(default)s)",
     )
     store.add_argument(
         "--mongo-uri-env",

@@ -116,8 +116,8 @@ def _deploy(options: StackOptions, undo: ExitStack, api_url: str) -> tuple[Local
     template = load_template(options.template, _parameters(api_url, zoho_url), options.parameters)
     aws = LocalAws(moto.wait_for_url())
     deployment = deploy(template, aws, api_url)
-    if prefix := template.value("ConnectionPrefix"):
-        _store_connection(aws, prefix, zoho_url)
+    if name := deployment.outputs.get("ConnectionSecretName"):
+        _store_connection(aws, name.replace("<account_id>", _ACCOUNT).replace("<owner>", _OWNER), zoho_url)
     return aws, zoho_url, deployment
 
 
@@ -133,13 +133,11 @@ def _parameters(api_url: str, zoho_url: str) -> dict[str, str]:
     }
 
 
-def _store_connection(aws: LocalAws, prefix: str, zoho_url: str) -> None:
-    """Store the connection of acct-1/user-1 where the functions look for it."""
+def _store_connection(aws: LocalAws, name: str, zoho_url: str) -> None:
+    """Store the connection of acct-1/user-1 as the secret where the functions look for it."""
     token = {"refresh_token": _REFRESH_TOKEN, "api_domain": zoho_url, "accounts_server": zoho_url}
     connection = {"account_id": _ACCOUNT, "owner": _OWNER, "token": token, "token_invalidated": False}
-    aws.client("secretsmanager").create_secret(
-        Name=f"{prefix}/{_ACCOUNT}/{_OWNER}", SecretString=json.dumps(connection)
-    )
+    aws.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps(connection))
 
 
 def _serve(

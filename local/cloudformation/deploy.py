@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from local.cloudformation.resources import Deployment, local_queue_url, read_function, read_mapping
 from local.cloudformation.template import ARTIFACTS_BUCKET, CODE_PROPERTY, Template
-from local.host.aws import LocalAws
+from local.host.aws import ACCOUNT_ID, REGION, LocalAws
 from local.host.processes import LocalStackError
 
 STACK_NAME = "zoho-crm-export"
@@ -25,12 +25,15 @@ _SECRET = "AWS::SecretsManager::Secret"  # noqa: S105 - the name of a resource t
 _MAPPING = "AWS::Lambda::EventSourceMapping"
 _SCHEDULE = "AWS::Scheduler::Schedule"
 _ALARM = "AWS::CloudWatch::Alarm"
+_ALARM_ARN = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT_ID}:alarm"
 _HTTP_API = "AWS::ApiGatewayV2::Api"
 # With an event source mapping, moto would invoke the function itself, in Docker, within SendMessage.
 _OURS = (_SECRET, _MAPPING, _SCHEDULE, _ALARM, _HTTP_API)
-# Without effect here: permissions are not enforced, and moto reads a policy's Deny without its Condition.
+# Without effect here: permissions are not enforced, moto reads a policy's Deny without its Condition, and it
+# refuses a managed policy with a statement that is AWS::NoValue.
 _LEFT_OUT = (
     "AWS::ApiGatewayV2::Stage",
+    "AWS::IAM::ManagedPolicy",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::Permission",
     "AWS::S3::BucketPolicy",
@@ -51,6 +54,11 @@ def deploy(template: Template, aws: LocalAws, api_url: str) -> Deployment:
         logical_id: {"Ref": _API_ID, "ApiId": _API_ID, "ApiEndpoint": api_url}
         for logical_id, resource in template.cloudformation["Resources"].items()
         if resource["Type"] == _HTTP_API
+    }
+    known |= {
+        logical_id: {"Ref": f"{STACK_NAME}-{logical_id}", "Arn": f"{_ALARM_ARN}:{STACK_NAME}-{logical_id}"}
+        for logical_id, resource in template.cloudformation["Resources"].items()
+        if resource["Type"] == _ALARM
     }
     secrets = _create_secrets(template, aws)
     known |= {logical_id: {"Ref": arn, "Id": arn, "Arn": arn} for logical_id, arn in secrets.items()}
@@ -77,6 +85,7 @@ def take_out(template: Mapping[str, Any]) -> dict[str, Any]:
             del reduced["Resources"][logical_id]
         # It only orders resources, which moto does by their references; the resource it names may be gone.
         resource.pop("DependsOn", None)
+        resource.get("Properties", {}).pop("ManagedPolicyArns", None)
     return reduced
 
 

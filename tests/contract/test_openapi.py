@@ -72,8 +72,7 @@ def template_routes() -> dict[str, list[dict[str, list[str]]]]:
         item["Properties"]["Body"] for item in resources.values() if item["Type"] == "AWS::ApiGatewayV2::Api"
     ]
     return {
-        # SAM translates `Authorizer: NONE` into a requirement of that name.
-        f"{method.upper()} {path}": [need for need in operation.get("security", []) if "NONE" not in need]
+        f"{method.upper()} {path}": operation.get("security", [])
         for path, item in body["paths"].items()
         for method, operation in item.items()
     }

@@ -1,6 +1,6 @@
 """Evaluates the template's policies as IAM does.
 
-Supports what our policies use: Allow, and conditions with StringLike and StringLikeIfExists. Anything else
+Supports what our policies use: Allow, and conditions with StringEquals and StringLike. Anything else
 raises an AssertionError, so that no policy is judged by a rule this module does not know. Deny statements
 only restrict AWS's managed policies, which tests/template checks.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
@@ -18,9 +18,14 @@ _PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
     "AWS::AccountId": ACCOUNT_ID,
+    "AWS::StackName": "zoho-crm-export",
     "AWS::URLSuffix": "amazonaws.com",
 }
-_CONDITIONS = {"ForAllValues:StringLike", "StringLike", "StringLikeIfExists"}
+# StringEquals has no wildcards; our values of it contain none.
+_CONDITIONS = {
+    *("ForAllValues:StringEquals", "ForAllValues:StringLike"),
+    *("StringEquals", "StringLike", "StringLikeIfExists"),
+}
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,13 @@ class Policies:
         assert (kind, attribute) in _ARNS, f"{name}: add how to build {kind}.{attribute} to _ARNS"
         return _ARNS[kind, attribute](self._values[name])
 
-    def _sub(self, text: str) -> str:
+    def _sub(self, argument: str | list[Any]) -> str:
+        text, given = (argument, {}) if isinstance(argument, str) else argument
+        variables = self._resolve(given)
+
         def value(match: re.Match[str]) -> str:
+            if match[1] in variables:
+                return str(variables[match[1]])
             return self._get_att(match[1]) if "." in match[1] else str(self._ref(match[1]))
 
         return re.sub(r"\$\{([^}]+)\}", value, text)
@@ -137,6 +147,8 @@ class Policies:
         ((operator, arguments),) = condition.items()
         if operator == "Fn::Not":
             return not self._holds(arguments[0])
+        if operator == "Fn::And":
+            return all(map(self._holds, arguments))
         assert operator == "Fn::Equals", operator
         left, right = (str(self._resolve(argument)) for argument in arguments)
         return left == right
@@ -172,8 +184,18 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def statements_of(resources: Mapping[str, Any], function: str) -> list[Any]:
-    """Return the Allow statements of a function's own policies as written."""
+def statements_of(resources: Mapping[str, Any], function: str, effect: str = "Allow") -> list[Any]:
+    """Return the statements of a function's own policies as written: inline, and shared with other functions.
+
+    The statements of a policy that a role has under a condition are under that condition.
+    """
     role = resources[f"{function}Role"]["Properties"]
-    items = [item for policy in role["Policies"] for item in policy["PolicyDocument"]["Statement"]]
-    return [item for item in items if item.get("Effect") != "Deny"]
+    items = [item for policy in role.get("Policies", []) for item in policy["PolicyDocument"]["Statement"]]
+    for arn in role["ManagedPolicyArns"]:
+        if isinstance(arn, str):  # one of AWS's
+            continue
+        condition, policy = arn["Fn::If"][:2] if "Fn::If" in arn else (None, arn)
+        shared = resources[policy["Ref"]]["Properties"]["PolicyDocument"]["Statement"]
+        nothing = {"Ref": "AWS::NoValue"}
+        items += [{"Fn::If": [condition, item, nothing]} if condition else item for item in shared]
+    return [item for item in items if (item["Fn::If"][1] if "Fn::If" in item else item)["Effect"] == effect]

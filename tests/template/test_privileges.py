@@ -13,8 +13,10 @@ from tests.support.recorder import Call, requests_of
 # queue with the function's role. A Deny statement restricts it to that queue (test_template.py).
 MANAGED = {"service-role/AWSLambdaBasicExecutionRole": "logs", "AWSXrayWriteOnlyAccess": "traces"}
 MANAGED_BY_QUEUE = {"service-role/AWSLambdaSQSQueueExecutionRole": "the poller of its queue, and logs"}
+MANAGED_BY_VPC = {"service-role/AWSLambdaVPCAccessExecutionRole": "network interfaces, and logs"}
 POLLED = {"BulkReadSubmitter", "ResultDownloader"}
-ENVIRONMENT = {
+CALL_ZOHO = {"ExportHandler", "BulkReadSubmitter", "ResultDownloader"}
+ENVIRONMENT = dict.fromkeys(variables_of("CallbackReceiver"), "x") | {
     "EXPORTS_TABLE": "exports",
     "DOWNLOAD_QUEUE_URL": "http://127.0.0.1:1/123456789012/download",
     "CALLBACK_SECRET_ID": "arn:aws:secretsmanager:us-east-1:123456789012:secret:callback-a1B2c3",
@@ -31,6 +33,13 @@ ALLOWED = [
 ]
 
 
+KEY_ARN = "arn:aws:kms:us-east-1:123456789012:key/1"
+EVERYTHING = {
+    "TokenStore": "mongo",
+    "MongoUriSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:mongo",
+    "SecretsKmsKeyArn": KEY_ARN,
+    "KmsKeyArn": KEY_ARN,
+}
 BUCKET, FOLDER = "results", "exports/account_id=acct-1/module=Contacts/export_id=1"
 # What ResultsBucket and ObjectWriter call.
 STORAGE = [
@@ -57,16 +66,27 @@ def calls_of(*operations, function="CallbackReceiver", **more) -> set[Call]:
     }
 
 
+def own_calls(permissions):
+    """Leave out those on keys of KMS, which other services use for the function."""
+    return {item for item in permissions if not item[2].startswith("kms:")}
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_role_has_only_the_managed_policies_that_sam_adds(function: str):
     arns = CLOUDFORMATION["Resources"][f"{function}Role"]["Properties"]["ManagedPolicyArns"]
-    names = {arn.partition(":policy/")[2] for arn in arns}
-    assert names == set(MANAGED) | (set(MANAGED_BY_QUEUE) if function in POLLED else set())
+    names = {arn.partition(":policy/")[2] for arn in arns if isinstance(arn, str)}
+    by_queue = set(MANAGED_BY_QUEUE) if function in POLLED else set()
+    by_vpc = set(MANAGED_BY_VPC) if function in CALL_ZOHO else set()
+    assert names == set(MANAGED) | by_queue | by_vpc
+    ours = [arn for arn in arns if not isinstance(arn, str)]
+    shared = [{"Ref": "CallZohoPolicy"}] if function in CALL_ZOHO else []
+    of_key = {"Fn::If": ["HasKmsKey", {"Ref": "UseKmsKeyPolicy"}, {"Ref": "AWS::NoValue"}]}
+    assert ours == [*shared, of_key]
 
 
 def test_allowed_calls_use_every_permission_of_the_callback_receiver():
     assert refused(calls_of(*ALLOWED)) == []
-    assert used(calls_of(*ALLOWED)) == granted("CallbackReceiver")
+    assert used(calls_of(*ALLOWED)) == own_calls(granted("CallbackReceiver"))
 
 
 def test_storage_of_results_uses_every_permission_of_the_downloader_on_the_bucket():
@@ -104,7 +124,7 @@ def test_prefix_is_a_condition_key_of_listing_objects_but_not_of_listing_uploads
 @pytest.mark.parametrize("left_out", range(len(ALLOWED)))
 def test_permission_without_a_call_is_not_used(left_out):
     calls = calls_of(*[call for index, call in enumerate(ALLOWED) if index != left_out])
-    ((function, _, action, _),) = granted("CallbackReceiver") - used(calls)
+    ((function, _, action, _),) = own_calls(granted("CallbackReceiver")) - used(calls)
     service, operation, _ = ALLOWED[left_out]
     assert (function, action) == ("CallbackReceiver", f"{service}:{operation}")
 
@@ -173,11 +193,36 @@ def test_resource_pattern_matches_as_in_iam(pattern, value, fits):
     assert Permission("S", "s3:GetObject", pattern).allows(Request("S3:getobject", value)) is fits
 
 
-@pytest.mark.parametrize("store", ["secretsmanager", "mongo"])
+@pytest.mark.parametrize("parameters", [{}, EVERYTHING], ids=["defaults", "everything"])
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_policies_resolve_to_every_permission_granted(function, store):
+def test_policies_resolve_to_every_permission_granted(function, parameters):
     values = {value["Ref"]: "https://x/y" for value in variables_of(function).values() if "Ref" in value}
-    permissions = Policies(CLOUDFORMATION, {**values, "TokenStore": store}).permissions(function)
+    defaults = {"TokenStore": "secretsmanager", "MongoUriSecretArn": "", "ConnectionPrefix": ""}
+    permissions = Policies(CLOUDFORMATION, {**values, **defaults, **parameters}).permissions(function)
     resolved = {(function, item.sid, item.action, item.written) for item in permissions}
-    without_mongo = {item for item in granted(function) if "Mongo" not in item[1]}
-    assert resolved == (granted(function) if store == "mongo" else without_mongo)
+    optional = {"ReadMongoUri", "DecryptConnections", "UseKmsKey"}
+    by_default = {item for item in granted(function) if item[1] not in optional}
+    assert resolved == (granted(function) if parameters else by_default)
+
+
+@pytest.mark.parametrize("function", sorted(CALL_ZOHO))
+@pytest.mark.parametrize("given", ["", "acme/zoho"], ids=["default", "given"])
+def test_function_reads_connections_only_below_its_own_prefix(function, given):
+    values = {value["Ref"]: "x/y" for value in variables_of(function).values() if "Ref" in value}
+    policies = Policies(CLOUDFORMATION, {**values, "ConnectionPrefix": given})
+    prefix = given or "zoho-crm-export/connections"  # of the stack of that name
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret"
+    of_connections = {item.resource for item in policies.permissions(function) if "Connections" in item.sid}
+    assert of_connections == {f"{arn}:{prefix}/*", "*"}  # ListSecrets supports no resources
+
+
+def test_events_are_put_only_on_the_default_bus_and_from_our_source():
+    environment = dict.fromkeys(variables_of("ExportReconciler"), "x")
+    event = {"Source": "zoho-crm-export", "DetailType": "Export Failed", "Detail": "{}"}
+    allowed = calls_of(
+        ("events", "PutEvents", {"Entries": [event]}), function="ExportReconciler", **environment
+    )
+    assert refused(allowed) == []
+    for change in ({"Source": "aws.s3"}, {"EventBusName": "other"}):
+        call = ("events", "PutEvents", {"Entries": [event | change]})
+        assert len(refused(calls_of(call, function="ExportReconciler", **environment))) == 1

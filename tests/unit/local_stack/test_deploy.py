@@ -44,6 +44,8 @@ TEMPLATE = {
     "Resources": {
         "Queue": {"Type": "AWS::SQS::Queue", "DependsOn": "Api"},
         "Policy": {"Type": "AWS::S3::BucketPolicy", "Properties": {}},
+        "Shared": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {}},
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"ManagedPolicyArns": [{"Ref": "Shared"}]}},
         "Mapping": {
             "Type": "AWS::Lambda::EventSourceMapping",
             "Properties": {"EventSourceArn": {"Ref": "Queue"}},
@@ -59,7 +61,10 @@ TEMPLATE = {
 
 def test_resources_taken_out_become_outputs_with_their_conditions() -> None:
     reduced = take_out(TEMPLATE)
-    assert reduced["Resources"] == {"Queue": {"Type": "AWS::SQS::Queue"}}, "without DependsOn"
+    assert reduced["Resources"] == {
+        "Queue": {"Type": "AWS::SQS::Queue"},  # without DependsOn
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {}},  # without the policy that was taken out
+    }
     assert reduced["Outputs"] == {
         "OursMapping": {"Value": {"Fn::ToJsonString": {"EventSourceArn": {"Ref": "Queue"}}}},
         "OursSecret": {"Value": {"Fn::ToJsonString": {"SecretString": "x"}}, "Condition": "C"},
