@@ -6,6 +6,7 @@ WORKERS ?= auto
 RECORDS ?= 450000
 SEEDS ?= 10000
 SECONDS ?= 60
+CONFIG ?= samconfig.local.toml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export SAM_CLI_TELEMETRY = 0
 export VIRTUAL_ENV = $(CURDIR)/$(VENV)
@@ -17,7 +18,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --gen
   --custom-compile-command "make lock" pyproject.toml
 
 .PHONY: help demo local docs quick unit test check format lint types template build audit pipeline mongo simulate \
-  fuzz advisories lock clean
+  deploy smoke fuzz advisories lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -69,6 +70,18 @@ mongo: $(VENV)/.test ## contract tests of connections on a real MongoDB (MONGODB
 
 simulate: $(VENV)/.test ## run the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
 	@$(BIN)/python -m simulation --seeds $(SEEDS)
+
+deploy: $(VENV)/.sam $(CONFIG) ## build and deploy to AWS with samconfig.local.toml (CONFIG=file)
+	@$(BIN)/sam build
+	@$(BIN)/sam deploy --config-file $(abspath $(CONFIG))
+
+$(CONFIG):
+	@umask 077 && cp samconfig.example.toml $@
+	@echo "Fill in the values in $@, then run make deploy again: docs/deploy.md." >&2; exit 1
+
+smoke: $(VENV)/.test ## ask a deployed stack what only it can answer (STACK=name TOKEN=jwt; ASK=test): docs/live-probe.md
+	@STACK=$(or $(STACK),$(error set STACK)) TOKEN=$(or $(TOKEN),$(error set TOKEN)) \
+	  $(BIN)/python -m pytest -v --force-enable-socket tests/live -k "$(or $(ASK),test)"
 
 fuzz: $(VENV)/.fuzz ## feed the ZIP reader with atheris (SECONDS=60; Linux on x86-64)
 	@mkdir -p .local/fuzz
