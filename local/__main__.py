@@ -61,7 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", parents=[stack], help="deploy template.yaml locally, until Ctrl-C")
     up.add_argument("--port", type=int, default=0, help="port of the HTTP API (default: any free port)")
     up.add_argument(
-        "--host", type=_address, default=HOST, metavar="ADDRESS", help="listen on this IPv4 address, for containers"
+        "--host",
+        type=_address,
+        default=HOST,
+        metavar="ADDRESS",
+        help="listen on this IPv4 address, for containers",
     )
     up.add_argument("--tick", type=float, metavar="SECONDS", help="fire every schedule at this interval")
 
@@ -76,11 +80,15 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--expires-in", type=int, default=12 * 3600, metavar="SECONDS")
 
     source = argparse.ArgumentParser(add_help=False, parents=[state])
-    source.add_argument("--aws", metavar="STACK", help="of this deployed stack instead of the running local one")
+    source.add_argument(
+        "--aws", metavar="STACK", help="of this deployed stack instead of the running local one"
+    )
     commands.add_parser("sam", parents=[source], help="write a template and variables for `sam local`")
     event = commands.add_parser("event", parents=[source], help="print a file of events/ for a real export")
     event.add_argument("name", metavar="NAME", help="for example callback_receiver.completed")
-    event.add_argument("--export", default="latest", metavar="ID", help="default: the account's latest export")
+    event.add_argument(
+        "--export", default="latest", metavar="ID", help="default: the account's latest export"
+    )
     event.add_argument("--account", default="acct-1")
     event.add_argument("--owner", default="user-1")
 
@@ -114,7 +122,9 @@ def _address(argument: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{argument!r} is not an IPv4 address") from error
     if address.is_unspecified:
-        raise argparse.ArgumentTypeError(f"{argument} cannot be part of a URL; name one address of this machine")
+        raise argparse.ArgumentTypeError(
+            f"{argument} cannot be part of a URL; name one address of this machine"
+        )
     return argument
 
 

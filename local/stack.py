@@ -29,7 +29,7 @@ _HTTP_ENVIRONMENTS = 4
 
 @dataclass(frozen=True)
 class StackOptions:
-    """How to start a stack. `quiet`: queues are not polled and schedules do not fire. `host`: an IPv4 address."""
+    """How to start a stack; `host` is an IPv4 address. `quiet`: no queue is polled and no schedule fires."""
 
     logs: Path
     template: Path = REPOSITORY / "template.yaml"

@@ -37,17 +37,14 @@ def sam(options: argparse.Namespace) -> int:
     (folder / "template.yaml").write_text(yaml.safe_dump(template, sort_keys=False, width=110))
     (folder / "env.json").write_text(json.dumps(variables, indent=2) + "\n")
     if source.endpoint and urlsplit(source.endpoint).hostname == HOST:
-        print(
-            f"note: a container cannot reach the stack at {HOST}; start it with: python -m local up --host ADDRESS",
-            file=sys.stderr,
-        )
-    print(_commands(folder, source))
+        print(f"note: containers cannot reach the stack at {HOST}; see docs/sam-local.md", file=sys.stderr)
+    print(_commands(folder, source, options.aws))
     return 0
 
 
-def this_architecture() -> str:
+def this_architecture(machine: str = platform.machine()) -> str:
     """Return this machine's architecture as Lambda names it."""
-    return "arm64" if platform.machine().lower() in _ARM else "x86_64"
+    return "arm64" if machine.lower() in _ARM else "x86_64"
 
 
 def endpoint_variables(source: Source) -> Variables:
@@ -58,7 +55,7 @@ def endpoint_variables(source: Source) -> Variables:
 
 
 def sam_template(path: Path, folder: Path, architecture: str, variables: Variables) -> dict[str, Any]:
-    """Return the template at `path` for `folder`, with this architecture and further variables for all functions."""
+    """Return the template at `path`, rewritten for `folder`; all functions declare `variables`, too."""
     template: dict[str, Any] = yaml_parse(path.read_text())
     defaults = template["Globals"]["Function"]
     defaults["Architectures"] = [architecture]
@@ -89,10 +86,10 @@ def variables_file(template: Mapping[str, Any], source: Source) -> dict[str, Var
     return values
 
 
-def _commands(folder: Path, source: Source) -> str:
+def _commands(folder: Path, source: Source, stack: str | None) -> str:
+    port, of_stack = 3001, f" --aws {stack}" if stack else ""
     template, sam = folder / "build/template.yaml", ".venv/bin/sam"
     options = f"--template {template} --env-vars {folder / 'env.json'} --region {source.region}"
-    port, of_stack = 3001, "" if source.endpoint else " --aws STACK"
     return f"""Written: {folder / "template.yaml"} ({this_architecture()}) and {folder / "env.json"}
 
 Build once, and again after a change of the code:

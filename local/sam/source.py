@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -46,7 +46,7 @@ def local_stack(state_file: Path) -> Source:
     state = running_state(state_file)
     if state is None:
         raise LocalStackError(
-            f"no running stack has the state file {state_file}; start it with: python -m local up --host ADDRESS"
+            f"no running stack has the state file {state_file}; start one: python -m local up --host ADDRESS"
         )
     control = closed_session().client("lambda", endpoint_url=state.control_url)
     functions = {logical_id: _variables(control, name) for logical_id, name in state.functions.items()}
@@ -58,7 +58,9 @@ def deployed_stack(name: str) -> Source:
     session = boto3.session.Session()
     try:
         pages = session.client("cloudformation").get_paginator("list_stack_resources")
-        resources = [item for page in pages.paginate(StackName=name) for item in page["StackResourceSummaries"]]
+        resources = [
+            item for page in pages.paginate(StackName=name) for item in page["StackResourceSummaries"]
+        ]
         lambdas = session.client("lambda")
         functions = {
             item["LogicalResourceId"]: _variables(lambdas, item["PhysicalResourceId"])
@@ -67,7 +69,7 @@ def deployed_stack(name: str) -> Source:
         }
     except (BotoCoreError, ClientError) as error:
         raise LocalStackError(f"the stack {name} cannot be read: {error}") from error
-    return Source(functions, str(session.region_name), None, session.client)
+    return Source(functions, str(session.region_name), None, cast("Callable[[str], Any]", session.client))
 
 
 def _variables(lambdas: Any, function: str) -> Variables:
