@@ -7,7 +7,6 @@ guide whose steps they take.
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -42,7 +41,7 @@ def running(*command: str | Path, log: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # both end what they started
         process.wait(timeout=60)
 
 
