@@ -29,7 +29,7 @@ class Source:
     client: Callable[[str], Any]
 
     def value(self, variable: str) -> str:
-        """Return a variable that every function with this variable has the same value of."""
+        """Return the value of a variable, which is the same for every function that has it."""
         for variables in self.functions.values():
             if variable in variables:
                 return variables[variable]
@@ -55,8 +55,8 @@ def local_stack(state_file: Path) -> Source:
 
 def deployed_stack(name: str) -> Source:
     """Return the deployed stack `name`, found with the caller's credentials and region."""
-    session = boto3.session.Session()
     try:
+        session = boto3.session.Session()
         pages = session.client("cloudformation").get_paginator("list_stack_resources")
         resources = [
             item for page in pages.paginate(StackName=name) for item in page["StackResourceSummaries"]

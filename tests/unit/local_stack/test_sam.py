@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from local.sam.events import (
     read_sample,
 )
 from local.sam.project import endpoint_variables, sam_template, this_architecture, variables_file
-from local.sam.source import Source
+from local.sam.source import Source, find_source
 
 ENDPOINT = "http://172.17.0.1:5000"
 KEY = "k" * 64
@@ -212,3 +213,12 @@ def test_host_that_is_no_address_of_this_machine_is_a_usage_error(
     with pytest.raises(SystemExit):
         main(["up", "--host", address])
     assert problem in capsys.readouterr().err
+
+
+def test_deployed_stack_that_cannot_be_read_is_an_error_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(LocalStackError, match=r"the stack s cannot be read: The config profile \(nobody\)"):
+        find_source(argparse.Namespace(aws="s"))
