@@ -17,8 +17,8 @@ INSTALL := $(BIN)/uv pip install --quiet --no-config --only-binary :all: --requi
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help demo local docs quick unit test check format lint types template build audit pipeline mongo simulate \
-  deploy smoke fuzz advisories lock clean
+.PHONY: help demo local docs quick unit test check format lint types template build audit pipeline mongo sam-local \
+  simulate deploy smoke fuzz advisories lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,7 +39,7 @@ unit: $(VENV)/.test ## unit tests: no process, no AWS server
 	@$(PYTEST) tests/unit -m "not process"
 
 test: $(VENV)/.test ## run before a push: unit, functional, contract, simulation and template tests
-	@$(PYTEST) tests --ignore tests/pipeline
+	@$(PYTEST) tests --ignore tests/pipeline --ignore tests/sam_local
 
 check: format lint types template build audit pipeline test ## everything a merge needs
 
@@ -55,8 +55,14 @@ types: $(VENV)/.lint ## check the types (mypy, strict)
 template: $(VENV)/.sam ## validate template.yaml (includes cfn-lint)
 	@AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 
-build: $(VENV)/.sam ## build the Lambda packages (arm64) into .aws-sam/
+# With bytecode, because Lambda cannot write it: otherwise every cold start compiles all modules that it imports.
+# unchecked-hash, because packaging and unpacking change the files' times.
+build: $(VENV)/.sam ## build the Lambda packages (arm64, with bytecode) into .aws-sam/
 	@$(BIN)/sam build
+	@$(BIN)/python -m compileall -q -j 0 --invalidation-mode unchecked-hash .aws-sam/build
+
+sam-local: $(VENV)/.test $(VENV)/.sam ## run every event with SAM's emulator (HOST=172.17.0.1; needs a container engine)
+	@SAM_LOCAL_HOST=$(or $(HOST),$(error set HOST: docs/sam-local.md)) $(PYTEST) tests/sam_local -n 0
 
 audit: $(VENV)/.audit ## look for weaknesses: bandit in the code, checkov in template.yaml
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml layers/crm_export functions local zoho_simulator cli
@@ -71,8 +77,7 @@ mongo: $(VENV)/.test ## contract tests of connections on a real MongoDB (MONGODB
 simulate: $(VENV)/.test ## run the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
 	@$(BIN)/python -m simulation --seeds $(SEEDS)
 
-deploy: $(VENV)/.sam $(CONFIG) ## build and deploy to AWS with samconfig.local.toml (CONFIG=file)
-	@$(BIN)/sam build
+deploy: $(CONFIG) build ## build and deploy to AWS with samconfig.local.toml (CONFIG=file)
 	@$(BIN)/sam deploy --config-file $(abspath $(CONFIG))
 
 $(CONFIG):

@@ -1,12 +1,14 @@
-"""`python -m local`: up, invoke, token and demo. See docs/design.md."""
+"""`python -m local`: up, invoke, token, sam, event and demo. See docs/design.md."""
 
 import argparse
+import ipaddress
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from local.host.http import HOST
 from local.host.processes import LocalStackError, isolate_from_aws
 
 STATE_FILE = Path(".local/stack.json")
@@ -16,7 +18,8 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
-    isolate_from_aws()
+    if not getattr(options, "aws", None):  # a deployed stack needs the caller's credentials
+        isolate_from_aws()
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
     try:
@@ -40,6 +43,11 @@ def _run(options: argparse.Namespace) -> int:
         from local.demo.run import demo  # noqa: PLC0415 - only the demo needs rich
 
         return demo(options)
+    if options.command in ("sam", "event"):
+        from local.sam.events import event  # noqa: PLC0415 - as below
+        from local.sam.project import sam  # noqa: PLC0415
+
+        return sam(options) if options.command == "sam" else event(options)
     from local import commands  # noqa: PLC0415 - a usage error should not wait for boto3
 
     return {"up": commands.up, "invoke": commands.invoke, "token": commands.token}[options.command](options)
@@ -52,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser("up", parents=[stack], help="deploy template.yaml locally, until Ctrl-C")
     up.add_argument("--port", type=int, default=0, help="port of the HTTP API (default: any free port)")
+    up.add_argument(
+        "--host",
+        type=_address,
+        default=HOST,
+        metavar="ADDRESS",
+        help="listen on this IPv4 address, for containers",
+    )
     up.add_argument("--tick", type=float, metavar="SECONDS", help="fire every schedule at this interval")
 
     invoke = commands.add_parser("invoke", parents=[stack], help="invoke one function")
@@ -63,6 +78,19 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--owner", required=True)
     token.add_argument("--claim", action="append", default=[], metavar="NAME=VALUE", type=_pair)
     token.add_argument("--expires-in", type=int, default=12 * 3600, metavar="SECONDS")
+
+    source = argparse.ArgumentParser(add_help=False, parents=[state])
+    source.add_argument(
+        "--aws", metavar="STACK", help="of this deployed stack instead of the running local one"
+    )
+    commands.add_parser("sam", parents=[source], help="write a template and variables for `sam local`")
+    event = commands.add_parser("event", parents=[source], help="print a file of events/ for a real export")
+    event.add_argument("name", metavar="NAME", help="for example callback_receiver.completed")
+    event.add_argument(
+        "--export", default="latest", metavar="ID", help="default: the account's latest export"
+    )
+    event.add_argument("--account", default="acct-1")
+    event.add_argument("--owner", default="user-1")
 
     demo = commands.add_parser("demo", parents=[zoho], help="run an export step by step and verify it")
     demo.add_argument("--records", type=int, default=450_000)
@@ -85,6 +113,19 @@ def _common_options() -> list[argparse.ArgumentParser]:
 def _origin(url: str) -> str:
     """Return the origin in `url`: without the slash that a browser adds."""
     return url.rstrip("/")
+
+
+def _address(argument: str) -> str:
+    """Return an IPv4 address. Clients get it in URLs, so 0.0.0.0 is refused."""
+    try:
+        address = ipaddress.IPv4Address(argument)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{argument!r} is not an IPv4 address") from error
+    if address.is_unspecified:
+        raise argparse.ArgumentTypeError(
+            f"{argument} cannot be part of a URL; name one address of this machine"
+        )
+    return argument
 
 
 def _pair(argument: str) -> tuple[str, str]:

@@ -30,6 +30,7 @@ def up(options: argparse.Namespace) -> int:
         # Every state file has its own folder: no two stacks share their logs.
         logs=path.parent / ("logs" if path.name == "stack.json" else f"logs-{path.stem}"),
         port=options.port,
+        host=options.host,
         zoho_url=options.zoho,
         records=options.records,
         parameters=dict(options.parameter),

@@ -14,7 +14,7 @@ from local.edge.gateway import Gateway
 from local.edge.routes import Route, read_routes
 from local.edge.tokens import AUDIENCE, ISSUER, TokenIssuer
 from local.host.aws import REGION, LocalAws
-from local.host.http import bind
+from local.host.http import HOST, bind
 from local.host.processes import REPOSITORY, Child, LocalStackError
 from local.runtime.lambdas import Lambdas
 from local.state import State
@@ -29,11 +29,12 @@ _HTTP_ENVIRONMENTS = 4
 
 @dataclass(frozen=True)
 class StackOptions:
-    """How to start a stack. `quiet`: queues are not polled and schedules do not fire."""
+    """How to start a stack; `host` is an IPv4 address. `quiet`: no queue is polled and no schedule fires."""
 
     logs: Path
     template: Path = REPOSITORY / "template.yaml"
     port: int = 0
+    host: str = HOST
     zoho_url: str | None = None
     records: int | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +61,7 @@ def running_stack(options: StackOptions) -> Iterator[Stack]:
     """
     started = time.monotonic()
     with ExitStack() as undo:
-        gateway = _bind_gateway(options.port)
+        gateway = _bind_gateway(options.host, options.port)
         undo.callback(gateway.close)
         aws, zoho_url, deployment = _deploy(options, undo, gateway.url)
         issuer = TokenIssuer(
@@ -87,11 +88,11 @@ def running_stack(options: StackOptions) -> Iterator[Stack]:
         yield Stack(state, lambdas, aws, deployment.not_made, time.monotonic() - started)
 
 
-def _bind_gateway(port: int) -> Gateway:
+def _bind_gateway(host: str, port: int) -> Gateway:
     try:
-        return Gateway(bind(port))
+        return Gateway(bind(port, host))
     except OSError as error:
-        raise LocalStackError(f"port {port} cannot be used: {error.strerror}") from error
+        raise LocalStackError(f"port {port} of {host} cannot be used: {error.strerror}") from error
 
 
 def _deploy(options: StackOptions, undo: ExitStack, api_url: str) -> tuple[LocalAws, str, Deployment]:
@@ -99,12 +100,12 @@ def _deploy(options: StackOptions, undo: ExitStack, api_url: str) -> tuple[Local
     options.logs.mkdir(parents=True, exist_ok=True)
     for log in options.logs.glob("*.log"):
         log.unlink()
-    moto = Child("local.host.aws", log=options.logs / "aws.log")
+    moto = Child("local.host.aws", [options.host], log=options.logs / "aws.log")
     undo.callback(moto.stop)
     zoho_url, simulator = options.zoho_url or "", None
     if not zoho_url:
         records = [] if options.records is None else ["--records", str(options.records)]
-        simulator = Child("zoho_simulator", ["--port", "0", *records], log=options.logs / "zoho.log")
+        simulator = Child("zoho_simulator", ["--host", options.host, *records], log=options.logs / "zoho.log")
         undo.callback(simulator.stop)
 
     # Imported while the other processes start: the SAM translator takes as long as they do.

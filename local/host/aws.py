@@ -6,6 +6,7 @@ parts, and every call of the gateway and the pollers would wait.
 
 import importlib
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from threading import Lock
@@ -121,8 +122,8 @@ def make_queues_fair() -> None:
     )
 
 
-def main() -> None:
-    """Serve every AWS API on a free loopback port, and print its URL."""
+def main(host: str = HOST) -> None:
+    """Serve every AWS API on a free port of `host`, and print its URL."""
     # Without this, any web page open in a browser could read the stack's secrets.
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - moto reads its settings at import
@@ -138,14 +139,14 @@ def main() -> None:
 
     move_current_label()
     app = one_at_a_time(DomainDispatcherApplication(create_backend_app))
-    server = make_server(HOST, 0, app, threaded=True, request_handler=Handler)
+    server = make_server(host, 0, app, threaded=True, request_handler=Handler)
     # moto signs and stores its own URLs with this port.
     os.environ["MOTO_PORT"] = str(server.server_port)
-    print(f"moto on http://{HOST}:{server.server_port}", flush=True)
+    print(f"moto on http://{host}:{server.server_port}", flush=True)
     # Two seconds of imports, while the stack translates the template; its first call waits in line.
     importlib.import_module("moto.cloudformation.parsing")
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

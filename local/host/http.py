@@ -1,4 +1,4 @@
-"""Small HTTP servers on the loopback interface: the gateway, the Runtime APIs, the control API and moto."""
+"""Small HTTP servers: the gateway and moto, which `up --host` binds elsewhere, and others on loopback."""
 
 import socket
 from collections.abc import Callable
@@ -38,12 +38,12 @@ class OneSend(WSGIRequestHandler):
         """Write nothing: the functions' own logs are enough."""
 
 
-def bind(port: int = 0) -> socket.socket:
-    """Return a listening loopback socket on `port` (0: any free one). Raises OSError if it is taken."""
+def bind(port: int = 0, host: str = HOST) -> socket.socket:
+    """Return a listening socket on `port` (0: any free one). Raises OSError if `host:port` cannot be used."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        listener.bind((host, port))
         listener.listen(128)
     except OSError:
         listener.close()
@@ -65,10 +65,10 @@ class Server:
             return response(environ, start_response)
 
         listener = listener or bind()
-        self.port: int = listener.getsockname()[1]
-        self.url = f"http://{HOST}:{self.port}"
+        host, self.port = listener.getsockname()
+        self.url = f"http://{host}:{self.port}"
         self._server: BaseWSGIServer = make_server(
-            HOST, self.port, app, threaded=True, request_handler=OneSend, fd=listener.fileno()
+            host, self.port, app, threaded=True, request_handler=OneSend, fd=listener.fileno()
         )
         listener.close()  # the server works on a duplicate
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()

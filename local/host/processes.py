@@ -19,7 +19,7 @@ from threading import Thread
 REPOSITORY = Path(__file__).resolve().parents[2]
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
 _START_SECONDS = 30
-_URL = re.compile(r"http://127\.0\.0\.1:\d+")
+_URL = re.compile(r"http://[\d.]+:\d+")
 
 TEST_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -78,7 +78,7 @@ class Child:
         self.pid = self.process.pid
 
     def wait_for_url(self) -> str:
-        """Return the first loopback URL the process prints.
+        """Return the first URL the process prints.
 
         Raises LocalStackError if the process ends first or prints none within 30 seconds.
         """
