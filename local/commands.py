@@ -14,6 +14,7 @@ import requests
 
 from local.host.http import CLIENT
 from local.host.processes import LocalStackError
+from local.monitoring.alarms import AlarmWatch
 from local.stack import StackOptions, running_stack
 from local.state import State, running_state
 
@@ -39,9 +40,12 @@ def up(options: argparse.Namespace) -> int:
         for resource in stack.not_made:
             print(f"note: moto could not create {resource}", file=sys.stderr)
         print(_ready_message(stack.state, path, stack.startup_seconds), flush=True)
+        alarms = AlarmWatch(stack.aws, lambda line: print(line, flush=True))
+        alarms.start()
         with contextlib.suppress(KeyboardInterrupt):
             while True:  # not signal.pause(): it goes on if another thread receives the signal
                 time.sleep(0.5)
+        alarms.stop()
         print("stopping", flush=True)
     return 0
 
