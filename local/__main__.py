@@ -1,4 +1,4 @@
-"""`python -m local`: up, invoke, token and demo. See docs/design.md."""
+"""`python -m local`: up, invoke, token, logs and demo. See docs/design.md."""
 
 import argparse
 import signal
@@ -40,6 +40,10 @@ def _run(options: argparse.Namespace) -> int:
         from local.demo.run import demo  # noqa: PLC0415 - only the demo needs rich
 
         return demo(options)
+    if options.command == "logs":
+        from local.logs import logs  # noqa: PLC0415 - as above: only this command needs it
+
+        return logs(options)
     from local import commands  # noqa: PLC0415 - a usage error should not wait for boto3
 
     return {"up": commands.up, "invoke": commands.invoke, "token": commands.token}[options.command](options)
@@ -63,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--owner", required=True)
     token.add_argument("--claim", action="append", default=[], metavar="NAME=VALUE", type=_pair)
     token.add_argument("--expires-in", type=int, default=12 * 3600, metavar="SECONDS")
+
+    logs = commands.add_parser("logs", parents=[state], help="print the functions' logs")
+    logs.add_argument("--export", metavar="ID", help="only lines about this export")
+    logs.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
 
     demo = commands.add_parser("demo", parents=[zoho], help="run an export step by step and verify it")
     demo.add_argument("--records", type=int, default=450_000)

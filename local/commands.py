@@ -16,7 +16,7 @@ from local.host.http import CLIENT
 from local.host.processes import LocalStackError
 from local.monitoring.alarms import AlarmWatch
 from local.stack import StackOptions, running_stack
-from local.state import State, running_state
+from local.state import State, logs_folder, running_state
 
 
 def up(options: argparse.Namespace) -> int:
@@ -28,8 +28,7 @@ def up(options: argparse.Namespace) -> int:
             "stop that one, or give another --state-file"
         )
     stack_options = StackOptions(
-        # Every state file has its own folder: no two stacks share their logs.
-        logs=path.parent / ("logs" if path.name == "stack.json" else f"logs-{path.stem}"),
+        logs=logs_folder(path),
         port=options.port,
         zoho_url=options.zoho,
         records=options.records,
@@ -69,7 +68,7 @@ The stack is up, after {seconds:.1f} s.
   Zoho     {state.zoho_url}
   Results  s3://{state.results_bucket}
   State    {path}
-  Logs     {state.logs}   (tail -F {state.logs}/*.log)
+  Logs     {state.logs}   (python -m local logs --follow)
 
 Try
 

@@ -5,8 +5,10 @@ import json
 import signal
 import threading
 from collections.abc import Sequence
+from datetime import date, datetime
 
 from zoho_simulator.config import SimulatorConfig
+from zoho_simulator.data.builder import OFFSET, first_day_before
 from zoho_simulator.http.server import start_simulator
 
 
@@ -17,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.records is not None:
         config.records = dict.fromkeys(config.records, options.records)
     config.records |= {name: int(count) for name, _, count in (m.partition("=") for m in options.module)}
+    config.first_day = str(first_day_before(options.today, max(config.records.values())))
     config.patch(dict(_setting(argument) for argument in options.set))
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -36,6 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=0, help="0 (default) takes any free port")
     add("--records", type=int, metavar="N", help="records in every module")
     add("--module", action="append", default=[], metavar="NAME=N", help="records in one module; repeatable")
+    add(
+        "--today",
+        type=date.fromisoformat,
+        default=datetime.now(OFFSET).date(),
+        metavar="YYYY-MM-DD",
+        help="the day before which all records were modified (default: today in India)",
+    )
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of SimulatorConfig")
     return parser
 

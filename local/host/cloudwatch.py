@@ -8,19 +8,19 @@ import math
 import time
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Thread
 from typing import Any
+
+from local.host.metric_math import Value, calculate
 
 # AWS evaluates every minute and measures queues every minute.
 _EVALUATE_SECONDS = 1.0
 _QUEUE_SECONDS = 5.0
 _KEPT_SECONDS = 3 * 3600.0
 _KEPT_BY_MOTO = 50_000
-
-type Dimensions = Iterable[Mapping[str, str]]
 
 _STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
     "Sum": sum,
@@ -73,10 +73,13 @@ class Samples:
 
 @dataclass(frozen=True)
 class Alarm:
-    """The definition of an alarm on one metric. `missing` is TreatMissingData."""
+    """The definition of an alarm. `missing` is TreatMissingData.
 
-    metric: Metric
-    statistic: str
+    `expression` is metric math over `operands`: metrics and their statistics, by id.
+    """
+
+    operands: Mapping[str, tuple[Metric, str]]
+    expression: str
     comparison: str
     threshold: float
     period: float
@@ -90,10 +93,10 @@ def next_state(alarm: Alarm, samples: Samples, now: float, state: str) -> str:
     breaching, missing = 0, 0
     for index in range(alarm.periods):
         end = now - index * alarm.period
-        values = samples.between(alarm.metric, end - alarm.period, end)
-        if not values:
+        value = _value(alarm, samples, end)
+        if value is None:
             missing += 1
-        elif _BREACHES[alarm.comparison](statistic(alarm.statistic, values), alarm.threshold):
+        elif _BREACHES[alarm.comparison](value, alarm.threshold):
             breaching += 1
     if alarm.missing == "breaching":
         breaching += missing
@@ -104,17 +107,21 @@ def next_state(alarm: Alarm, samples: Samples, now: float, state: str) -> str:
     return "INSUFFICIENT_DATA" if alarm.missing == "missing" and missing == alarm.periods else "OK"
 
 
+def _value(alarm: Alarm, samples: Samples, end: float) -> Value:
+    """Return the value of an alarm's expression in the period that ends at `end`; None if it has no data."""
+    found = {}
+    for name, (metric, kind) in alarm.operands.items():
+        values = samples.between(metric, end - alarm.period, end)
+        found[name] = statistic(kind, values) if values else None
+    return calculate(alarm.expression, found)
+
+
 def statistic(name: str, values: Sequence[float]) -> float:
     """Return a statistic of values; "p99" is the 99th percentile (nearest rank)."""
     if (plain := _STATISTICS.get(name)) is not None:
         return plain(values)
     rank = math.ceil(float(name.removeprefix("p")) / 100 * len(values))
     return sorted(values)[max(rank, 1) - 1]
-
-
-def metric_of(namespace: str, name: str, dimensions: Dimensions) -> Metric:
-    """Return the metric with dimensions as the API has them: [{"Name": ..., "Value": ...}]."""
-    return Metric(namespace, name, frozenset((item["Name"], item["Value"]) for item in dimensions))
 
 
 def watch(account: str, region: str) -> None:
@@ -149,19 +156,23 @@ class _CloudWatch:
         longest = max([_KEPT_SECONDS, *(alarm.period * alarm.periods for _, alarm in alarms)])
         self._samples.forget(now - longest)
         for item, alarm in alarms:
-            state = next_state(alarm, self._samples, now, item.state_value)
+            try:
+                state = next_state(alarm, self._samples, now, item.state_value)
+            except ValueError as error:
+                state, reason = "INSUFFICIENT_DATA", str(error)
+            else:
+                reason = f"Threshold Crossed: {alarm.comparison} {alarm.threshold:g}"
             if state != item.state_value:
-                self._change(item, alarm, state)
+                self._change(item, state, reason)
 
     def _take_over(self, data: list[Any]) -> None:
         """Add moto's new data to the samples. moto itself keeps all data in one list, so it is shortened."""
         if self._read > len(data):  # moto was reset
             self._read = 0
         for item in data[self._read :]:
-            dimensions = [{"Name": dimension.name, "Value": dimension.value} for dimension in item.dimensions]
             moment = item.timestamp.replace(tzinfo=item.timestamp.tzinfo or UTC).timestamp()
             value = item.value if hasattr(item, "value") else item.sum
-            self._samples.add(metric_of(item.namespace, item.name, dimensions), moment, value)
+            self._samples.add(_metric(item, item.name), moment, value)
             self._read += 1
         if len(data) > _KEPT_BY_MOTO:
             self._read -= len(data) // 2
@@ -186,10 +197,9 @@ class _CloudWatch:
             ]
             backend.put_metric_data("AWS/SQS", entries)
 
-    def _change(self, item: Any, alarm: Alarm, state: str) -> None:
+    def _change(self, item: Any, state: str, reason: str) -> None:
         """Set the state of one of moto's alarms, and publish to the topics of its actions."""
         before = item.state_value
-        reason = f"{alarm.statistic} of {alarm.metric.name}: {alarm.comparison} {alarm.threshold:g}"
         item.update_state(reason, "{}", state)
         print(f"alarm {item.name}: {before} -> {state}", flush=True)
         actions = {
@@ -219,18 +229,32 @@ class _CloudWatch:
 
 
 def _definition(item: Any) -> Alarm | None:
-    """Return the definition of one of moto's alarms; None for composite alarms and metric math."""
-    if item.rule or item.metric_data_queries or not item.metric_name:
+    """Return the definition of one of moto's alarms; None for composite alarms."""
+    if item.rule:
         return None
-    dimensions = [{"Name": dimension.name, "Value": dimension.value} for dimension in item.dimensions]
+    expression, period = "metric", item.period
+    if queries := item.metric_data_queries:
+        stats = {query.id: query.metric_stat for query in queries if query.metric_stat}
+        operands = {name: (_metric(stat.metric), stat.stat) for name, stat in stats.items()}
+        expressions = [query.expression for query in queries if query.expression]
+        expression = expressions[0] if expressions else next(iter(operands))
+        period = next(iter(stats.values())).period
+    else:
+        operands = {"metric": (_metric(item, item.metric_name), item.statistic or item.extended_statistic)}
     periods = int(item.evaluation_periods)
     return Alarm(
-        metric=metric_of(item.namespace, item.metric_name, dimensions),
-        statistic=item.statistic or item.extended_statistic,
+        operands=operands,
+        expression=expression,
         comparison=item.comparison_operator,
         threshold=float(item.threshold),
-        period=float(item.period),
+        period=float(period),
         periods=periods,
         datapoints=int(item.datapoints_to_alarm or periods),
         missing=item.treat_missing_data or "missing",
     )
+
+
+def _metric(item: Any, name: str = "") -> Metric:
+    """Return the metric of one of moto's alarms, data or queries."""
+    dimensions = frozenset((dimension.name, dimension.value) for dimension in item.dimensions)
+    return Metric(item.namespace, name or item.metric_name, dimensions)

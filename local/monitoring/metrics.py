@@ -77,16 +77,16 @@ def invocation_data(report: Report, function: str, concurrent: int) -> Iterator[
     for name, value in figures.items():
         unit = "Milliseconds" if name == "Duration" else "Count"
         yield Datum("AWS/Lambda", name, value, {"FunctionName": function}, unit)
-    yield Datum("AWS/Lambda", "ConcurrentExecutions", concurrent, {})
+    for name in ("ConcurrentExecutions", "ClaimedAccountConcurrency"):
+        yield Datum("AWS/Lambda", name, concurrent, {})
 
 
 def request_data(api_id: str, status: int, milliseconds: float) -> Iterator[Datum]:
     """Yield what API Gateway puts for one request of an HTTP API."""
     figures = {"Count": 1.0, "4xx": float(400 <= status < 500), "5xx": float(status >= 500)}
-    for dimensions in ({"ApiId": api_id}, {"ApiId": api_id, "Stage": "$default"}):
-        for name, value in figures.items():
-            yield Datum("AWS/ApiGateway", name, value, dimensions)
-        yield Datum("AWS/ApiGateway", "Latency", milliseconds, dimensions, "Milliseconds")
+    for name, value in figures.items():
+        yield Datum("AWS/ApiGateway", name, value, {"ApiId": api_id})
+    yield Datum("AWS/ApiGateway", "Latency", milliseconds, {"ApiId": api_id}, "Milliseconds")
 
 
 class Metrics:
