@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from local.host.processes import LocalStackError, isolate_from_aws
+from local.host.processes import STATE_FILE, LocalStackError, isolate_from_aws
 
-STATE_FILE = Path(".local/stack.json")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -63,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     invoke.add_argument("--event", required=True, metavar="FILE", help="JSON; - reads standard input")
 
     token = commands.add_parser("token", parents=[state], help="print a JWT that the running stack accepts")
-    token.add_argument("--account", required=True)
-    token.add_argument("--owner", required=True)
+    token.add_argument("--account", default="acct-1", help="default: %(default)s")
+    token.add_argument("--owner", default="user-1", help="default: %(default)s")
     token.add_argument("--claim", action="append", default=[], metavar="NAME=VALUE", type=_pair)
     token.add_argument("--expires-in", type=int, default=12 * 3600, metavar="SECONDS")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from local.host.http import CLIENT
-from local.host.processes import LocalStackError
+from local.host.processes import STATE_FILE, LocalStackError
 from local.monitoring.alarms import AlarmWatch
 from local.stack import StackOptions, running_stack
 from local.state import State, logs_folder, running_state
@@ -59,27 +59,29 @@ def _state_file(state: State, path: Path) -> Iterator[None]:
 
 
 def _ready_message(state: State, path: Path, seconds: float) -> str:
-    read = f"import json; print(json.load(open('{path}'))['token'])"
+    local = ".venv/bin/python -m local"
+    other = "" if path == STATE_FILE else f" --state-file {path}"
     return f"""
 The stack is up, after {seconds:.1f} s.
 
   API      {state.api_url}
-  AWS      {state.aws_endpoint_url}   (AWS_ENDPOINT_URL; AWS_DEFAULT_REGION={state.region}, any credentials)
+  AWS      {state.aws_endpoint_url}   (region {state.region}, any credentials)
   Zoho     {state.zoho_url}
   Results  s3://{state.results_bucket}
   State    {path}
-  Logs     {state.logs}   (python -m local logs --follow)
+  Logs     {local} logs --follow{other}
 
 Try
 
   API={state.api_url}
-  H="Authorization: Bearer $(.venv/bin/python -c "{read}")"
+  H="Authorization: Bearer $({local} token{other})"
   curl -s -H "$H" "$API/v1/e/zoho/export/contacts?page=1&limit=3"
   curl -s -H "$H" -X POST "$API/v1/e/zoho/bulk-read/contacts"
   curl -s -H "$H" "$API/v1/e/zoho/bulk-read/exports"
 
-A token for any caller: .venv/bin/python -m local token --state-file {path} --account A --owner O
-Ctrl-C stops everything."""
+The token is that of acct-1/user-1; --account and --owner name another caller.
+docs/simulator.md shows how to rehearse Zoho's faults. Ctrl-C stops everything.
+"""
 
 
 def token(options: argparse.Namespace) -> int:
