@@ -3,7 +3,7 @@
 import argparse
 import json
 import signal
-import threading
+import time
 from collections.abc import Sequence
 from datetime import date, datetime
 
@@ -21,12 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config.records |= {name: int(count) for name, _, count in (m.partition("=") for m in options.module)}
     config.first_day = str(first_day_before(options.today, max(config.records.values())))
     config.patch(dict(_setting(argument) for argument in options.set))
-    stopped = threading.Event()
+    received: list[int] = []  # no Event: set() within wait() blocks, and a handler can interrupt wait()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, lambda number, _frame: received.append(number))
     with start_simulator(config, options.host, options.port) as simulator:
         print(f"Zoho simulator on {simulator.url}", flush=True)
-        stopped.wait()
+        while not received:
+            time.sleep(0.1)
     return 0
 
 
