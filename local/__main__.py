@@ -1,4 +1,4 @@
-"""`python -m local`: up, invoke, token, sam, event and demo. See docs/design.md."""
+"""`python -m local`: up, invoke, token, logs, sam, event and demo. See docs/design.md."""
 
 import argparse
 import ipaddress
@@ -9,9 +9,8 @@ from pathlib import Path
 from types import FrameType
 
 from local.host.http import HOST
-from local.host.processes import LocalStackError, isolate_from_aws
+from local.host.processes import STATE_FILE, LocalStackError, isolate_from_aws
 
-STATE_FILE = Path(".local/stack.json")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -48,6 +47,10 @@ def _run(options: argparse.Namespace) -> int:
         from local.sam.project import sam  # noqa: PLC0415
 
         return sam(options) if options.command == "sam" else event(options)
+    if options.command == "logs":
+        from local.logs import logs  # noqa: PLC0415 - as above: only this command needs it
+
+        return logs(options)
     from local import commands  # noqa: PLC0415 - a usage error should not wait for boto3
 
     return {"up": commands.up, "invoke": commands.invoke, "token": commands.token}[options.command](options)
@@ -74,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     invoke.add_argument("--event", required=True, metavar="FILE", help="JSON; - reads standard input")
 
     token = commands.add_parser("token", parents=[state], help="print a JWT that the running stack accepts")
-    token.add_argument("--account", required=True)
-    token.add_argument("--owner", required=True)
+    token.add_argument("--account", default="acct-1", help="default: %(default)s")
+    token.add_argument("--owner", default="user-1", help="default: %(default)s")
     token.add_argument("--claim", action="append", default=[], metavar="NAME=VALUE", type=_pair)
     token.add_argument("--expires-in", type=int, default=12 * 3600, metavar="SECONDS")
 
@@ -91,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     event.add_argument("--account", default="acct-1")
     event.add_argument("--owner", default="user-1")
+    logs = commands.add_parser("logs", parents=[state], help="print the functions' logs")
+    logs.add_argument("--export", metavar="ID", help="only lines about this export")
+    logs.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
 
     demo = commands.add_parser("demo", parents=[zoho], help="run an export step by step and verify it")
     demo.add_argument("--records", type=int, default=450_000)

@@ -13,9 +13,10 @@ from pathlib import Path
 import requests
 
 from local.host.http import CLIENT
-from local.host.processes import LocalStackError
+from local.host.processes import STATE_FILE, LocalStackError
+from local.monitoring.alarms import AlarmWatch
 from local.stack import StackOptions, running_stack
-from local.state import State, running_state
+from local.state import State, logs_folder, running_state
 
 
 def up(options: argparse.Namespace) -> int:
@@ -27,8 +28,7 @@ def up(options: argparse.Namespace) -> int:
             "stop that one, or give another --state-file"
         )
     stack_options = StackOptions(
-        # Every state file has its own folder: no two stacks share their logs.
-        logs=path.parent / ("logs" if path.name == "stack.json" else f"logs-{path.stem}"),
+        logs=logs_folder(path),
         port=options.port,
         host=options.host,
         zoho_url=options.zoho,
@@ -40,9 +40,12 @@ def up(options: argparse.Namespace) -> int:
         for resource in stack.not_made:
             print(f"note: moto could not create {resource}", file=sys.stderr)
         print(_ready_message(stack.state, path, stack.startup_seconds), flush=True)
+        alarms = AlarmWatch(stack.aws, lambda line: print(line, flush=True))
+        alarms.start()
         with contextlib.suppress(KeyboardInterrupt):
             while True:  # not signal.pause(): it goes on if another thread receives the signal
                 time.sleep(0.5)
+        alarms.stop()
         print("stopping", flush=True)
     return 0
 
@@ -57,27 +60,29 @@ def _state_file(state: State, path: Path) -> Iterator[None]:
 
 
 def _ready_message(state: State, path: Path, seconds: float) -> str:
-    read = f"import json; print(json.load(open('{path}'))['token'])"
+    local = ".venv/bin/python -m local"
+    other = "" if path == STATE_FILE else f" --state-file {path}"
     return f"""
 The stack is up, after {seconds:.1f} s.
 
   API      {state.api_url}
-  AWS      {state.aws_endpoint_url}   (AWS_ENDPOINT_URL; AWS_DEFAULT_REGION={state.region}, any credentials)
+  AWS      {state.aws_endpoint_url}   (region {state.region}, any credentials)
   Zoho     {state.zoho_url}
   Results  s3://{state.results_bucket}
   State    {path}
-  Logs     {state.logs}   (tail -F {state.logs}/*.log)
+  Logs     {local} logs --follow{other}
 
 Try
 
   API={state.api_url}
-  H="Authorization: Bearer $(.venv/bin/python -c "{read}")"
+  H="Authorization: Bearer $({local} token{other})"
   curl -s -H "$H" "$API/v1/e/zoho/export/contacts?page=1&limit=3"
   curl -s -H "$H" -X POST "$API/v1/e/zoho/bulk-read/contacts"
   curl -s -H "$H" "$API/v1/e/zoho/bulk-read/exports"
 
-A token for any caller: .venv/bin/python -m local token --state-file {path} --account A --owner O
-Ctrl-C stops everything."""
+The token is that of acct-1/user-1; --account and --owner name another caller.
+docs/simulator.md shows how to rehearse Zoho's faults. Ctrl-C stops everything.
+"""
 
 
 def token(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.cloudformation.resources import Deployment, Function, QueueMapping
+from local.cloudformation.resources import API_ID, Deployment, Function, QueueMapping
 from local.edge.control import Control
 from local.edge.gateway import Gateway
 from local.edge.routes import Route, read_routes
@@ -16,6 +16,7 @@ from local.edge.tokens import AUDIENCE, ISSUER, TokenIssuer
 from local.host.aws import REGION, LocalAws
 from local.host.http import HOST, bind
 from local.host.processes import REPOSITORY, Child, LocalStackError
+from local.monitoring.metrics import Metrics
 from local.runtime.lambdas import Lambdas
 from local.state import State
 from local.triggers.pollers import Poller
@@ -156,9 +157,12 @@ def _serve(
         logical_id: _environments(function, routes, deployment.mappings)
         for logical_id, function in deployment.functions.items()
     }
-    lambdas = Lambdas(deployment.functions.values(), limits, aws, options.logs)
+    metrics = Metrics(aws, deployment.functions, API_ID, options.logs)
+    undo.callback(metrics.stop)
+    metrics.start()
+    lambdas = Lambdas(deployment.functions.values(), limits, aws, options.logs, metrics.invoked)
     undo.callback(lambdas.close)
-    gateway.serve(routes, lambdas)
+    gateway.serve(routes, lambdas, metrics.requested)
     sources: list[Poller | Ticker] = []
     if not options.quiet:
         sources += [Poller(item, aws, lambdas.invoke) for item in deployment.mappings]

@@ -43,6 +43,11 @@ class State:
         temporary.replace(path)
 
 
+def logs_folder(path: Path) -> Path:
+    """Return where the stack with this state file writes its logs: no two stacks share a folder."""
+    return path.parent / ("logs" if path.name == "stack.json" else f"logs-{path.stem}")
+
+
 def read_state(path: Path) -> State | None:
     """Return the state in the file, or None if there is no file. Raises LocalStackError."""
     try:

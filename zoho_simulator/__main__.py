@@ -3,10 +3,12 @@
 import argparse
 import json
 import signal
-import threading
+import time
 from collections.abc import Sequence
+from datetime import date, datetime
 
 from zoho_simulator.config import SimulatorConfig
+from zoho_simulator.data.builder import OFFSET, first_day_before
 from zoho_simulator.http.server import start_simulator
 
 
@@ -17,13 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.records is not None:
         config.records = dict.fromkeys(config.records, options.records)
     config.records |= {name: int(count) for name, _, count in (m.partition("=") for m in options.module)}
+    config.first_day = str(first_day_before(options.today, max(config.records.values())))
     config.patch(dict(_setting(argument) for argument in options.set))
-    stopped = threading.Event()
+    received: list[int] = []  # no Event: set() within wait() blocks, and a handler can interrupt wait()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, lambda number, _frame: received.append(number))
     with start_simulator(config, options.host, options.port) as simulator:
         print(f"Zoho simulator on {simulator.url}", flush=True)
-        stopped.wait()
+        while not received:
+            time.sleep(0.1)
     return 0
 
 
@@ -36,6 +40,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=0, help="0 (default) takes any free port")
     add("--records", type=int, metavar="N", help="records in every module")
     add("--module", action="append", default=[], metavar="NAME=N", help="records in one module; repeatable")
+    add(
+        "--today",
+        type=date.fromisoformat,
+        default=datetime.now(OFFSET).date(),
+        metavar="YYYY-MM-DD",
+        help="the day before which all records were modified (default: today in India)",
+    )
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of SimulatorConfig")
     return parser
 

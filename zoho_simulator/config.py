@@ -50,6 +50,7 @@ class SimulatorConfig:
     records: dict[str, int] = field(default_factory=_RECORDS.copy)
     deleted: dict[str, int] = field(default_factory=lambda: {"Contacts": 12, "Accounts": 5})
     seed: int = 1
+    first_day: str = "2015-01-01"  # on which the first records are created, in India's time
     custom_views: dict[str, dict[str, Any]] = field(default_factory=dict)  # cvid: {"module", "criteria"}
 
     # OAuth

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.cloudformation.resources import Deployment, local_queue_url, read_function, read_mapping
+from local.cloudformation.resources import API_ID, Deployment, local_queue_url, read_function, read_mapping
 from local.cloudformation.template import ARTIFACTS_BUCKET, CODE_PROPERTY, Template
 from local.host.aws import ACCOUNT_ID, REGION, LocalAws
 from local.host.processes import LocalStackError
@@ -40,7 +40,6 @@ _LEFT_OUT = (
     "AWS::SQS::QueuePolicy",
 )
 _OUTPUT_PREFIX = "Ours"
-_API_ID = "local0api0"
 _PLACEHOLDER_KEY = "placeholder.zip"
 _REFERENCE_IN_SUB = re.compile(r"\$\{([A-Za-z0-9]+)(?:\.([A-Za-z0-9.]+))?\}")
 
@@ -51,7 +50,7 @@ def deploy(template: Template, aws: LocalAws, api_url: str) -> Deployment:
     """Deploy `template` to `aws`. Raises LocalStackError with CloudFormation's reason if it refuses."""
     _upload_placeholder(aws)
     known = {
-        logical_id: {"Ref": _API_ID, "ApiId": _API_ID, "ApiEndpoint": api_url}
+        logical_id: {"Ref": API_ID, "ApiId": API_ID, "ApiEndpoint": api_url}
         for logical_id, resource in template.cloudformation["Resources"].items()
         if resource["Type"] == _HTTP_API
     }
@@ -71,7 +70,9 @@ def deploy(template: Template, aws: LocalAws, api_url: str) -> Deployment:
     for logical_id, properties in _resolved(template, outputs, _ALARM).items():
         # The properties of an AWS::CloudWatch::Alarm are the arguments of PutMetricAlarm.
         aws.client("cloudwatch").put_metric_alarm(**{"AlarmName": f"{STACK_NAME}-{logical_id}"} | properties)
-    return _read_back(template, reduced["Resources"], aws, outputs)
+    made = _physical_ids(aws)
+    _enable_bucket_events(reduced["Resources"], made, aws)
+    return _read_back(template, reduced["Resources"], made, aws, outputs)
 
 
 def take_out(template: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,17 +210,35 @@ def _generate(manager: Any, options: Mapping[str, Any]) -> str:
     return json.dumps(json.loads(options["SecretStringTemplate"]) | {options["GenerateStringKey"]: password})
 
 
-def _read_back(
-    template: Template, resources: Mapping[str, Any], aws: LocalAws, outputs: dict[str, str]
-) -> Deployment:
-    """Return what was deployed, with every reference as moto's CloudFormation resolved it."""
-    cloudformation, lambdas = aws.client("cloudformation"), aws.client("lambda")
-    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=STACK_NAME)
-    made = {
+def _physical_ids(aws: LocalAws) -> dict[str, str]:
+    """Return the physical ids of the resources that moto created, by logical id."""
+    pages = aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK_NAME)
+    return {
         item["LogicalResourceId"]: item["PhysicalResourceId"]
         for page in pages
         for item in page["StackResourceSummaries"]
     }
+
+
+def _enable_bucket_events(resources: Mapping[str, Any], made: Mapping[str, str], aws: LocalAws) -> None:
+    """Let buckets send events to EventBridge if the template says so; moto's CloudFormation does not."""
+    for logical_id, resource in resources.items():
+        notifications = resource.get("Properties", {}).get("NotificationConfiguration", {})
+        if resource["Type"] == "AWS::S3::Bucket" and "EventBridgeConfiguration" in notifications:
+            aws.client("s3").put_bucket_notification_configuration(
+                Bucket=made[logical_id], NotificationConfiguration={"EventBridgeConfiguration": {}}
+            )
+
+
+def _read_back(
+    template: Template,
+    resources: Mapping[str, Any],
+    made: Mapping[str, str],
+    aws: LocalAws,
+    outputs: dict[str, str],
+) -> Deployment:
+    """Return what was deployed, with every reference as moto's CloudFormation resolved it."""
+    lambdas = aws.client("lambda")
 
     def made_of(kind: str) -> list[str]:
         return [name for name, resource in resources.items() if resource["Type"] == kind and name in made]

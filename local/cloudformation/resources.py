@@ -9,13 +9,17 @@ from typing import Any
 
 from local.host.processes import LocalStackError
 
+API_ID = "local0api0"
 _DEFAULT_MAPPING_CONCURRENCY = 2
 _AWS_QUEUES = re.compile(r"https://sqs\.[a-z0-9-]+\.amazonaws\.com(?=/)")
 
 
 @dataclass(frozen=True)
 class Function:
-    """A deployed Lambda function: its configuration, and the folders its imports come from."""
+    """A deployed Lambda function: its configuration, and the folders its imports come from.
+
+    `allows_loops` is RecursiveLoop: Allow.
+    """
 
     logical_id: str
     name: str
@@ -28,6 +32,7 @@ class Function:
     layers: list[Path]
     log_format: str = "Text"
     runtime: str = "python3.13"
+    allows_loops: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ def read_function(
         layers=[_import_root(folders[layer]) for layer in layers if layer in folders],
         log_format=properties.get("LoggingConfig", {}).get("LogFormat", "Text"),
         runtime=configuration["Runtime"],
+        allows_loops=properties.get("RecursiveLoop") == "Allow",
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from local.host.http import CLIENT
 from local.host.processes import LocalStackError
 from local.runtime.runtime_api import Report
 from local.stack import Stack, StackOptions, running_stack
+from zoho_simulator.data.builder import first_day_before
 
 _LOGS = Path(".local/demo/logs")
 _GIVE_UP_SECONDS = 900
@@ -59,7 +61,8 @@ class Tour:
         """Show where everything is."""
         state, simulated = self._state, ""
         if self._records is not None:
-            config = {"records": {"Contacts": self._records}}
+            first_day = str(first_day_before(date.today(), self._records))
+            config = {"records": {"Contacts": self._records}, "first_day": first_day}
             CLIENT.patch(f"{state.zoho_url}/__sim__/config", json=config, timeout=30).raise_for_status()
             simulated = f" (simulated, {self._records:,} contacts)"
         self._print(

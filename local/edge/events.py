@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
+from local.cloudformation.resources import API_ID
 from local.edge.routes import Match
 from local.host.aws import ACCOUNT_ID
 from local.host.http import HOST
@@ -62,7 +63,7 @@ def _context(request: Request, match: Match, path: str, request_id: str) -> dict
     now = time.time()
     return {
         "accountId": ACCOUNT_ID,
-        "apiId": "local0api0",
+        "apiId": API_ID,
         "domainName": request.host,
         "domainPrefix": request.host.split(".")[0],
         "http": {

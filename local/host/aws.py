@@ -17,7 +17,10 @@ import botocore.session
 from botocore.config import Config
 from werkzeug.serving import make_server
 
+from local.host import cloudwatch
+from local.host.events import deliver_events
 from local.host.http import HOST, OneSend
+from local.host.replica import Replica, find_table, lagging
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -122,6 +125,27 @@ def make_queues_fair() -> None:
     )
 
 
+def keep_trace_headers() -> None:
+    """Let a message carry the trace header of the request that sent it, as SQS does.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
+    """
+    import flask  # noqa: PLC0415 - moto's, in its process only
+    from moto.sqs.models import SQSBackend  # noqa: PLC0415 - moto reads its settings at import
+
+    send: Any = SQSBackend.send_message
+
+    def send_with_header(self: Any, *arguments: Any, system_attributes: Any = None, **options: Any) -> Any:
+        header = flask.request.headers.get("X-Amzn-Trace-Id") if flask.has_request_context() else None
+        if header and "AWSTraceHeader" not in (system_attributes or {}):
+            trace = {"AWSTraceHeader": {"DataType": "String", "StringValue": header}}
+            system_attributes = {**(system_attributes or {}), **trace}
+        return send(self, *arguments, system_attributes=system_attributes, **options)
+
+    backend: Any = SQSBackend
+    backend.send_message = send_with_header
+
+
 def main(host: str = HOST) -> None:
     """Serve every AWS API on a free port of `host`, and print its URL."""
     # Without this, any web page open in a browser could read the stack's secrets.
@@ -133,18 +157,22 @@ def main(host: str = HOST) -> None:
     )
 
     make_queues_fair()
+    keep_trace_headers()
+    deliver_events()
 
     class Handler(OneSend, MotoRequestHandler):
         """moto's own request handler, sending each response in one piece."""
 
     move_current_label()
-    app = one_at_a_time(DomainDispatcherApplication(create_backend_app))
+    replica = Replica(find_table(ACCOUNT_ID, REGION))
+    app = one_at_a_time(lagging(DomainDispatcherApplication(create_backend_app), replica))
     server = make_server(host, 0, app, threaded=True, request_handler=Handler)
     # moto signs and stores its own URLs with this port.
     os.environ["MOTO_PORT"] = str(server.server_port)
     print(f"moto on http://{host}:{server.server_port}", flush=True)
     # Two seconds of imports, while the stack translates the template; its first call waits in line.
     importlib.import_module("moto.cloudformation.parsing")
+    cloudwatch.watch(ACCOUNT_ID, REGION)
     server.serve_forever()
 
 

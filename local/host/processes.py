@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Thread
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+STATE_FILE = Path(".local/stack.json")
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
 _START_SECONDS = 30
 _URL = re.compile(r"http://[\d.]+:\d+")

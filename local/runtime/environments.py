@@ -15,6 +15,7 @@ from local.host.processes import Child, clean_environment
 from local.runtime.runtime_api import Invocation, Outcome, Report, RuntimeApi, Signal, error_payload
 
 _INIT_SECONDS = 10
+_EXIT_SECONDS = 5
 _SIGNALS = {9: "killed", 15: "terminated", 11: "segmentation fault", 6: "aborted"}
 
 
@@ -64,8 +65,10 @@ class Environment:
             self._write(f"START RequestId: {invocation.request_id} Version: $LATEST")
             limit, started = self.function.timeout, time.perf_counter()
             self._api.hand_over(invocation)
-            signal = self._wait(limit, "response", "error", "exit")
+            signal = self._wait(limit, "response", "too_large", "error", "exit")
             duration_ms = _milliseconds_since(started)
+        if signal and signal.kind == "too_large":
+            self._wait(_EXIT_SECONDS, "exit")  # the runtime logs the refusal, and exits
         payload, status = self._result(invocation.request_id, signal, limit)
         report = Report(
             function=self.function.logical_id,
@@ -77,7 +80,7 @@ class Environment:
             status=status,
         )
         self._write(f"END RequestId: {invocation.request_id}\n{report.line()}")
-        if signal is None or signal.kind in ("init_error", "exit"):
+        if signal is None or signal.kind in ("init_error", "too_large", "exit"):
             self.kill()
         return Outcome(payload, report, failed=bool(status))
 

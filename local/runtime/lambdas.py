@@ -11,7 +11,8 @@ from local.cloudformation.resources import Function
 from local.host.aws import LocalAws
 from local.host.processes import LocalStackError
 from local.runtime.environments import Environment
-from local.runtime.runtime_api import Invocation, Outcome, Report
+from local.runtime.recursion import trace_of
+from local.runtime.runtime_api import Invocation, Outcome, Report, new_trace_id
 
 _REPORTS_KEPT = 10_000
 _THREADS = 64
@@ -29,13 +30,18 @@ class Pool:
         self._idle: list[Environment] = []
         self._closed = False
 
-    def invoke(self, event: bytes) -> Outcome:
+    def invoke(self, event: bytes, trace_id: str = "") -> Outcome:
         """Run an invocation in an idle or new environment; waits for one if the limit is reached."""
         environment = self._take()
         try:
-            return environment.invoke(Invocation(event))
+            return environment.invoke(Invocation(event, trace_id=trace_id or new_trace_id()))
         finally:
             self._give_back(environment)
+
+    def busy(self) -> int:
+        """Return how many environments run an invocation."""
+        with self._changed:
+            return len(self._all) - len(self._idle)
 
     def replace(self, function: Function) -> None:
         """Use `function` for new invocations. Those in progress finish in their old environments."""
@@ -86,9 +92,18 @@ class Lambdas:
     """The Lambda service. Functions are found by logical id, name or ARN."""
 
     def __init__(
-        self, functions: Iterable[Function], limits: Mapping[str, int], aws: LocalAws, logs: Path
+        self,
+        functions: Iterable[Function],
+        limits: Mapping[str, int],
+        aws: LocalAws,
+        logs: Path,
+        observe: Callable[[Report, int], None] = lambda _report, _concurrent: None,
     ) -> None:
-        """Prepare a pool for each function; `limits` are their sizes by logical id."""
+        """Prepare a pool for each function; `limits` are their sizes by logical id.
+
+        `observe` is called with the report of each invocation, and the number of those that ran at its start.
+        """
+        self._observe = observe
         self.reports: deque[Report] = deque(maxlen=_REPORTS_KEPT)
         self._pools: dict[str, Pool] = {}
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="invoke")
@@ -115,10 +130,17 @@ class Lambdas:
             pool.replace(function)
         return function
 
-    def invoke(self, name: str, event: bytes) -> Outcome:
-        """Invoke a function and wait for its outcome. Raises LocalStackError if there is no such function."""
-        outcome = self._pool(name).invoke(event)
+    def invoke(self, name: str, event: bytes, headers: Iterable[str] = ()) -> Outcome:
+        """Invoke a function and wait for its outcome. `headers`: the trace headers of the event's messages.
+
+        Raises LocalStackError if there is no such function, and RecursiveLoopError.
+        """
+        pool = self._pool(name)
+        trace_id = trace_of(pool.function, headers)
+        concurrent = 1 + sum(each.busy() for each in set(self._pools.values()))
+        outcome = pool.invoke(event, trace_id)
         self.reports.append(outcome.report)
+        self._observe(outcome.report, concurrent)
         return outcome
 
     def start(self, name: str, event: bytes) -> "Future[Outcome]":

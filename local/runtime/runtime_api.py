@@ -19,7 +19,8 @@ from werkzeug.wrappers import Request, Response
 from local.cloudformation.resources import Function
 from local.host.http import Server
 
-_MAX_RESPONSE_BYTES = 6 * 1024 * 1024 + 100
+MAX_RESPONSE_BYTES = 6 * 1024 * 1024 + 100  # 6,291,556
+TOO_LARGE = "Function.ResponseSizeTooLarge"
 _PREFIX = "/2018-06-01/runtime"
 _ROUTES = Map(
     [
@@ -31,10 +32,11 @@ _ROUTES = Map(
 )
 
 
-def _trace_id() -> str:
+def new_trace_id(root: str = "") -> str:
+    """Return a trace header for an invocation, in the trace `root` ("Root=...") or in a new one."""
     # Sampled=0: the X-Ray SDK then sends nothing.
-    root = f"1-{int(time.time()):08x}-{secrets.token_hex(12)}"
-    return f"Root={root};Parent={secrets.token_hex(8)};Sampled=0"
+    root = root or f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)}"
+    return f"{root};Parent={secrets.token_hex(8)};Sampled=0"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Invocation:
 
     event: bytes
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    trace_id: str = field(default_factory=_trace_id)
+    trace_id: str = field(default_factory=new_trace_id)
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,11 @@ class Signal:
     """What a runtime does next.
 
     "next": it is ready for an invocation. "response" and "error": its function returned or raised `payload`.
-    "init_error": the handler cannot be loaded. "exit": the process ended with `status`, negative
-    for a signal.
+    "too_large": its function returned too much, and `payload` says so. "init_error": the handler cannot be
+    loaded. "exit": the process ended with `status`, negative for a signal.
     """
 
-    kind: Literal["next", "response", "error", "init_error", "exit"]
+    kind: Literal["next", "response", "too_large", "error", "init_error", "exit"]
     payload: bytes = b""
     status: int = 0
 
@@ -126,15 +128,19 @@ class RuntimeApi:
     def _handle(self, request: Request) -> Response:
         endpoint, _ = _ROUTES.bind_to_environ(request.environ).match()
         signal = Signal(endpoint, request.get_data())
-        if endpoint == "response" and len(signal.payload) > _MAX_RESPONSE_BYTES:
-            message = (
-                f"Response payload size exceeded maximum allowed payload size ({_MAX_RESPONSE_BYTES} bytes)."
-            )
-            signal = Signal("error", error_payload("Function.ResponseSizeTooLarge", message))
+        if endpoint == "response" and len(signal.payload) > MAX_RESPONSE_BYTES:
+            return self._refuse_response()
         self.signals.put(signal)
         if endpoint == "next":
             return self._next()
         return Response('{"status":"OK"}\n', HTTPStatus.ACCEPTED, content_type="application/json")
+
+    def _refuse_response(self) -> Response:
+        """Refuse a response over the limit. AWS's runtime then exits, and API Gateway returns 502."""
+        message = f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
+        self.signals.put(Signal("too_large", error_payload(TOO_LARGE, message)))
+        body = json.dumps({"errorType": "RequestEntityTooLarge", "errorMessage": message})
+        return Response(body, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, content_type="application/json")
 
     def _next(self) -> Response:
         if (item := self._invocations.get()) is None:

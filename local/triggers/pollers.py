@@ -1,25 +1,34 @@
 """Event source mappings: polls queues, invokes functions with the messages, and deletes what succeeded."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from threading import Event, Semaphore, Thread
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cloudformation.resources import QueueMapping
 from local.host.aws import REGION, LocalAws
 from local.host.processes import LocalStackError
+from local.runtime.recursion import RecursiveLoopError
 from local.runtime.runtime_api import Outcome
 
 # A new message ends a poll at once. A message whose delay or visibility timeout ends waits for the next poll.
 _POLL_SECONDS = 1
 
 
+class Invoke(Protocol):
+    """Invokes a function by name, with an event and the trace headers of its messages."""
+
+    def __call__(self, name: str, event: bytes, headers: Sequence[str] = ()) -> Outcome:
+        """Return the outcome. Raises LocalStackError and RecursiveLoopError."""
+
+
 class Poller:
     """Feeds one function from one queue."""
 
-    def __init__(self, mapping: QueueMapping, aws: LocalAws, invoke: Callable[[str, bytes], Outcome]) -> None:
+    def __init__(self, mapping: QueueMapping, aws: LocalAws, invoke: Invoke) -> None:
         self._mapping, self._invoke = mapping, invoke
         self._sqs = aws.client("sqs", read_timeout=30, max_pool_connections=mapping.concurrency + 2)
         name = mapping.queue_arn.rpartition(":")[2]
@@ -64,13 +73,33 @@ class Poller:
     def _process(self, messages: Sequence[dict[str, Any]]) -> None:
         try:
             event = build_event(messages, self._mapping.queue_arn, REGION)
-            outcome = self._invoke(self._mapping.function, json.dumps(event).encode())
+            headers = [
+                message["Attributes"]["AWSTraceHeader"]
+                for message in messages
+                if "AWSTraceHeader" in message.get("Attributes", {})
+            ]
+            outcome = self._invoke(self._mapping.function, json.dumps(event).encode(), headers)
             failed = failed_messages(outcome, messages, self._mapping.reports_item_failures)
             self._delete([message for message in messages if message["MessageId"] not in failed])
+        except RecursiveLoopError as error:
+            self._refuse(messages, str(error))
         except (LocalStackError, BotoCoreError, ClientError):
             pass  # The stack is being stopped. A message that is not deleted is delivered again.
         finally:
             self._slots.release()
+
+    def _refuse(self, messages: Sequence[dict[str, Any]], reason: str) -> None:
+        """Move messages to the dead-letter queue; delete them if there is none. Lambda stops loops so."""
+        policy = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["RedrivePolicy"])
+        target = json.loads(policy.get("Attributes", {}).get("RedrivePolicy", "{}")).get(
+            "deadLetterTargetArn"
+        )
+        print(f"Lambda refused {len(messages)} message(s): {reason}", file=sys.stderr, flush=True)
+        for message in messages if target else ():
+            name = target.rpartition(":")[2]
+            url = self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
+            self._sqs.send_message(QueueUrl=url, MessageBody=message["Body"])
+        self._delete(messages)
 
     def _delete(self, messages: Sequence[dict[str, Any]]) -> None:
         handles = [message["ReceiptHandle"] for message in messages]

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from local.host.aws import LocalAws, closed_session
-from local.host.processes import REPOSITORY
+from local.host.processes import REPOSITORY, Child
 from local.state import State, read_state
 from tests.support.processes import parents
 
@@ -156,6 +156,21 @@ def running_stack(folder: Path, *arguments: str) -> Iterator[RunningStack]:
         if process.poll() is None:
             os.kill(process.pid, signal.SIGTERM)
         process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """moto's process, for tests without a stack."""
+    child = Child("local.host.aws", log=tmp_path_factory.mktemp("aws") / "aws.log")
+    yield LocalAws(child.wait_for_url())
+    child.stop()
+
+
+@pytest.fixture
+def aws(moto: LocalAws) -> LocalAws:
+    """An AWS with nothing in it."""
+    requests.post(f"{moto.url}/moto-api/reset", timeout=10).raise_for_status()
+    return moto
 
 
 @pytest.fixture(scope="session")

@@ -171,10 +171,18 @@ def test_handler_that_cannot_be_imported_is_an_init_error(make_pool: MakePool, w
     assert error["errorType"] == "Runtime.ImportModuleError"
 
 
-def test_response_over_six_megabytes_is_refused(make_pool: MakePool, worker: Function) -> None:
-    failed, error = invoke(make_pool(worker), do="huge")
+def test_response_over_six_megabytes_is_refused_and_ends_the_process(
+    make_pool: MakePool, worker: Function, log: Path
+) -> None:
+    pool = make_pool(worker)
+    _, before = invoke(pool)
+    failed, error = invoke(pool, do="huge")
     assert failed.failed
     assert error["errorType"] == "Function.ResponseSizeTooLarge"
+    assert "6291556 bytes" in error["errorMessage"]
+    assert "413" in log.read_text()
+    assert still_running([before["pid"]]) == set()
+    assert not invoke(pool)[0].failed
 
 
 def test_overlapping_invocations_share_limited_environments(make_pool: MakePool, worker: Function) -> None:

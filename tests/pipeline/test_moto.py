@@ -1,34 +1,18 @@
 """moto's own process: what is deployed to it, and DynamoDB calls that would lose writes without our lock."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
 import pytest
-import requests
 from botocore.exceptions import ClientError
 
 from local.cloudformation.deploy import deploy
 from local.cloudformation.resources import QueueMapping
 from local.cloudformation.template import load_template
 from local.host.aws import LocalAws
-from local.host.processes import Child, LocalStackError
+from local.host.processes import LocalStackError
 from tests.support.sam_project import write_project
-
-
-@pytest.fixture(scope="module")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    child = Child("local.host.aws", log=tmp_path_factory.mktemp("aws") / "aws.log")
-    yield LocalAws(child.wait_for_url())
-    child.stop()
-
-
-@pytest.fixture
-def aws(moto: LocalAws) -> LocalAws:
-    """An AWS with nothing in it."""
-    requests.post(f"{moto.url}/moto-api/reset", timeout=10).raise_for_status()
-    return moto
 
 
 def test_version_that_receives_the_current_label_is_the_one_that_is_read(aws: LocalAws) -> None:
@@ -153,4 +137,5 @@ def test_acknowledged_write_survives_a_failing_transaction(aws: LocalAws) -> Non
             ExpressionAttributeValues={":one": {"N": "1"}},
         )
     thread.join()
-    assert dynamodb.get_item(TableName="t", Key={"pk": {"S": "n"}})["Item"]["n"]["N"] == "200"
+    item = dynamodb.get_item(TableName="t", Key={"pk": {"S": "n"}}, ConsistentRead=True)["Item"]
+    assert item["n"]["N"] == "200"

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 
 import pytest
@@ -11,6 +12,8 @@ import yaml
 from crm_export.exports.model import next_step
 from local.docs import page
 from local.host.processes import REPOSITORY
+from zoho_simulator.config import SimulatorConfig
+from zoho_simulator.faults import Fault, parse_fault
 
 
 class Elements(HTMLParser):
@@ -49,6 +52,24 @@ def test_design_has_the_rows_of_next_step_in_the_same_order() -> None:
 @pytest.fixture(scope="module")
 def elements() -> Elements:
     return Elements(page())
+
+
+def test_simulator_accepts_every_fault_and_setting_of_its_page() -> None:
+    text = (REPOSITORY / "docs/simulator.md").read_text()
+    orders = re.findall(r"-X (POST|PATCH) \"\$ZOHO/__sim__/(faults|config)\" -d '(.+?)'", text, re.DOTALL)
+    assert len(orders) >= 10
+    for _, kind, document in orders:
+        if kind == "faults":
+            parse_fault(json.loads(document))
+        else:
+            SimulatorConfig().patch(json.loads(document))
+    keys = {
+        key
+        for cell in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE)
+        for key in re.findall(r"`(\w+)`", cell)
+    }
+    rule = {field.name for field in fields(Fault)} - {"seen", "used", "process", "quote"}
+    assert rule <= keys
 
 
 def test_page_contains_the_whole_document(elements: Elements) -> None:

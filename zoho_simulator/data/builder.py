@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import cache
 from itertools import cycle
 from typing import Any, NamedTuple
@@ -11,9 +11,9 @@ from zoho_simulator.data.columns import Column, ComputedColumn, Field, LookupCol
 
 ID_BASE = 3_652_397 * 10**12
 OFFSET = timezone(timedelta(hours=5, minutes=30))
-_FIRST_MOMENT = datetime(2015, 1, 1, tzinfo=OFFSET)
-_STEP_SECONDS = 30  # one new record every half minute: ten million records end in 2024
+_STEP_SECONDS = 30  # one new record every half minute
 _PER_DAY = 86_400 // _STEP_SECONDS
+_MODIFIED_DAYS = 200  # so much later, at most, a record is modified
 _PRIMES = (
     997, 1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049, 1051, 1061, 1063, 1069, 1087, 1091, 1093, 1097, 1103,
 )  # fmt: skip
@@ -41,8 +41,12 @@ class Target(NamedTuple):
 class Builder:
     """Collects the columns of a module. Each pool has a generator seeded by (seed, module, column)."""
 
-    def __init__(self, seed: int, module: str, id_base: int, resolve: Callable[[str], Target]) -> None:
+    def __init__(
+        self, seed: int, module: str, id_base: int, first_day: str, resolve: Callable[[str], Target]
+    ) -> None:
+        """The first record is created when `first_day` begins."""
         self.module = module
+        self._first_day = date.fromisoformat(first_day)
         self.columns: dict[str, Column] = {}
         self._seed = seed
         self._id_base = id_base
@@ -123,22 +127,30 @@ class Builder:
 
     def times(self) -> None:
         """Add Created_Time, which grows with the record number, and Modified_Time, up to 200 days later."""
-        n = next(self._primes)
+        n, first_day = next(self._primes), self._first_day
 
         @cache
         def delays() -> list[int]:
             rng = self._rng("Modified_Time")
-            return [rng.randrange(_PER_DAY * 200) if rng.random() < 0.6 else 0 for _ in range(n)]
+            return [rng.randrange(_PER_DAY * _MODIFIED_DAYS) if rng.random() < 0.6 else 0 for _ in range(n)]
 
         def modified(rows: Rows) -> list[int]:
             steps = delays()
             return [row + steps[row % n] for row in rows]
 
         field = _field("Created_Time", "datetime", read_only=True)
-        self._add(ComputedColumn(field, _moments, _epochs))
+        self._add(
+            ComputedColumn(
+                field, lambda rows: _moments(first_day, rows), lambda rows: _epochs(first_day, rows)
+            )
+        )
         field = _field("Modified_Time", "datetime", read_only=True)
         self._add(
-            ComputedColumn(field, lambda rows: _moments(modified(rows)), lambda rows: _epochs(modified(rows)))
+            ComputedColumn(
+                field,
+                lambda rows: _moments(first_day, modified(rows)),
+                lambda rows: _epochs(first_day, modified(rows)),
+            )
         )
 
     def unexportable(self, api_name: str, data_type: str) -> None:
@@ -159,10 +171,15 @@ def _field(api_name: str, data_type: str, **more: Any) -> Field:
     return Field(api_name, data_type, **{"json_type": _JSON_TYPES.get(data_type, "string"), **more})
 
 
+def first_day_before(today: date, records: int) -> date:
+    """Return the first day with which `records` records are created and modified before `today`."""
+    return today - timedelta(days=-(-records // _PER_DAY) + _MODIFIED_DAYS)
+
+
 @cache
-def _days() -> list[str]:
+def _days(first_day: date) -> list[str]:
     # Enough for 57 million records.
-    return [(_FIRST_MOMENT + timedelta(days=n)).strftime("%Y-%m-%dT") for n in range(20_000)]
+    return [(first_day + timedelta(days=n)).strftime("%Y-%m-%dT") for n in range(20_000)]
 
 
 @cache
@@ -171,13 +188,13 @@ def _times_of_day() -> list[str]:
     return [f"{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}+05:30" for s in seconds]
 
 
-def _moments(steps: Rows) -> list[str]:
-    days, times = _days(), _times_of_day()
+def _moments(first_day: date, steps: Rows) -> list[str]:
+    days, times = _days(first_day), _times_of_day()
     return [days[step // _PER_DAY] + times[step % _PER_DAY] for step in steps]
 
 
-def _epochs(steps: Rows) -> list[int]:
-    first = int(_FIRST_MOMENT.timestamp())
+def _epochs(first_day: date, steps: Rows) -> list[int]:
+    first = int(datetime.combine(first_day, time(), OFFSET).timestamp())
     return [first + step * _STEP_SECONDS for step in steps]
 
 

@@ -54,7 +54,7 @@ class Changes:
 
     def module(self, name: str) -> Module:
         """Return a snapshot of the module. Raises KeyError for an unknown module."""
-        module = load_module(self._config.seed, name)
+        module = load_module(self._config.seed, name, self._config.first_day)
         changed = self.of(name)
         return module if changed is _NOTHING else _overlaid(module, changed)
 

@@ -1,4 +1,4 @@
-"""Seeded records: record i of a module depends on (seed, module, i) alone, so nothing is stored."""
+"""Seeded records: record i depends on (seed, first day, module, i) alone, so nothing is stored."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,7 @@ class Module:
 
     name: str
     seed: int
+    first_day: str
     id_base: int
     columns: dict[str, Column]
     deleted: tuple[int, ...] = ()  # ascending
@@ -37,7 +38,7 @@ class Module:
         walked = head
         while rest and isinstance(column, LookupColumn):
             head, _, rest = rest.partition(".")
-            inner = load_module(self.seed, column.field.lookup).columns.get(head)
+            inner = load_module(self.seed, column.field.lookup, self.first_day).columns.get(head)
             walked = f"{walked}.{head}"
             column = column.through(walked, inner) if inner else None
         return None if rest else column
@@ -91,12 +92,12 @@ def current_user() -> dict[str, str]:
 
 
 @cache
-def load_module(seed: int, name: str) -> Module:
+def load_module(seed: int, name: str, first_day: str = "2015-01-01") -> Module:
     """Return the module of that name. Raises KeyError for an unknown one."""
     id_base = _id_base(name)
-    builder = Builder(seed, name, id_base, lambda to: _target(seed, to))
+    builder = Builder(seed, name, id_base, first_day, lambda to: _target(seed, to, first_day))
     build(builder)
-    return Module(name, seed, id_base, builder.columns)
+    return Module(name, seed, first_day, id_base, builder.columns)
 
 
 def blocks(rows: Rows) -> Iterator[Rows]:
@@ -109,9 +110,11 @@ def _id_base(name: str) -> int:
     return ID_BASE + (1 + MODULES.index(name)) * _RECORDS_MAX
 
 
-def _target(seed: int, name: str) -> Target:
+def _target(seed: int, name: str, first_day: str) -> Target:
     def display(index: int) -> dict[str, Any]:
-        module = load_module(seed, name)  # loaded only here, because modules may point at each other
+        module = load_module(
+            seed, name, first_day
+        )  # loaded only here, because modules may point at each other
         shown = module.columns[DISPLAY_FIELDS[name]].value(index)
         more = {"email": module.columns["email"].value(index)} if name == "Users" else {}
         return {"name": shown, "id": str(module.id_base + index), **more}

@@ -79,7 +79,16 @@ class Orders:
             self._rng.shuffle(found)  # a stable sort keeps this order among equals
             return Order(sorted(found, key=key if is_by_id else lambda row: key(row)[:2]), key, is_descending)
         settings = json.dumps(self._config.custom_views.get(query.cvid or ""))
-        facts = (module.name, module.seed, module.revision, total, settings, since, query.sort_by)
+        facts = (
+            module.name,
+            module.seed,
+            module.first_day,
+            module.revision,
+            total,
+            settings,
+            since,
+            query.sort_by,
+        )
         with self._lock:
             if facts not in self._kept:
                 rows = _scan(module, total, view, since)

@@ -322,7 +322,9 @@ def test_nobody_waits_for_the_table_if_the_function_has_no_time_for_it(one_expor
         attempt,
     ):
         raise ZohoNotFound("gone")
-    assert (one_export.now - began).total_seconds() == 7  # a second is left, and the next pause would be eight
+    assert (
+        one_export.now - began
+    ).total_seconds() == 7  # a second is left, and the next pause would be eight
 
 
 def test_claim_waits_for_the_table(one_export):

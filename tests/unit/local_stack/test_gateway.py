@@ -138,3 +138,20 @@ def test_failed_function_gives_500_without_details(call: Call, functions: Functi
 
 def test_function_that_takes_too_long_gives_503(call: Call) -> None:
     assert call("POST", "/open", body=b"{}") == (503, {"message": "Service Unavailable"})
+
+
+def test_response_over_lambdas_limit_gives_502_without_details(call: Call, functions: Functions) -> None:
+    functions.return_value({"errorType": "Function.ResponseSizeTooLarge", "errorMessage": "x"}, failed=True)
+    assert call("POST", "/open", body=b"{}") == (502, {"message": "Internal Server Error"})
+
+
+def test_each_request_is_observed_with_its_status(functions: Functions) -> None:
+    observed: list[tuple[int, float]] = []
+    gateway = Gateway(bind())
+    gateway.serve([Route("POST", "/open", "open")], functions, lambda *seen: observed.append(seen))
+    functions.return_value({"statusCode": 503})
+    requests.post(f"{gateway.url}/open", timeout=10)
+    requests.get(f"{gateway.url}/nothing", timeout=10)
+    gateway.close()
+    assert [status for status, _ in observed] == [503, 404]
+    assert all(milliseconds > 0 for _, milliseconds in observed)

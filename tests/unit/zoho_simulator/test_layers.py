@@ -8,7 +8,7 @@ import zoho_simulator
 ROOT = Path(zoho_simulator.__file__).parent
 SHARED = ("tokens", "errors", "wire", "config")
 ALLOWED = {
-    "__main__": {"http", "config"},
+    "__main__": {"http", "data", "config"},
     "http": {"http", "bulk", "records", "faults", "data", *SHARED},
     "bulk": {"bulk", "faults", "data", *SHARED},
     "records": {"records", "data", *SHARED},

@@ -1,8 +1,11 @@
 """The records API, v2 and newer."""
 
+from datetime import date
+
 import pytest
 
 from tests.unit.zoho_simulator.conftest import CREDENTIALS
+from zoho_simulator.data.builder import first_day_before
 
 
 def code(response):
@@ -218,3 +221,27 @@ def test_records_can_be_unsortable_by_modified_time(start):
     client = start(records_sort_by=("id", "Created_Time"))
     refused = client.get("/crm/v8/Notes?fields=Note_Title&sort_by=Modified_Time")
     assert (refused.status_code, refused.json()["code"]) == (400, "PATTERN_NOT_MATCHED")
+
+
+@pytest.mark.parametrize("records", [1, 2880, 2881, 9000])
+def test_records_are_dated_before_today_and_many_within_the_last_months(start, records):
+    today = date(2026, 7, 1)
+    first_day = str(first_day_before(today, records))
+    client = start(records={"Contacts": records}, first_day=first_day)
+    module = client.organisation.changes.module("Contacts")
+    for column in ("Created_Time", "Modified_Time"):
+        times = module.columns[column].texts(range(records))
+        assert first_day <= min(times)
+        assert max(times) < str(today)
+    since = {"If-Modified-Since": "2026-04-01T00:00:00+05:30"}
+    page = client.get("/crm/v2/Contacts", headers=since)
+    assert page.status_code == (200 if records > 1 else 304)
+
+
+def test_records_of_another_day_differ_in_their_times_only(start):
+    records = [
+        start(first_day=day).get("/crm/v2/Contacts?sort_order=asc").json()["data"][7]
+        for day in ("2015-01-01", "2026-01-01")
+    ]
+    differing = {key for key in records[0] if records[0][key] != records[1][key]}
+    assert differing == {"Created_Time", "Modified_Time"}

@@ -178,7 +178,7 @@ def test_unreachable_receiver_is_recorded(client):
 @pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_process_serves_until_it_is_signalled(number):
-    arguments = ["--records", "5", "--module", "Deals=7", "--set", "bulk_notes=true"]
+    arguments = ["--records", "5", "--module", "Deals=7", "--set", "bulk_notes=true", "--today", "2026-07-01"]
     command = [sys.executable, "-m", "zoho_simulator", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ) as process:
         line = process.stdout.readline()
@@ -187,3 +187,4 @@ def test_process_serves_until_it_is_signalled(number):
         process.send_signal(number)
         assert process.wait(10) == 0
     assert (config["records"]["Contacts"], config["records"]["Deals"], config["bulk_notes"]) == (5, 7, True)
+    assert config["first_day"] == "2025-12-12"

@@ -1,0 +1,1 @@
+"""What CloudWatch shows: the metrics of functions, routes and log lines, and the alarms that change."""
