@@ -4,7 +4,9 @@ from typing import Any
 
 from crm_export.exports.reconcile import reconcile
 from crm_export.telemetry import Context, Event, observed
-from crm_export.wiring import container
+from crm_export.wiring import at_init, container
+
+at_init(lambda own: own.reconciler)
 
 
 @observed

@@ -4,7 +4,7 @@ The field `exports_table` is the variable EXPORTS_TABLE. tests/template checks t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
 
 from crm_export.errors import ConfigurationError
@@ -24,14 +24,18 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read every field. Raises one ConfigurationError that names every problem."""
+        """Read every field. Raises one ConfigurationError that names every problem.
+
+        An empty variable counts as not set. A field with a default need not be set.
+        """
         values: dict[str, Any] = {}
         problems: list[str] = []
         for field in fields(cls):
             name = field.name.upper()
             raw = env.get(name)
             if raw is None or (not raw and field.name not in _MAY_BE_EMPTY):
-                problems.append(f"{name} is not set")
+                if field.default is MISSING:
+                    problems.append(f"{name} is not set")
                 continue
             try:
                 values[field.name] = _READERS[field.type](raw)
@@ -40,6 +44,23 @@ class Settings:
         if problems:
             raise ConfigurationError(f"{cls.__name__}: {'; '.join(problems)}.")
         return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiSettings(Settings):
+    """What every function of the HTTP API needs to read a request."""
+
+    account_claim: str = "account_id"  # the claim of the JWT whose value is the account
+    owner_claim: str = "uid"
+    api_base_path: str = ""  # the mapping key of a custom domain, such as crm or crm/eu
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSettings(Settings):
+    """What a function that may end an export needs to announce it."""
+
+    event_bus: str = "default"  # name or ARN of an EventBridge bus
+    results_bucket: str
 
 
 @dataclass(frozen=True)
@@ -56,20 +77,19 @@ class ZohoSettings(Settings):
 
 
 @dataclass(frozen=True)
-class ExportHandlerSettings(ZohoSettings):
+class ExportHandlerSettings(ZohoSettings, ApiSettings):
     """Settings of functions/export_handler."""
 
     records_api_version: str
 
 
 @dataclass(frozen=True)
-class BulkReadSubmitterSettings(ZohoSettings):
+class BulkReadSubmitterSettings(ZohoSettings, ApiSettings, EventSettings):
     """Settings of functions/bulk_read_submitter."""
 
     bulk_read_api_version: str
     submit_queue_url: str
     download_queue_url: str
-    results_bucket: str
     callback_secret_id: str
     callback_base_url: str
     result_format: str  # csv | csv.gz
@@ -79,7 +99,7 @@ class BulkReadSubmitterSettings(ZohoSettings):
 
 
 @dataclass(frozen=True)
-class CallbackReceiverSettings(Settings):
+class CallbackReceiverSettings(ApiSettings):
     """Settings of functions/callback_receiver."""
 
     exports_table: str
@@ -88,18 +108,17 @@ class CallbackReceiverSettings(Settings):
 
 
 @dataclass(frozen=True)
-class ResultDownloaderSettings(ZohoSettings):
+class ResultDownloaderSettings(ZohoSettings, EventSettings):
     """Settings of functions/result_downloader."""
 
     downloads_per_minute: int
     job_deadline_minutes: int
     submit_queue_url: str
     download_queue_url: str
-    results_bucket: str
 
 
 @dataclass(frozen=True)
-class ExportReconcilerSettings(Settings):
+class ExportReconcilerSettings(EventSettings):
     """Settings of functions/export_reconciler."""
 
     exports_table: str

@@ -78,7 +78,7 @@ def submitted(table, export):
 def test_created_export_and_part_are_read_back(table, export):
     assert table.get(export.export_id) == export
     assert part_of(table, export) == Part(export.export_id, 1, T0)
-    assert export.export_id in set(table.running_export_ids())
+    assert export.export_id in set(table.open_export_ids())
     assert table.get("20261122T130000Z-0000000000000000") is None
 
 
@@ -111,7 +111,7 @@ def test_sealed_export_can_only_complete(table, export):
     assert not table.seal(export, T2, 5)
     assert table.get(export.export_id).state is ExportState.COMPLETED
     assert part_of(table, export).state is PartState.PENDING
-    assert export.export_id not in set(table.running_export_ids())
+    assert export.export_id not in set(table.open_export_ids())
 
 
 def test_failed_export_stays_failed(table, export):
@@ -123,7 +123,7 @@ def test_failed_export_stays_failed(table, export):
     failed = table.get(export.export_id)
     assert (failed.state, failed.failure, failed.completed_at) == (ExportState.FAILED, FAILURE, T1)
     assert part_of(table, export).state is PartState.FAILED
-    assert export.export_id not in set(table.running_export_ids())
+    assert export.export_id not in set(table.open_export_ids())
 
 
 def test_failure_of_a_part_that_does_not_exist_creates_none(table, export):

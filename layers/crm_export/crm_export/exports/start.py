@@ -26,7 +26,7 @@ from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import check_readable
 from crm_export.exports.request import ExportRequest, StartRequest, parse_request
 from crm_export.exports.submit import submit_part
-from crm_export.telemetry import count, logger
+from crm_export.telemetry import count, logger, note
 from crm_export.zoho.catalog import has_bulk_read
 
 _LONGEST_DEADLINE = timedelta(hours=241)  # the largest ExportDeadlineHours, and an hour to fail the export
@@ -86,8 +86,9 @@ def create_export(  # noqa: PLR0917 (start_export binds the first four)
             f"A request with Idempotency-Key {key and key.shown} is still running; send this one again.",
             retry_after=_BUSY_SECONDS,
         )
+    note(account_id=export.account_id, owner=export.owner, export_id=export.export_id)
     count("ExportsStarted")
-    logger.info("export started", export_id=export.export_id, zoho_module=export.module)
+    logger.info("export started", zoho_module=export.module)
     try:
         _submit_first_part(pipeline, export)
         return pipeline.table.get(export.export_id) or export
