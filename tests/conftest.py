@@ -1,10 +1,11 @@
-"""For the whole suite: the checks at its end, and no secret of one test is blanked in another's text."""
+"""For the whole suite: the checks at its end, and no test leaves traces in another's text."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from crm_export import redaction
+from crm_export.telemetry import noting
 from tests.support.look_back import LookBack, search_log_files
 
 __all__ = ["search_log_files"]
@@ -15,6 +16,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def forget_secrets() -> Iterator[None]:
-    yield
+def forget() -> Iterator[None]:
+    """Secrets that are blanked, and the keys of log lines."""
+    with noting():
+        yield
     redaction._known.clear()

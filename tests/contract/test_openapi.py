@@ -136,9 +136,16 @@ def test_documented_query_parameters_are_those_the_route_knows(route: str, opera
 
 @pytest.mark.parametrize("kind", list(error_classes()), ids=lambda kind: kind.__name__)
 def test_response_to_every_error_fits_a_documented_schema(kind: type[errors.ExportError]) -> None:
-    # The messages of these two statuses are part of the contract.
-    message = "TOKEN_INVALIDATED" if kind is errors.TokenInvalidated else "Export is not Found"
-    response = error_response(kind(message, retry_after=7), "request-1")
+    if kind is errors.ConnectionNotFound:
+        error: errors.ExportError = errors.ConnectionNotFound("acct-1", "user-1")
+    elif kind is errors.TypeNotSupported:
+        error = errors.TypeNotSupported("contcts", ["contacts", "deals"])
+    else:
+        # The messages of these two statuses are part of the contract.
+        error = kind(
+            "TOKEN_INVALIDATED" if kind is errors.TokenInvalidated else "Export is not Found", retry_after=7
+        )
+    response = error_response(error, "request-1")
     body = json.loads(response.body or "")
     fitting = [
         route

@@ -200,9 +200,8 @@ class Container:
         from crm_export.connections.secrets_manager import read_rotated_secret
         from crm_export.exports.callbacks import KeyRing
 
-        return KeyRing(
-            lambda: read_rotated_secret(self._aws("secretsmanager"), secret_id), self.system.monotonic
-        )
+        client = self._aws("secretsmanager")
+        return KeyRing(lambda: read_rotated_secret(client, secret_id), self.system.monotonic)
 
     def _link(self, bucket: str, key: str) -> str:
         url: str = self._aws("s3").generate_presigned_url(

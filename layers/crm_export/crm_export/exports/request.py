@@ -89,7 +89,7 @@ def resolve_module(export_type: str, known_modules: KnownModules) -> str:
             return name
     if export_type != export_type.lower():
         return export_type  # spelled as an API name: new modules and some others are missing in that list
-    raise TypeNotSupported(export_type, sorted({*MODULES, *names}))
+    raise TypeNotSupported(export_type, sorted(names))
 
 
 def _check_module(value: Any, module: str, export_type: str) -> None:
