@@ -171,12 +171,26 @@ def _queue(action: str) -> ToRequests:
     return lambda params: [Request(f"sqs:{action}", queue_arn(params["QueueUrl"]))]
 
 
+def _put_events(params: Mapping[str, Any]) -> list[Request]:
+    """Return a request for each event: IAM judges the source of each."""
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT_ID}:event-bus/"
+    return [
+        Request(
+            "events:PutEvents",
+            bus + entry.get("EventBusName", "default").rpartition("/")[2],
+            (("events:source", (entry["Source"],)),),
+        )
+        for entry in params["Entries"]
+    ]
+
+
 _REQUESTS: dict[tuple[str, str], ToRequests] = {
     **{
         ("dynamodb", action): _item(action, "Item" if action == "PutItem" else "Key")
         for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")
     },
     ("dynamodb", "Query"): _query,
+    ("events", "PutEvents"): _put_events,
     ("dynamodb", "TransactWriteItems"): _transaction,
     ("dynamodb", "TransactGetItems"): _transaction,
     ("s3", "GetObject"): _object("GetObject"),

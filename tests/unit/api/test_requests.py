@@ -87,8 +87,8 @@ COGNITO_ID = {
     "iss": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Abc", "aud": "client", **_TIMES,
 }  # fmt: skip
 COGNITO_ACCESS = {
-    "sub": "5f0c1a2b-3c4d-4e5f-8a9b-0c1d2e3f4a5b", "client_id": "7abc", "username": "jo", "token_use": "access",
-    "scope": "exports/read exports/write", "version": "2", **_TIMES,
+    "sub": "5f0c1a2b-3c4d-4e5f-8a9b-0c1d2e3f4a5b", "client_id": "7abc", "username": "jo",
+    "token_use": "access", "scope": "exports/read exports/write", "version": "2", **_TIMES,
 }  # fmt: skip
 AUTH0 = {
     "sub": "auth0|507f1f77bcf86cd799439020", "https://acme.example/account": "acct-1",
