@@ -166,6 +166,18 @@ def test_example_fits_its_schema(schema: dict[str, Any], example: Any) -> None:
     assert [error.message for error in validator(schema).iter_errors(example)] == []
 
 
+@pytest.mark.parametrize("example", [item.values[1] for item in examples() if "errno" in str(item.values[1])])
+def test_example_of_an_error_has_the_code_and_remedy_of_an_error(example: Any) -> None:
+    if "errno" not in example:  # API Gateway's
+        return
+    remedies = {kind.remedy for kind in error_classes() if kind.code == example["code"]}
+    assert remedies
+    made_for_the_case = example["code"] in {
+        "CONNECTION_NOT_FOUND", "TYPE_NOT_SUPPORTED", "TOKEN_INVALIDATED", "ZOHO_REQUEST_MALFORMED",
+    }  # fmt: skip
+    assert made_for_the_case or example["remedy"] in remedies
+
+
 @pytest.mark.parametrize("event", EVENTS, ids=lambda path: path.stem)
 def test_route_of_event_file_is_documented(event: Any) -> None:
     route = json.loads(event.read_text()).get("routeKey")

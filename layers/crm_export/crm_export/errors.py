@@ -55,7 +55,7 @@ _REMEDIES = {
     "STEP_POSTPONED": "Wait: the step is attempted again.",
     "PART_BUSY": "Wait: another worker is busy with the part.",
     "DOWNLOADS_SPENT": "Wait: the part is downloaded later.",
-    "QUERY_REFUSED": "Change the query as the message says and start a new export.",
+    "QUERY_REFUSED": "Change the query as the message says and send the request again.",
     "CONNECTION_NOT_FOUND": "Connect the account to Zoho and store its refresh token.",
     "CONNECTION_MALFORMED": "Store the connection again with token.refresh_token and token.api_domain.",
     "UNTRUSTED_ORIGIN": "Correct the connection, or add the origin to the parameter TrustedZohoOrigins.",
@@ -81,12 +81,12 @@ _REMEDIES = {
     ),
     "ZOHO_REQUEST_MALFORMED": "Report the message to the maintainers: Zoho cannot read our request.",
     "ZOHO_NOT_FOUND": "A result is kept for one day; start a new export.",
-    "ZOHO_THROTTLED": "Wait, then start a new export.",
+    "ZOHO_THROTTLED": "Send the request again after Retry-After.",
     "ZOHO_TOKEN_REJECTED": "Connect the account to Zoho again.",
     "ZOHO_JOB_FAILED": "Start a new export; if it fails again, ask Zoho's support.",
     "ZOHO_RESPONSE_INVALID": "Start a new export; if it fails again, ask Zoho's support.",
-    "ZOHO_UNAVAILABLE": "Look at Zoho's status page, then start a new export.",
-    "ZOHO_QUERY_REFUSED": "Change the query as Zoho's message says and start a new export.",
+    "ZOHO_UNAVAILABLE": "Look at Zoho's status page, then send the request again.",
+    "ZOHO_QUERY_REFUSED": "Change the query as Zoho's message says and send the request again.",
     "ZOHO_MODULE_NOT_SUPPORTED": "Check the module's API name and the Zoho user's permission for it.",
     "ZOHO_PAGE_RANGE_EXCEEDED": "Split the export by criteria, or deploy with BulkReadApiVersion v7.",
     "ZOHO_PAGINATION_LIMIT": "Export a smaller custom view, or read pages with modified_since.",
@@ -106,7 +106,7 @@ class ExportError(Exception):
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     max_attempts: ClassVar[int | None] = 1
-    remedy: str = ""
+    remedy: str = _REMEDIES["INTERNAL_ERROR"]
 
     def __init_subclass__(cls, *, code: str | None = None, max_attempts: int | None = _AS_THE_BASE) -> None:
         """Set `code`, its remedy and max_attempts."""
