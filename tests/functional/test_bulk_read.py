@@ -547,5 +547,5 @@ def test_revoked_grant_fails_the_export_with_a_remedy(small_jobs):
 
 
 def test_missing_settings_are_all_named_in_one_error(world):
-    with pytest.raises(ConfigurationError, match="CONNECTION_PREFIX is not set; .*RESULTS_BUCKET is not set"):
+    with pytest.raises(ConfigurationError, match="RESULTS_BUCKET is not set; .*CONNECTION_PREFIX is not set"):
         ResultDownloaderSettings.from_env({})

@@ -170,6 +170,7 @@ def test_mapping_key_moves_from_the_path_to_callback_urls(base_path):
         ("/v1/e/zoho/bulk-read/contacts", ""),
         ("/crm2/v1/e/zoho/bulk-read/contacts", "crm"),
         ("/crm", "crm"),
+        ("//v1/e/zoho/bulk-read/contacts", ""),
     ],
 )
 def test_path_without_the_mapping_key_stays_as_it_is(path, base_path):

@@ -43,7 +43,7 @@ def at_root(event: dict[str, Any], base_path: str) -> dict[str, Any]:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-mappings.html
     """
     prefix = f"/{base_path.strip('/')}"
-    if not event.get("rawPath", "").startswith(f"{prefix}/v1/"):
+    if prefix == "/" or not event.get("rawPath", "").startswith(f"{prefix}/v1/"):
         return event
     context = event["requestContext"]
     return {
