@@ -23,17 +23,15 @@ def post_export() -> JsonResponse:
 
 @app.get("/v1/e/zoho/bulk-read/exports")
 def get_exports() -> JsonResponse:
-    own = container()
-    exports, pagination = view.list_exports(
-        own.submitter, *list_request(app.current_event.raw_event, own.api)
-    )
+    event, own = app.current_event.raw_event, container()
+    exports, pagination = view.list_exports(own.submitter, *list_request(event, own.api))
     return success("Received Information", exports, pagination=pagination)
 
 
 @app.get("/v1/e/zoho/bulk-read/exports/<export_id>")
 def get_export(export_id: str) -> JsonResponse:
-    own = container()
-    caller = export_request(app.current_event.raw_event, own.api)
+    event, own = app.current_event.raw_event, container()
+    caller = export_request(event, own.api)
     return success("Received Information", view.describe_export(own.submitter, caller, export_id))
 
 

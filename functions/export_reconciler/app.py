@@ -1,4 +1,4 @@
-"""Queues parts that have not changed for a while, and fails overdue exports (every five minutes)."""
+"""Queues quiet parts, fails overdue exports and announces ended ones (every five minutes)."""
 
 from typing import Any
 

@@ -7,14 +7,13 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 import responses
-from botocore.config import Config
 
 from crm_export.api.requests import parse_page_request
 from crm_export.connections.model import Connection
 from crm_export.errors import ZohoClientRejected
 from crm_export.settings import ExportHandlerSettings
 from crm_export.system import System
-from crm_export.wiring import Container, s3_addressing
+from crm_export.wiring import Container, boto3_client
 
 ENV = {field.name.upper(): "1" for field in fields(ExportHandlerSettings)}
 
@@ -55,17 +54,24 @@ def test_grant_keeps_its_client_and_a_new_refresh_token_gets_a_new_one():
 # --- the addresses of links ---
 
 
-def link(region, env):
-    """Return the URL that we would give for an object in this region."""
-    client = boto3.client(
-        "s3",
-        region_name=region,
-        endpoint_url=env.get("AWS_ENDPOINT_URL"),
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(signature_version="s3v4", s3=s3_addressing(env)),
-    )
-    return urlsplit(client.generate_presigned_url("get_object", Params={"Bucket": "results", "Key": "a/b"}))
+@pytest.fixture
+def link(monkeypatch):
+    """A function that returns the URL that we give for an object, with these environment variables."""
+
+    def url(**variables):
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            **variables,
+        }.items():
+            monkeypatch.setenv(name, value)
+        boto3.setup_default_session()
+        client = boto3_client.__wrapped__("s3")
+        target = {"Bucket": "results", "Key": "a/b"}
+        return urlsplit(client.generate_presigned_url("get_object", Params=target))
+
+    yield url
+    boto3.setup_default_session()
 
 
 @pytest.mark.parametrize(
@@ -78,15 +84,14 @@ def link(region, env):
         ("us-gov-west-1", "results.s3.us-gov-west-1.amazonaws.com"),
     ],
 )
-def test_link_has_the_regional_host_of_the_bucket(region, host):
-    url = link(region, {})
+def test_link_has_the_regional_host_of_the_bucket(link, region, host):
+    url = link(AWS_DEFAULT_REGION=region)
     assert (url.scheme, url.netloc, url.path) == ("https", host, "/a/b")
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
-def test_bucket_at_an_endpoint_of_its_own_is_part_of_the_path(variable):
-    assert s3_addressing({variable: "http://stack.local:5000"}) == {"addressing_style": "path"}
-    url = link("eu-central-1", {"AWS_ENDPOINT_URL": "http://stack.local:5000"})
+def test_bucket_at_an_endpoint_of_its_own_is_part_of_the_path(link, variable):
+    url = link(AWS_DEFAULT_REGION="eu-central-1", **{variable: "http://stack.local:5000"})
     assert (url.netloc, url.path) == ("stack.local:5000", "/results/a/b")
 
 
