@@ -129,6 +129,14 @@ class ExportError(Exception):
         return self.max_attempts != 1
 
 
+def types_to_use(export_type: str, existing: Iterable[str]) -> str:
+    """Return the sentences that list the existing types and ask for the one that is spelled alike."""
+    by_lower_case = {name.lower(): name for name in existing}
+    near = get_close_matches(export_type.lower(), by_lower_case, n=1)
+    question = f" Did you mean {by_lower_case[near[0]]}?" if near else ""
+    return f"Use one of these types: {', '.join(by_lower_case.values())}.{question}"
+
+
 # --- Requests to our API ----------------------------------------------------------------------
 
 
@@ -148,11 +156,7 @@ class TypeNotSupported(ExportError, code="TYPE_NOT_SUPPORTED"):
     """The {type} in the path names no module that can be exported. The message is the original API's."""
 
     def __init__(self, export_type: str, existing: Iterable[str]) -> None:
-        by_lower_case = {name.lower(): name for name in existing}
-        near = get_close_matches(export_type.lower(), by_lower_case, n=1)
-        question = f" Did you mean {by_lower_case[near[0]]}?" if near else ""
-        names = ", ".join(by_lower_case.values())
-        super().__init__("Type is not Selected yet", remedy=f"Use one of these types: {names}.{question}")
+        super().__init__("Type is not Selected yet", remedy=types_to_use(export_type, existing))
 
 
 class QueryRefused(ExportError, code="QUERY_REFUSED"):
