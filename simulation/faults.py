@@ -28,6 +28,11 @@ KINDS = (
     "message not sent",
     "message delivered twice",
     "message late",
+    # EventBridge
+    "event sent twice, its response lost",
+    "event sent, its response lost for good",
+    "event not sent",
+    "event refused by the bus",
     # S3
     "object written twice, its response lost",
     "object written, its response lost for good",
@@ -98,7 +103,7 @@ _RARE = {
     "callback forged": 0.3,
 }
 # Drawn once for a part or less often, so their rates are higher.
-_SELDOM_ASKED, _LEAST_RATE = ("callback", "job ", "more records", "tick", "POST", "result "), 0.15
+_SELDOM_ASKED, _LEAST_RATE = ("callback", "job ", "more records", "tick", "POST", "result ", "event "), 0.15
 _HOURS = (0.5, 2.0, 8.0)
 
 

@@ -10,6 +10,7 @@ from crm_export.aws.export_table import read_export, read_part
 from crm_export.exports.model import RECORDS, Export, ExportState, Part, PartState
 from crm_export.zoho.catalog import has_page_token
 from simulation.dynamodb import Key, TableData
+from simulation.events import EventBridge
 from simulation.expressions import Item
 from simulation.faults import Faults
 from simulation.s3 import Bucket
@@ -32,13 +33,15 @@ class Invariants:
     """Checks every change to table and bucket."""
 
     def __init__(
-        self, scheduler: Scheduler, faults: Faults, table: TableData, bucket: Bucket, zoho: Zoho
-    ) -> None:
+        self, scheduler: Scheduler, faults: Faults, table: TableData, bucket: Bucket, zoho: Zoho,
+        events: EventBridge,
+    ) -> None:  # fmt: skip
         self._scheduler = scheduler
         self._faults = faults
         self._table = table
         self._bucket = bucket
         self._zoho = zoho
+        self._events = events
         self.broken: list[str] = []
         self.ended_at: dict[str, float] = {}
         self.keys: set[str] = set()  # the Idempotency-Keys of all POSTs; empty: they have none
@@ -68,7 +71,9 @@ class Invariants:
                 self._stored(read_part(new))
                 self._is_new(read_part(new))
             return
-        self._hold((state == "RUNNING") == ("open" in new), f"{key} is {state} and in the wrong index")
+        self._hold(state != "RUNNING" or "open" in new, f"{key} is {state} and not in the index")
+        if "open" not in new:
+            self._announced(read_export(new))
         if old is None and self.keys:
             wanted = [export for export in self.exports() if export.state is not ExportState.FAILED]
             self._hold(
@@ -82,6 +87,16 @@ class Invariants:
                 self._manifest(export)
         if state == "FAILED" and before == "RUNNING":
             self._failed(read_export(new))
+
+    def _announced(self, export: Export) -> None:
+        """Check that the end of an export was announced, and as nothing else than it is."""
+        events = [event for event in self._events.sent if event[1]["export_id"] == export.export_id]
+        if export.state is ExportState.COMPLETED:
+            kind, facts = "Export Completed", {"records": export.records, "manifest_key": export.manifest_key}
+        else:
+            kind, facts = "Export Failed", vars(export.failure)
+        same = [name == kind and detail.items() >= facts.items() for name, detail in events]
+        self._hold(bool(same) and all(same), f"{export.export_id} is {export.state}, announced: {events}")
 
     def _bucket_changed(self, key: str) -> None:
         export_id = key.partition("export_id=")[2].partition("/")[0]
@@ -321,6 +336,9 @@ class Invariants:
         for export in self.exports():
             if self._hold(export.state is not ExportState.RUNNING, f"{export.export_id} never ended"):
                 self._bounded(export)
+                self._announced(export)
+                is_open = "open" in self._table.items[f"EXPORT#{export.export_id}", "META"]
+                self._hold(not is_open, f"{export.export_id} is still in the index of open exports")
         for number, upload in self._bucket.uploads.items():
             self._hold(upload.excused or upload.task.dead, f"{number} of {upload.key} was left behind")
 
@@ -342,8 +360,15 @@ class Invariants:
     def no_secret_in(self, secrets: set[str], logs: list[str], queues: list[str]) -> None:
         """Check that secrets are nowhere but in the token's own item."""
         items = [repr(item) for (pk, _), item in self._table.items.items() if not pk.startswith("TOKEN#")]
+        events = [repr(event) for event in self._events.sent]
         objects = [self._plain(key).decode() for key in self._bucket.objects]
-        for place, texts in {"table": items, "S3": objects, "logs": logs, "queues": queues}.items():
+        for place, texts in {
+            "table": items,
+            "S3": objects,
+            "logs": logs,
+            "queues": queues,
+            "events": events,
+        }.items():
             everything = "\n".join(texts)
             for secret in secrets:
                 self._hold(secret not in everything, f"a secret is in the {place}: {secret[:6]}…")

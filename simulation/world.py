@@ -12,6 +12,7 @@ from typing import Any
 from crm_export.exports.callbacks import sign
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb, TableData
+from simulation.events import EventBridge
 from simulation.faults import Faults
 from simulation.functions import Functions, SecretsManager, Sizes
 from simulation.invariants import Invariants
@@ -85,6 +86,7 @@ class World:
             name: Queue(name, settings, self.rng, self.scheduler, self.faults)
             for name, settings in QUEUES.items()
         }
+        self.events = EventBridge(self.calls)
         self.functions = Functions(
             self.scheduler, self.calls, self.rng,
             aws={
@@ -92,6 +94,7 @@ class World:
                 "s3": S3(self.bucket, self.calls),
                 "sqs": Sqs(self.queues, self.calls),
                 "secretsmanager": SecretsManager(self.calls),
+                "events": self.events,
             },
             session=Session(self.zoho, self.calls, self.rng),
             api_version=self.zoho.version, deadline_hours=DEADLINE_HOURS,
@@ -100,7 +103,9 @@ class World:
         )  # fmt: skip
         self.queues["submit"].invoke = self.functions.submitter
         self.queues["download"].invoke = self.functions.downloader
-        self.invariants = Invariants(self.scheduler, self.faults, self.table, self.bucket, self.zoho)
+        self.invariants = Invariants(
+            self.scheduler, self.faults, self.table, self.bucket, self.zoho, self.events
+        )
         self.calls.runaway = self.invariants.violated
         self._to_post = 0
 

@@ -1,11 +1,11 @@
-"""For the whole suite: the checks at its end; no test sees the secrets and metrics of another."""
+"""For the whole suite: the checks at its end; no test sees the secrets, metrics and log keys of another."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from crm_export import redaction
-from crm_export.telemetry import metrics
+from crm_export.telemetry import metrics, noting
 from tests.support.look_back import LookBack, search_log_files
 
 __all__ = ["search_log_files"]
@@ -18,5 +18,6 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
     metrics().metric_set.clear()
-    yield
+    with noting():
+        yield
     redaction._known.clear()

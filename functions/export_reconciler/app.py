@@ -1,10 +1,12 @@
-"""Queues parts that have not changed for a while, and fails overdue exports (every five minutes)."""
+"""Queues quiet parts, fails overdue exports and announces ended ones (every five minutes)."""
 
 from typing import Any
 
 from crm_export.exports.reconcile import reconcile
 from crm_export.telemetry import Context, Event, observed
-from crm_export.wiring import container
+from crm_export.wiring import at_init, container
+
+at_init(lambda own: own.reconciler)
 
 
 @observed

@@ -6,7 +6,9 @@ from typing import Any
 from crm_export.aws.part_queue import consume
 from crm_export.exports.download import advance_part
 from crm_export.telemetry import Context, Event, observed
-from crm_export.wiring import container
+from crm_export.wiring import at_init, container
+
+at_init(lambda own: own.downloader)
 
 
 @observed

@@ -24,6 +24,7 @@ from pymongo.write_concern import WriteConcern
 
 from cli.in_mongo import MongoAdmin
 from cli.stores import CliError
+from crm_export.cached import Cached
 from crm_export.connections.model import Connection, ConnectionStore, require_identity
 from crm_export.connections.mongo import MongoConnections, open_collection
 from crm_export.connections.secrets_manager import SecretsManagerConnections, list_names
@@ -38,7 +39,7 @@ from crm_export.errors import (
     UntrustedOrigin,
 )
 from local.host.aws import move_current_label
-from tests.support.mongo import SILENT, MongoServer, ignore_mongomock_throw, mongo_server
+from tests.support.mongo import SILENT, MongoServer, always, ignore_mongomock_throw, mongo_server
 
 # A real server is used if there is one, as in the GitHub workflow.
 MONGOS = ["over_a_socket", "real"] if os.environ.get("MONGODB_URI") else ["over_a_socket"]
@@ -130,7 +131,7 @@ def opened(uri: str) -> Iterator[Mongo]:
     collection = open_collection(database_uri(uri))
     majority = collection.with_options(write_concern=WriteConcern(w="majority"))
     try:
-        yield Mongo(majority, MongoConnections(collection, TRUSTED))
+        yield Mongo(majority, MongoConnections(always(collection), TRUSTED))
     finally:
         client = collection.database.client
         client.drop_database(collection.database.name)
@@ -186,6 +187,12 @@ def test_only_the_exact_account_and_owner_are_found(backend, account_id, owner):
     backend.write("acct-1", "user-1", {"token": TOKEN})
     with pytest.raises(ConnectionNotFound, match="^Access Token is not Found$"):
         backend.store.get(account_id, owner)
+
+
+def test_missing_connection_names_its_account_and_owner(backend):
+    with pytest.raises(ConnectionNotFound) as raised:
+        backend.store.get("acct-1", "user-1")
+    assert raised.value.remedy.startswith("No connection is stored for account acct-1 and owner user-1.")
 
 
 def test_empty_store_finds_and_marks_nothing(backend):
@@ -418,7 +425,7 @@ SECRETS_OF_URI = ("s3cret", "operator", "127.0.0.1", "mongodb://")
 def failing(uri: str, timeout_seconds: float = 0.5) -> Iterator[MongoConnections]:
     collection = open_collection(uri, timeout_seconds=timeout_seconds)
     try:
-        yield MongoConnections(collection, TRUSTED)
+        yield MongoConnections(always(collection), TRUSTED)
     finally:
         collection.database.client.close()
 
@@ -461,6 +468,52 @@ def test_mongo_server_that_becomes_silent_times_out(server, monkeypatch, method)
         mark_account(store, "acct-1")  # connected
         monkeypatch.setattr(server, "refuse_code", SILENT)
         failure(StoreTimeout, store, method)
+
+
+class Collections:
+    """Two collections, of an old and of a new URI, and how often they were asked for."""
+
+    def __init__(self, old: Any, new: Any) -> None:
+        self.answers, self.now = [old, new], 0.0
+        self.cached = Cached(self.read, lambda: self.now)
+
+    def read(self) -> Any:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@pytest.fixture
+def collections(server: MongoServer) -> Iterator[Collections]:
+    """An old collection whose server refuses the login, and a new one with a connection."""
+    with mongo_server() as old:
+        old.refuse_code = 18
+        opened = [open_collection(f"{old.uri}crm"), open_collection(f"{server.uri}{uuid.uuid4().hex}")]
+        server.refuse_code = None
+        opened[1].insert_one({"account_id": "acct-1", "owner": "user-1", "token": TOKEN})
+        yield Collections(*opened)
+        for collection in opened:
+            collection.database.client.close()
+
+
+@pytest.mark.parametrize("method", ["get", "mark_account"])
+def test_refused_login_is_repeated_with_a_newer_uri(collections, method):
+    store = MongoConnections(collections.cached, TRUSTED)
+    if method == "mark_account":
+        mark_account(store, "acct-1")
+    assert store.get("acct-1", "user-1").refresh_token == "1000.r"
+
+
+def test_refused_login_is_not_repeated_with_the_same_uri_nor_within_ten_seconds(collections):
+    old, _ = collections.answers
+    store = MongoConnections(collections.cached, TRUSTED)
+    collections.answers.insert(0, old)  # the first new read brings the same URI
+    with pytest.raises(ConfigurationError):
+        store.get("acct-1", "user-1")
+    collections.now += 9
+    with pytest.raises(ConfigurationError):
+        store.get("acct-1", "user-1")
+    assert len(collections.answers) == 1
+    collections.now += 1
+    assert store.get("acct-1", "user-1").owner == "user-1"
 
 
 def test_mongo_timeouts_of_production_are_below_api_gateways():
@@ -553,12 +606,14 @@ def test_secrets_manager_that_never_responds_times_out(monkeypatch, method):
 
 
 @contextmanager
-def refusing(client: Any, operation: str, code: str, status: int) -> Iterator[None]:
+def refusing(client: Any, operation: str, code: str, status: int, message: str = "m") -> Iterator[None]:
     """Let one operation of the client fail."""
 
     def respond(**_: Any) -> None:
         metadata = {"HTTPStatusCode": status}
-        raise ClientError({"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": metadata}, operation)
+        raise ClientError(
+            {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, operation
+        )
 
     event = f"before-call.secrets-manager.{operation}"
     client.meta.events.register(event, respond)
@@ -632,7 +687,6 @@ OPERATIONS = [("get", "GetSecretValue")] + [
         (("ThrottlingException", 400), StoreUnavailable),
         (("InternalServiceError", 500), StoreUnavailable),
         (("ServiceUnavailable", 503), StoreUnavailable),
-        (("AccessDeniedException", 400), ClientError),
         (("DecryptionFailure", 400), ClientError),
     ],
 )
@@ -643,6 +697,49 @@ def test_secrets_manager_failure_is_ours_and_refusal_a_client_error(
     with refusing(secrets.client, operation, *response), pytest.raises(kind) as raised:
         secrets.store.get("acct-1", "user-1") if method == "get" else mark_account(secrets.store, "acct-1")
     assert type(raised.value) is kind
+
+
+KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/4c3b"
+DENIED = (
+    "User: arn:aws:sts::123456789012:assumed-role/crm-ExportHandlerRole-1X2/crm-ExportHandler-3 is not "
+    "authorized to perform: secretsmanager:GetSecretValue because no identity-based policy allows it"
+)
+
+
+def test_denied_secret_that_does_not_exist_is_not_found(secrets):
+    secrets.write("acct-1", "user-12", {"token": TOKEN})  # its name begins alike
+    with (
+        refusing(secrets.client, "GetSecretValue", "AccessDeniedException", 400),
+        pytest.raises(ConnectionNotFound) as raised,
+    ):
+        secrets.store.get("acct-1", "user-1")
+    assert "account acct-1 and owner user-1" in raised.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("message", "role"),
+    [(DENIED, "crm-ExportHandlerRole-1X2"), ("Access to KMS is not allowed", "of this function")],
+)
+@pytest.mark.parametrize(("given", "key"), [({"KmsKeyId": KMS_KEY}, KMS_KEY), ({}, "aws/secretsmanager")])
+def test_denied_secret_that_exists_names_role_and_key(secrets, message, role, given, key):
+    secrets.client.create_secret(Name=f"{PREFIX}/acct-1/user-1", SecretString="{}", **given)
+    with (
+        refusing(secrets.client, "GetSecretValue", "AccessDeniedException", 400, message),
+        pytest.raises(ConfigurationError) as raised,
+    ):
+        secrets.store.get("acct-1", "user-1")
+    assert f"The role {role} may not read the secret {PREFIX}/acct-1/user-1." in raised.value.message
+    assert key in raised.value.message
+    assert "SecretsKmsKeyArn" in raised.value.remedy
+
+
+def test_denied_list_of_secrets_is_no_missing_connection(secrets):
+    with (
+        refusing(secrets.client, "GetSecretValue", "AccessDeniedException", 400),
+        refusing(secrets.client, "ListSecrets", "AccessDeniedException", 400),
+        pytest.raises(ClientError),
+    ):
+        secrets.store.get("acct-1", "user-1")
 
 
 @pytest.mark.parametrize("text", ["", "1000.secret", "null", "[]", '"1000.secret"'])

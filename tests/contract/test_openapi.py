@@ -135,9 +135,16 @@ def test_documented_query_parameters_are_those_the_route_knows(route: str, opera
 
 @pytest.mark.parametrize("kind", list(error_classes()), ids=lambda kind: kind.__name__)
 def test_response_to_every_error_fits_a_documented_schema(kind: type[errors.ExportError]) -> None:
-    # The messages of these two statuses are part of the contract.
-    message = "TOKEN_INVALIDATED" if kind is errors.TokenInvalidated else "Export is not Found"
-    response = error_response(kind(message, retry_after=7), "request-1")
+    if kind is errors.ConnectionNotFound:
+        error: errors.ExportError = errors.ConnectionNotFound("acct-1", "user-1")
+    elif kind is errors.TypeNotSupported:
+        error = errors.TypeNotSupported("contcts", ["contacts", "deals"])
+    else:
+        # The messages of these two statuses are part of the contract.
+        error = kind(
+            "TOKEN_INVALIDATED" if kind is errors.TokenInvalidated else "Export is not Found", retry_after=7
+        )
+    response = error_response(error, "request-1")
     body = json.loads(response.body or "")
     fitting = [
         route
@@ -156,6 +163,18 @@ def validator(schema: dict[str, Any]) -> Draft202012Validator:
 @pytest.mark.parametrize(("schema", "example"), list(examples()))
 def test_example_fits_its_schema(schema: dict[str, Any], example: Any) -> None:
     assert [error.message for error in validator(schema).iter_errors(example)] == []
+
+
+@pytest.mark.parametrize("example", [item.values[1] for item in examples() if "errno" in str(item.values[1])])
+def test_example_of_an_error_has_the_code_and_remedy_of_an_error(example: Any) -> None:
+    if "errno" not in example:  # API Gateway's
+        return
+    remedies = {kind.remedy for kind in error_classes() if kind.code == example["code"]}
+    assert remedies
+    made_for_the_case = example["code"] in {
+        "CONNECTION_NOT_FOUND", "TYPE_NOT_SUPPORTED", "TOKEN_INVALIDATED", "ZOHO_REQUEST_MALFORMED",
+    }  # fmt: skip
+    assert made_for_the_case or example["remedy"] in remedies
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda path: path.stem)

@@ -3,6 +3,8 @@
 import pytest
 
 from crm_export import wiring
+from crm_export.system import System
+from crm_export.wiring import Container
 from tests.support.mongo import SILENT, mongo_server
 
 PAGE = "/v1/e/zoho/export/contacts"
@@ -70,3 +72,50 @@ def test_refused_login_says_what_to_check_without_the_uri(world, mongo):
     assert status == 500
     assert "authSource" in body["message"]
     assert "mongodb://" not in body["message"]
+
+
+# --- the URI changes while a container is warm ---
+
+
+@pytest.fixture
+def warm(world, mongo):
+    """One container for all invocations, its clock, and a second server that has the connection."""
+    containers = {}
+
+    class Clock:
+        now = 1000.0
+
+    def make(env):
+        if not containers:
+            containers[0] = Container(env, system=System(monotonic=lambda: Clock.now))
+        return containers[0]
+
+    world.make_container = make
+    with mongo_server() as second:
+        uri = f"{second.uri.rstrip('/')}/crm"
+        name = f"mongo-{world.account}"
+
+        def rotate():
+            world.client("secretsmanager").put_secret_value(SecretId=name, SecretString=uri)
+
+        store(world, second)
+        yield Clock, rotate
+        wiring.mongo_collection(uri).database.client.close()
+
+
+def test_changed_uri_is_used_within_five_minutes(world, warm):
+    clock, rotate = warm
+    assert world.http("ExportHandler", "GET", PAGE)[0] == 404
+    rotate()
+    clock.now += 299
+    assert world.http("ExportHandler", "GET", PAGE)[0] == 404
+    clock.now += 1
+    assert world.http("ExportHandler", "GET", PAGE)[0] == 200
+
+
+def test_uri_with_a_refused_login_is_read_again_at_once(world, mongo, warm):
+    _, rotate = warm
+    assert world.http("ExportHandler", "GET", PAGE)[0] == 404
+    mongo.refuse_code = 18
+    rotate()
+    assert world.http("ExportHandler", "GET", PAGE)[0] == 200

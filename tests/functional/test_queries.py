@@ -82,6 +82,30 @@ def test_custom_module_without_the_settings_scope_is_checked_by_zoho(world):
     assert response["zoho_code"] in ("MODULE_NOT_AVAILABLE", "INVALID_MODULE")  # Bulk Read's or records API's
 
 
+@pytest.mark.parametrize(
+    ("export_type", "status", "question"),
+    [
+        ("contcts", 404, " Did you mean Contacts?"),
+        ("price_book", 404, " Did you mean Price_Books?"),
+        ("Contcts", 422, " Did you mean Contacts?"),  # spelled as an API name: Zoho decides
+        ("xyzzy", 404, ""),
+    ],
+)
+def test_unknown_type_lists_the_modules_of_the_org_and_the_nearest(world, export_type, status, question):
+    answered, response = post(world, export_type)
+    assert answered == status
+    listed = re.search(r"Use one of these types: (.*?)\.(.*)$", response["remedy"])
+    assert {"Contacts", "Deals", "Projects"} <= set(listed[1].split(", "))
+    assert listed[2] == question
+
+
+def test_unknown_type_lists_known_modules_if_those_of_the_org_cannot_be_read(world):
+    world.zoho.config.patch({"scopes": "ZohoCRM.modules.ALL,ZohoCRM.bulk.ALL"})
+    _, response = post(world, "uni corns")
+    assert "contacts" in response["remedy"]
+    assert "Projects" not in response["remedy"]
+
+
 def test_unknown_module_is_refused_before_an_export_is_written(world):
     status, response = post(world, "unicorns")
     assert (status, response["message"]) == (404, "Type is not Selected yet")

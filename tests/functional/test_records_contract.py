@@ -104,7 +104,7 @@ def test_page_is_as_the_document_says(world, row):
     assert set(body) == (
         {"success", "message", "data", "pagination"}
         if status == 200
-        else {"success", "errno", "message", "request_id"}
+        else {"success", "errno", "message", "request_id", "code", "remedy"}
     )
 
 

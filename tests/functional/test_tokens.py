@@ -110,7 +110,7 @@ def test_tokens_of_another_data_centre_are_named_and_nothing_is_marked(world):
     status, body = get(world)
     assert (status, body["errno"]) == (502, 502)
     assert "https://www.zohoapis.eu" in body["message"]
-    assert "Store the connection again" in body["message"]
+    assert "Store the connection again" in body["remedy"]
     status, body = world.http("BulkReadSubmitter", "POST", START)
     assert (status, body["errno"]) == (502, 502)
     assert not is_marked(world, "user-1")
@@ -144,7 +144,7 @@ def test_rejected_client_names_the_accounts_server(world):
     status, body = get(world)
     assert status == 502
     assert world.zoho.url in body["message"]
-    assert "accounts_server" in body["message"]
+    assert "accounts_server" in body["remedy"]
     assert not is_marked(world)
 
 

@@ -36,7 +36,7 @@ def test_refused_job_is_reported_in_the_response(world, wrapped, status, refusal
         expected_status,
         refusal["code"],
     )
-    assert says in response["message"]
+    assert says in f"{response['message']} {response['remedy']}"
     _, listed = world.http("BulkReadSubmitter", "GET", f"{EXPORTS}/exports")
     assert listed["data"][0]["state"] == "FAILED"
 
@@ -57,7 +57,7 @@ def test_refused_page_is_reported(world, status, code, expected, says):
     response = world.request("ExportHandler", "GET", "/v1/e/zoho/export/deals")
     body = json.loads(response["body"])
     assert (response["statusCode"], body["errno"], body["zoho_code"]) == (expected, expected, code)
-    assert says in body["message"]
+    assert says in f"{body['message']} {body['remedy']}"
     assert response["headers"].get("Retry-After") == ("60" if expected == 429 else None)
 
 

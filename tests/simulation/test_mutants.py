@@ -13,7 +13,17 @@ from crm_export.aws.idempotency import put_key
 from crm_export.aws.object_writer import ObjectWriter
 from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.errors import StorageUnavailable, TokenInvalidated, ZohoPermissionDenied
-from crm_export.exports import attempt, callbacks, complete, download, fit, reconcile, records, start
+from crm_export.exports import (
+    announce,
+    attempt,
+    callbacks,
+    complete,
+    download,
+    fit,
+    reconcile,
+    records,
+    start,
+)
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
 from crm_export.results.record_ids import PartIds
@@ -227,6 +237,21 @@ def with_a_key_that_is_not_looked_up(patch):
     patch.setattr(start, "export_of", lambda pipeline, key, bound: None)
 
 
+def without_late_announcements(patch):
+    patch.setattr(reconcile, "announce_late", lambda pipeline, export: None)
+
+
+def with_an_end_that_counts_as_announced_before_it_is(patch):
+    right = announce.announce
+
+    def announce_too_late(pipeline, export_id):
+        pipeline.table.mark_announced(export_id)
+        right(pipeline, export_id)
+
+    patch.setattr(attempt, "announce", announce_too_late)
+    patch.setattr(complete, "announce", announce_too_late)
+
+
 MUTANTS = [
     without_conditions,
     without_the_count_check,
@@ -260,6 +285,8 @@ MUTANTS = [
     with_a_grant_that_a_gateway_may_invalidate,
     with_a_key_that_is_bound_after_its_export,
     with_a_key_that_is_not_looked_up,
+    without_late_announcements,
+    with_an_end_that_counts_as_announced_before_it_is,
 ]
 
 

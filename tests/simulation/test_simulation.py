@@ -36,7 +36,7 @@ def test_seed_replays_the_same_run_in_another_process():
 
 
 def test_every_kind_of_fault_is_injected():
-    injected = sum((run(seed).injected for seed in range(1, 501)), Counter())
+    injected = sum((run(seed).injected for seed in range(1, 1001)), Counter())
     assert [kind for kind in KINDS if not injected[kind]] == []
 
 

@@ -4,6 +4,7 @@ It knows the commands that the stores and the command line send, and responds to
 an unknown command. `refuse_code` scripts refusals: the code of every response, or SILENT for no response.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ import mongomock
 import pytest
 from mockupdb import MockupDB
 from pymongo import errors
+
+from crm_export.cached import Cached
 
 SILENT = -1
 _HELLO = {
@@ -144,3 +147,8 @@ def mongo_server() -> Iterator[MongoServer]:
         yield server
     finally:
         mockup.stop()
+
+
+def always(collection: Any) -> Cached[Any]:
+    """Return the collection as MongoConnections takes it: here its URI never changes."""
+    return Cached(lambda: collection, time.monotonic)

@@ -22,15 +22,15 @@ print(*(name for name in {names} if name in sys.modules))
 @pytest.mark.parametrize(
     ("function", "member", "kind", "loaded"),
     [
-        ("export_handler", "handler_zoho", settings.ExportHandlerSettings, ""),
-        ("bulk_read_submitter", "submitter", settings.BulkReadSubmitterSettings, ""),
+        ("export_handler", "handler_zoho", settings.ExportHandlerSettings, HTTP_CLIENT),
+        ("bulk_read_submitter", "submitter", settings.BulkReadSubmitterSettings, HTTP_CLIENT),
         ("callback_receiver", "receiver", settings.CallbackReceiverSettings, ""),
-        ("result_downloader", "downloader", settings.ResultDownloaderSettings, ZIP),
+        ("result_downloader", "downloader", settings.ResultDownloaderSettings, f"{HTTP_CLIENT} {ZIP}"),
         ("export_reconciler", "reconciler", settings.ExportReconcilerSettings, ""),
     ],
 )
 def test_function_loads_only_what_it_uses(function, member, kind, loaded):
-    """The HTTP client is loaded with the first call of Zoho, the others only where they are needed."""
+    """Only functions that call Zoho load the HTTP client, and only the downloader reads ZIPs."""
     code = BUILD.format(
         function=function,
         member=member,
@@ -39,3 +39,62 @@ def test_function_loads_only_what_it_uses(function, member, kind, loaded):
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == loaded.split()
+
+
+INIT = """
+import importlib
+from crm_export import wiring
+app = importlib.import_module("functions.{function}.app")
+print(wiring.boto3_client.cache_info().currsize, *vars(wiring._lambda_container()))
+"""
+OF_LAMBDA = {
+    "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "PATH": "",
+}
+
+
+def init(function, environment):
+    """Import a function's module in a process with this environment; return what it has built."""
+    run = subprocess.run(
+        [sys.executable, "-c", INIT.format(function=function)],
+        env={"PYTHONPATH": ":".join(sys.path), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    clients, *built = run.stdout.split()
+    return int(clients), set(built)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("function", "member", "kind", "clients"),
+    [
+        ("export_handler", "handler_zoho", settings.ExportHandlerSettings, 2),
+        ("bulk_read_submitter", "submitter", settings.BulkReadSubmitterSettings, 3),
+        ("callback_receiver", "receiver", settings.CallbackReceiverSettings, 3),
+        ("result_downloader", "downloader", settings.ResultDownloaderSettings, 4),
+        ("export_reconciler", "reconciler", settings.ExportReconcilerSettings, 2),
+    ],
+)
+def test_function_builds_what_it_always_uses_while_lambda_initializes_it(function, member, kind, clients):
+    variables = {field.name.upper(): "1" for field in fields(kind)}
+    built_clients, built = init(function, OF_LAMBDA | variables)
+    assert built_clients == clients
+    assert member in built
+
+
+@pytest.mark.process
+def test_invalid_setting_is_left_to_the_invocation():
+    _, built = init("export_reconciler", OF_LAMBDA)
+    assert "reconciler" not in built
+
+
+@pytest.mark.process
+def test_nothing_is_built_outside_lambda():
+    variables = {field.name.upper(): "1" for field in fields(settings.ExportReconcilerSettings)}
+    environment = {name: value for name, value in OF_LAMBDA.items() if "INITIALIZATION" not in name}
+    assert init("export_reconciler", environment | variables)[0] == 0

@@ -51,6 +51,8 @@ OUTAGES = [
     error("RequestTimeout"),
     error("RequestTimeoutException"),
     error("PriorRequestNotComplete"),
+    error("ConditionalRequestConflict", 409),
+    error("OperationAborted", 409),
     error("TransactionInProgressException"),
     # transactions that were cancelled because of one of their items
     error("TransactionCanceledException", 400, "None", "TransactionConflict"),

@@ -2,7 +2,7 @@
 
     ExportError
     ├── ConfigurationError
-    ├── CallerNotIdentified · InvalidRequest · TypeNotSupported · QueryRefused
+    ├── CallerNotIdentified · RouteNotFound · InvalidRequest · TypeNotSupported · QueryRefused
     ├── IdempotencyConflict · RequestInProgress · ExportNotFound · InvalidSignature · TooManyOpenExports
     ├── ConnectionNotFound · ConnectionMalformed · UntrustedOrigin · WrongDataCentre · TokenInvalidated
     ├── StoreUnavailable
@@ -10,7 +10,7 @@
     ├── PagingBroken · JobOverdue · DeadlineExceeded · WorkerDied · StepFailed
     ├── HeadersDiffer · PartsOverlap · ObjectConflict · ManifestConflict · ResultTooSlow
     ├── StepPostponed · PartBusy · DownloadsSpent
-    ├── StateUnavailable · StorageUnavailable · QueueUnavailable
+    ├── StateUnavailable · StorageUnavailable · QueueUnavailable · EventNotSent
     ├── ResultError
     │   ├── TruncatedZip · CorruptZip · UnsupportedZip · ResultTooLarge
     │   └── CountMismatch · RecordWithoutId · RecordRepeated · StorageRefused
@@ -28,6 +28,8 @@ A message says what failed (with its value), why, and what is allowed. It never 
 or a record: messages, remedies and Zoho's codes are redacted here, before they are stored, logged or sent.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from crm_export.redaction import redact
@@ -35,7 +37,25 @@ from crm_export.redaction import redact
 # What the user can do about an error, by code. A class without an entry inherits its base's remedy.
 _REMEDIES = {
     "CONFIGURATION": "Correct the stack's parameters and deploy again.",
-    "QUERY_REFUSED": "Change the query as the message says and start a new export.",
+    "CALLER_NOT_IDENTIFIED": (
+        "Send a token that has this claim, or set AccountClaim and OwnerClaim to claims of your tokens."
+    ),
+    "INVALID_REQUEST": "Change the request as the message says and send it again.",
+    "IDEMPOTENCY_CONFLICT": "Use a new Idempotency-Key for a different request.",
+    "REQUEST_IN_PROGRESS": "Send the same request again after Retry-After.",
+    "TOO_MANY_OPEN_EXPORTS": "Wait until an export has ended, or raise MaxOpenExports.",
+    "EXPORT_NOT_FOUND": "Use an export id that GET /v1/e/zoho/bulk-read/exports lists.",
+    "ROUTE_NOT_FOUND": "Use a method and a path that docs/openapi.yaml lists.",
+    "INVALID_SIGNATURE": "Use the callback URL as it was given to Zoho; only its host may differ.",
+    "STORE_UNAVAILABLE": "Send the request again; if it fails for long, look at the store of connections.",
+    "STATE_UNAVAILABLE": "Send the request again.",
+    "STORAGE_UNAVAILABLE": "Send the request again.",
+    "QUEUE_UNAVAILABLE": "Send the request again.",
+    "EVENT_NOT_SENT": "Look at the parameter EventBus and the function's permission events:PutEvents.",
+    "STEP_POSTPONED": "Wait: the step is attempted again.",
+    "PART_BUSY": "Wait: another worker is busy with the part.",
+    "DOWNLOADS_SPENT": "Wait: the part is downloaded later.",
+    "QUERY_REFUSED": "Change the query as the message says and send the request again.",
     "CONNECTION_NOT_FOUND": "Connect the account to Zoho and store its refresh token.",
     "CONNECTION_MALFORMED": "Store the connection again with token.refresh_token and token.api_domain.",
     "UNTRUSTED_ORIGIN": "Correct the connection, or add the origin to the parameter TrustedZohoOrigins.",
@@ -61,11 +81,12 @@ _REMEDIES = {
     ),
     "ZOHO_REQUEST_MALFORMED": "Report the message to the maintainers: Zoho cannot read our request.",
     "ZOHO_NOT_FOUND": "A result is kept for one day; start a new export.",
-    "ZOHO_THROTTLED": "Wait, then start a new export.",
+    "ZOHO_THROTTLED": "Send the request again after Retry-After.",
+    "ZOHO_TOKEN_REJECTED": "Connect the account to Zoho again.",
     "ZOHO_JOB_FAILED": "Start a new export; if it fails again, ask Zoho's support.",
     "ZOHO_RESPONSE_INVALID": "Start a new export; if it fails again, ask Zoho's support.",
-    "ZOHO_UNAVAILABLE": "Look at Zoho's status page, then start a new export.",
-    "ZOHO_QUERY_REFUSED": "Change the query as Zoho's message says and start a new export.",
+    "ZOHO_UNAVAILABLE": "Look at Zoho's status page, then send the request again.",
+    "ZOHO_QUERY_REFUSED": "Change the query as Zoho's message says and send the request again.",
     "ZOHO_MODULE_NOT_SUPPORTED": "Check the module's API name and the Zoho user's permission for it.",
     "ZOHO_PAGE_RANGE_EXCEEDED": "Split the export by criteria, or deploy with BulkReadApiVersion v7.",
     "ZOHO_PAGINATION_LIMIT": "Export a smaller custom view, or read pages with modified_since.",
@@ -85,7 +106,7 @@ class ExportError(Exception):
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     max_attempts: ClassVar[int | None] = 1
-    remedy: str = ""
+    remedy: str = _REMEDIES["INTERNAL_ERROR"]
 
     def __init_subclass__(cls, *, code: str | None = None, max_attempts: int | None = _AS_THE_BASE) -> None:
         """Set `code`, its remedy and max_attempts."""
@@ -108,6 +129,14 @@ class ExportError(Exception):
         return self.max_attempts != 1
 
 
+def types_to_use(export_type: str, existing: Iterable[str]) -> str:
+    """Return the sentences that list the existing types and ask for the one that is spelled alike."""
+    by_lower_case = {name.lower(): name for name in existing}
+    near = get_close_matches(export_type.lower(), by_lower_case, n=1)
+    question = f" Did you mean {by_lower_case[near[0]]}?" if near else ""
+    return f"Use one of these types: {', '.join(by_lower_case.values())}.{question}"
+
+
 # --- Requests to our API ----------------------------------------------------------------------
 
 
@@ -124,7 +153,10 @@ class InvalidRequest(ExportError, code="INVALID_REQUEST"):
 
 
 class TypeNotSupported(ExportError, code="TYPE_NOT_SUPPORTED"):
-    """The {type} in the path names no module that can be exported."""
+    """The {type} in the path names no module that can be exported. The message is the original API's."""
+
+    def __init__(self, export_type: str, existing: Iterable[str]) -> None:
+        super().__init__("Type is not Selected yet", remedy=types_to_use(export_type, existing))
 
 
 class QueryRefused(ExportError, code="QUERY_REFUSED"):
@@ -147,6 +179,10 @@ class ExportNotFound(ExportError, code="EXPORT_NOT_FOUND"):
     """The export does not exist or belongs to another account."""
 
 
+class RouteNotFound(ExportError, code="ROUTE_NOT_FOUND"):
+    """The API has no such method and path."""
+
+
 class InvalidSignature(ExportError, code="INVALID_SIGNATURE"):
     """The signature of a callback URL does not match its export and part."""
 
@@ -155,7 +191,11 @@ class InvalidSignature(ExportError, code="INVALID_SIGNATURE"):
 
 
 class ConnectionNotFound(ExportError, code="CONNECTION_NOT_FOUND"):
-    """No OAuth grant is stored for this account and owner."""
+    """No OAuth grant is stored for this account and owner. The message is the original API's."""
+
+    def __init__(self, account_id: str, owner: str) -> None:
+        whose = f"No connection is stored for account {account_id} and owner {owner}."
+        super().__init__("Access Token is not Found", remedy=f"{whose} {type(self).remedy}")
 
 
 class ConnectionMalformed(ExportError, code="CONNECTION_MALFORMED"):
@@ -246,6 +286,10 @@ class StateUnavailable(ExportError, code="STATE_UNAVAILABLE", max_attempts=None)
 
 class StorageUnavailable(ExportError, code="STORAGE_UNAVAILABLE", max_attempts=None):
     """S3 failed, throttled or could not be reached."""
+
+
+class EventNotSent(ExportError, code="EVENT_NOT_SENT", max_attempts=None):
+    """EventBridge did not take an event; the export itself is not affected."""
 
 
 class QueueUnavailable(ExportError, code="QUEUE_UNAVAILABLE", max_attempts=None):

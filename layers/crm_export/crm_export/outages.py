@@ -9,11 +9,14 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from crm_export.errors import ExportError
 
-# The codes that botocore's standard mode retries, and those of parts of a cancelled transaction.
+# The codes that botocore's standard mode retries, those of parts of a cancelled transaction, and S3's 409s.
 # https://docs.aws.amazon.com/boto3/latest/guide/retries.html
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 _OUTAGES = {
     "BandwidthLimitExceeded",
+    "ConditionalRequestConflict",
     "LimitExceededException",
+    "OperationAborted",
     "PriorRequestNotComplete",
     "ProvisionedThroughputExceeded",
     "ProvisionedThroughputExceededException",

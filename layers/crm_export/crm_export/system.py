@@ -20,8 +20,8 @@ def utc_now() -> datetime:
 
 
 def start_thread(work: Callable[[], None]) -> None:
-    """Run `work` in a thread that does not keep the process alive."""
-    Thread(target=work, daemon=True).start()
+    """Run `work` in this context (of its own), in a thread that does not keep the process alive."""
+    Thread(target=partial(copy_context().run, work), daemon=True).start()
 
 
 def repeat(seconds: float, work: Callable[[], bool]) -> Callable[[], None]:
@@ -35,7 +35,7 @@ def repeat(seconds: float, work: Callable[[], bool]) -> Callable[[], None]:
         while not stopped.wait(seconds) and work():
             pass
 
-    start_thread(partial(copy_context().run, run))
+    start_thread(run)
     return stopped.set
 
 

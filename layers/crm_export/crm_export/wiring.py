@@ -7,17 +7,20 @@ Imports are lazy, so that a function loads only what it uses.
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from crm_export import deadline
+from crm_export.errors import ConfigurationError
 from crm_export.exports.pipeline import Limits, Pipeline, Zoho
 from crm_export.settings import (
+    ApiSettings,
     BulkReadSubmitterSettings,
     CallbackReceiverSettings,
+    EventSettings,
     ExportHandlerSettings,
     ExportReconcilerSettings,
     ResultDownloaderSettings,
@@ -27,6 +30,7 @@ from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:
     from crm_export.aws.results_bucket import ResultsBucket
+    from crm_export.cached import Cached
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.callbacks import KeyRing
     from crm_export.zoho.client import TokenSource, ZohoClient
@@ -47,9 +51,22 @@ def boto3_client(service: str) -> Any:
         read_timeout=60 if service == "s3" else 4,
         retries={"mode": "standard", "total_max_attempts": 4 if service == "s3" else 3},
         signature_version="s3v4" if service == "s3" else None,
+        s3=s3_addressing(os.environ) if service == "s3" else None,
     )
     client: Any = boto3.client(service, config=config)  # type: ignore[call-overload]
     return client
+
+
+def s3_addressing(env: Mapping[str, str]) -> Any:
+    """Return how buckets are addressed: by a host of the bucket's region, and not by the global one.
+
+    The global host redirects to a new bucket's region for hours, and does not serve opt-in regions. A server
+    at an endpoint of its own has no hosts of buckets.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+    """
+    if env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"):
+        return {"addressing_style": "path"}
+    return {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
 
 
 @cache
@@ -79,7 +96,11 @@ class Container:
         self._aws = aws
         self._given_session = session
         self.system = system
-        self.secret = cache(self._read_secret)
+
+    @cached_property
+    def api(self) -> ApiSettings:
+        """How the functions of the HTTP API read a request."""
+        return ApiSettings.from_env(self._env)
 
     # --- One per function --------------------------------------------------------------------
 
@@ -101,6 +122,7 @@ class Container:
             **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
             zoho=self._zoho(settings),
             callback_keys=self._callback_keys(settings.callback_secret_id),
+            **self._events(settings),
             callback_base_url=settings.callback_base_url,
             link=partial(self._link, settings.results_bucket),
             limits=Limits(
@@ -130,6 +152,7 @@ class Container:
         return Pipeline(
             **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
             zoho=self._zoho(settings),
+            **self._events(settings),
             results=self._results(settings.results_bucket),
             budget=DynamoDownloadBudget(
                 self._aws("dynamodb"), settings.exports_table, settings.downloads_per_minute
@@ -143,6 +166,7 @@ class Container:
         settings = ExportReconcilerSettings.from_env(self._env)
         return Pipeline(
             **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
+            **self._events(settings),
             limits=Limits(quiet=timedelta(seconds=settings.part_quiet_seconds)),
         )
 
@@ -161,23 +185,23 @@ class Container:
             members["submit_queue"] = SqsPartQueue(self._aws("sqs"), submit_url)
         return members
 
+    def _events(self, settings: EventSettings) -> dict[str, Any]:
+        from crm_export.aws.event_bus import EventBridgeBus
+
+        bus = EventBridgeBus(partial(self._aws, "events"), settings.event_bus)
+        return {"events": bus, "results_bucket": settings.results_bucket}
+
     def _results(self, bucket: str) -> "ResultsBucket":
         from crm_export.aws.results_bucket import ResultsBucket
 
         return ResultsBucket(self._aws("s3"), bucket)
 
-    def _read_secret(self, secret_id: str) -> str:
-        from crm_export.connections.secrets_manager import read_secret
-
-        return read_secret(self._aws("secretsmanager"), secret_id)
-
     def _callback_keys(self, secret_id: str) -> "KeyRing":
         from crm_export.connections.secrets_manager import read_rotated_secret
         from crm_export.exports.callbacks import KeyRing
 
-        return KeyRing(
-            lambda: read_rotated_secret(self._aws("secretsmanager"), secret_id), self.system.monotonic
-        )
+        client = self._aws("secretsmanager")
+        return KeyRing(lambda: read_rotated_secret(client, secret_id), self.system.monotonic)
 
     def _link(self, bucket: str, key: str) -> str:
         url: str = self._aws("s3").generate_presigned_url(
@@ -195,11 +219,11 @@ class Container:
         from crm_export.zoho.bulk_read import BulkRead
         from crm_export.zoho.metadata import known_modules
 
-        store = cache(lambda: self._connections(settings))
-        client_of = cache(lambda connection: self._client(settings, store(), connection))
+        store, build_client = self._connections(settings), self._client_factory(settings)
+        client_of = cache(lambda connection: build_client(store, connection))
 
         def zoho(account_id: str, owner: str) -> Zoho:
-            client = client_of(store().get(account_id, owner))
+            client = client_of(store.get(account_id, owner))
             return Zoho(BulkRead(client), self._records(client), partial(known_modules, client))
 
         return zoho
@@ -213,7 +237,7 @@ class Container:
         if settings.token_store == "mongo":  # noqa: S105
             from crm_export.connections.mongo import MongoConnections
 
-            collection = mongo_collection(self.secret(settings.mongo_uri_secret_id))
+            collection = self._cached_secret(settings.mongo_uri_secret_id, mongo_collection)
             return MongoConnections(collection, settings.trusted_zoho_origins)
         from crm_export.connections.secrets_manager import SecretsManagerConnections
 
@@ -221,34 +245,44 @@ class Container:
             self._aws("secretsmanager"), settings.connection_prefix, settings.trusted_zoho_origins
         )
 
-    def _client(
-        self, settings: ZohoSettings, store: "ConnectionStore", connection: "Connection"
-    ) -> "ZohoClient":
+    def _client_factory(
+        self, settings: ZohoSettings
+    ) -> Callable[["ConnectionStore", "Connection"], "ZohoClient"]:
+        from crm_export.aws.token_cache import DynamoTokenCache
         from crm_export.connections.broker import FreshTokens, TokenBroker
         from crm_export.zoho.client import ZohoClient
+        from crm_export.zoho.oauth import ZohoClientCredentials, refresh_with_current_client
 
-        refresh = partial(self._refresh, settings)
-        tokens: TokenSource
-        if settings.access_token_cache == "off":  # noqa: S105
-            tokens = FreshTokens(connection, store, refresh)
-        else:
-            from crm_export.aws.token_cache import DynamoTokenCache
+        def credentials(text: str) -> ZohoClientCredentials:
+            stored = json.loads(text)
+            return ZohoClientCredentials(stored["client_id"], stored["client_secret"])
 
-            token_cache = DynamoTokenCache(self._aws("dynamodb"), settings.exports_table)
-            tokens = TokenBroker(connection, store, refresh, token_cache, self.system)
-        return ZohoClient(self._session, connection.api_domain, tokens, self.system)
+        session, system = self._session, self.system
+        our_client = self._cached_secret(settings.zoho_client_secret_id, credentials)
+        token_cache = DynamoTokenCache(self._aws("dynamodb"), settings.exports_table)
 
-    def _refresh(self, settings: ZohoSettings, connection: "Connection") -> "AccessToken":
-        from crm_export.zoho.oauth import ZohoClientCredentials, refresh_access_token
+        def refresh(connection: "Connection") -> "AccessToken":
+            return refresh_with_current_client(
+                session, connection.accounts_server, our_client, connection.refresh_token, system
+            )
 
-        stored = json.loads(self.secret(settings.zoho_client_secret_id))
-        return refresh_access_token(
-            self._session,
-            connection.accounts_server,
-            ZohoClientCredentials(stored["client_id"], stored["client_secret"]),
-            connection.refresh_token,
-            self.system,
-        )
+        def client(store: "ConnectionStore", connection: "Connection") -> "ZohoClient":
+            tokens: TokenSource
+            if settings.access_token_cache == "off":  # noqa: S105
+                tokens = FreshTokens(connection, store, refresh)
+            else:
+                tokens = TokenBroker(connection, store, refresh, token_cache, system)
+            return ZohoClient(session, connection.api_domain, tokens, system)
+
+        return client
+
+    def _cached_secret[T](self, secret_id: str, use: Callable[[str], T]) -> "Cached[T]":
+        """Return what `use` makes of a secret of the stack's own."""
+        from crm_export.cached import Cached
+        from crm_export.connections.secrets_manager import read_secret
+
+        client = self._aws("secretsmanager")
+        return Cached(lambda: use(read_secret(client, secret_id)), self.system.monotonic)
 
     @cached_property
     def _session(self) -> Any:
@@ -263,6 +297,16 @@ _running_in: ContextVar[Container | None] = ContextVar("container", default=None
 @cache
 def _lambda_container() -> Container:
     return Container(os.environ)
+
+
+def at_init(build: Callable[[Container], object]) -> None:
+    """Build what a function always uses while Lambda initializes it, with a whole CPU; elsewhere do nothing.
+
+    An invalid setting does not end the initialization: the invocation reports it.
+    """
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE"):
+        with suppress(ConfigurationError):
+            build(_lambda_container())
 
 
 def container() -> Container:

@@ -20,7 +20,7 @@ from crm_export.connections.mongo import MongoConnections, open_collection
 from crm_export.connections.secrets_manager import SecretsManagerConnections
 from crm_export.errors import ConnectionNotFound
 from local.host.aws import move_current_label
-from tests.support.mongo import ignore_mongomock_throw, mongo_server
+from tests.support.mongo import always, ignore_mongomock_throw, mongo_server
 
 PREFIX = "zoho-crm-export/connections"
 GRANT = ("--account", "acct-1", "--owner", "user-1")
@@ -67,7 +67,7 @@ def collection(server, monkeypatch):
 def store(request):
     """Return the name of the store, and the functions' view of it."""
     if request.param == "mongo":
-        return "mongo", MongoConnections(request.getfixturevalue("collection"), ())
+        return "mongo", MongoConnections(always(request.getfixturevalue("collection")), ())
     return "secretsmanager", SecretsManagerConnections(request.getfixturevalue("aws"), PREFIX, ())
 
 

@@ -101,6 +101,19 @@ class FakeResults:
         return self.manifests.setdefault(key, manifest) is manifest
 
 
+class FakeBus:
+    """A bus of events: `sent` holds the detail-type and the detail of each; `fails` is raised instead."""
+
+    def __init__(self):
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.fails: Exception | None = None
+
+    def send(self, detail_type, detail):
+        if self.fails:
+            raise self.fails
+        self.sent.append((detail_type, detail))
+
+
 class FakeZoho:
     """Zoho's jobs, results and pages, and the requests made; `meanwhile` runs before a response."""
 
@@ -164,6 +177,7 @@ class OneExport:
     submit_queue: FakeQueue = field(default_factory=FakeQueue)
     download_queue: FakeQueue = field(default_factory=FakeQueue)
     results: FakeResults = field(default_factory=FakeResults)
+    events: FakeBus = field(default_factory=FakeBus)
     zoho: FakeZoho = field(default_factory=FakeZoho)
     wait: int = 0  # seconds that the download budget makes a part wait
     items: TableData = field(default_factory=lambda: TableData(lambda: 0.0))
@@ -177,6 +191,8 @@ class OneExport:
             download_queue=self.download_queue,
             zoho=lambda account_id, owner: Zoho(self.zoho, self.zoho, lambda version: None),
             results=self.results,
+            events=self.events,
+            results_bucket="results",
             budget=self,
             callback_keys=KeyRing(lambda: ("k" * 32, None)),
             callback_base_url="https://x",

@@ -105,13 +105,14 @@ def test_keys_are_read_again_after_five_minutes(vault, seconds, reads):
     assert vault.reads == reads
 
 
-@pytest.mark.parametrize(("seconds", "reads"), [(9.5, 1), (10, 2)])
-def test_forged_callback_reads_the_keys_again_after_ten_seconds(vault, seconds, reads):
+@pytest.mark.parametrize(("seconds", "reads"), [(9.5, 2), (10, 3)])
+def test_forged_callbacks_read_the_keys_again_at_most_every_ten_seconds(vault, seconds, reads):
     ring = vault.ring()
     ring.current()
-    vault.now += seconds
-    with pytest.raises(InvalidSignature):
-        ring.verify(EXPORT, "1", "0" * 64)
+    for _ in range(2):
+        with pytest.raises(InvalidSignature):
+            ring.verify(EXPORT, "1", "0" * 64)
+        vault.now += seconds
     assert vault.reads == reads
 
 

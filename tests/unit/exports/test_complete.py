@@ -292,7 +292,7 @@ def test_export_that_was_given_up_fails_when_no_worker_can_write_its_manifest_an
         "STORAGE_REFUSED",
         "AccessDenied",
     )
-    assert (two_parts.results.manifests, list(two_parts.table.running_export_ids())) == ({}, [])
+    assert (two_parts.results.manifests, list(two_parts.table.open_export_ids())) == ({}, [])
 
 
 def test_export_that_was_given_up_is_completed_if_its_manifest_was_written_after_all(two_parts):

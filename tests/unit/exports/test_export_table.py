@@ -292,7 +292,7 @@ def test_part_is_read_consistently(three_parts):
 
 def test_running_exports_are_read_from_all_pages():
     client = PagesClient([{"pk": {"S": f"EXPORT#{name}"}} for name in "abc"])
-    assert list(DynamoExportTable(client, "exports").running_export_ids()) == ["a", "b", "c"]
+    assert list(DynamoExportTable(client, "exports").open_export_ids()) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_export_past_its_deadline_fails_and_names_the_first_missing_part(one_exp
     assert failure.code == "DEADLINE_EXCEEDED"
     assert "not complete by 2026-11-23T13:00:00.000Z; part 2 was not stored" in failure.message
     assert (one_export.part(2).state, one_export.part(3).state) == (PartState.FAILED, PartState.PENDING)
-    assert list(one_export.table.running_export_ids()) == []
+    assert list(one_export.table.open_export_ids()) == []
 
 
 def test_export_past_its_deadline_names_the_last_error_of_that_part(one_export):
@@ -102,7 +102,7 @@ def test_export_past_its_deadline_names_the_last_error_of_that_part(one_export):
 def test_ended_export_that_the_index_still_lists_is_skipped(one_export):
     one_export.let_pass(300)
     one_export.fail()
-    one_export.table.running_export_ids = lambda: iter([one_export.export_id, "20250101T000000Z-0"])
+    one_export.table.open_export_ids = lambda: iter([one_export.export_id, "20250101T000000Z-0"])
     assert one_export.reconcile() == 0
     assert one_export.submit_queue.parts == []
 

@@ -70,14 +70,15 @@ def test_running_exports_of_other_accounts_do_not_count(one_export):
 
 def test_start_looks_for_the_connection_before_it_reads_the_body(one_export):
     def no_connection(account_id, owner):
-        raise ConnectionNotFound(f"{account_id} {owner}")
+        raise ConnectionNotFound(account_id, owner)
 
     def read_body():
         raise InvalidRequest("not JSON")
 
     pipeline = replace(one_export.pipeline, zoho=no_connection)
-    with pytest.raises(ConnectionNotFound, match="acct-1 user-1"):
+    with pytest.raises(ConnectionNotFound) as raised:
         start_export(pipeline, CALLER, StartRequest("unicorns!", read_body, "https://api.example", None))
+    assert "account acct-1 and owner user-1" in raised.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def submitted(table, export):
 def test_created_export_and_part_are_read_back(table, export):
     assert table.get(export.export_id) == export
     assert part_of(table, export) == Part(export.export_id, 1, T0)
-    assert export.export_id in set(table.running_export_ids())
+    assert export.export_id in set(table.open_export_ids())
     assert table.get("20261122T130000Z-0000000000000000") is None
 
 
@@ -111,7 +111,26 @@ def test_sealed_export_can_only_complete(table, export):
     assert not table.seal(export, T2, 5)
     assert table.get(export.export_id).state is ExportState.COMPLETED
     assert part_of(table, export).state is PartState.PENDING
-    assert export.export_id not in set(table.running_export_ids())
+
+
+@pytest.mark.parametrize("end", ["complete", "fail", "fail_sealed"])
+def test_export_is_open_until_its_end_was_announced(table, export, end):
+    table.mark_announced(export.export_id)  # too early: it is RUNNING
+    assert export.export_id in set(table.open_export_ids())
+    if end == "fail":
+        assert table.fail(export, None, FAILURE, T1)
+    else:
+        assert table.seal(export, T1, 5)
+        ended = (
+            table.complete(export.export_id) if end == "complete" else table.fail_sealed(export, FAILURE, T2)
+        )
+        assert ended
+    before = table.get(export.export_id)
+    assert export.export_id in set(table.open_export_ids())
+    for _ in range(2):
+        table.mark_announced(export.export_id)
+        assert export.export_id not in set(table.open_export_ids())
+    assert table.get(export.export_id) == before
 
 
 def test_failed_export_stays_failed(table, export):
@@ -123,7 +142,6 @@ def test_failed_export_stays_failed(table, export):
     failed = table.get(export.export_id)
     assert (failed.state, failed.failure, failed.completed_at) == (ExportState.FAILED, FAILURE, T1)
     assert part_of(table, export).state is PartState.FAILED
-    assert export.export_id not in set(table.running_export_ids())
 
 
 def test_failure_of_a_part_that_does_not_exist_creates_none(table, export):

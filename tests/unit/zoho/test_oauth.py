@@ -5,7 +5,12 @@ import requests
 import responses
 
 from crm_export import deadline, errors
-from crm_export.zoho.oauth import ZohoClientCredentials, refresh_access_token
+from crm_export.cached import Cached
+from crm_export.zoho.oauth import (
+    ZohoClientCredentials,
+    refresh_access_token,
+    refresh_with_current_client,
+)
 
 ACCOUNTS = "https://accounts.zoho.eu"
 CREDENTIALS = ZohoClientCredentials("1000.ID", "s3cret")
@@ -189,3 +194,65 @@ def test_failed_connection_raises_timeout_or_unavailable(zoho, failure, kind):
     with pytest.raises(kind, match=r"accounts\.zoho\.eu"):
         refresh()
     assert len(zoho.calls) == 1
+
+
+# --- the client's secret changes ---
+
+
+class OurClient:
+    """The secret with client id and secret, which may change, and a clock that only the test moves."""
+
+    def __init__(self):
+        self.secret, self.now, self.reads = "old-s3cret", 0.0, 0
+        self.cached = Cached(self.read, lambda: self.now)
+
+    def read(self):
+        self.reads += 1
+        return ZohoClientCredentials("1000.ID", self.secret)
+
+    def refresh(self):
+        return refresh_with_current_client(requests.Session(), ACCOUNTS, self.cached, "1000.refresh").value
+
+
+@pytest.fixture
+def our_client(zoho):
+    """Our client at a Zoho that accepts only the secret new-s3cret."""
+
+    def token(request):
+        right = "client_secret=new-s3cret" in request.body
+        return 200, {}, '{"access_token": "1000.a"}' if right else '{"error": "invalid_client_secret"}'
+
+    zoho.add_callback("POST", f"{ACCOUNTS}/oauth/v2/token", token)
+    return OurClient()
+
+
+def test_rejected_client_is_read_again_at_once_and_the_token_requested_again(our_client):
+    our_client.cached.get()
+    our_client.secret = "new-s3cret"
+    assert our_client.refresh() == "1000.a"
+    assert our_client.reads == 2
+
+
+def test_rejected_client_that_did_not_change_is_not_tried_twice(our_client, zoho):
+    with pytest.raises(errors.ZohoClientRejected):
+        our_client.refresh()
+    assert (our_client.reads, len(zoho.calls)) == (2, 1)
+
+
+def test_rejected_client_is_read_again_at_most_every_ten_seconds(our_client):
+    for _ in range(2):
+        with pytest.raises(errors.ZohoClientRejected):
+            our_client.refresh()
+        our_client.now += 9
+    assert our_client.reads == 2
+    our_client.secret = "new-s3cret"
+    our_client.now += 1
+    assert our_client.refresh() == "1000.a"
+
+
+def test_accepted_client_is_kept_for_five_minutes(our_client):
+    our_client.secret = "new-s3cret"
+    for seconds in (0, 299, 1):
+        our_client.now += seconds
+        our_client.refresh()
+    assert our_client.reads == 2

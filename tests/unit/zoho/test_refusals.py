@@ -167,7 +167,7 @@ def test_error_is_retryable_only_if_time_may_help(status, code, kind, _ours):
 def test_malformed_request_has_its_remedy_in_the_response(code, remedy):
     error = error_from(400, flat(code), {}, "POST /x")
     assert remedy in error.remedy
-    assert json.loads(error_response(error, "").body)["message"].endswith(error.remedy)
+    assert json.loads(error_response(error, "").body)["remedy"] == error.remedy
 
 
 def refusal(code, message="m", **details):

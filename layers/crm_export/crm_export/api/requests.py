@@ -16,6 +16,8 @@ from crm_export.connections.model import require_identity
 from crm_export.errors import InvalidRequest, TypeNotSupported
 from crm_export.exports.model import Caller
 from crm_export.exports.request import StartRequest
+from crm_export.settings import ApiSettings
+from crm_export.telemetry import note
 from crm_export.zoho.catalog import MODULES, records_need_fields
 from crm_export.zoho.metadata import MAX_FIELDS
 from crm_export.zoho.records import PageRequest
@@ -30,18 +32,38 @@ _LONGEST_TOKEN = 2000
 _SORTABLE = ("id", "Created_Time", "Modified_Time")  # v3 and later
 _API_NAME = re.compile(r"[A-Za-z$][A-Za-z0-9_$.]{0,99}")
 _SHOWN = 60  # characters of a value in a message
+_DEFAULT = ApiSettings()
 
 
-def caller_of(event: dict[str, Any]) -> Caller:
-    """Return the account and owner: claims `account_id` and `uid` of the JWT that API Gateway verified.
+def at_root(event: dict[str, Any], base_path: str) -> dict[str, Any]:
+    """Return the event with `base_path`, if its path begins with it, as part of its domain name.
 
-    Raises CallerNotIdentified.
+    A custom domain may map a path such as /crm to this API. rawPath then begins with it, but our routes do
+    not. Callback URLs are made from the domain name, so they contain it.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-mappings.html
+    """
+    prefix = f"/{base_path.strip('/')}"
+    if prefix == "/" or not event.get("rawPath", "").startswith(f"{prefix}/v1/"):
+        return event
+    context = event["requestContext"]
+    return {
+        **event,
+        "rawPath": event["rawPath"].removeprefix(prefix),
+        "requestContext": {**context, "domainName": context["domainName"] + prefix},
+    }
+
+
+def caller_of(event: dict[str, Any], api: ApiSettings = _DEFAULT) -> Caller:
+    """Return the account and owner from the claims of the JWT that API Gateway verified.
+
+    Raises CallerNotIdentified, which names the claim.
     """
     authorizer = event.get("requestContext", {}).get("authorizer") or {}
     claims = (authorizer.get("jwt") or {}).get("claims") or {}
-    return Caller(
-        require_identity("account_id", claims.get("account_id")), require_identity("uid", claims.get("uid"))
-    )
+    names = (api.account_claim, api.owner_claim)
+    caller = Caller(*(require_identity(name, claims.get(name)) for name in names))
+    note(account_id=caller.account_id, owner=caller.owner)
+    return caller
 
 
 def start_request(event: dict[str, Any]) -> StartRequest:
@@ -54,9 +76,9 @@ def start_request(event: dict[str, Any]) -> StartRequest:
     )
 
 
-def list_request(event: dict[str, Any]) -> tuple[str, int, str | None]:
+def list_request(event: dict[str, Any], api: ApiSettings = _DEFAULT) -> tuple[str, int, str | None]:
     """Read GET /v1/e/zoho/bulk-read/exports: account_id, limit, page_token. Raises InvalidRequest."""
-    account_id = caller_of(event).account_id
+    account_id = caller_of(event, api).account_id
     params = _query_string(event)
     _refuse_unknown(params, LIST_PARAMETERS)
     return (
@@ -66,9 +88,9 @@ def list_request(event: dict[str, Any]) -> tuple[str, int, str | None]:
     )
 
 
-def export_request(event: dict[str, Any]) -> Caller:
+def export_request(event: dict[str, Any], api: ApiSettings = _DEFAULT) -> Caller:
     """Read GET /v1/e/zoho/bulk-read/exports/{export_id}: the caller. Raises InvalidRequest."""
-    caller = caller_of(event)
+    caller = caller_of(event, api)
     _refuse_unknown(_query_string(event), ())
     return caller
 
@@ -135,9 +157,10 @@ def integer(params: Mapping[str, str], name: str, default: int, largest: int = _
 
 def page_module(event: dict[str, Any]) -> str:
     """Return the module of GET /v1/e/zoho/export/{type}. Raises TypeNotSupported."""
-    module = MODULES.get(event["rawPath"].removeprefix("/v1/e/zoho/export/"))
+    export_type = event["rawPath"].removeprefix("/v1/e/zoho/export/")
+    module = MODULES.get(export_type)
     if module is None or not module.pages:
-        raise TypeNotSupported("Type is not Selected yet")
+        raise TypeNotSupported(export_type, [name for name, known in MODULES.items() if known.pages])
     return module.api_name
 
 

@@ -1,8 +1,8 @@
 """The envelope of every response, and the only place that maps our errors to HTTP.
 
-Success: {"success": true, "message", "data", "pagination"?}. Error: {"success": false, "errno",
-"message", "request_id", "zoho_code"?, "remedy"?}. `errno` follows the original API and may differ from
-the status.
+Success: {"success": true, "message", "data", "pagination"?}. Error: {"success": false, "errno", "code",
+"message", "remedy", "request_id", "zoho_code"?}. `errno` and some messages follow the original API;
+`errno` may differ from the status. `code` is for programs, `remedy` says what to do.
 """
 
 from collections.abc import Callable
@@ -25,6 +25,7 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.CallerNotIdentified, (403, 403)),
     (errors.InvalidSignature, (403, 403)),
     (errors.ExportNotFound, (404, 404)),
+    (errors.RouteNotFound, (404, 404)),
     (errors.IdempotencyConflict, (409, 409)),
     (errors.RequestInProgress, (409, 409)),
     (errors.TooManyOpenExports, (429, 429)),
@@ -62,14 +63,15 @@ def success(
 def failure(
     status: int,
     errno: int,
-    message: str,
+    error: errors.ExportError,
     request_id: str,
     *,
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> JsonResponse:
     """Return an error envelope."""
-    body = {"success": False, "errno": errno, "message": message, **more, "request_id": request_id}
+    described = {"code": error.code, "message": error.message, "remedy": error.remedy}
+    body = {"success": False, "errno": errno, **described, **more, "request_id": request_id}
     return _json(status, body, headers)
 
 
@@ -101,13 +103,8 @@ def error_response(error: errors.ExportError, request_id: str) -> JsonResponse:
     more: dict[str, Any] = {}
     if isinstance(error, errors.ZohoError) and error.zoho_code:
         more["zoho_code"] = error.zoho_code
-    if isinstance(error, errors.TokenInvalidated):  # whose message is the original API's
-        more["remedy"] = error.remedy
     headers = {"Retry-After": str(max(1, error.retry_after))} if error.retry_after is not None else {}
-    # The caller cannot fix this, so include the remedy.
-    ours = isinstance(error, errors.ZohoRequestMalformed | errors.ZohoClientRejected | errors.WrongDataCentre)
-    message = f"{error.message} {error.remedy}" if ours else error.message
-    return failure(status, errno, message, request_id, headers=headers, **more)
+    return failure(status, errno, error, request_id, headers=headers, **more)
 
 
 def make_app() -> APIGatewayHttpResolver:
@@ -120,5 +117,5 @@ def make_app() -> APIGatewayHttpResolver:
     on_error: Callable[..., Any] = app.exception_handler(errors.ExportError)
     on_error(lambda error: error_response(error, request_id()))
     not_found: Callable[..., Any] = app.not_found
-    not_found(lambda _error: failure(404, 404, "Route is not Found", request_id()))
+    not_found(lambda _error: error_response(errors.RouteNotFound("Route is not Found"), request_id()))
     return app

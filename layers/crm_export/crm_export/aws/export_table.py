@@ -89,7 +89,7 @@ class DynamoExportTable(ExportTable):
             return exports, None
         return exports, (response["Items"][-1]["requested_at"]["S"], exports[-1].export_id)
 
-    def running_export_ids(self) -> Iterator[str]:
+    def open_export_ids(self) -> Iterator[str]:
         items = self._table.query("#open = :OPEN", {"IndexName": "open"})
         return (item["pk"]["S"].removeprefix("EXPORT#") for item in items)
 
@@ -167,7 +167,7 @@ class DynamoExportTable(ExportTable):
 
     def complete(self, export_id: str) -> bool:
         condition = "#state = :RUNNING AND attribute_exists(completed_at)"
-        return self._update(item_key(export_id), "SET #state = :COMPLETED REMOVE #open, failure", condition)
+        return self._update(item_key(export_id), "SET #state = :COMPLETED REMOVE failure", condition)
 
     def give_up(self, export: Export, failure: Failure, now: datetime) -> bool:
         return self._update(
@@ -182,17 +182,20 @@ class DynamoExportTable(ExportTable):
     def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> bool:
         return self._update(
             item_key(export.export_id),
-            "SET #state = :FAILED, failure = :failure, completed_at = :now REMOVE #open",
+            "SET #state = :FAILED, failure = :failure, completed_at = :now",
             _SEALED,
             seen=export.generation,
             failure=_plain("failure", failure),
             now=now,
         )
 
+    def mark_announced(self, export_id: str) -> None:
+        self._update(item_key(export_id), "REMOVE #open", "#state <> :RUNNING")
+
     def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
         failed = self._update(
             item_key(export.export_id),
-            "SET #state = :FAILED, failure = :failure, completed_at = :now REMOVE #open",
+            "SET #state = :FAILED, failure = :failure, completed_at = :now",
             _UNCHANGED,
             seen=export.generation,
             failure=_plain("failure", failure),

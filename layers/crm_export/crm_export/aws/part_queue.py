@@ -16,7 +16,7 @@ from crm_export.exports.attempt import retry_delay
 from crm_export.exports.model import LARGEST_PART, is_export_id
 from crm_export.exports.pipeline import PartQueue
 from crm_export.outages import outages_as
-from crm_export.telemetry import logger
+from crm_export.telemetry import logger, noting
 
 _NOT_OURS_DELAY, _LONGEST_DELAY = 15, 900  # seconds
 _MOST_RECEIVES = 8  # of the ten after which the queue gives up on a message
@@ -68,13 +68,14 @@ def _process(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, in
         with _tolerating_outages(record):
             queue.postpone(record["receiptHandle"], _NOT_OURS_DELAY)
         return False
-    try:
-        handle(message["export_id"], message["part"])
-    except ExportError as error:
-        if error.retryable:
-            return _postpone(record, message, queue, error)
-        logger.error("part ended", code=error.code, reason=error.message, **message)
-    return True
+    with noting(**message):
+        try:
+            handle(message["export_id"], message["part"])
+        except ExportError as error:
+            if error.retryable:
+                return _postpone(record, message, queue, error)
+            logger.error("part ended", code=error.code, reason=error.message)
+        return True
 
 
 def _postpone(record: dict[str, Any], message: dict[str, Any], queue: PartQueue, error: ExportError) -> bool:
@@ -85,7 +86,7 @@ def _postpone(record: dict[str, Any], message: dict[str, Any], queue: PartQueue,
     receives = int(record["attributes"]["ApproximateReceiveCount"])
     delay = retry_delay(error, receives)
     code = getattr(error.__cause__, "code", error.code)
-    logger.warning("part postponed", code=code, reason=error.message, delay=delay, **message)
+    logger.warning("part postponed", code=code, reason=error.message, delay=delay)
     with _tolerating_outages(record):
         if receives >= _MOST_RECEIVES:
             # A message sent before there were groups has none.

@@ -236,7 +236,7 @@ def _storage_errors(action: str, key: str) -> Iterator[None]:
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        if is_outage(error) or _code(error) == "ConditionalRequestConflict":  # S3 asks to try that again
+        if is_outage(error):
             raise StorageUnavailable(f"S3 could not {action} {key}: {_reason(error)}.") from error
         raise StorageRefused(f"S3 refused to {action} {key}: {_reason(error)}.") from error
 

@@ -3,7 +3,7 @@
 This module imports pymongo; `wiring` imports it only if this store is chosen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import pymongo
 from pymongo import errors as mongo_errors
 from pymongo.collection import Collection
 
+from crm_export.cached import Cached
 from crm_export.connections.model import Connection, ConnectionStore
 from crm_export.errors import ConfigurationError, ConnectionNotFound, StoreTimeout, StoreUnavailable
 
@@ -87,21 +88,22 @@ def store_errors() -> Iterator[None]:
 class MongoConnections(ConnectionStore):
     """The connections in MongoDB. `python -m cli connections ensure-indexes` creates their index."""
 
-    def __init__(self, collection: Collection[Document], trusted_origins: tuple[str, ...]) -> None:
+    def __init__(self, collection: Cached[Collection[Document]], trusted_origins: tuple[str, ...]) -> None:
         self._collection = collection
         self._trusted_origins = trusted_origins
 
     def get(self, account_id: str, owner: str) -> Connection:
         """Return a connection. Of several documents, return the newest that is not invalidated."""
-        with store_errors():
-            document = self._collection.find_one(
+        document = self._do(
+            lambda collection: collection.find_one(
                 # $eq compares literally: an object in its operand is never an operator.
                 {"account_id": {"$eq": account_id}, "owner": {"$eq": owner}},
                 projection={"_id": False, "token": True},
                 sort=[("token_invalidated", pymongo.ASCENDING), ("_id", pymongo.DESCENDING)],
             )
+        )
         if document is None:
-            raise ConnectionNotFound("Access Token is not Found")
+            raise ConnectionNotFound(account_id, owner)
         return Connection.from_document(account_id, owner, document, self._trusted_origins)
 
     def mark(self, connection: Connection) -> None:
@@ -112,10 +114,24 @@ class MongoConnections(ConnectionStore):
         self._mark(connection.account_id, {"$or": [_has_its_token(connection), others]})
 
     def _mark(self, account_id: str, which: Document) -> None:
-        with store_errors():
-            self._collection.update_many(
+        self._do(
+            lambda collection: collection.update_many(
                 {"account_id": {"$eq": account_id}, **which}, {"$set": {"token_invalidated": True}}
             )
+        )
+
+    def _do[T](self, operation: Callable[[Collection[Document]], T]) -> T:
+        """Run an operation; once more with the collection of a newer URI if MongoDB refuses the login."""
+        collection = self._collection.get()
+        try:
+            with store_errors():
+                return operation(collection)
+        except ConfigurationError:
+            newer = self._collection.again()
+            if newer is None or newer is collection:
+                raise
+        with store_errors():
+            return operation(newer)
 
 
 def _has_its_token(connection: Connection) -> Document:

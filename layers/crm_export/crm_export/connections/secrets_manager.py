@@ -1,6 +1,7 @@
 """ConnectionStore over Secrets Manager: secrets `<prefix>/<account_id>/<owner>`, one JSON document each."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -10,7 +11,13 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientErro
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from crm_export.connections.model import Connection, ConnectionStore
-from crm_export.errors import ConnectionMalformed, ConnectionNotFound, StoreTimeout, StoreUnavailable
+from crm_export.errors import (
+    ConfigurationError,
+    ConnectionMalformed,
+    ConnectionNotFound,
+    StoreTimeout,
+    StoreUnavailable,
+)
 
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
 _THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
@@ -19,6 +26,7 @@ _ABSENT = {"ResourceNotFoundException", "InvalidRequestException"}
 # The label AWSCURRENT is no longer where it was: another version was stored in the meantime.
 _REPLACED = {"InvalidParameterException", *_ABSENT}
 _CURRENT = "AWSCURRENT"
+_ROLE = re.compile(r":assumed-role/([^/ ]+)/")
 _MARKED = "crm-export-marked"  # the staging label of a version that is about to become the current one
 
 
@@ -73,15 +81,15 @@ def read_rotated_secret(client: Any, secret_id: str) -> tuple[str, str | None]:
 
 def list_names(client: Any, prefix: str) -> list[str]:
     """Return the names of all secrets that begin with the prefix. Raises StoreUnavailable."""
+    return [secret["Name"] for secret in _secrets(client, prefix)]
+
+
+def _secrets(client: Any, prefix: str) -> Iterator[dict[str, Any]]:
     with store_errors():
         pages = client.get_paginator("list_secrets").paginate(Filters=[{"Key": "name", "Values": [prefix]}])
-        # The filter ignores case.
-        return [
-            secret["Name"]
-            for page in pages
-            for secret in page["SecretList"]
-            if secret["Name"].startswith(prefix)
-        ]
+        for page in pages:
+            # The filter ignores case.
+            yield from (secret for secret in page["SecretList"] if secret["Name"].startswith(prefix))
 
 
 def secret_name(prefix: str, account_id: str, owner: str) -> str:
@@ -150,11 +158,31 @@ class SecretsManagerConnections(ConnectionStore):
             text, version = read_version(self._client, name)
             return json.loads(text), version
         except ClientError as error:
-            if error_code(error) in _ABSENT:
-                raise ConnectionNotFound("Access Token is not Found") from error
+            if error_code(error) in _ABSENT or self._is_hidden(name, error):
+                account_id, _, owner = name.removeprefix(f"{self._prefix}/").partition("/")
+                raise ConnectionNotFound(account_id, owner) from error
             raise
         except (KeyError, ValueError, RecursionError) as error:  # binary, or not JSON
             raise ConnectionMalformed(f"The secret {name} is not a JSON document.") from error
+
+    def _is_hidden(self, name: str, error: ClientError) -> bool:
+        """True if access was denied to a secret that does not exist.
+
+        A policy may deny access to what does not exist, too, so the list of secrets decides. Raises
+        ConfigurationError if the secret exists.
+        """
+        if error_code(error) != "AccessDeniedException":
+            return False
+        found = next((secret for secret in _secrets(self._client, name) if secret["Name"] == name), None)
+        if found is None:
+            return True
+        role = _ROLE.search(str(error))
+        key = found.get("KmsKeyId") or "aws/secretsmanager"
+        raise ConfigurationError(
+            f"The role {role[1] if role else 'of this function'} may not read the secret {name}. It needs "
+            f"secretsmanager:GetSecretValue for the secret and kms:Decrypt for its key, {key}.",
+            remedy="Set SecretsKmsKeyArn to this key and deploy again. See that no other policy denies it.",
+        ) from error
 
 
 def _has(document: dict[str, Any], refresh_token: str) -> bool:

@@ -10,9 +10,10 @@ from typing import Self
 
 from crm_export import deadline
 from crm_export.errors import ExportError, PartBusy, StateUnavailable, StepFailed, StepPostponed, WorkerDied
+from crm_export.exports.announce import announce
 from crm_export.exports.model import Export, ExportState, Failure, LastError, Part
 from crm_export.exports.pipeline import Pipeline
-from crm_export.telemetry import count, logger
+from crm_export.telemetry import count, logger, note
 
 LEASE_SECONDS = 90.0
 _RENEW_SECONDS = 15.0
@@ -161,6 +162,17 @@ class Attempt:
             pipeline.table.cancel_death(part, self.owner)
 
 
+def note_part(export: Export, part: Part) -> None:
+    """Let the log lines that follow name the export and the part."""
+    note(
+        account_id=export.account_id,
+        owner=export.owner,
+        export_id=export.export_id,
+        part=part.part,
+        job_id=part.job_id,
+    )
+
+
 def patiently[T](pipeline: Pipeline, write: Callable[[], T]) -> T:
     """Write to the table; if it is unavailable, wait for it, as long as there is time."""
     for pause in _PAUSES:
@@ -195,15 +207,18 @@ def fail_export(
 ) -> None:
     """End an export in FAILED with `error` as its reason. `refused` is explained at Attempt.claim."""
     if pipeline.table.fail(export, part, Failure.of(error), pipeline.clock()):
-        count_failure(export, part, error, refused=refused)
+        report_failure(pipeline, export, part, error, refused=refused)
 
 
-def count_failure(export: Export, part: int | None, error: ExportError, *, refused: bool = False) -> None:
-    """Count and log an export that has just become FAILED."""
+def report_failure(
+    pipeline: Pipeline, export: Export, part: int | None, error: ExportError, *, refused: bool = False
+) -> None:
+    """Count, log and announce an export that has just become FAILED."""
     count("ExportsRefused" if refused else "ExportsFailed")
     logger.error(
         "export failed", export_id=export.export_id, part=part, code=error.code, reason=error.message
     )
+    announce(pipeline, export.export_id)
 
 
 def restart_export(pipeline: Pipeline, export: Export, error: ExportError) -> None:

@@ -11,17 +11,16 @@ import json
 import time
 from collections.abc import Callable
 
+from crm_export.cached import Cached
 from crm_export.errors import ConfigurationError, InvalidRequest, InvalidSignature
 from crm_export.exports.model import LARGEST_PART, Export, is_export_id
 from crm_export.exports.pipeline import Pipeline
 from crm_export.strict_json import whole_number
-from crm_export.telemetry import logger
+from crm_export.telemetry import logger, note
 from crm_export.zoho.bulk_read import callback_job_id
 
 _SHORTEST_KEY = 32  # characters
-_MAX_AGE_SECONDS = 300.0  # how long a key that was rotated away stays in use
 _MOST_CALLBACKS = 20  # of a part: one per job and a few repetitions are usual
-_SECONDS_BETWEEN_READS = 10.0  # so that forged callbacks cannot flood Secrets Manager
 
 
 def sign(key: bytes, export_id: str, part: int) -> str:
@@ -55,40 +54,30 @@ class KeyRing:
     def __init__(
         self, read: Callable[[], tuple[str, str | None]], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._read = read
-        self._clock = clock
-        self._keys: tuple[bytes, ...] = ()
-        self._read_at = self._tried_at = 0.0
+        self._keys = Cached(lambda: _usable_keys(*read()), clock)
 
     def current(self) -> bytes:
         """Return the key that signs. Raises what `read` raises, or ConfigurationError if it is too short."""
-        return self._fresh_keys()[0]
+        return self._keys.get()[0]
 
     def verify(self, export_id: str, part: str, signature: str) -> int:
         """Verify as the function `verify` does. If no key matches, read the keys again: one may be newer."""
-        keys = self._fresh_keys()
         try:
-            return verify(keys, export_id, part, signature)
+            return verify(self._keys.get(), export_id, part, signature)
         except InvalidSignature:
-            if self._clock() - self._tried_at < _SECONDS_BETWEEN_READS:
+            newer = self._keys.again()
+            if newer is None:
                 raise
-        return verify(self._load(), export_id, part, signature)
+        return verify(newer, export_id, part, signature)
 
-    def _fresh_keys(self) -> tuple[bytes, ...]:
-        if self._keys and self._clock() - self._read_at < _MAX_AGE_SECONDS:
-            return self._keys
-        return self._load()
 
-    def _load(self) -> tuple[bytes, ...]:
-        now = self._tried_at = self._clock()
-        current, previous = self._read()
-        if len(current) < _SHORTEST_KEY:
-            raise ConfigurationError(
-                f"The key of callback URLs has {len(current)} characters; it needs {_SHORTEST_KEY} or more."
-            )
-        keys = [current] if previous is None or len(previous) < _SHORTEST_KEY else [current, previous]
-        self._keys, self._read_at = tuple(key.encode() for key in keys), now
-        return self._keys
+def _usable_keys(current: str, previous: str | None) -> tuple[bytes, ...]:
+    if len(current) < _SHORTEST_KEY:
+        raise ConfigurationError(
+            f"The key of callback URLs has {len(current)} characters; it needs {_SHORTEST_KEY} or more."
+        )
+    keys = [current] if previous is None or len(previous) < _SHORTEST_KEY else [current, previous]
+    return tuple(key.encode() for key in keys)
 
 
 def receive_callback(pipeline: Pipeline, export_id: str, part: str, signature: str, body: bytes) -> None:
@@ -101,14 +90,16 @@ def receive_callback(pipeline: Pipeline, export_id: str, part: str, signature: s
     """
     number = pipeline.callback_keys.verify(export_id, part, signature)
     job_id = _job_id(body)
+    note(export_id=export_id, part=number, job_id=job_id)
     if pipeline.table.count_callback(export_id, number, _MOST_CALLBACKS):
         if job_id:
             pipeline.table.note_hint(export_id, number, job_id)
-        group = pipeline.table.account_of(export_id) or export_id
-        pipeline.download_queue.send(export_id, number, group=group)
-        logger.info("callback received", export_id=export_id, part=number, job_id=job_id)
+        account_id = pipeline.table.account_of(export_id)
+        note(account_id=account_id)
+        pipeline.download_queue.send(export_id, number, group=account_id or export_id)
+        logger.info("callback received")
     else:
-        logger.warning("callback ignored: too many, or no such part", export_id=export_id, part=number)
+        logger.warning("callback ignored: too many, or no such part")
     if not job_id:
         raise InvalidRequest(
             "The body of the callback is not a Bulk Read job: it must be JSON with data[0].id or job_id."

@@ -5,7 +5,8 @@ from typing import Any
 
 from crm_export import PRODUCT
 from crm_export.errors import ExportError, HeadersDiffer, ManifestConflict, PartsOverlap, StorageRefused
-from crm_export.exports.attempt import count_failure, fail_export, restart_export
+from crm_export.exports.announce import announce
+from crm_export.exports.attempt import fail_export, report_failure, restart_export
 from crm_export.exports.fit import check_parts, ids_are_unique
 from crm_export.exports.model import Export, Failure, Part, all_parts_stored, is_snapshot, timestamp
 from crm_export.exports.pipeline import Pipeline
@@ -93,6 +94,7 @@ def _complete(pipeline: Pipeline, export: Export) -> None:
     if pipeline.table.complete(export.export_id):
         count("ExportsCompleted")
         logger.info("export completed", export_id=export.export_id, records=export.records)
+        announce(pipeline, export.export_id)
 
 
 def _end_given_up(pipeline: Pipeline, export: Export, parts: list[Part]) -> None:
@@ -115,7 +117,7 @@ def _end_given_up(pipeline: Pipeline, export: Export, parts: list[Part]) -> None
 
 def _fail_sealed(pipeline: Pipeline, export: Export, error: ExportError) -> None:
     if pipeline.table.fail_sealed(export, Failure.of(error), pipeline.clock()):
-        count_failure(export, None, error)
+        report_failure(pipeline, export, None, error)
 
 
 def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from crm_export.errors import (
     ZohoTooSlow,
     ZohoUnavailable,
 )
-from crm_export.exports.attempt import Attempt, busy, restart_export
+from crm_export.exports.attempt import Attempt, busy, note_part, restart_export
 from crm_export.exports.complete import complete_export
 from crm_export.exports.model import Export, Part, Step, Stored, next_step, timestamp
 from crm_export.exports.pipeline import Pipeline
@@ -43,6 +43,7 @@ def advance_part(pipeline: Pipeline, export_id: str, part_number: int) -> None:
         if export is None or part is None:
             logger.warning("no such part to download", export_id=export_id, part=part_number)
             return
+        note_part(export, part)
         step = next_step(export, part)
         if step is Step.NOTHING or step.is_submitters:
             return

@@ -61,8 +61,8 @@ class ExportTable(Protocol):
     ) -> tuple[list[Export], tuple[str, str] | None]:
         """Return exports, newest first, and the position to continue from (requested_at, export_id)."""
 
-    def running_export_ids(self) -> Iterator[str]:
-        """Yield the ids of all exports that are RUNNING, oldest first."""
+    def open_export_ids(self) -> Iterator[str]:
+        """Yield the ids of the exports that are RUNNING, or ended but not announced, oldest first."""
 
     def running_of_account(self, account_id: str, since: datetime) -> Iterator[str]:
         """Yield the ids of the account's exports that are RUNNING and were requested after `since`."""
@@ -173,6 +173,9 @@ class ExportTable(Protocol):
     def give_up(self, export: Export, failure: Failure, now: datetime) -> bool:
         """Set `gave_up_at` and the failure of a sealed export: from now on no worker writes its manifest."""
 
+    def mark_announced(self, export_id: str) -> None:
+        """Note that the end of an export was announced: from now on it is not open any more."""
+
     def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> bool:
         """RUNNING and sealed → FAILED, if its folder holds no manifest of its own and never will."""
 
@@ -246,6 +249,13 @@ class Results(Protocol):
         """
 
 
+class EventBus(Protocol):
+    """Where programs of others learn that an export has ended."""
+
+    def send(self, detail_type: str, detail: dict[str, Any]) -> None:
+        """Send an event. Raises EventNotSent for every failure."""
+
+
 @dataclass(frozen=True)
 class Zoho:
     """Zoho's API with the tokens of one connection. known_modules(version): `zoho.metadata.known_modules`."""
@@ -301,6 +311,8 @@ class Pipeline:
     zoho: Callable[[str, str], Zoho] = _not_wired("zoho")
     results: Results = _not_wired("results")
     budget: DownloadBudget = _not_wired("budget")
+    events: EventBus = _not_wired("events")
+    results_bucket: str = ""
     callback_keys: "KeyRing" = _not_wired("callback_keys")
     callback_base_url: str = ""
     link: Callable[[str], str] = _not_wired("link")

@@ -1,4 +1,7 @@
-"""Queues quiet parts and fails overdue exports. Called by functions/export_reconciler."""
+"""Queues quiet parts, fails overdue exports, and announces what was not announced when it ended.
+
+Called by functions/export_reconciler.
+"""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -6,10 +9,11 @@ from threading import Lock, Semaphore
 
 from crm_export import deadline
 from crm_export.errors import DeadlineExceeded
+from crm_export.exports.announce import announce_late
 from crm_export.exports.attempt import fail_export
 from crm_export.exports.model import Export, ExportState, Part, PartState, all_parts_stored, timestamp
 from crm_export.exports.pipeline import Pipeline
-from crm_export.telemetry import count, logger
+from crm_export.telemetry import count, logger, note, noting
 
 _WORKERS = 10  # as many as boto3 keeps connections
 _SHARE_OF_TIME = 0.75  # the rest is for the exports that are being looked at when it is over
@@ -19,9 +23,10 @@ _LONGEST_PATIENCE = timedelta(hours=1)
 def reconcile(pipeline: Pipeline) -> int:
     """Queue every quiet part (docs/design.md, glossary) of every running export; return their number.
 
-    An export past its deadline becomes FAILED. Several threads share the work. If the time is over before all
-    exports were looked at, the next tick continues with the others. Raises an ExceptionGroup if some exports
-    could not be reconciled, after all others were.
+    An export past its deadline becomes FAILED. An export that ended and was not announced is announced.
+    Several threads share the work. If the time is over before all exports were looked at, the next tick
+    continues with the others. Raises an ExceptionGroup if some exports could not be reconciled, after all
+    others were.
     """
     tick = _Tick(pipeline, _in_turn(pipeline))
     tick.run()
@@ -33,9 +38,9 @@ def reconcile(pipeline: Pipeline) -> int:
 
 
 def _in_turn(pipeline: Pipeline) -> Iterator[str]:
-    """Return all running exports by id, beginning after the last one that the previous tick looked at."""
+    """Return all open exports by id, beginning after the last one that the previous tick looked at."""
     position = pipeline.table.reconciled_up_to()
-    ids = sorted(pipeline.table.running_export_ids())
+    ids = sorted(pipeline.table.open_export_ids())
     return iter([*(i for i in ids if i > position), *(i for i in ids if i <= position)])
 
 
@@ -78,21 +83,30 @@ class _Tick:
             return export_id
 
     def _reconcile(self, export_id: str) -> None:
-        try:
-            export = self._pipeline.table.get(export_id)
-            if export is None or export.state is not ExportState.RUNNING:
+        with noting(export_id=export_id):
+            try:
+                queued = _reconcile_export(self._pipeline, export_id)
+            except Exception as error:
+                logger.exception("export not reconciled")
+                with self._lock:
+                    self.problems.append(error)
                 return
-            queued = _reconcile_export(self._pipeline, export)
-        except Exception as error:
-            logger.exception("export not reconciled", export_id=export_id)
-            with self._lock:
-                self.problems.append(error)
-            return
         with self._lock:
             self.queued += queued
 
 
-def _reconcile_export(pipeline: Pipeline, export: Export) -> int:
+def _reconcile_export(pipeline: Pipeline, export_id: str) -> int:
+    export = pipeline.table.get(export_id)
+    if export is None:
+        return 0
+    note(account_id=export.account_id, owner=export.owner)
+    if export.state is not ExportState.RUNNING:
+        announce_late(pipeline, export)
+        return 0
+    return _reconcile_parts(pipeline, export)
+
+
+def _reconcile_parts(pipeline: Pipeline, export: Export) -> int:
     parts = pipeline.table.get_parts(export)
     # If all parts are stored and the export is not COMPLETED, looking at the last part completes it.
     waiting = [part for part in parts if part.state is not PartState.STORED]
@@ -115,7 +129,7 @@ def _queue(pipeline: Pipeline, export: Export, part: Part) -> bool:
     if not pipeline.table.note_queued(part, pipeline.clock()):
         return False  # it has just changed, or another tick queues it
     pipeline.enqueue(export, part)
-    logger.info("quiet part", export_id=part.export_id, part=part.part, state=part.state)
+    logger.info("quiet part", part=part.part, state=part.state, job_id=part.job_id)
     return True
 
 

@@ -80,7 +80,7 @@ def resolve_module(export_type: str, known_modules: KnownModules) -> str:
     if known and _SPELLING.fullmatch(export_type):
         return known.api_name
     if not _API_NAME.fullmatch(export_type):
-        raise TypeNotSupported("Type is not Selected yet")
+        raise TypeNotSupported(export_type, list(MODULES))
     names = known_modules()
     if names is None or export_type in names:
         return export_type  # without metadata Zoho decides
@@ -89,7 +89,7 @@ def resolve_module(export_type: str, known_modules: KnownModules) -> str:
             return name
     if export_type != export_type.lower():
         return export_type  # spelled as an API name: new modules and some others are missing in that list
-    raise TypeNotSupported("Type is not Selected yet")
+    raise TypeNotSupported(export_type, sorted(names))
 
 
 def _check_module(value: Any, module: str, export_type: str) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import islice
+from typing import Any
 
 from crm_export.errors import (
     QueueUnavailable,
@@ -11,6 +12,8 @@ from crm_export.errors import (
     StateUnavailable,
     StepPostponed,
     TooManyOpenExports,
+    ZohoModuleNotSupported,
+    types_to_use,
 )
 from crm_export.exports.idempotency import export_of, request_key
 from crm_export.exports.model import (
@@ -26,7 +29,7 @@ from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import check_readable
 from crm_export.exports.request import ExportRequest, StartRequest, parse_request
 from crm_export.exports.submit import submit_part
-from crm_export.telemetry import count, logger
+from crm_export.telemetry import count, logger, note
 from crm_export.zoho.catalog import has_bulk_read
 
 _LONGEST_DEADLINE = timedelta(hours=241)  # the largest ExportDeadlineHours, and an hour to fail the export
@@ -49,7 +52,20 @@ def start_export(pipeline: Pipeline, caller: Caller, start: StartRequest) -> Sta
     """
     zoho = pipeline.zoho(caller.account_id, caller.owner)
     body = start.read_body()
-    request = parse_request(start.export_type, body, partial(zoho.known_modules, pipeline.limits.api_version))
+    known_modules = partial(zoho.known_modules, pipeline.limits.api_version)
+    request = parse_request(start.export_type, body, known_modules)
+    try:
+        return _start(pipeline, caller, start, request, body)
+    except ZohoModuleNotSupported as error:
+        names = known_modules()
+        if names and request.module not in names:
+            error.remedy = f"{error.remedy} {types_to_use(request.module, sorted(names))}"
+        raise
+
+
+def _start(
+    pipeline: Pipeline, caller: Caller, start: StartRequest, request: ExportRequest, body: dict[str, Any]
+) -> Started:
     create = partial(create_export, pipeline, caller, request, pipeline.callback_base_url or start.base_url)
     if start.idempotency_key is None:
         return Started(create())
@@ -62,7 +78,7 @@ def start_export(pipeline: Pipeline, caller: Caller, start: StartRequest) -> Sta
     return Started(create(key, bound.export_id if bound else None))
 
 
-def create_export(  # noqa: PLR0917 (start_export binds the first four)
+def create_export(  # noqa: PLR0917 (_start binds the first four)
     pipeline: Pipeline,
     caller: Caller,
     request: ExportRequest,
@@ -86,8 +102,9 @@ def create_export(  # noqa: PLR0917 (start_export binds the first four)
             f"A request with Idempotency-Key {key and key.shown} is still running; send this one again.",
             retry_after=_BUSY_SECONDS,
         )
+    note(account_id=export.account_id, owner=export.owner, export_id=export.export_id)
     count("ExportsStarted")
-    logger.info("export started", export_id=export.export_id, zoho_module=export.module)
+    logger.info("export started", zoho_module=export.module)
     try:
         _submit_first_part(pipeline, export)
         return pipeline.table.get(export.export_id) or export

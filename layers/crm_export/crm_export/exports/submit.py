@@ -15,7 +15,7 @@ from crm_export.errors import (
     ZohoQueryRefused,
     ZohoRequestMalformed,
 )
-from crm_export.exports.attempt import Attempt, restart_export
+from crm_export.exports.attempt import Attempt, note_part, restart_export
 from crm_export.exports.callbacks import callback_url
 from crm_export.exports.model import RECORDS, DroppedField, Export, Part, Step, next_step
 from crm_export.exports.pipeline import Pipeline
@@ -40,6 +40,7 @@ def submit_part(pipeline: Pipeline, export_id: str, part_number: int, *, caller_
     if export is None or part is None:
         logger.warning("no such part to submit", export_id=export_id, part=part_number)
         return
+    note_part(export, part)
     match next_step(export, part):
         case Step.ADOPT | Step.READ:
             pipeline.enqueue(export, part)

@@ -20,6 +20,7 @@ from crm_export.exports.model import (
 )
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.start import Started
+from crm_export.telemetry import note
 
 _STORING = "STORING"  # how a part is shown whose records are on their way to S3
 _WAITS_FOR = {
@@ -39,6 +40,7 @@ def describe_export(pipeline: Pipeline, caller: Caller, export_id: str) -> dict[
     export = pipeline.table.get(export_id) if is_export_id(export_id) else None
     if export is None or export.account_id != caller.account_id:
         raise ExportNotFound("Export is not Found")
+    note(export_id=export_id)
     parts = pipeline.table.get_parts(export)
     return {**summarize(export, parts), "parts": [_describe_part(pipeline, export, part) for part in parts]}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from crm_export.cached import Cached
 from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoError, ZohoThrottled, ZohoUnavailable
 from crm_export.redaction import remember
 from crm_export.system import MACHINE, System
@@ -50,6 +51,27 @@ class AccessToken:
     value: str = field(repr=False)
     expires_in: float
     api_domain: str | None = None
+
+
+def refresh_with_current_client(
+    session: requests.Session,
+    accounts_server: str,
+    client: Cached[ZohoClientCredentials],
+    refresh_token: str,
+    system: System = MACHINE,
+) -> AccessToken:
+    """Request a new access token; once more with newer credentials if Zoho rejects those in use.
+
+    Raises what `refresh_access_token` and `client` raise.
+    """
+    credentials = client.get()
+    try:
+        return refresh_access_token(session, accounts_server, credentials, refresh_token, system)
+    except ZohoClientRejected:
+        newer = client.again()
+        if newer is None or newer == credentials:
+            raise
+    return refresh_access_token(session, accounts_server, newer, refresh_token, system)
 
 
 def refresh_access_token(

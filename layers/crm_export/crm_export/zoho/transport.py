@@ -4,7 +4,6 @@ Called by `ZohoClient` (the CRM API) and `oauth` (the token endpoint).
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from http.client import RemoteDisconnected
@@ -115,7 +114,7 @@ def exchange(
         except BaseException as error:  # raised again in the thread that waits for it
             outcome.put(error)
 
-    system.start_thread(partial(copy_context().run, run))
+    system.start_thread(run)
     try:
         result = outcome.get(timeout=limit)
     except Empty:
