@@ -279,25 +279,16 @@ class Invariants:
             failure.code != "ZOHO_NOT_FOUND" or age > _NOT_YET,
             f"{export.export_id} FAILED with ZOHO_NOT_FOUND after {age:.0f} s",
         )
-        excused = any(self._excuse(failure.code, part) for part in parts) or self._expired(export, parts)
+        excused = any(self._excuse(failure.code, part) for part in parts) or self._restarts_used_up(
+            export, parts
+        )
         self._hold(excused, f"{export.export_id} FAILED with {failure}, and the faults do not excuse it")
 
-    def _expired(self, export: Export, parts: list[Part]) -> bool:
-        """Return True if tokens or results expired, or columns changed, in all generations of the export."""
+    def _restarts_used_up(self, export: Export, parts: list[Part]) -> bool:
+        """Return True if faults that restart an export hit it in all of its generations."""
         code = export.failure and export.failure.code
-        gone = ("page token expired", "result expired", "result not found", "job not found")
-        count = sum(self._faults.against((part.export_id, part.part), gone) for part in parts)
-        if export.generation < 3:
-            return False
-        if code == "HEADERS_DIFFER":
-            renamed = ("result with another column",)
-            return sum(self._faults.against((part.export_id, part.part), renamed) for part in parts) >= 3
-        if (
-            code == "OBJECT_CONFLICT"
-        ):  # an attempt stored records that have changed since, and recorded nothing
-            lost = ("function killed", "function frozen", "table ", "object written")
-            return sum(self._faults.against((part.export_id, part.part), lost) for part in parts) >= 3
-        return code in {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND"} and count >= 3
+        count = sum(self._faults.against((part.export_id, part.part), _RESTARTING) for part in parts)
+        return export.generation == 3 and count >= 3 and code in _OF_RESTARTS
 
     def _excuse(self, code: str, part: Part) -> bool:
         """Return True if a part met so many faults that its export may fail with this code."""
@@ -374,6 +365,12 @@ class Invariants:
                 self._hold(secret not in everything, f"a secret is in the {place}: {secret[:6]}…")
 
 
+_OF_RESTARTS = {"ZOHO_PAGE_TOKEN_EXPIRED", "ZOHO_NOT_FOUND", "HEADERS_DIFFER", "OBJECT_CONFLICT"}
+_RESTARTING = (
+    "page token expired", "result expired", "result not found", "job not found", "result with another column",
+    # An attempt stored records that have changed since, and could not record them.
+    "function killed", "function frozen", "table ", "object written",
+)  # fmt: skip
 # Faults that a part alone does not show.
 _ONLY_OTHER_PARTS_SHOW = ("result of the part before", "result with another column")
 _OF_RESULTS = {

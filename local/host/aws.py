@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 from local.host import cloudwatch
 from local.host.events import deliver_events
 from local.host.http import HOST, OneSend
-from local.host.replica import Replica, find_table, lagging
+from local.host.replica import LAG_SECONDS, Replica, find_table, lagging
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -146,8 +146,11 @@ def keep_trace_headers() -> None:
     backend.send_message = send_with_header
 
 
-def main(host: str = HOST) -> None:
-    """Serve every AWS API on a free port of `host`, and print its URL."""
+def main(host: str = HOST, lag: str = str(LAG_SECONDS)) -> None:
+    """Serve every AWS API on a free port of `host`, and print its URL.
+
+    lag: how many seconds eventually consistent reads are behind.
+    """
     # Without this, any web page open in a browser could read the stack's secrets.
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - moto reads its settings at import
@@ -164,7 +167,7 @@ def main(host: str = HOST) -> None:
         """moto's own request handler, sending each response in one piece."""
 
     move_current_label()
-    replica = Replica(find_table(ACCOUNT_ID, REGION))
+    replica = Replica(find_table(ACCOUNT_ID, REGION), float(lag))
     app = one_at_a_time(lagging(DomainDispatcherApplication(create_backend_app), replica))
     server = make_server(host, 0, app, threaded=True, request_handler=Handler)
     # moto signs and stores its own URLs with this port.
