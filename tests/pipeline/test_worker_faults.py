@@ -97,8 +97,11 @@ def test_export_ends_although_its_submitter_is_killed_within_the_request(stack: 
         export_id = job["callback_url"].split("/")[-3]
         kill(stack, "BulkReadSubmitter", "PENDING", export_id)
         assert request.result().status_code == 500
-    newest = stack.call("GET", f"{BULK_READ}/exports?limit=1").json()["data"][0]
-    assert newest["export_id"] == export_id
+
+    def newest() -> str:
+        return str(stack.call("GET", f"{BULK_READ}/exports?limit=1").json()["data"][0]["export_id"])
+
+    until("export in the list, which lags behind", lambda: newest() == export_id)
     assert_whole(stack, *ended(stack, export_id), "Deals", 120)
     assert [made["id"] for made in stack.jobs(export_id)] == [job["id"]]
 
