@@ -50,7 +50,7 @@ def test_both_dead_letter_queues_have_an_alarm_for_the_first_message(stack: Runn
     alarmed = {
         alarm["Dimensions"][0]["Value"]: (alarm["ComparisonOperator"], alarm["Threshold"])
         for alarm in alarms
-        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        if alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible"  # none: metric math
     }
     for queue in ("SubmitQueue", "DownloadQueue"):
         arn = json.loads(attributes(stack, queue)["RedrivePolicy"])["deadLetterTargetArn"]

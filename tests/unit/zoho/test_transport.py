@@ -23,7 +23,10 @@ def server():
 
     def serve(pieces, pause=0.0, length=None, head=None):
         def respond():
-            connection, _ = listening.accept()
+            try:
+                connection, _ = listening.accept()
+            except OSError:  # the test ended before it sent a request
+                return
             with connection:
                 connection.recv(65536)
                 size = sum(map(len, pieces)) if length is None else length
@@ -40,6 +43,7 @@ def server():
         return f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
     yield serve
+    listening.shutdown(socket.SHUT_RDWR)  # ends accept
     for thread in threads:
         thread.join()
     listening.close()
