@@ -4,6 +4,7 @@ moto runs in its own process. In ours it would hold the interpreter lock while i
 parts, and every call of the gateway and the pollers would wait.
 """
 
+import argparse
 import importlib
 import os
 from collections import Counter
@@ -147,6 +148,9 @@ def keep_trace_headers() -> None:
 
 def main() -> None:
     """Serve every AWS API on a free loopback port, and print its URL."""
+    parser = argparse.ArgumentParser(prog="python -m local.host.aws")
+    parser.add_argument("--lag", type=float, default=0, help="of DynamoDB's replicas, in seconds")
+    options = parser.parse_args()
     # Without this, any web page open in a browser could read the stack's secrets.
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - moto reads its settings at import
@@ -163,7 +167,7 @@ def main() -> None:
         """moto's own request handler, sending each response in one piece."""
 
     move_current_label()
-    replica = Replica(find_table(ACCOUNT_ID, REGION))
+    replica = Replica(find_table(ACCOUNT_ID, REGION), options.lag)
     app = one_at_a_time(lagging(DomainDispatcherApplication(create_backend_app), replica))
     server = make_server(HOST, 0, app, threaded=True, request_handler=Handler)
     # moto signs and stores its own URLs with this port.
