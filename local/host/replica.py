@@ -105,7 +105,7 @@ def lagging(app: "WSGIApplication", replica: Replica) -> "WSGIApplication":
         try:
             for name, key in written(operation, document):
                 replica.before_write(name, key)
-        except Exception:  # noqa: S110 - moto refuses the request itself, with DynamoDB's error
+        except Exception:  # noqa: S110 # nosec B110 # moto refuses the request itself, with DynamoDB's error
             pass
         if not may_be_stale(operation, document):
             return list(app(environ, start_response))
