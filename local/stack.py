@@ -26,6 +26,8 @@ from local.triggers.schedules import Ticker
 _ACCOUNT, _OWNER = "acct-1", "user-1"
 _CLIENT_ID, _CLIENT_SECRET, _REFRESH_TOKEN = "1000.LOCAL", "local-secret", "1000.local.refresh"  # noqa: S105
 _HTTP_ENVIRONMENTS = 4
+# So long, eventually consistent reads of the table do not see a write.
+LAG_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,11 @@ def _deploy(options: StackOptions, undo: ExitStack, api_url: str) -> tuple[Local
     options.logs.mkdir(parents=True, exist_ok=True)
     for log in options.logs.glob("*.log"):
         log.unlink()
-    moto = Child("local.host.aws", [options.host], log=options.logs / "aws.log")
+    moto = Child(
+        "local.host.aws",
+        ["--host", options.host, "--lag", str(LAG_SECONDS)],
+        log=options.logs / "aws.log",
+    )
     undo.callback(moto.stop)
     zoho_url, simulator = options.zoho_url or "", None
     if not zoho_url:

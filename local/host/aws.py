@@ -4,9 +4,9 @@ moto runs in its own process. In ours it would hold the interpreter lock while i
 parts, and every call of the gateway and the pollers would wait.
 """
 
+import argparse
 import importlib
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from threading import Lock
@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 from local.host import cloudwatch
 from local.host.events import deliver_events
 from local.host.http import HOST, OneSend
-from local.host.replica import LAG_SECONDS, Replica, find_table, lagging
+from local.host.replica import Replica, find_table, lagging
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -146,11 +146,12 @@ def keep_trace_headers() -> None:
     backend.send_message = send_with_header
 
 
-def main(host: str = HOST, lag: str = str(LAG_SECONDS)) -> None:
-    """Serve every AWS API on a free port of `host`, and print its URL.
-
-    lag: how many seconds eventually consistent reads are behind.
-    """
+def main() -> None:
+    """Serve every AWS API on a free port, and print its URL."""
+    parser = argparse.ArgumentParser(prog="python -m local.host.aws")
+    parser.add_argument("--host", default=HOST)
+    parser.add_argument("--lag", type=float, default=0, help="of DynamoDB's replicas, in seconds")
+    options = parser.parse_args()
     # Without this, any web page open in a browser could read the stack's secrets.
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - moto reads its settings at import
@@ -167,12 +168,12 @@ def main(host: str = HOST, lag: str = str(LAG_SECONDS)) -> None:
         """moto's own request handler, sending each response in one piece."""
 
     move_current_label()
-    replica = Replica(find_table(ACCOUNT_ID, REGION), float(lag))
+    replica = Replica(find_table(ACCOUNT_ID, REGION), options.lag)
     app = one_at_a_time(lagging(DomainDispatcherApplication(create_backend_app), replica))
-    server = make_server(host, 0, app, threaded=True, request_handler=Handler)
+    server = make_server(options.host, 0, app, threaded=True, request_handler=Handler)
     # moto signs and stores its own URLs with this port.
     os.environ["MOTO_PORT"] = str(server.server_port)
-    print(f"moto on http://{host}:{server.server_port}", flush=True)
+    print(f"moto on http://{options.host}:{server.server_port}", flush=True)
     # Two seconds of imports, while the stack translates the template; its first call waits in line.
     importlib.import_module("moto.cloudformation.parsing")
     cloudwatch.watch(ACCOUNT_ID, REGION)
@@ -180,4 +181,4 @@ def main(host: str = HOST, lag: str = str(LAG_SECONDS)) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

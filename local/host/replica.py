@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-LAG_SECONDS = 0.5
 _WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
 _READS = ("GetItem", "Query", "Scan")
 
@@ -63,7 +62,7 @@ class Replica:
     def __init__(
         self,
         find_table: Callable[[str], Any],
-        lag: float = LAG_SECONDS,
+        lag: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`find_table` returns one of moto's tables, or raises if there is none of that name."""
@@ -79,7 +78,7 @@ class Replica:
     @contextmanager
     def behind(self) -> Iterator[None]:
         """Show the items as they were `lag` seconds ago, until the end of the context."""
-        while self._log and self._log[0].moment < self._clock() - self._lag:
+        while self._log and self._log[0].moment <= self._clock() - self._lag:
             self._log.popleft()
         newest: list[tuple[Any, tuple[Any, Any], Any]] = []
         for write in reversed(self._log):
@@ -106,7 +105,7 @@ def lagging(app: "WSGIApplication", replica: Replica) -> "WSGIApplication":
         try:
             for name, key in written(operation, document):
                 replica.before_write(name, key)
-        except Exception:  # noqa: S110 - moto refuses the request itself, with DynamoDB's error
+        except Exception:  # noqa: S110 # nosec B110 # moto refuses the request itself, with DynamoDB's error
             pass
         if not may_be_stale(operation, document):
             return list(app(environ, start_response))

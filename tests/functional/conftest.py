@@ -23,7 +23,6 @@ from local.cloudformation.deploy import deploy
 from local.cloudformation.resources import Deployment
 from local.cloudformation.template import load_template
 from local.host.aws import REGION, LocalAws
-from local.host.http import HOST
 from local.host.processes import REPOSITORY, Child
 from local.runtime.environments import lambda_variables
 from local.triggers.pollers import build_event
@@ -231,8 +230,7 @@ def zoho_server() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def deployed(zoho_server: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    # Without a lag of reads: the tests look at lists right after what they have done.
-    moto = Child("local.host.aws", [HOST, "0"], log=tmp_path_factory.mktemp("aws") / "aws.log")
+    moto = Child("local.host.aws", log=tmp_path_factory.mktemp("aws") / "aws.log")
     try:
         aws = LocalAws(moto.wait_for_url())
         ours = {

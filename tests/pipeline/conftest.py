@@ -16,6 +16,7 @@ import requests
 
 from local.host.aws import LocalAws, closed_session
 from local.host.processes import REPOSITORY, Child
+from local.stack import LAG_SECONDS
 from local.state import State, read_state
 from tests.support.processes import parents
 
@@ -161,7 +162,8 @@ def running_stack(folder: Path, *arguments: str) -> Iterator[RunningStack]:
 @pytest.fixture(scope="module")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """moto's process, for tests without a stack."""
-    child = Child("local.host.aws", log=tmp_path_factory.mktemp("aws") / "aws.log")
+    lag = ["--lag", str(LAG_SECONDS)]
+    child = Child("local.host.aws", lag, log=tmp_path_factory.mktemp("aws") / "aws.log")
     yield LocalAws(child.wait_for_url())
     child.stop()
 
