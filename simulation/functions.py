@@ -30,7 +30,7 @@ from simulation.zoho_http import Session
 # As in template.yaml: tests/simulation compares them.
 TIMEOUTS = {
     "bulk_read_submitter": 29,
-    "callback_receiver": 10,
+    "callback_receiver": 29,
     "result_downloader": 900,
     "export_reconciler": 240,
 }

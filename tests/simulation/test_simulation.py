@@ -55,7 +55,8 @@ def test_functions_and_queues_equal_those_of_the_template():
         arn = {"Fn::GetAtt": [name, "Arn"]}
         (mapping,) = (item for item in resources.values() if item.get("EventSourceArn") == arn)
         assert QUEUES[ours].visibility == resources[name]["VisibilityTimeout"]
-        assert QUEUES[ours].concurrency == mapping["ScalingConfig"]["MaximumConcurrency"]
+        assert mapping["ScalingConfig"]["MaximumConcurrency"] == {"Ref": "WorkersPerQueue"}
+        assert QUEUES[ours].concurrency == parameters["WorkersPerQueue"]["Default"]
         assert (mapping["BatchSize"], mapping["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
         assert resources[name]["RedrivePolicy"]["maxReceiveCount"] == MAX_RECEIVES
     assert parameters["DownloadsPerMinute"]["Default"] == DOWNLOADS_PER_MINUTE
