@@ -149,6 +149,8 @@ class Invariants:
             self.violated(f"{what} is STORED of job {part.job_id}, which Zoho does not know")
             return
         content = self._bucket.objects.get(str(part.key))
+        if not job.rows and content == b"":  # Zoho sent no file, and there are no records to lose
+            return
         gone = content is None and part not in self.parts(part.export_id)  # of an earlier generation
         if self._faults.against((part.export_id, part.part), _ONLY_OTHER_PARTS_SHOW):
             return
@@ -296,18 +298,17 @@ class Invariants:
         jobs = self._zoho.jobs_of[target]
 
         def faults(*kinds: str) -> int:
-            return self._faults.against(target, kinds)
+            # A POST works on part 1 before anybody knows its export.
+            unknown = self._faults.against(None, kinds) if part.part == 1 else 0
+            return self._faults.against(target, kinds) + unknown
 
         results = faults("result ", "job not found", "page without info")
-        failed = sum(job.ends_in_failure for job in jobs) + len(
-            part.failed_job_ids
-        )  # one of them may be another part's
-        died = ("function killed", "function frozen")
-        # A POST works on part 1 before anybody knows its export.
-        shared = self._faults.against(None, died) if part.part == 1 else 0
+        # One of the failed jobs may be another part's.
+        failed = sum(job.ends_in_failure for job in jobs) + len(part.failed_job_ids)
+        died = faults("function killed", "function frozen")
         excuses = {
             "ZOHO_JOB_FAILED": failed + faults("job not found", "job never ends", "job without a count") >= 3,
-            "WORKER_DIED": faults(*died) + shared >= 8,
+            "WORKER_DIED": died >= 8,
             "ZOHO_NOT_FOUND": faults("job not found", "result not found") >= 1 and results >= 3,
             "PAGING_BROKEN": faults("more records but") >= 1,
             "ZOHO_RESPONSE_INVALID": faults("job without a count") >= 5,

@@ -260,7 +260,9 @@ class Zoho:
         before = self.jobs[token.payload.id] if token else None
         record = JobRecord(job, part, before and before.first, self.organisation.bulk_read)
         export_id, number = part
-        record.before = next(reversed(self.jobs_of[export_id, number - 1]), None)
+        previous = next(reversed(self.jobs_of[export_id, number - 1]), None)
+        if previous is not None and previous.job.query.page + 1 == job.query.page:  # of the same generation
+            record.before = previous
         if before:
             record.page_tokens = (*before.page_tokens, page_token)
         _, has_more = self.organisation.jobs.rows(job)

@@ -118,7 +118,7 @@ def test_adopt_forgets_job_that_is_not_this_parts(one_export, response):
 )
 def test_adopt_takes_only_a_job_created_after_the_export_was_requested(one_export, seconds, is_adopted):
     one_export.table.note_hint(one_export.export_id, 1, "7")
-    one_export.zoho.jobs["7"] = job("7", created_time=one_export.at(seconds))
+    one_export.zoho.jobs["7"] = job("7", created_time=one_export.at(seconds), query={"page": 1})
     one_export.advance()
     assert (one_export.export().state is ExportState.COMPLETED) is is_adopted
     assert one_export.part().job_id == ("7" if is_adopted else None)

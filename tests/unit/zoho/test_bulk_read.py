@@ -1,6 +1,7 @@
 """Bulk Read: the wire format of each version, Zoho's jobs, and which job is the one we requested."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -380,6 +381,12 @@ def test_is_job_for_allows_a_small_difference_of_clocks():
     [
         (described(page=2), None, {}),
         (described(page=None), None, {}),
+        (
+            replace(described(page=None), page=1),
+            None,
+            {},
+        ),  # of the result only
+        (described(page_token="t"), None, {}),
         (described(module={"api_name": "Leads"}), None, {}),
         (described(fields=["Id"]), None, {}),
         (described(fields=None), None, {}),

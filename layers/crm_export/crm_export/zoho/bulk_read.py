@@ -286,14 +286,16 @@ def is_job_for(job: Job, request: JobRequest, *, not_before: datetime) -> bool:
     """Return True if Zoho describes the job as one for this request, created since `not_before`.
 
     If in doubt, return False: another job costs 50 credits, while a wrong one adds another query's records.
-    For a request with a page token, only the token is compared: it alone identifies the snapshot.
+    For a request with a page token, only the token is compared: it alone identifies the snapshot. The page is
+    compared with the query's own: `result.page` may be 1 for a job that a page token continues.
     """
     found, wanted = job.query, request.query
     if request.page_token:
         return found.get("page_token") == request.page_token
     return (
         job.module == request.module
-        and (found.get("page") or job.page) == request.page
+        and not found.get("page_token")
+        and found.get("page") == request.page
         and (found.get("fields") or None) == (wanted.get("fields") or None)
         and found.get("cvid") == wanted.get("cvid")
         and _comparable(found.get("criteria")) == _comparable(wanted.get("criteria"))
