@@ -13,7 +13,7 @@ from crm_export.connections.model import Connection
 from crm_export.errors import ZohoClientRejected
 from crm_export.settings import ExportHandlerSettings
 from crm_export.system import System
-from crm_export.wiring import Container, boto3_client
+from crm_export.wiring import Container, boto3_client, s3_options
 
 ENV = {field.name.upper(): "1" for field in fields(ExportHandlerSettings)}
 
@@ -145,3 +145,8 @@ def test_corrected_client_secret_is_used_by_a_warm_container_at_once(zoho_that_w
     now += 1
     call()
     assert aws.reads.count("client") == 4
+
+
+@pytest.mark.parametrize("endpoint", [{}, {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}])
+def test_payloads_to_s3_are_not_signed_because_their_crc32_is_verified(endpoint):
+    assert s3_options(endpoint)["payload_signing_enabled"] is False

@@ -31,7 +31,8 @@ from crm_export.errors import (
 from crm_export.exports.model import Stored
 from crm_export.exports.pipeline import Results
 from crm_export.outages import is_outage
-from crm_export.results.counters import ByteCounter, CsvCounter, IcsCounter
+from crm_export.results.counters import ByteCounter, IcsCounter
+from crm_export.results.csv_scanner import csv_counter
 from crm_export.results.gzip import Piece, counted, deflate, gzip_member, gzip_trailer
 from crm_export.results.record_ids import RecordIds
 from crm_export.results.records_csv import csv_chunks, read_ids
@@ -98,7 +99,7 @@ class ResultsBucket(Results):
     ) -> Stored:
         """Write, count and verify pieces; `content` has counted each piece when it arrives."""
         ids = RecordIds()
-        counter = IcsCounter() if file_format == "ics" else CsvCounter(ids)
+        counter = IcsCounter() if file_format == "ics" else csv_counter(ids)
         is_gzip = file_format == "csv.gz"
         written = ByteCounter() if is_gzip else content
         if is_gzip:
