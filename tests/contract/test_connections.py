@@ -22,8 +22,6 @@ from moto import mock_aws
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from cli.in_mongo import MongoAdmin
-from cli.stores import CliError
 from crm_export.cached import Cached
 from crm_export.connections.model import Connection, ConnectionStore, require_identity
 from crm_export.connections.mongo import MongoConnections, open_collection
@@ -40,6 +38,8 @@ from crm_export.errors import (
 )
 from crm_export.zoho.catalog import DEFAULT_SCOPE
 from crm_export.zoho.grants import ClientCredentials, RefreshToken, ZohoClientCredentials
+from crm_export_cli.exits import CliError
+from crm_export_cli.in_mongo import MongoAdmin
 from local.host.aws import move_current_label
 from tests.support.mongo import SILENT, MongoServer, always, ignore_mongomock_throw, mongo_server
 

@@ -1,4 +1,4 @@
-"""`python -m cli connections`, on Secrets Manager (moto) and MongoDB (over a socket)."""
+"""`crm-export connections`, on Secrets Manager (moto) and MongoDB (over a socket)."""
 
 import getpass
 import io
@@ -13,13 +13,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cli.__main__ import main
 from crm_export import wiring
 from crm_export.connections.model import Connection
 from crm_export.connections.mongo import MongoConnections, open_collection
 from crm_export.connections.secrets_manager import SecretsManagerConnections
 from crm_export.errors import ConnectionNotFound
 from crm_export.zoho.grants import RefreshToken
+from crm_export_cli.main import main
 from local.host.aws import move_current_label
 from tests.support.mongo import always, ignore_mongomock_throw, mongo_server
 
@@ -228,7 +228,7 @@ def test_delete_removes_one_connection(run, store):
 @pytest.mark.parametrize("command", ["show", "delete"])
 def test_missing_connection_has_its_own_exit_code(run, store, command):
     code, out, err = run(command, "--store", store[0], *GRANT)
-    assert (code, out, err) == (3, "", "error: No connection of acct-1/user-1 is stored.\n")
+    assert (code, out, err) == (4, "", "error: No connection of acct-1/user-1 is stored.\n")
 
 
 # --- Secrets Manager -------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def test_prefix_option_changes_the_names_of_secrets(run, aws):
 def test_secret_scheduled_for_deletion_is_absent_until_put(run, aws):
     put(run, "secretsmanager")
     aws.delete_secret(SecretId=f"{PREFIX}/acct-1/user-1", RecoveryWindowInDays=7)
-    assert run("show", *GRANT)[0] == 3
+    assert run("show", *GRANT)[0] == 4
     assert put(run, "secretsmanager")[0] == 0
     assert "valid" in run("show", *GRANT)[1]
 
@@ -276,7 +276,7 @@ def test_missing_region_says_what_to_set(run, monkeypatch, tmp_path):
     assert "AWS_DEFAULT_REGION" in problem
 
 
-def test_unreachable_secrets_manager_has_its_own_exit_code(run, monkeypatch):
+def test_unreachable_secrets_manager_is_reported_as_temporary(run, monkeypatch):
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.setenv(f"AWS_{name}", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -284,7 +284,7 @@ def test_unreachable_secrets_manager_has_its_own_exit_code(run, monkeypatch):
     wiring.boto3_client.cache_clear()
     code, _, err = run("show", *GRANT)
     wiring.boto3_client.cache_clear()
-    assert code == 4
+    assert code == 1
     assert err.endswith("Try again later.\n")
 
 
@@ -350,7 +350,7 @@ def test_command_runs_from_the_repository():
     repository = Path(__file__).resolve().parents[3]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "cli", "connections", "--help"],
+        [sys.executable, "-W", "error", "-m", "crm_export_cli", "connections", "--help"],
         cwd=repository, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

@@ -86,7 +86,7 @@ def store_errors() -> Iterator[None]:
 
 
 class MongoConnections(ConnectionStore):
-    """The connections in MongoDB. `python -m cli connections ensure-indexes` creates their index."""
+    """The connections in MongoDB. `crm-export connections ensure-indexes` creates their index."""
 
     def __init__(self, collection: Cached[Collection[Document]], trusted_origins: tuple[str, ...]) -> None:
         self._collection = collection

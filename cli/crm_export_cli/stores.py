@@ -1,33 +1,16 @@
 """The stores that the commands work on, and what can go wrong."""
 
-import argparse
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.options import DEFAULT_MONGO_URI_ENV, DEFAULT_PREFIX, Store
+
 if TYPE_CHECKING:
-    from cli.in_mongo import MongoAdmin
-
-
-class Exit(IntEnum):
-    """The exit codes."""
-
-    DONE = 0
-    FAILED = 1
-    USAGE = 2  # also argparse's own
-    NOT_FOUND = 3
-    UNAVAILABLE = 4  # trying again later may succeed
-
-
-class CliError(Exception):
-    """The command failed; the message says why and is printed unchanged."""
-
-    def __init__(self, message: str, exit_code: Exit = Exit.FAILED) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    from crm_export_cli.in_mongo import MongoAdmin
 
 
 @dataclass(frozen=True)
@@ -52,20 +35,31 @@ class AdminStore(Protocol):
         """Delete permanently. Return how many entries were deleted."""
 
 
-def open_store(options: argparse.Namespace) -> AbstractContextManager[AdminStore]:
+@dataclass(frozen=True)
+class StoreChoice:
+    """The store that the options choose."""
+
+    store: Store
+    prefix: str = DEFAULT_PREFIX
+    mongo_uri_env: str = DEFAULT_MONGO_URI_ENV
+
+
+def open_store(choice: StoreChoice) -> AbstractContextManager[AdminStore]:
     """Open the store that the options choose."""
-    return open_mongo(options) if options.store == "mongo" else _open_secrets_manager(options)
+    if choice.store is Store.MONGO:
+        return open_mongo(choice.mongo_uri_env)
+    return _open_secrets_manager(choice.prefix)
 
 
 @contextmanager
-def open_mongo(options: argparse.Namespace) -> Iterator["MongoAdmin"]:
-    """Open the store in MongoDB."""
-    from cli.in_mongo import MongoAdmin  # noqa: PLC0415
+def open_mongo(uri_env: str) -> Iterator["MongoAdmin"]:
+    """Open the store in MongoDB; `uri_env` is the environment variable with its URI."""
     from crm_export.connections.mongo import open_collection  # noqa: PLC0415
+    from crm_export_cli.in_mongo import MongoAdmin  # noqa: PLC0415
 
-    uri = os.environ.get(options.mongo_uri_env)
+    uri = os.environ.get(uri_env)
     if not uri:
-        raise CliError(f"The environment variable {options.mongo_uri_env} has no MongoDB URI.", Exit.USAGE)
+        raise CliError(f"The environment variable {uri_env} has no MongoDB URI.", Exit.USAGE)
     collection = open_collection(uri)
     try:
         yield MongoAdmin(collection)
@@ -74,7 +68,7 @@ def open_mongo(options: argparse.Namespace) -> Iterator["MongoAdmin"]:
 
 
 @contextmanager
-def _open_secrets_manager(options: argparse.Namespace) -> Iterator[AdminStore]:
-    from cli.in_secrets_manager import SecretsManagerAdmin  # noqa: PLC0415
+def _open_secrets_manager(prefix: str) -> Iterator[AdminStore]:
+    from crm_export_cli.in_secrets_manager import SecretsManagerAdmin  # noqa: PLC0415
 
-    yield SecretsManagerAdmin(options.prefix)
+    yield SecretsManagerAdmin(prefix)

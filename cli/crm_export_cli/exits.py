@@ -1,0 +1,32 @@
+"""How a command ends: its exit code, and what it reports if it failed."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The exit codes, for all commands."""
+
+    DONE = 0  # also: nothing to resume
+    FAILED = 1  # an export FAILED, or the command could not do what it should
+    USAGE = 2  # wrong usage: an unknown option, an invalid value
+    REFUSED = 3  # some of several modules were refused
+    NOT_CONNECTED = 4  # not connected, or not allowed
+    INTERRUPTED = 130  # interrupted; `crm-export exports resume` continues
+
+
+class CliError(Exception):
+    """The command failed. The message says why; `remedy` says what to do, if the message does not."""
+
+    def __init__(
+        self,
+        message: str,
+        exit_code: Exit = Exit.FAILED,
+        *,
+        code: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.exit_code = exit_code
+        self.code = code or exit_code.name
+        self.remedy = remedy
