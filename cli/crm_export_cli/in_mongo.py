@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 
 from crm_export.connections.mongo import store_errors
 from crm_export_cli.exits import CliError
-from crm_export_cli.stores import AdminStore, Entry
+from crm_export_cli.entries import AdminStore, Entry
 
 _IDENTITY = [("account_id", pymongo.ASCENDING), ("owner", pymongo.ASCENDING)]
 _DUPLICATE_KEY = 11000

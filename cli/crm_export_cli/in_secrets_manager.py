@@ -16,7 +16,7 @@ from crm_export.connections.secrets_manager import (
     store_errors,
 )
 from crm_export_cli.exits import CliError
-from crm_export_cli.stores import AdminStore, Entry
+from crm_export_cli.entries import AdminStore, Entry
 
 
 @contextmanager

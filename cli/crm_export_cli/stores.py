@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.entries import AdminStore, Entry
+from crm_export_cli.in_folder import FolderAdmin, connections_file
 from crm_export_cli.options import DEFAULT_MONGO_URI_ENV, DEFAULT_PREFIX, Store
 
 if TYPE_CHECKING:
@@ -14,38 +17,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What is stored for an account and owner; `document` is None if it is not a JSON object."""
-
-    account_id: str
-    owner: str
-    document: dict[str, Any] | None
-
-
-class AdminStore(Protocol):
-    """The connections as an operator sees them. Every method raises StoreUnavailable and CliError."""
-
-    def put(self, account_id: str, owner: str, token: dict[str, str]) -> bool:
-        """Store a token, replace any other, and clear `token_invalidated`. Return True if it is new."""
-
-    def entries(self, account_id: str | None, owner: str | None = None) -> list[Entry]:
-        """Return the entries of the account and owner, or all of them, sorted."""
-
-    def delete(self, account_id: str, owner: str) -> int:
-        """Delete permanently. Return how many entries were deleted."""
-
-
-@dataclass(frozen=True)
 class StoreChoice:
-    """The store that the options choose."""
+    """The store that the options choose: that of a folder, or one of a stack."""
 
-    store: Store
+    store: Store = Store.SECRETS_MANAGER
     prefix: str = DEFAULT_PREFIX
     mongo_uri_env: str = DEFAULT_MONGO_URI_ENV
+    folder: Path | None = None
+
+    def place(self) -> str:
+        """Return where the connections are, for people."""
+        if self.folder is not None:
+            return str(connections_file(self.folder))
+        if self.store is Store.MONGO:
+            return f"MongoDB ({self.mongo_uri_env})"
+        return f"Secrets Manager ({self.prefix}/...)"
 
 
 def open_store(choice: StoreChoice) -> AbstractContextManager[AdminStore]:
     """Open the store that the options choose."""
+    if choice.folder is not None:
+        return nullcontext(FolderAdmin(choice.folder))
     if choice.store is Store.MONGO:
         return open_mongo(choice.mongo_uri_env)
     return _open_secrets_manager(choice.prefix)
