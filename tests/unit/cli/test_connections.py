@@ -18,6 +18,7 @@ from crm_export.connections.model import Connection
 from crm_export.connections.mongo import MongoConnections, open_collection
 from crm_export.connections.secrets_manager import SecretsManagerConnections
 from crm_export.errors import ConnectionNotFound
+from crm_export.zoho.grants import RefreshToken
 from crm_export_cli.main import main
 from local.host.aws import move_current_label
 from tests.support.mongo import always, ignore_mongomock_throw, mongo_server
@@ -105,18 +106,18 @@ def test_put_stores_what_the_functions_get(run, store):
     name, connections = store
     assert put(run, name) == (0, "Stored the connection of acct-1/user-1.\n", "")
     stored = connections.get("acct-1", "user-1")
-    assert (stored.refresh_token, stored.api_domain) == (TOKEN, "https://www.zohoapis.eu")
+    assert (stored.grant.value, stored.api_domain) == (TOKEN, "https://www.zohoapis.eu")
     assert stored.accounts_server == "https://accounts.zoho.eu"
 
 
 def test_put_again_replaces_everything_and_clears_the_mark(run, store):
     name, connections = store
     put(run, name, "--accounts-server", "https://accounts.zoho.in")
-    connections.mark_account(Connection("acct-1", "user-1", "", "", TOKEN))
+    connections.mark_account(Connection("acct-1", "user-1", "", "", RefreshToken(TOKEN)))
     code, out, _ = put(run, name, domain="https://www.zohoapis.jp", token="1000.s3cret.new")
     assert (code, out) == (0, "Replaced the connection of acct-1/user-1.\n")
     stored = connections.get("acct-1", "user-1")
-    assert (stored.refresh_token, stored.accounts_server) == ("1000.s3cret.new", "https://accounts.zoho.jp")
+    assert (stored.grant.value, stored.accounts_server) == ("1000.s3cret.new", "https://accounts.zoho.jp")
     assert "state           valid\n" in run("show", "--store", name, *GRANT)[1]
 
 
@@ -166,7 +167,7 @@ def test_put_asks_for_the_token_on_a_terminal_only(run, store, monkeypatch):
     assert (code, "--refresh-token-stdin" in err) == (2, True)
     monkeypatch.setattr(getpass, "getpass", lambda _prompt: TOKEN)
     assert run(*arguments, terminal=True)[0] == 0
-    assert connections.get("acct-1", "user-1").refresh_token == TOKEN
+    assert connections.get("acct-1", "user-1").grant.value == TOKEN
 
 
 def test_put_has_no_option_for_the_token_itself(run):
@@ -194,7 +195,7 @@ def test_show_prints_the_connection_without_its_token(run, store):
         "accounts_server https://accounts.zoho.eu\n"
         "state           valid\n"
     )
-    connections.mark_account(Connection("acct-1", "user-1", "", "", TOKEN))
+    connections.mark_account(Connection("acct-1", "user-1", "", "", RefreshToken(TOKEN)))
     assert run("show", "--store", name, *GRANT)[1] == out.replace("valid", "invalidated")
 
 
@@ -202,7 +203,7 @@ def test_list_prints_a_line_for_each_connection(run, store):
     name, connections = store
     for account, owner in [("b", "u1"), ("a", "u2"), ("a", "u1"), ("a1", "u1")]:
         put(run, name, grant=("--account", account, "--owner", owner))
-    connections.mark_account(Connection("a", "u1", "", "", TOKEN))
+    connections.mark_account(Connection("a", "u1", "", "", RefreshToken(TOKEN)))
     domain = "https://www.zohoapis.eu"
     of_a = [f"a\tu1\t{domain}\tinvalidated", f"a\tu2\t{domain}\tinvalidated"]
     code, out, err = run("list", "--store", name, "--account", "a")
@@ -220,7 +221,7 @@ def test_delete_removes_one_connection(run, store):
     assert run("delete", "--store", name, *GRANT) == (0, "Deleted the connection of acct-1/user-1.\n", "")
     with pytest.raises(ConnectionNotFound):
         connections.get("acct-1", "user-1")
-    assert connections.get("acct-1", "user-2").refresh_token == TOKEN
+    assert connections.get("acct-1", "user-2").grant.value == TOKEN
     assert put(run, name)[1].startswith("Stored")
 
 
