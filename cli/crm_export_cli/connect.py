@@ -45,6 +45,7 @@ _WHERE = {
     _CODE: _SELF_CLIENT,
     REFRESH_TOKEN: "The client must be the one that the refresh token was issued to.",
 }
+_ALL_SCOPES = ",".join(scope.name for scope in SCOPES)
 _SOID = re.compile(r"(?:ZohoCRM\.|org)?([0-9]{1,30})", re.IGNORECASE)
 # What went wrong and what to do, by Zoho's code.
 _REFUSALS = {
@@ -114,6 +115,7 @@ AccountsOption = Annotated[
     ),
 ]
 
+
 @dataclass(frozen=True)
 class Answers:
     """What the user has decided. given: the refresh token or the code. Secrets are never options."""
@@ -153,27 +155,28 @@ def connect(
         account, owner, obtained.api_domain, obtained.accounts_server, obtained.grant, answers.client
     )
     report = Checks(zoho.session, connection, obtained.token).run()
-    require(report, "Nothing was stored.")
+    if (error := lacking(report, "Nothing was stored.")) is not None:
+        raise error
     choice = StoreChoice(store or options.Store.SECRETS_MANAGER, prefix, mongo_uri_env, to)
     with open_store(choice) as opened:
         opened.put(account, owner, _token_document(connection))
-    _show(choice, connection, report, as_json=as_json)
+    _show(choice, connection, report, trusted, as_json=as_json)
     return Exit.DONE
 
 
-def require(report: Report, otherwise: str) -> None:
-    """Raise CliError if a scope is missing that every export needs. otherwise: what did not happen."""
+def lacking(report: Report, otherwise: str) -> CliError | None:
+    """Return the error for missing scopes that every export needs, or None. otherwise: what follows."""
     missing = report.missing(required=True)
-    if missing:
-        names = " and ".join(check.scope.name for check in missing)
-        purposes = " and to ".join(check.scope.purpose for check in missing)
-        raise CliError(
-            f"The grant lacks {names}, which is needed to {purposes}. {otherwise}",
-            Exit.NOT_CONNECTED,
-            code="SCOPES_MISSING",
-            remedy=f"Connect again with {'these scopes' if len(missing) > 1 else 'this scope'}; all that help: "
-            f"{','.join(scope.name for scope in SCOPES)}",
-        )
+    if not missing:
+        return None
+    names = " and ".join(check.scope.name for check in missing)
+    purposes = " and to ".join(check.scope.purpose for check in missing)
+    return CliError(
+        f"The grant lacks {names}, which is needed to {purposes}. {otherwise}",
+        Exit.NOT_CONNECTED,
+        code="SCOPES_MISSING",
+        remedy=f"Connect again with all scopes that are used: {_ALL_SCOPES}",
+    )
 
 
 # --- what to ask -----------------------------------------------------------------------------
@@ -203,10 +206,12 @@ def _ask(questions: Questions, grant: str | None, client_id: str | None, soid: s
     )
     given = ""
     if grant == CLIENT_CREDENTIALS:
-        questions.explain("The organisation's id is in Zoho CRM, when you click your picture at the top right.")
+        questions.explain(
+            "The organisation's id is in Zoho CRM, when you click your picture at the top right."
+        )
         soid = questions.answer(soid, "--soid (or CRM_EXPORT_SOID)", "Organisation id")
     elif grant == _CODE:
-        questions.explain(f"Tab Generate Code, with this scope: {','.join(scope.name for scope in SCOPES)}")
+        questions.explain(f"Tab Generate Code, with this scope: {_ALL_SCOPES}")
         given = questions.secret("CRM_EXPORT_CODE", "Code")
     elif grant == REFRESH_TOKEN:
         given = questions.secret("CRM_EXPORT_REFRESH_TOKEN", "Refresh token")
@@ -289,13 +294,16 @@ def _token_document(connection: Connection) -> dict[str, str]:
     return token
 
 
-def _show(choice: StoreChoice, connection: Connection, report: Report, *, as_json: bool) -> None:
+def _show(
+    choice: StoreChoice, connection: Connection, report: Report, trusted: tuple[str, ...], *, as_json: bool
+) -> None:
     if as_json:
         missing = [check.document() for check in report.missing(required=False)]
         document = {**connection_document(connection), "stored_in": choice.place()}
         print_json({"connection": document, "missing_scopes": missing, **report.document()})
         return
-    print_report(connection, report)
+    print_report(report)
     print(f"Stored in {choice.place()}.")
     if choice.folder is not None:
-        print(f"Next: crm-export export contacts --to {shlex.quote(str(choice.folder))}")
+        command = ["crm-export", "export", "contacts", "--to", str(choice.folder)]
+        print(f"Next: {shlex.join([*command, *(f'--trust-origin={origin}' for origin in trusted)])}")

@@ -12,6 +12,11 @@ class Entry:
     owner: str
     document: dict[str, Any] | None
 
+    @property
+    def is_invalidated(self) -> bool:
+        """True if Zoho refused the grant when it was last used."""
+        return bool(self.document and self.document.get("token_invalidated"))
+
 
 class AdminStore(Protocol):
     """The connections as an operator sees them. Every method raises StoreUnavailable and CliError."""

@@ -30,3 +30,7 @@ class CliError(Exception):
         self.exit_code = exit_code
         self.code = code or exit_code.name
         self.remedy = remedy
+
+    def document(self) -> dict[str, str | None]:
+        """Return what `--json` reports about the error."""
+        return {"code": self.code, "message": self.message, "remedy": self.remedy}

@@ -10,8 +10,8 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from crm_export.connections.mongo import store_errors
-from crm_export_cli.exits import CliError
 from crm_export_cli.entries import AdminStore, Entry
+from crm_export_cli.exits import CliError
 
 _IDENTITY = [("account_id", pymongo.ASCENDING), ("owner", pymongo.ASCENDING)]
 _DUPLICATE_KEY = 11000

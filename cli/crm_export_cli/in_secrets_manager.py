@@ -15,8 +15,8 @@ from crm_export.connections.secrets_manager import (
     secret_name,
     store_errors,
 )
-from crm_export_cli.exits import CliError
 from crm_export_cli.entries import AdminStore, Entry
+from crm_export_cli.exits import CliError
 
 
 @contextmanager

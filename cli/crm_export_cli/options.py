@@ -104,9 +104,9 @@ StackStoreOption = Annotated[
     Store | None,
     typer.Option(
         "--store",
-        help="where a stack has its connections. `secretsmanager` (default) uses AWS credentials and region as "
-        "the AWS CLI does (AWS_PROFILE, AWS_DEFAULT_REGION, ...); `mongo` reads its URI from an environment "
-        "variable.",
+        help="where a stack has its connections. `secretsmanager` (default) uses AWS credentials and region "
+        "as the AWS CLI does (AWS_PROFILE, AWS_DEFAULT_REGION, ...); `mongo` reads its URI from an "
+        "environment variable.",
     ),
 ]
 FolderAccount = Annotated[

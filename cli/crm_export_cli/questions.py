@@ -9,11 +9,16 @@ import typer
 from crm_export_cli.exits import CliError, Exit
 
 
+def is_terminal() -> bool:
+    """Return True if somebody can answer."""
+    return sys.stdin.isatty()
+
+
 @dataclass
 class Questions:
     """What was asked. terminal: whether somebody can answer; missing: what nobody could answer."""
 
-    terminal: bool = field(default_factory=lambda: sys.stdin.isatty())
+    terminal: bool = field(default_factory=is_terminal)
     missing: list[str] = field(default_factory=list)
 
     def answer(
@@ -62,6 +67,13 @@ class Questions:
                 code="MISSING_ANSWERS",
                 remedy="There is no terminal to ask at, so give every option and variable that is listed.",
             )
+
+
+def confirm(question: str) -> None:
+    """Ask whether to do something that cannot be undone. Raises CliError if nobody can answer."""
+    if not is_terminal():
+        raise CliError("There is no terminal to ask at.", Exit.USAGE, remedy="Add --yes.")
+    typer.confirm(question, abort=True, err=True)
 
 
 def one_word(value: str, name: str) -> str:

@@ -26,7 +26,7 @@ def connection_document(connection: Connection) -> dict[str, Any]:
     return document
 
 
-def print_report(connection: Connection, report: Report) -> None:
+def print_report(report: Report) -> None:
     """Print what was tried, a line each, and the scopes that are missing."""
     organisation, user = report.organisation, report.user
     minutes = round(report.token_seconds / 60)

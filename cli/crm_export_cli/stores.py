@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
+from crm_export_cli.entries import AdminStore
 from crm_export_cli.exits import CliError, Exit
-from crm_export_cli.entries import AdminStore, Entry
-from crm_export_cli.in_folder import FolderAdmin, connections_file
+from crm_export_cli.folder.connections import FolderConnections, connections_file
 from crm_export_cli.options import DEFAULT_MONGO_URI_ENV, DEFAULT_PREFIX, Store
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class StoreChoice:
 def open_store(choice: StoreChoice) -> AbstractContextManager[AdminStore]:
     """Open the store that the options choose."""
     if choice.folder is not None:
-        return nullcontext(FolderAdmin(choice.folder))
+        return nullcontext(FolderConnections(choice.folder))
     if choice.store is Store.MONGO:
         return open_mongo(choice.mongo_uri_env)
     return _open_secrets_manager(choice.prefix)

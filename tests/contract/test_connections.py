@@ -1,5 +1,5 @@
-"""The contract of every store of connections: Secrets Manager on moto, MongoDB over a socket, and the MongoDB
-that the environment variable MONGODB_URI names, if it is set."""
+"""The contract of every store of connections: Secrets Manager on moto, MongoDB over a socket, the MongoDB
+that the environment variable MONGODB_URI names, if it is set, and the file of a folder."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -39,6 +40,7 @@ from crm_export.errors import (
 from crm_export.zoho.catalog import DEFAULT_SCOPE
 from crm_export.zoho.grants import ClientCredentials, RefreshToken, ZohoClientCredentials
 from crm_export_cli.exits import CliError
+from crm_export_cli.folder.connections import FolderConnections, connections_file
 from crm_export_cli.in_mongo import MongoAdmin
 from local.host.aws import move_current_label
 from tests.support.mongo import SILENT, MongoServer, always, ignore_mongomock_throw, mongo_server
@@ -182,7 +184,28 @@ def mongo(request: pytest.FixtureRequest) -> Mongo:
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["secrets", *MONGOS])
+@dataclass
+class Folder:
+    path: Path
+    store: FolderConnections
+
+    def write(self, account_id, owner, document):
+        file = connections_file(self.path)
+        file.parent.mkdir(exist_ok=True)
+        stored = json.loads(file.read_text())["connections"] if file.exists() else []
+        stored.append({"account_id": account_id, "owner": owner, **document})
+        file.write_text(json.dumps({"connections": stored}))
+
+    def read(self, account_id, owner):
+        return self.store.entries(account_id, owner)[0].document
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path, FolderConnections(tmp_path, TRUSTED))
+
+
+@pytest.fixture(params=["secrets", *MONGOS, "folder"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     return request.getfixturevalue(request.param)
 

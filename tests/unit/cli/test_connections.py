@@ -118,7 +118,7 @@ def test_put_again_replaces_everything_and_clears_the_mark(run, store):
     assert (code, out) == (0, "Replaced the connection of acct-1/user-1.\n")
     stored = connections.get("acct-1", "user-1")
     assert (stored.grant.value, stored.accounts_server) == ("1000.s3cret.new", "https://accounts.zoho.jp")
-    assert "state           valid\n" in run("show", "--store", name, *GRANT)[1]
+    assert "state           stored\n" in run("show", "--store", name, *GRANT)[1]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_put_again_replaces_everything_and_clears_the_mark(run, store):
 def test_put_of_untrusted_host_stores_nothing(run, store, more, domain, says):
     name, connections = store
     code, out, err = put(run, name, *more, domain=domain)
-    assert (code, out) == (1, "")
+    assert (code, out) == (4, "")
     assert says in err
     with pytest.raises(ConnectionNotFound):
         connections.get("acct-1", "user-1")
@@ -155,7 +155,7 @@ def test_trust_origin_allows_another_host(run, store):
 def test_put_of_invalid_token_stores_nothing(run, store, token):
     name, connections = store
     code, _, err = put(run, name, token=token)
-    assert (code, "nothing was stored" in err) == (1, True)
+    assert (code, "nothing was stored" in err) == (2, True)
     with pytest.raises(ConnectionNotFound):
         connections.get("acct-1", "user-1")
 
@@ -191,12 +191,13 @@ def test_show_prints_the_connection_without_its_token(run, store):
     assert out == (
         "account_id      acct-1\n"
         "owner           user-1\n"
+        "grant           refresh_token\n"
         "api_domain      https://www.zohoapis.eu\n"
         "accounts_server https://accounts.zoho.eu\n"
-        "state           valid\n"
+        "state           stored\n"
     )
     connections.mark_account(Connection("acct-1", "user-1", "", "", RefreshToken(TOKEN)))
-    assert run("show", "--store", name, *GRANT)[1] == out.replace("valid", "invalidated")
+    assert run("show", "--store", name, *GRANT)[1] == out.replace("stored", "invalidated")
 
 
 def test_list_prints_a_line_for_each_connection(run, store):
@@ -209,7 +210,7 @@ def test_list_prints_a_line_for_each_connection(run, store):
     code, out, err = run("list", "--store", name, "--account", "a")
     assert (code, out.splitlines(), err) == (0, of_a, "2 connections\n")
     code, out, err = run("list", "--store", name)
-    others = [f"a1\tu1\t{domain}\tvalid", f"b\tu1\t{domain}\tvalid"]
+    others = [f"a1\tu1\t{domain}\tstored", f"b\tu1\t{domain}\tstored"]
     assert (code, out.splitlines(), err) == (0, of_a + others, "4 connections\n")
     assert run("list", "--store", name, "--account", "c") == (0, "", "0 connections\n")
 
@@ -218,16 +219,20 @@ def test_delete_removes_one_connection(run, store):
     name, connections = store
     put(run, name)
     put(run, name, grant=("--account", "acct-1", "--owner", "user-2"))
-    assert run("delete", "--store", name, *GRANT) == (0, "Deleted the connection of acct-1/user-1.\n", "")
+    assert run("delete", "--yes", "--store", name, *GRANT) == (
+        0,
+        "Deleted the connection of acct-1/user-1.\n",
+        "",
+    )
     with pytest.raises(ConnectionNotFound):
         connections.get("acct-1", "user-1")
     assert connections.get("acct-1", "user-2").grant.value == TOKEN
     assert put(run, name)[1].startswith("Stored")
 
 
-@pytest.mark.parametrize("command", ["show", "delete"])
+@pytest.mark.parametrize("command", [("show",), ("test",), ("delete", "--yes")])
 def test_missing_connection_has_its_own_exit_code(run, store, command):
-    code, out, err = run(command, "--store", store[0], *GRANT)
+    code, out, err = run(*command, "--store", store[0], *GRANT)
     assert (code, out, err) == (4, "", "error: No connection of acct-1/user-1 is stored.\n")
 
 
@@ -260,7 +265,7 @@ def test_secret_scheduled_for_deletion_is_absent_until_put(run, aws):
     aws.delete_secret(SecretId=f"{PREFIX}/acct-1/user-1", RecoveryWindowInDays=7)
     assert run("show", *GRANT)[0] == 4
     assert put(run, "secretsmanager")[0] == 0
-    assert "valid" in run("show", *GRANT)[1]
+    assert "stored" in run("show", *GRANT)[1]
 
 
 def test_missing_region_says_what_to_set(run, monkeypatch, tmp_path):
@@ -313,7 +318,7 @@ def test_unusable_mongo_uri_is_reported(run, monkeypatch, uri):
 
 
 @pytest.mark.usefixtures("collection")
-@pytest.mark.parametrize("arguments", [("list",), ("delete", *GRANT), ("ensure-indexes",)])
+@pytest.mark.parametrize("arguments", [("list",), ("delete", "--yes", *GRANT), ("ensure-indexes",)])
 @pytest.mark.parametrize(("refused", "says"), [(13, "authSource"), (18, "authSource"), (73, "code 73")])
 def test_refusal_of_mongodb_is_reported(run, server, arguments, refused, says):
     server.refuse_code = refused
@@ -339,7 +344,7 @@ def test_ensure_indexes_lists_duplicates_until_they_are_deleted(run, collection)
     assert "\n  2 documents of account acct-1, owner user-1\n" in err
     assert "user-2" not in err
     assert "stored 2 times" in run("show", "--store", "mongo", *GRANT)[2]
-    run("delete", "--store", "mongo", *GRANT)
+    run("delete", "--yes", "--store", "mongo", *GRANT)
     for _ in range(2):
         code, out, err = run("ensure-indexes", "--store", "mongo")
         assert (code, out, err) == (0, "Unique index account_id_1_owner_1 exists.\n", "")
