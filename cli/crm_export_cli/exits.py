@@ -2,6 +2,28 @@
 
 from enum import IntEnum
 
+from crm_export.errors import (
+    CallerNotIdentified,
+    ConnectionMalformed,
+    ConnectionNotFound,
+    ExportError,
+    InvalidRequest,
+    QueryRefused,
+    TokenInvalidated,
+    TypeNotSupported,
+    UntrustedOrigin,
+    WrongDataCentre,
+    ZohoClientRejected,
+    ZohoPermissionDenied,
+    ZohoTokenRejected,
+)
+
+_NOT_CONNECTED = (
+    ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, TokenInvalidated, WrongDataCentre,
+    ZohoClientRejected, ZohoPermissionDenied, ZohoTokenRejected,
+)  # fmt: skip
+_WRONG_USAGE = (CallerNotIdentified, InvalidRequest, QueryRefused, TypeNotSupported)
+
 
 class Exit(IntEnum):
     """The exit codes, for all commands."""
@@ -30,3 +52,18 @@ class CliError(Exception):
         self.exit_code = exit_code
         self.code = code or exit_code.name
         self.remedy = remedy
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return what `--json` writes as `error`."""
+        return {"code": self.code, "message": self.message, "remedy": self.remedy}
+
+
+def from_export_error(error: ExportError) -> CliError:
+    """Return an error of the package as the command line reports it."""
+    exit_code = Exit.FAILED
+    if isinstance(error, _NOT_CONNECTED):
+        exit_code = Exit.NOT_CONNECTED
+    elif isinstance(error, _WRONG_USAGE):
+        exit_code = Exit.USAGE
+    remedy = "Try again later." if error.retryable else error.remedy
+    return CliError(error.message, exit_code, code=error.code, remedy=remedy)

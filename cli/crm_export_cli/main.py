@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import typer
 
 from crm_export.errors import ExportError
-from crm_export_cli import connections
-from crm_export_cli.exits import CliError, Exit
+from crm_export_cli import connections, exporting
+from crm_export_cli.exits import CliError, Exit, from_export_error
+from crm_export_cli.logs import silenced
 from crm_export_cli.output import print_json
 
 app = typer.Typer(
@@ -19,6 +20,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some modules were refused, 4 not connected or not "
     "allowed, 130 interrupted (can be resumed).",
 )
+app.command(short_help="Export whole modules into a folder.")(exporting.export)
+app.add_typer(exporting.exports_app, name="exports")
 app.add_typer(connections.app, name="connections")
 
 
@@ -26,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. `--json` reports an error as a document on stdout."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(args=list(arguments), standalone_mode=False)
+        with silenced():
+            code = app(args=list(arguments), standalone_mode=False)
     except typer.TyperException as error:  # of the parser: wrong usage
         failed = CliError(
             f"{error.format_message()}.".replace("..", "."), Exit.USAGE, remedy="See crm-export --help."
@@ -41,15 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code or Exit.DONE
 
 
-def from_export_error(error: ExportError) -> CliError:
-    """Return an error of the package as the command line reports it."""
-    remedy = "Try again later." if error.retryable else error.remedy
-    return CliError(error.message, code=error.code, remedy=remedy)
-
-
 def _report(error: CliError, *, as_json: bool) -> int:
     if as_json:
-        print_json({"error": {"code": error.code, "message": error.message, "remedy": error.remedy}})
+        print_json({"error": error.to_dict()})
     else:
         remedy = f" {error.remedy}" if error.remedy else ""
         print(f"error: {error.message}{remedy}", file=sys.stderr)
