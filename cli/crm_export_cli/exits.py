@@ -66,4 +66,6 @@ def from_export_error(error: ExportError) -> CliError:
     elif isinstance(error, _WRONG_USAGE):
         exit_code = Exit.USAGE
     remedy = "Try again later." if error.retryable else error.remedy
-    return CliError(error.message, exit_code, code=error.code, remedy=remedy)
+    # Its message is that of the original API, for which a request named a type.
+    message = "There is no such module." if isinstance(error, TypeNotSupported) else error.message
+    return CliError(message, exit_code, code=error.code, remedy=remedy)

@@ -65,6 +65,7 @@ def export(
     body = _body(fields, cvid, file_format)
     result_format = file_format if file_format != "ics" else "csv"
     settings = FolderSettings(tuple(trust_origin or ()), result_format, downloads_per_minute)
+    FolderBackend.require_connection(to, settings)
     with FolderBackend.open(to, settings) as backend:
         started, refused = _start(backend, modules, body)
         views = _wait(backend, started, as_json=as_json) if wait else list(map(backend.view, started))
@@ -171,7 +172,9 @@ def _report(backend: Backend, views: list[View], refused: list[dict[str, Any]], 
 
 def _print(view: View, backend: Backend) -> None:
     if view["state"] == "COMPLETED":
-        words = f"{view['records']:,} records, {size_of(view):,} bytes, {len(view['parts'])} parts"
+        words = (
+            f"{view['records']:,} records, {size_of(view):,} bytes, {_counted(len(view['parts']), 'part')}"
+        )
         print(f"{view['module']}: {words}, verified: {view['parts'][0]['url'].rpartition('/')[0]}/")
     elif view["state"] == "FAILED":
         failure = view["failure"]
@@ -182,6 +185,10 @@ def _print(view: View, backend: Backend) -> None:
         )
     else:
         print(f"{view['module']}: started. To continue: {backend.resume_command([view['export_id']])}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _report_nothing(to: Path, *, as_json: bool) -> Exit:

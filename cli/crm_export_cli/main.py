@@ -1,5 +1,6 @@
 """`crm-export`: runs one command and returns its exit code (`crm_export_cli.exits.Exit`)."""
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -27,7 +28,9 @@ app.add_typer(connections.app, name="connections")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. `--json` reports an error as a document on stdout."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         with silenced():
             code = app(args=list(arguments), standalone_mode=False)

@@ -14,7 +14,7 @@ from crm_export.exports.start import start_export
 from crm_export.exports.view import describe_export, summarize
 from crm_export_cli.backend import Backend, View
 from crm_export_cli.exits import CliError, Exit
-from crm_export_cli.folder.wiring import ACCOUNT, OWNER, Folder, FolderSettings, make_pipeline
+from crm_export_cli.folder.wiring import ACCOUNT, OWNER, Folder, FolderSettings, connections_of, make_pipeline
 from crm_export_cli.folder.worker import Worker
 
 _CALLER = Caller(ACCOUNT, OWNER)
@@ -22,6 +22,19 @@ _CALLER = Caller(ACCOUNT, OWNER)
 
 class FolderBackend(Backend):
     """Exports into a folder, by this process."""
+
+    @staticmethod
+    def require_connection(root: Path, settings: FolderSettings) -> None:
+        """Raise CliError if the folder has no connection; then nothing is created there."""
+        try:
+            connections_of(root, settings.trusted_origins).get(ACCOUNT, OWNER)
+        except ConnectionNotFound as error:
+            raise CliError(
+                f"The folder {root} has no connection to Zoho.",
+                Exit.NOT_CONNECTED,
+                code=error.code,
+                remedy=f"Run `crm-export connect --to {shlex.quote(str(root))}`.",
+            ) from error
 
     def __init__(self, folder: Folder, settings: FolderSettings) -> None:
         self._folder = folder
@@ -39,15 +52,7 @@ class FolderBackend(Backend):
 
     def start(self, module: str, body: dict[str, Any]) -> View:
         request = StartRequest(module, lambda: body, base_url="", idempotency_key=None)
-        try:
-            started = start_export(self._pipeline, _CALLER, request)
-        except ConnectionNotFound as error:
-            raise CliError(
-                f"The folder {self._folder.root} has no connection to Zoho.",
-                Exit.NOT_CONNECTED,
-                code=error.code,
-                remedy=f"Run `crm-export connect --to {shlex.quote(str(self._folder.root))}`.",
-            ) from error
+        started = start_export(self._pipeline, _CALLER, request)
         return summarize(started.export)
 
     def view(self, export_id: str) -> View:
