@@ -17,6 +17,7 @@ from crm_export.errors import (
     ZohoPermissionDenied,
     ZohoTokenRejected,
 )
+from crm_export_cli.folder.errors import FolderFull
 
 _NOT_CONNECTED = (
     ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, TokenInvalidated, WrongDataCentre,
@@ -65,7 +66,9 @@ def from_export_error(error: ExportError) -> CliError:
         exit_code = Exit.NOT_CONNECTED
     elif isinstance(error, _WRONG_USAGE):
         exit_code = Exit.USAGE
-    remedy = "Try again later." if error.retryable else error.remedy
+    # The remedies of outages speak of requests to a stack.
+    later = error.retryable and not isinstance(error, FolderFull)
+    remedy = "Try again later." if later else error.remedy
     # Its message is that of the original API, for which a request named a type.
     message = "There is no such module." if isinstance(error, TypeNotSupported) else error.message
     return CliError(message, exit_code, code=error.code, remedy=remedy)

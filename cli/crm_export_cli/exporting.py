@@ -1,4 +1,8 @@
-"""`export MODULE...` and `exports resume`: start exports, and wait until they have ended."""
+"""`export MODULE...` and `exports resume`: start exports, and wait until they have ended.
+
+The backend is imported when a command runs: `--help` and shell completion need no HTTP client.
+"""
+# ruff: noqa: PLC0415
 
 import sys
 from pathlib import Path
@@ -9,12 +13,8 @@ import typer
 from crm_export.errors import ExportError
 from crm_export_cli.backend import Backend, View
 from crm_export_cli.exits import CliError, Exit, from_export_error
-from crm_export_cli.folder.backend import FolderBackend
-from crm_export_cli.folder.errors import FolderFull
-from crm_export_cli.folder.wiring import Folder, FolderSettings
 from crm_export_cli.options import JsonOption, TrustOption
 from crm_export_cli.output import print_json
-from crm_export_cli.progress import progress, size_of
 
 exports_app = typer.Typer(help="Exports that were started.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -62,13 +62,16 @@ def export(
     Export whole modules into a folder: exports/account_id=.../module=.../export_id=.../part-00001.csv, and
     manifest.json when everything is there and verified.
     """
+    from crm_export_cli.folder.backend import FolderBackend
+    from crm_export_cli.folder.wiring import FolderSettings
+
     body = _body(fields, cvid, file_format)
     result_format = file_format if file_format != "ics" else "csv"
     settings = FolderSettings(tuple(trust_origin or ()), result_format, downloads_per_minute)
     FolderBackend.require_connection(to, settings)
     with FolderBackend.open(to, settings) as backend:
         started, refused = _start(backend, modules, body)
-        views = _wait(backend, started, as_json=as_json) if wait else list(map(backend.view, started))
+        views = _wait(backend, started) if wait else list(map(backend.view, started))
         return _report(backend, views, refused, as_json=as_json)
 
 
@@ -88,6 +91,9 @@ def resume(
 
     Continue exports where they stopped: after Ctrl-C, after the machine went down, on the next day.
     """
+    from crm_export_cli.folder.backend import FolderBackend
+    from crm_export_cli.folder.wiring import Folder, FolderSettings
+
     if latest and export_id is not None:
         raise CliError("Both an ID and --latest are given; give one of them.", Exit.USAGE)
     if not Folder.exists(to):
@@ -97,7 +103,7 @@ def resume(
         export_ids = _chosen(backend, export_id, latest=latest)
         if not any(backend.view(chosen)["state"] == "RUNNING" for chosen in export_ids):
             return _report_nothing(to, as_json=as_json)
-        return _report(backend, _wait(backend, export_ids, as_json=as_json), [], as_json=as_json)
+        return _report(backend, _wait(backend, export_ids), [], as_json=as_json)
 
 
 def _body(fields: str | None, cvid: str | None, file_format: str) -> dict[str, Any]:
@@ -136,8 +142,11 @@ def _chosen(backend: Backend, export_id: str | None, *, latest: bool) -> list[st
     return [export_id] if export_id else backend.running()
 
 
-def _wait(backend: Backend, export_ids: list[str], *, as_json: bool) -> list[View]:
+def _wait(backend: Backend, export_ids: list[str]) -> list[View]:
     """Wait for exports. Ctrl-C and a full disk leave them RUNNING, and say how to continue."""
+    from crm_export_cli.folder.errors import FolderFull
+    from crm_export_cli.progress import progress
+
     if not export_ids:
         return []
     command = backend.resume_command(export_ids)
@@ -150,7 +159,9 @@ def _wait(backend: Backend, export_ids: list[str], *, as_json: bool) -> list[Vie
         ) from None
     except FolderFull as error:
         raise CliError(
-            error.message, code=error.code, remedy=f"Free some space, then continue: {command}"
+            f"{error.message} Nothing is lost.",
+            code=error.code,
+            remedy=f"Free some space, then continue: {command}",
         ) from error
 
 
@@ -173,7 +184,7 @@ def _report(backend: Backend, views: list[View], refused: list[dict[str, Any]], 
 def _print(view: View, backend: Backend) -> None:
     if view["state"] == "COMPLETED":
         words = (
-            f"{view['records']:,} records, {size_of(view):,} bytes, {_counted(len(view['parts']), 'part')}"
+            f"{view['records']:,} records, {_bytes_of(view):,} bytes, {_counted(len(view['parts']), 'part')}"
         )
         print(f"{view['module']}: {words}, verified: {view['parts'][0]['url'].rpartition('/')[0]}/")
     elif view["state"] == "FAILED":
@@ -185,6 +196,10 @@ def _print(view: View, backend: Backend) -> None:
         )
     else:
         print(f"{view['module']}: started. To continue: {backend.resume_command([view['export_id']])}")
+
+
+def _bytes_of(view: View) -> int:
+    return sum(part["bytes"] for part in view["parts"])
 
 
 def _counted(count: int, noun: str) -> str:

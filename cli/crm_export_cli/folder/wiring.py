@@ -112,6 +112,7 @@ class FolderSettings:
     result_format: str = "csv"
     downloads_per_minute: int = 10
     limits: Limits = _LIMITS
+    system: System = MACHINE
 
 
 def make_pipeline(
@@ -122,7 +123,7 @@ def make_pipeline(
     keep_on: Callable[[], None] = lambda: None,
 ) -> Pipeline:
     """Build the Pipeline. wake: called when a part may be due; keep_on: may raise to stop a transfer."""
-    system = replace(MACHINE, repeat=_tolerating_full_disk)
+    system = replace(settings.system, repeat=_tolerating_full_disk)
     queue = WakingQueue(wake)
     return Pipeline(
         table=folder.table(),
