@@ -158,9 +158,9 @@ def connect(
     if (error := lacking(report, "Nothing was stored.")) is not None:
         raise error
     choice = StoreChoice(store or options.Store.SECRETS_MANAGER, prefix, mongo_uri_env, to)
-    with open_store(choice) as opened:
+    with open_store(choice, trusted) as opened:
         opened.put(account, owner, _token_document(connection))
-    _show(choice, connection, report, trusted, as_json=as_json)
+    _show(choice, connection, report, as_json=as_json)
     return Exit.DONE
 
 
@@ -294,9 +294,7 @@ def _token_document(connection: Connection) -> dict[str, str]:
     return token
 
 
-def _show(
-    choice: StoreChoice, connection: Connection, report: Report, trusted: tuple[str, ...], *, as_json: bool
-) -> None:
+def _show(choice: StoreChoice, connection: Connection, report: Report, *, as_json: bool) -> None:
     if as_json:
         missing = [check.document() for check in report.missing(required=False)]
         document = {**connection_document(connection), "stored_in": choice.place()}
@@ -305,5 +303,4 @@ def _show(
     print_report(report)
     print(f"Stored in {choice.place()}.")
     if choice.folder is not None:
-        command = ["crm-export", "export", "contacts", "--to", str(choice.folder)]
-        print(f"Next: {shlex.join([*command, *(f'--trust-origin={origin}' for origin in trusted)])}")
+        print(f"Next: crm-export export contacts --to {shlex.quote(str(choice.folder))}")

@@ -150,13 +150,14 @@ def test(
     """Try a connection at Zoho: token, scopes, organisation, modules, credits."""
     account, owner = identity(to, account, owner)
     entry = _entries(StoreChoice(store, prefix, mongo_uri_env, to), account, owner)[0]
-    stored = Connection.from_document(account, owner, entry.document, tuple(trust_origin or ()))
+    trusted = (*(trust_origin or ()), *entry.trusted_origins)
+    stored = Connection.from_document(account, owner, entry.document, trusted)
     connection, session = _with_client(stored), make_session()
     report = Checks(session, connection, refresher(session, None)(connection)).run()
     error = lacking(report, "No export would work.")
     if as_json:
         document = {"connection": connection_document(connection), **report.document()}
-        print_json({"error": error.document(), **document} if error else document)
+        print_json({"error": error.to_dict(), **document} if error else document)
         raise typer.Exit(error.exit_code if error else Exit.DONE)
     print_report(report)
     if entry.is_invalidated:
@@ -234,10 +235,9 @@ def _with_client(connection: Connection) -> Connection:
 
 
 def _describe(entry: Entry, trusted: list[str] | None) -> dict[str, str]:
+    origins = (*(trusted or ()), *entry.trusted_origins)
     try:
-        connection = Connection.from_document(
-            entry.account_id, entry.owner, entry.document, tuple(trusted or ())
-        )
+        connection = Connection.from_document(entry.account_id, entry.owner, entry.document, origins)
     except ExportError as error:
         where = " Here --trust-origin lists such origins." if isinstance(error, UntrustedOrigin) else ""
         identities = {"account_id": entry.account_id, "owner": entry.owner}

@@ -6,11 +6,15 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Entry:
-    """What is stored for an account and owner; `document` is None if it is not a JSON object."""
+    """What is stored for an account and owner; `document` is None if it is not a JSON object.
+
+    trusted_origins: hosts that the user of a folder trusted with this connection.
+    """
 
     account_id: str
     owner: str
     document: dict[str, Any] | None
+    trusted_origins: tuple[str, ...] = ()
 
     @property
     def is_invalidated(self) -> bool:

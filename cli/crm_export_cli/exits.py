@@ -2,6 +2,29 @@
 
 from enum import IntEnum
 
+from crm_export.errors import (
+    CallerNotIdentified,
+    ConnectionMalformed,
+    ConnectionNotFound,
+    ExportError,
+    InvalidRequest,
+    QueryRefused,
+    TokenInvalidated,
+    TypeNotSupported,
+    UntrustedOrigin,
+    WrongDataCentre,
+    ZohoClientRejected,
+    ZohoPermissionDenied,
+    ZohoTokenRejected,
+)
+from crm_export_cli.folder.errors import FolderFull
+
+_NOT_CONNECTED = (
+    ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, WrongDataCentre, ZohoClientRejected,
+    ZohoPermissionDenied, ZohoTokenRejected,
+)  # fmt: skip
+_WRONG_USAGE = (CallerNotIdentified, InvalidRequest, QueryRefused, TypeNotSupported)
+
 
 class Exit(IntEnum):
     """The exit codes, for all commands."""
@@ -31,6 +54,25 @@ class CliError(Exception):
         self.code = code or exit_code.name
         self.remedy = remedy
 
-    def document(self) -> dict[str, str | None]:
-        """Return what `--json` reports about the error."""
+    def to_dict(self) -> dict[str, str | None]:
+        """Return what `--json` writes as `error`."""
         return {"code": self.code, "message": self.message, "remedy": self.remedy}
+
+
+def from_export_error(error: ExportError) -> CliError:
+    """Return an error of the package as the command line reports it."""
+    if isinstance(error, TokenInvalidated):  # its message is that of the original API
+        message = f"Zoho does not accept the connection. {error.reason}"
+        remedy = "Connect again: crm-export connect."
+        return CliError(message, Exit.NOT_CONNECTED, code=error.code, remedy=remedy)
+    exit_code = Exit.FAILED
+    if isinstance(error, _NOT_CONNECTED):
+        exit_code = Exit.NOT_CONNECTED
+    elif isinstance(error, _WRONG_USAGE):
+        exit_code = Exit.USAGE
+    # The remedies of outages speak of requests to a stack.
+    later = error.retryable and not isinstance(error, FolderFull)
+    remedy = "Try again later." if later else error.remedy
+    # Its message is that of the original API, for which a request named a type.
+    message = "There is no such module." if isinstance(error, TypeNotSupported) else error.message
+    return CliError(message, exit_code, code=error.code, remedy=remedy)

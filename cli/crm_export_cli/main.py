@@ -1,29 +1,17 @@
 """`crm-export`: runs one command and returns its exit code (`crm_export_cli.exits.Exit`)."""
 
+import signal
 import sys
 from collections.abc import Sequence
 
 import typer
 
-from crm_export.errors import (
-    ConnectionMalformed,
-    ConnectionNotFound,
-    ExportError,
-    TokenInvalidated,
-    UntrustedOrigin,
-    WrongDataCentre,
-    ZohoClientRejected,
-    ZohoPermissionDenied,
-)
-from crm_export_cli import connections
+from crm_export.errors import ExportError
+from crm_export_cli import connections, exporting
 from crm_export_cli.connect import HELP, connect
-from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.exits import CliError, Exit, from_export_error
+from crm_export_cli.logs import silenced
 from crm_export_cli.output import print_json
-
-_NOT_CONNECTED = (
-    ConnectionMalformed, ConnectionNotFound, UntrustedOrigin, WrongDataCentre, ZohoClientRejected,
-    ZohoPermissionDenied,
-)  # fmt: skip
 
 app = typer.Typer(
     name="crm-export",
@@ -35,14 +23,19 @@ app = typer.Typer(
     "allowed, 130 interrupted (can be resumed).",
 )
 app.command("connect", help=HELP, short_help="Connect to a Zoho CRM organisation.")(connect)
+app.command(short_help="Export whole modules into a folder.")(exporting.export)
+app.add_typer(exporting.exports_app, name="exports")
 app.add_typer(connections.app, name="connections")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. `--json` reports an error as a document on stdout."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
-        code = app(args=list(arguments), standalone_mode=False)
+        with silenced():
+            code = app(args=list(arguments), standalone_mode=False)
     except typer.TyperException as error:  # of the parser: wrong usage
         failed = CliError(
             f"{error.format_message()}.".replace("..", "."), Exit.USAGE, remedy="See crm-export --help."
@@ -57,20 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code or Exit.DONE
 
 
-def from_export_error(error: ExportError) -> CliError:
-    """Return an error of the package as the command line reports it."""
-    if isinstance(error, TokenInvalidated):
-        message = f"Zoho does not accept the connection. {error.reason}"
-        remedy = "Connect again: crm-export connect."
-        return CliError(message, Exit.NOT_CONNECTED, code=error.code, remedy=remedy)
-    exit_code = Exit.NOT_CONNECTED if isinstance(error, _NOT_CONNECTED) else Exit.FAILED
-    remedy = "Try again later." if error.retryable else error.remedy
-    return CliError(error.message, exit_code, code=error.code, remedy=remedy)
-
-
 def _report(error: CliError, *, as_json: bool) -> int:
     if as_json:
-        print_json({"error": error.document()})
+        print_json({"error": error.to_dict()})
     else:
         remedy = f" {error.remedy}" if error.remedy else ""
         print(f"error: {error.message}{remedy}", file=sys.stderr)

@@ -8,6 +8,7 @@ import typer
 
 from crm_export.connections.model import require_identity
 from crm_export.errors import CallerNotIdentified
+from crm_export_cli.folder.wiring import ACCOUNT, OWNER
 from crm_export_cli.questions import Questions
 
 
@@ -26,7 +27,7 @@ def identity(
     Raises CliError if they are missing; with `questions`, these report it.
     """
     if folder is not None:
-        return account or FOLDER_ACCOUNT, owner or FOLDER_OWNER
+        return account or ACCOUNT, owner or OWNER
     asked = questions or Questions(terminal=False)
     found = (
         asked.answer(account, "--account", "Account (the claim account_id of its tokens)"),
@@ -133,5 +134,3 @@ JsonOption = Annotated[
 
 DEFAULT_PREFIX = "zoho-crm-export/connections"
 DEFAULT_MONGO_URI_ENV = "MONGODB_URI"
-# The account and the owner of a folder's connection.
-FOLDER_ACCOUNT, FOLDER_OWNER = "local", "local"

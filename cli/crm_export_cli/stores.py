@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from crm_export_cli.entries import AdminStore
 from crm_export_cli.exits import CliError, Exit
-from crm_export_cli.folder.connections import FolderConnections, connections_file
+from crm_export_cli.folder.wiring import STATE, connections_of
 from crm_export_cli.options import DEFAULT_MONGO_URI_ENV, DEFAULT_PREFIX, Store
 
 if TYPE_CHECKING:
@@ -28,16 +28,18 @@ class StoreChoice:
     def place(self) -> str:
         """Return where the connections are, for people."""
         if self.folder is not None:
-            return str(connections_file(self.folder))
+            return str(self.folder / STATE / "connections.json")
         if self.store is Store.MONGO:
             return f"MongoDB ({self.mongo_uri_env})"
         return f"Secrets Manager ({self.prefix}/...)"
 
 
-def open_store(choice: StoreChoice) -> AbstractContextManager[AdminStore]:
-    """Open the store that the options choose."""
+def open_store(
+    choice: StoreChoice, trusted_origins: tuple[str, ...] = ()
+) -> AbstractContextManager[AdminStore]:
+    """Open the store that the options choose. trusted_origins: are stored with a folder's connections."""
     if choice.folder is not None:
-        return nullcontext(FolderConnections(choice.folder))
+        return nullcontext(connections_of(choice.folder, trusted_origins))
     if choice.store is Store.MONGO:
         return open_mongo(choice.mongo_uri_env)
     return _open_secrets_manager(choice.prefix)

@@ -40,7 +40,7 @@ from crm_export.errors import (
 from crm_export.zoho.catalog import DEFAULT_SCOPE
 from crm_export.zoho.grants import ClientCredentials, RefreshToken, ZohoClientCredentials
 from crm_export_cli.exits import CliError
-from crm_export_cli.folder.connections import FolderConnections, connections_file
+from crm_export_cli.folder.connections import FolderConnections
 from crm_export_cli.in_mongo import MongoAdmin
 from local.host.aws import move_current_label
 from tests.support.mongo import SILENT, MongoServer, always, ignore_mongomock_throw, mongo_server
@@ -190,11 +190,9 @@ class Folder:
     store: FolderConnections
 
     def write(self, account_id, owner, document):
-        file = connections_file(self.path)
-        file.parent.mkdir(exist_ok=True)
-        stored = json.loads(file.read_text())["connections"] if file.exists() else []
-        stored.append({"account_id": account_id, "owner": owner, **document})
-        file.write_text(json.dumps({"connections": stored}))
+        stored = json.loads(self.path.read_text()) if self.path.exists() else {"connections": {}}
+        stored["connections"].setdefault(account_id, {})[owner] = document
+        self.path.write_text(json.dumps(stored))
 
     def read(self, account_id, owner):
         return self.store.entries(account_id, owner)[0].document
@@ -202,7 +200,8 @@ class Folder:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path, FolderConnections(tmp_path, TRUSTED))
+    path = tmp_path / "connections.json"
+    return Folder(path, FolderConnections(path, TRUSTED))
 
 
 @pytest.fixture(params=["secrets", *MONGOS, "folder"])

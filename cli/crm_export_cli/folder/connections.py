@@ -1,152 +1,132 @@
-"""The connections of a folder: DIR/.crm-export/connections.json, which only its owner can read.
-
-`connect` writes it, and the folder's Pipeline reads it:
-`FolderConnections(DIR, trusted_origins).get(FOLDER_ACCOUNT, FOLDER_OWNER)`.
-"""
+"""The connections of a folder: DIR/.crm-export/connections.json, which its owner alone can read."""
 
 import json
 import os
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from crm_export.connections.model import Connection, ConnectionStore, has_grant
-from crm_export.errors import ConfigurationError, ConnectionMalformed, ConnectionNotFound
+from crm_export.errors import ConnectionMalformed, ConnectionNotFound, StoreUnavailable
 from crm_export_cli.entries import AdminStore, Entry
-from crm_export_cli.folder.errors import file_errors
 from crm_export_cli.folder.locks import locked
 
-_KEY = "connections"
-type _Document = dict[str, Any]
-
-
-def private_folder(folder: Path) -> Path:
-    """Create DIR/.crm-export if needed, which only its owner can enter, and return it."""
-    private = folder / ".crm-export"
-    with file_errors(folder, "create", str(private)):
-        private.mkdir(mode=0o700, parents=True, exist_ok=True)
-        private.chmod(0o700)
-    return private
-
-
-def connections_file(folder: Path) -> Path:
-    """Return the file of a folder's connections."""
-    return folder / ".crm-export" / "connections.json"
+type Document = dict[str, Any]
+type Documents = dict[str, dict[str, Document]]  # by account and owner
 
 
 class FolderConnections(ConnectionStore, AdminStore):
-    """The connections of a folder, as its Pipeline and as its owner see them.
+    """The connections in a JSON file: `{"connections": {<account>: {<owner>: document}}}`.
 
-    The file is replaced as a whole, under a lock, so that readers never see half of it.
+    A document is that of the other stores, with `trusted_origins`: hosts besides Zoho's that the user trusted
+    with `--trust-origin` when the connection was stored.
     """
 
-    def __init__(self, folder: Path, trusted_origins: tuple[str, ...] = ()) -> None:
-        self._folder = folder
-        self._file = connections_file(folder)
+    def __init__(self, path: Path, trusted_origins: tuple[str, ...]) -> None:
+        self._path = path
         self._trusted_origins = trusted_origins
 
-    # --- ConnectionStore ---
+    # --- As the pipeline sees them -----------------------------------------------------------
 
     def get(self, account_id: str, owner: str) -> Connection:
-        for document in self._read():
-            if _is_of(document, account_id, owner):
-                return Connection.from_document(account_id, owner, document, self._trusted_origins)
-        raise ConnectionNotFound(account_id, owner)
+        document = self._read().get(account_id, {}).get(owner)
+        if document is None:
+            raise ConnectionNotFound(account_id, owner)
+        _, trusted = _readable(document)
+        return Connection.from_document(account_id, owner, document, (*self._trusted_origins, *trusted))
 
     def mark(self, connection: Connection) -> None:
         grant = connection.stored_grant()
-        self._mark(connection, lambda document: has_grant(document, grant))
+        self._mark(connection, lambda _owner, document: has_grant(document, grant))
 
     def mark_account(self, connection: Connection) -> None:
-        grant = connection.stored_grant()
-        self._mark(
-            connection,
-            lambda document: document.get("owner") != connection.owner or has_grant(document, grant),
-        )
+        grant, own = connection.stored_grant(), connection.owner
+        self._mark(connection, lambda owner, document: owner != own or has_grant(document, grant))
 
-    def _mark(self, connection: Connection, is_meant: Callable[[_Document], bool]) -> None:
-        if not self._file.exists():
-            return
-        with self._changing() as documents:
-            for document in documents:
-                if document.get("account_id") == connection.account_id and is_meant(document):
+    def _mark(self, connection: Connection, concerns: Callable[[str, Document], bool]) -> None:
+        def mark(documents: Documents) -> None:
+            for owner, document in documents.get(connection.account_id, {}).items():
+                if document and concerns(owner, document):
                     document["token_invalidated"] = True
 
-    # --- AdminStore ---
+        self._change(mark)
+
+    # --- As the user sees them ---------------------------------------------------------------
 
     def put(self, account_id: str, owner: str, token: dict[str, str]) -> bool:
-        private_folder(self._folder)
-        with self._changing() as documents:
-            others = [document for document in documents if not _is_of(document, account_id, owner)]
-            is_new = len(others) == len(documents)
-            documents[:] = [*others, {"account_id": account_id, "owner": owner, "token": token}]
-        return is_new
+        def put(documents: Documents) -> bool:
+            of_account = documents.setdefault(account_id, {})
+            is_new = owner not in of_account
+            of_account[owner] = {"token": token, "trusted_origins": list(self._trusted_origins)}
+            return is_new
+
+        self._make_private()
+        return self._change(put)
 
     def entries(self, account_id: str | None, owner: str | None = None) -> list[Entry]:
-        found = [
-            Entry(str(document.get("account_id")), str(document.get("owner")), document)
-            for document in self._read()
-            if account_id in (None, document.get("account_id")) and owner in (None, document.get("owner"))
+        return [
+            Entry(account, name, *_readable(document))
+            for account, owners in sorted(self._read().items())
+            for name, document in sorted(owners.items())
+            if account_id in {None, account} and owner in {None, name}
         ]
-        return sorted(found, key=lambda entry: (entry.account_id, entry.owner))
 
     def delete(self, account_id: str, owner: str) -> int:
-        count = len(self.entries(account_id, owner))
-        if count:
-            with self._changing() as documents:
-                documents[:] = [found for found in documents if not _is_of(found, account_id, owner)]
-        return count
+        if not self.entries(account_id, owner):
+            return 0
+        return self._change(lambda documents: int(bool(documents.get(account_id, {}).pop(owner, None))))
 
-    # --- the file ---
+    # --- The file ----------------------------------------------------------------------------
 
-    @contextmanager
-    def _changing(self) -> Iterator[list[_Document]]:
-        with locked(self._file.with_suffix(".lock")):
-            documents = self._read()
-            yield documents
-            self._write(documents)
-
-    def _read(self) -> list[_Document]:
+    def _read(self) -> Documents:
         try:
-            stored = json.loads(self._file.read_text(encoding="utf-8"))
+            stored = json.loads(self._path.read_bytes())
         except FileNotFoundError:
-            return []
+            return {}
         except OSError as error:
-            raise ConfigurationError(
-                f"{self._file} cannot be read: {error.strerror}.", remedy="Give this user access to it."
-            ) from error
+            raise StoreUnavailable(f"{self._path} cannot be read: {error.strerror}.") from error
         except (ValueError, RecursionError) as error:
-            raise self._malformed() from error
-        documents = stored.get(_KEY) if isinstance(stored, dict) else None
-        if not isinstance(documents, list) or not all(isinstance(found, dict) for found in documents):
-            raise self._malformed()
-        return documents
+            raise ConnectionMalformed(f"{self._path} is not a JSON document.") from error
+        connections = stored.get("connections") if isinstance(stored, dict) else None
+        if not isinstance(connections, dict) or not all(isinstance(o, dict) for o in connections.values()):
+            raise ConnectionMalformed(f'{self._path} has no object "connections" of accounts and owners.')
+        return connections
 
-    def _write(self, documents: list[_Document]) -> None:
-        temporary = self._file.with_name(f".{secrets.token_hex(8)}.tmp")
-        with file_errors(self._folder, "write", str(self._file)):
-            try:
-                with open(temporary, "x", encoding="utf-8", opener=_private) as file:  # noqa: PTH123
-                    json.dump({_KEY: documents}, file, ensure_ascii=False, indent=2)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(self._file)
-            finally:
-                with suppress(FileNotFoundError):
-                    temporary.unlink()
+    def _change[T](self, change: Callable[[Documents], T]) -> T:
+        """Replace the file as a whole: a process that is killed leaves the old one or the new one."""
+        try:
+            with locked(self._path.with_suffix(".lock")):
+                documents = self._read()
+                result = change(documents)
+                self._write({"connections": documents})
+        except OSError as error:
+            raise StoreUnavailable(f"{self._path} cannot be written: {error.strerror}.") from error
+        return result
 
-    def _malformed(self) -> ConnectionMalformed:
-        return ConnectionMalformed(
-            f"{self._file} is not a JSON document of connections.",
-            remedy="Delete the file and connect again: crm-export connect.",
-        )
+    def _make_private(self) -> None:
+        """Create the folder of the file if needed; only its owner can enter it."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.parent.chmod(0o700)
+        except OSError as error:
+            raise StoreUnavailable(f"{self._path.parent} cannot be created: {error.strerror}.") from error
+
+    def _write(self, document: Document) -> None:
+        new = self._path.with_suffix(".new")
+        with suppress(FileNotFoundError):
+            new.unlink()
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._path)
 
 
-def _is_of(document: _Document, account_id: str, owner: str) -> bool:
-    return document.get("account_id") == account_id and document.get("owner") == owner
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _readable(document: Any) -> tuple[Document | None, tuple[str, ...]]:
+    """Return a stored document, or None if it is not an object, and the origins trusted with it."""
+    if not isinstance(document, dict):
+        return None, ()
+    trusted = document.get("trusted_origins")
+    return document, tuple(map(str, trusted)) if isinstance(trusted, list) else ()

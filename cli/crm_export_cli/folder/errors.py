@@ -11,13 +11,13 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class FolderFull(StorageUnavailable, code="FOLDER_FULL"):
-    """There is no space left for the folder: the command ends, and the export can be resumed."""
+    """There is no space left for the folder: the command ends, and its exports can be resumed."""
 
     def __init__(self, folder: Path, reason: str) -> None:
         super().__init__(
-            f"There is no space left in {folder} ({reason}). The export stays RUNNING.",
+            f"There is no space left in {folder} ({reason}).",
             retry_after=1,
-            remedy="Free some space, then continue with `crm-export exports resume`.",
+            remedy="Free some space, then run the command again.",
         )
 
 

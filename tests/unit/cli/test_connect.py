@@ -10,9 +10,8 @@ import time
 
 import pytest
 
-from crm_export_cli.folder.connections import FolderConnections, connections_file
+from crm_export_cli.folder.wiring import ACCOUNT, OWNER, connections_of
 from crm_export_cli.main import main
-from crm_export_cli.options import FOLDER_ACCOUNT, FOLDER_OWNER
 from zoho_simulator.http.server import SimulatorConfig, start_simulator
 
 CLIENT_ID, SECRET, SOID = "1000.LOCAL", "local-secret", "ZohoCRM.60000000001"
@@ -85,8 +84,12 @@ def by_client(tmp_path, zoho, *more):
     )  # fmt: skip
 
 
+def file_in(folder):
+    return folder / ".crm-export" / "connections.json"
+
+
 def stored(tmp_path, zoho):
-    return FolderConnections(tmp_path, (zoho.url,)).get(FOLDER_ACCOUNT, FOLDER_OWNER)
+    return connections_of(tmp_path, (zoho.url,)).get(ACCOUNT, OWNER)
 
 
 def requests(zoho):
@@ -100,10 +103,10 @@ def test_client_credentials_are_tried_and_stored(run, zoho, tmp_path):
     assert "organisation  Zylker, 60000000001, enterprise\n" in out
     connection = stored(tmp_path, zoho)
     assert (connection.grant.soid, connection.client.client_secret) == (SOID, SECRET)
-    assert stat.S_IMODE(connections_file(tmp_path).stat().st_mode) == 0o600
-    assert stat.S_IMODE(connections_file(tmp_path).parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file_in(tmp_path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(file_in(tmp_path).parent.stat().st_mode) == 0o700
     assert requests(zoho)[0] == "/oauth/v2/token"
-    assert f"Next: crm-export export contacts --to {tmp_path} --trust-origin={zoho.url}\n" in out
+    assert f"Next: crm-export export contacts --to {tmp_path}\n" in out
 
 
 def test_output_fits_into_80_columns_but_for_paths_and_urls(run, zoho, tmp_path):
@@ -117,7 +120,7 @@ def test_json_is_one_document_with_the_missing_scopes(run, zoho, tmp_path):
     document = json.loads(out)
     assert (code, err) == (0, "")
     assert document["connection"]["grant"] == "client_credentials"
-    assert document["connection"]["stored_in"] == str(connections_file(tmp_path))
+    assert document["connection"]["stored_in"] == str(file_in(tmp_path))
     assert document["token"]["state"] == "valid"
     assert document["modules"] > 10
     assert [scope["name"] for scope in document["missing_scopes"]] == ["ZohoSearch.securesearch.READ"]
@@ -351,7 +354,7 @@ def test_device_flow_follows_its_user_to_another_data_centre(run, simulate, tmp_
         "--accounts-server", us.url, "--trust-origin", us.url, "--trust-origin", eu.url,
     )  # fmt: skip
     assert run(*arguments, CLIENT_SECRET=SECRET)[0] == 0
-    connection = FolderConnections(tmp_path, (us.url, eu.url)).get(FOLDER_ACCOUNT, FOLDER_OWNER)
+    connection = connections_of(tmp_path, ()).get(ACCOUNT, OWNER)
     assert (connection.accounts_server, connection.api_domain) == (eu.url, eu.url)
 
 
@@ -427,7 +430,7 @@ def test_terminal_is_asked_for_what_is_missing(run, zoho, tmp_path, monkeypatch)
 
 def test_connections_of_a_folder_are_shown_tested_and_deleted(run, zoho, tmp_path):
     run(*by_client(tmp_path, zoho), CLIENT_SECRET=SECRET)
-    here = ("--to", str(tmp_path), "--trust-origin", zoho.url)
+    here = ("--to", str(tmp_path))
     code, out, _ = run("connections", "list", *here, "--json")
     assert [found["state"] for found in json.loads(out)["connections"]] == ["stored"]
     shown = json.loads(run("connections", "show", *here, "--json")[1])["connection"]
@@ -447,7 +450,7 @@ def test_test_of_a_revoked_connection_says_so(run, zoho, tmp_path):
     code = zoho.organisation.accounts.make_code()
     run(*by_code(tmp_path, zoho), CLIENT_SECRET=SECRET, CODE=code)
     zoho.config.refresh_tokens.clear()
-    status, out, err = run("connections", "test", "--to", str(tmp_path), "--trust-origin", zoho.url)
+    status, out, err = run("connections", "test", "--to", str(tmp_path))
     assert (status, out) == (4, "")
     assert "invalid_code" in err
     assert "Connect again: crm-export connect." in err
@@ -456,7 +459,7 @@ def test_test_of_a_revoked_connection_says_so(run, zoho, tmp_path):
 def test_test_reports_lost_scopes_and_credits(run, zoho, tmp_path):
     run(*by_client(tmp_path, zoho), CLIENT_SECRET=SECRET)
     zoho.config.patch({"scopes": "ZohoCRM.modules.READ", "credits": 12})
-    here = ("--to", str(tmp_path), "--trust-origin", zoho.url)
+    here = ("--to", str(tmp_path))
     code, out, _ = run("connections", "test", *here, "--json")
     document = json.loads(out)
     assert (code, document["error"]["code"]) == (4, "SCOPES_MISSING")
@@ -468,8 +471,8 @@ def test_test_reports_lost_scopes_and_credits(run, zoho, tmp_path):
 
 def test_connection_of_the_stacks_client_is_tested_with_its_secret(run, zoho, tmp_path):
     token = {"refresh_token": "1000.local.refresh", "api_domain": zoho.url, "accounts_server": zoho.url}
-    FolderConnections(tmp_path).put(FOLDER_ACCOUNT, FOLDER_OWNER, token)
-    here = ("connections", "test", "--to", str(tmp_path), "--trust-origin", zoho.url)
+    connections_of(tmp_path, (zoho.url,)).put(ACCOUNT, OWNER, token)
+    here = ("connections", "test", "--to", str(tmp_path))
     code, _, err = run(*here)
     assert (code, "CRM_EXPORT_CLIENT_SECRET" in err) == (2, True)
     assert run(*here, CLIENT_ID=CLIENT_ID, CLIENT_SECRET=SECRET)[0] == 0

@@ -1,20 +1,24 @@
 """The file of a folder's connections; tests/contract has what every store of connections does."""
 
-import json
 import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from crm_export.errors import ConfigurationError, ConnectionMalformed, ConnectionNotFound
-from crm_export_cli.folder.connections import FolderConnections, connections_file
+from crm_export.errors import ConnectionMalformed, ConnectionNotFound, StoreUnavailable
+from crm_export_cli.folder.wiring import connections_of
 
 TOKEN = {"refresh_token": "1000.s3cret", "api_domain": "https://www.zohoapis.eu"}
 
 
 @pytest.fixture
 def store(tmp_path):
-    return FolderConnections(tmp_path / "out")
+    return connections_of(tmp_path / "out", ("http://127.0.0.1:9",))
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "out" / ".crm-export" / "connections.json"
 
 
 def mode(path):
@@ -29,15 +33,21 @@ def test_only_the_owner_can_read_what_is_stored(store, tmp_path):
     assert {mode(path) for path in private.iterdir()} == {0o600}
 
 
-def test_put_replaces_one_connection_and_clears_its_mark(store, tmp_path):
+def test_put_replaces_one_connection_and_clears_its_mark(store):
     store.put("a", "u1", TOKEN)
     store.put("a", "u2", TOKEN)
     store.mark_account(store.get("a", "u1"))
     assert not store.put("a", "u1", {**TOKEN, "refresh_token": "1000.n3w"})
-    documents = json.loads(connections_file(tmp_path / "out").read_text())["connections"]
-    marks = {document["owner"]: "token_invalidated" in document for document in documents}
-    assert marks == {"u1": False, "u2": True}
+    assert [entry.is_invalidated for entry in store.entries("a")] == [False, True]
     assert store.get("a", "u1").grant.value == "1000.n3w"
+
+
+def test_origins_that_were_trusted_with_a_connection_stay_trusted(store, tmp_path):
+    here = "http://127.0.0.1:9"
+    store.put("a", "u", {**TOKEN, "api_domain": here, "accounts_server": here})
+    later = connections_of(tmp_path / "out", ())
+    assert later.get("a", "u").api_domain == here
+    assert later.entries("a")[0].trusted_origins == (here,)
 
 
 def test_delete_removes_one_connection(store):
@@ -61,18 +71,23 @@ def test_reading_creates_nothing(store, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("text", ["", "s3cret", "[]", '{"connections": {}}', '{"connections": ["s3cret"]}'])
-def test_file_that_is_not_ours_is_malformed_and_left_alone(store, tmp_path, text):
+@pytest.mark.parametrize(
+    "text", ["", "s3cret", "[]", '{"connections": []}', '{"connections": {"a": "s3cret"}}']
+)
+def test_file_that_is_not_ours_is_malformed_and_left_alone(store, file, text):
     store.put("a", "u", TOKEN)
-    connections_file(tmp_path / "out").write_text(text)
+    file.write_text(text)
     for call in (store.get, store.delete, lambda *who: store.put(*who, TOKEN)):
         with pytest.raises(ConnectionMalformed, match="connections.json") as raised:
             call("a", "u")
         assert "s3cret" not in raised.value.message
-    assert connections_file(tmp_path / "out").read_text() == text
+    assert file.read_text() == text
 
 
-def test_folder_that_is_a_file_cannot_be_read(tmp_path):
+def test_folder_that_is_a_file_is_reported(tmp_path):
     (tmp_path / ".crm-export").write_text("")
-    with pytest.raises(ConfigurationError, match="cannot be read"):
-        FolderConnections(tmp_path).get("a", "u")
+    store = connections_of(tmp_path, ())
+    with pytest.raises(StoreUnavailable, match="cannot be read"):
+        store.get("a", "u")
+    with pytest.raises(StoreUnavailable, match="cannot be created"):
+        store.put("a", "u", TOKEN)

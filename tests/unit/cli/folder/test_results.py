@@ -131,7 +131,7 @@ def test_full_disk_leaves_no_file_and_names_the_folder(results, s3, *, root, mon
         monkeypatch.setattr("os.fsync", refuse)
     else:
         monkeypatch.setattr("pathlib.Path.open", lambda *_args, **_named: FullFile(refuse))
-    with pytest.raises(FolderFull, match=f"There is no space left in {root} .* The export stays RUNNING"):
+    with pytest.raises(FolderFull, match=f"There is no space left in {root} "):
         store(results, zip_of(csv_of(3)), 3)
     assert s3.is_empty
     with pytest.raises(FolderFull):
