@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from crm_export_cli import options
 from crm_export_cli.checks import Checks, Report
 from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.obtain import DevicePrompt, Obtained, Zoho, hosts
-from crm_export_cli.output import print_json
+from crm_export_cli.output import print_json, tell
 from crm_export_cli.questions import Questions, one_word
 from crm_export_cli.reports import connection_document, print_report
 from crm_export_cli.stores import StoreChoice, open_store
@@ -150,13 +149,7 @@ def connect(
     account, owner = options.identity(to, account, owner, questions)
     answers = _ask(questions, grant, client_id, soid)
     zoho = Zoho(answers.client, servers, domain, trusted, make_session())
-    obtained = _obtain(zoho, answers)
-    connection = Connection(
-        account, owner, obtained.api_domain, obtained.accounts_server, obtained.grant, answers.client
-    )
-    report = Checks(zoho.session, connection, obtained.token).run()
-    if (error := lacking(report, "Nothing was stored.")) is not None:
-        raise error
+    connection, report = _tried(zoho, answers, account, owner)
     choice = StoreChoice(store or options.Store.SECRETS_MANAGER, prefix, mongo_uri_env, to)
     with open_store(choice, trusted) as opened:
         opened.put(account, owner, _token_document(connection))
@@ -211,7 +204,7 @@ def _ask(questions: Questions, grant: str | None, client_id: str | None, soid: s
         )
         soid = questions.answer(soid, "--soid (or CRM_EXPORT_SOID)", "Organisation id")
     elif grant == _CODE:
-        questions.explain(f"Tab Generate Code, with this scope: {_ALL_SCOPES}")
+        questions.explain(f"In its tab Generate Code, paste this scope:\n\n{_ALL_SCOPES}\n")
         given = questions.secret("CRM_EXPORT_CODE", "Code")
     elif grant == REFRESH_TOKEN:
         given = questions.secret("CRM_EXPORT_REFRESH_TOKEN", "Refresh token")
@@ -238,6 +231,22 @@ def _soid(given: str | None) -> str:
 
 
 # --- what to do with the answers -------------------------------------------------------------
+
+
+def _tried(zoho: Zoho, answers: Answers, account: str, owner: str) -> tuple[Connection, Report]:
+    """Return a connection that works, and what was tried. Raises CliError if it lacks a required scope."""
+    try:
+        obtained = _obtain(zoho, answers)
+        connection = Connection(
+            account, owner, obtained.api_domain, obtained.accounts_server, obtained.grant, answers.client
+        )
+        report = Checks(zoho.session, connection, obtained.token).run()
+    except KeyboardInterrupt:
+        tell("Stopped. Nothing was stored.")
+        raise
+    if (error := lacking(report, "Nothing was stored.")) is not None:
+        raise error
+    return connection, report
 
 
 def _obtain(zoho: Zoho, answers: Answers) -> Obtained:
@@ -268,12 +277,10 @@ def _refused(error: TokenInvalidated | ZohoClientRejected, grant: str) -> CliErr
 
 def _show_prompt(prompt: DevicePrompt) -> None:
     minutes = round(prompt.seconds / 60)
-    print(
+    tell(
         f"Open this page in any browser, on any machine:\n\n    {prompt.url}\n\n"
         f"and type this code:\n\n    {prompt.user_code}\n\n"
-        f"Waiting for you to accept the request; the code is valid for {minutes} minutes. Ctrl-C stops.",
-        file=sys.stderr,
-        flush=True,
+        f"Waiting for you to accept the request; the code is valid for {minutes} minutes. Ctrl-C stops."
     )
 
 

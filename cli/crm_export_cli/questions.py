@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import typer
 
 from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.output import tell
 
 
 def is_terminal() -> bool:
@@ -43,7 +44,7 @@ class Questions:
     def explain(self, text: str) -> None:
         """Tell somebody who can answer where to find the answers."""
         if self.terminal and text:
-            print(text, file=sys.stderr)
+            tell(text)
 
     def choose(self, given: str | None, how: str, choices: dict[str, str]) -> str:
         """Return what was given, or let the user choose from a numbered list of names and explanations."""

@@ -22,6 +22,7 @@ from crm_export.zoho.grants import RefreshToken
 from crm_export_cli.main import main
 from local.host.aws import move_current_label
 from tests.support.mongo import always, ignore_mongomock_throw, mongo_server
+from zoho_simulator.http.server import SimulatorConfig, start_simulator
 
 PREFIX = "zoho-crm-export/connections"
 GRANT = ("--account", "acct-1", "--owner", "user-1")
@@ -234,6 +235,21 @@ def test_delete_removes_one_connection(run, store):
 def test_missing_connection_has_its_own_exit_code(run, store, command):
     code, out, err = run(*command, "--store", store[0], *GRANT)
     assert (code, out, err) == (4, "", "error: No connection of acct-1/user-1 is stored.\n")
+
+
+def test_connect_stores_what_the_functions_get(store, capsys, monkeypatch):
+    name, connections = store
+    monkeypatch.setenv("CRM_EXPORT_CLIENT_SECRET", "local-secret")
+    with start_simulator(SimulatorConfig(records={"Contacts": 1})) as zoho:
+        connections._trusted_origins = (zoho.url,)
+        arguments = (
+            "connect", "--store", name, *GRANT, "--grant", "client_credentials", "--client-id", "1000.LOCAL",
+            "--soid", "60000000001", "--accounts-server", zoho.url, "--trust-origin", zoho.url,
+        )  # fmt: skip
+        assert main(arguments) == 0
+    assert "local-secret" not in capsys.readouterr().out
+    stored = connections.get("acct-1", "user-1")
+    assert (stored.grant.soid, stored.client.client_secret) == ("ZohoCRM.60000000001", "local-secret")
 
 
 # --- Secrets Manager -------------------------------------------------------------------------
