@@ -4,14 +4,12 @@ from enum import IntEnum
 
 from crm_export.errors import (
     CallerNotIdentified,
-    ConnectionMalformed,
     ConnectionNotFound,
     ExportError,
     InvalidRequest,
     QueryRefused,
     TokenInvalidated,
     TypeNotSupported,
-    UntrustedOrigin,
     WrongDataCentre,
     ZohoClientRejected,
     ZohoPermissionDenied,
@@ -20,7 +18,7 @@ from crm_export.errors import (
 from crm_export_cli.folder.errors import FolderFull
 
 _NOT_CONNECTED = (
-    ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, TokenInvalidated, WrongDataCentre,
+    ConnectionNotFound, TokenInvalidated, WrongDataCentre,
     ZohoClientRejected, ZohoPermissionDenied, ZohoTokenRejected,
 )  # fmt: skip
 _WRONG_USAGE = (CallerNotIdentified, InvalidRequest, QueryRefused, TypeNotSupported)

@@ -1,5 +1,5 @@
-"""The contract of every store of connections: Secrets Manager on moto, MongoDB over a socket, and the MongoDB
-that the environment variable MONGODB_URI names, if it is set."""
+"""The contract of every store of connections: Secrets Manager on moto, a file, MongoDB over a socket, and the
+MongoDB that the environment variable MONGODB_URI names, if it is set."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -39,6 +40,7 @@ from crm_export.errors import (
 from crm_export.zoho.catalog import DEFAULT_SCOPE
 from crm_export.zoho.grants import ClientCredentials, RefreshToken, ZohoClientCredentials
 from crm_export_cli.exits import CliError
+from crm_export_cli.folder.connections import FolderConnections
 from crm_export_cli.in_mongo import MongoAdmin
 from local.host.aws import move_current_label
 from tests.support.mongo import SILENT, MongoServer, always, ignore_mongomock_throw, mongo_server
@@ -121,6 +123,26 @@ class Mongo:
         return document
 
 
+@dataclass
+class File:
+    path: Path
+    store: FolderConnections
+
+    def write(self, account_id, owner, document):
+        documents = json.loads(self.path.read_text())["connections"] if self.path.exists() else {}
+        documents.setdefault(account_id, {})[owner] = document
+        self.path.write_text(json.dumps({"connections": documents}))
+
+    def read(self, account_id, owner):
+        return json.loads(self.path.read_text())["connections"][account_id][owner]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> File:
+    path = tmp_path / "connections.json"
+    return File(path, FolderConnections(path, TRUSTED))
+
+
 @pytest.fixture(scope="module")
 def secrets_client() -> Any:
     """Return one client for all tests: creating a boto3 client is slow."""
@@ -182,7 +204,7 @@ def mongo(request: pytest.FixtureRequest) -> Mongo:
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["secrets", *MONGOS])
+@pytest.fixture(params=["secrets", "file", *MONGOS])
 def backend(request: pytest.FixtureRequest) -> Backend:
     return request.getfixturevalue(request.param)
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from crm_export.errors import ConnectionNotFound, ExportNotFound
+from crm_export.errors import ConnectionMalformed, ConnectionNotFound, ExportNotFound, UntrustedOrigin
 from crm_export.exports.model import Caller
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.request import StartRequest
@@ -34,6 +34,15 @@ class FolderBackend(Backend):
                 Exit.NOT_CONNECTED,
                 code=error.code,
                 remedy=f"Run `crm-export connect --to {shlex.quote(str(root))}`.",
+            ) from error
+        except ConnectionMalformed as error:
+            raise CliError(error.message, Exit.NOT_CONNECTED, code=error.code, remedy=error.remedy) from error
+        except UntrustedOrigin as error:
+            raise CliError(
+                error.message,
+                Exit.NOT_CONNECTED,
+                code=error.code,
+                remedy="If this host is to be trusted, name it with --trust-origin.",
             ) from error
 
     def __init__(self, folder: Folder, settings: FolderSettings) -> None:
