@@ -8,7 +8,7 @@ import typer
 
 from crm_export.connections.model import require_identity
 from crm_export.errors import CallerNotIdentified
-from crm_export_cli.folder.wiring import ACCOUNT, OWNER
+from crm_export_cli.folder import ACCOUNT, OWNER
 from crm_export_cli.questions import Questions
 
 

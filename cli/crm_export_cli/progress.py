@@ -31,7 +31,7 @@ def progress(*, quiet: bool = False) -> Iterator[Callable[[list[View]], None]]:
     elif console.is_terminal:
         speed = Speed()
         with Live(console=console, refresh_per_second=4, transient=True) as live:
-            yield lambda views: live.update(_table(views, speed))
+            yield lambda views: live.update(show_table(views, speed))
     else:
         yield Lines()
 
@@ -77,8 +77,11 @@ def _line(view: View) -> str:
     return f"{', '.join(words)}, {waiting(view) or _state(view)}"
 
 
-def _table(views: list[View], speed: Speed) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False, expand=False)
+def show_table(views: list[View], speed: Speed) -> Table:
+    """Return the exports as a table that wraps in a narrow terminal."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(5):
+        table.add_column(overflow="fold")
     for view in views:
         table.add_row(
             view["module"], _parts(view), _records(view), _size(view), waiting(view) or _state(view)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from crm_export_cli.entries import AdminStore
 from crm_export_cli.exits import CliError, Exit
-from crm_export_cli.folder.wiring import STATE, connections_of
+from crm_export_cli.folder import STATE
 from crm_export_cli.options import DEFAULT_MONGO_URI_ENV, DEFAULT_PREFIX, Store
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def open_store(
 ) -> AbstractContextManager[AdminStore]:
     """Open the store that the options choose. trusted_origins: are stored with a folder's connections."""
     if choice.folder is not None:
+        from crm_export_cli.folder.wiring import connections_of  # noqa: PLC0415
+
         return nullcontext(connections_of(choice.folder, trusted_origins))
     if choice.store is Store.MONGO:
         return open_mongo(choice.mongo_uri_env)

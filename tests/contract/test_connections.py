@@ -1,5 +1,5 @@
-"""The contract of every store of connections: Secrets Manager on moto, MongoDB over a socket, the MongoDB
-that the environment variable MONGODB_URI names, if it is set, and the file of a folder."""
+"""The contract of every store of connections: Secrets Manager on moto, a file, MongoDB over a socket, and the
+MongoDB that the environment variable MONGODB_URI names, if it is set."""
 
 import json
 import os
@@ -123,6 +123,26 @@ class Mongo:
         return document
 
 
+@dataclass
+class File:
+    path: Path
+    store: FolderConnections
+
+    def write(self, account_id, owner, document):
+        documents = json.loads(self.path.read_text())["connections"] if self.path.exists() else {}
+        documents.setdefault(account_id, {})[owner] = document
+        self.path.write_text(json.dumps({"connections": documents}))
+
+    def read(self, account_id, owner):
+        return json.loads(self.path.read_text())["connections"][account_id][owner]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> File:
+    path = tmp_path / "connections.json"
+    return File(path, FolderConnections(path, TRUSTED))
+
+
 @pytest.fixture(scope="module")
 def secrets_client() -> Any:
     """Return one client for all tests: creating a boto3 client is slow."""
@@ -184,27 +204,7 @@ def mongo(request: pytest.FixtureRequest) -> Mongo:
     return request.getfixturevalue(request.param)
 
 
-@dataclass
-class Folder:
-    path: Path
-    store: FolderConnections
-
-    def write(self, account_id, owner, document):
-        stored = json.loads(self.path.read_text()) if self.path.exists() else {"connections": {}}
-        stored["connections"].setdefault(account_id, {})[owner] = document
-        self.path.write_text(json.dumps(stored))
-
-    def read(self, account_id, owner):
-        return self.store.entries(account_id, owner)[0].document
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    path = tmp_path / "connections.json"
-    return Folder(path, FolderConnections(path, TRUSTED))
-
-
-@pytest.fixture(params=["secrets", *MONGOS, "folder"])
+@pytest.fixture(params=["secrets", "file", *MONGOS])
 def backend(request: pytest.FixtureRequest) -> Backend:
     return request.getfixturevalue(request.param)
 

@@ -10,3 +10,7 @@
 
 Credentials, tokens and state are below DIR/.crm-export (mode 700, files 600) and nowhere else.
 """
+
+# The account and the owner of a folder's connection, and where the folder's own files are.
+ACCOUNT, OWNER = "local", "local"
+STATE = ".crm-export"

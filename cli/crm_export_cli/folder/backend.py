@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from crm_export.errors import ConnectionNotFound, ExportNotFound
+from crm_export.errors import ConnectionMalformed, ConnectionNotFound, ExportNotFound, UntrustedOrigin
 from crm_export.exports.model import Caller
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.request import StartRequest
@@ -14,7 +14,8 @@ from crm_export.exports.start import start_export
 from crm_export.exports.view import describe_export, summarize
 from crm_export_cli.backend import Backend, View
 from crm_export_cli.exits import CliError, Exit
-from crm_export_cli.folder.wiring import ACCOUNT, OWNER, Folder, FolderSettings, connections_of, make_pipeline
+from crm_export_cli.folder import ACCOUNT, OWNER
+from crm_export_cli.folder.wiring import Folder, FolderSettings, connections_of, make_pipeline
 from crm_export_cli.folder.worker import Worker
 
 _CALLER = Caller(ACCOUNT, OWNER)
@@ -34,6 +35,15 @@ class FolderBackend(Backend):
                 Exit.NOT_CONNECTED,
                 code=error.code,
                 remedy=f"Run `crm-export connect --to {shlex.quote(str(root))}`.",
+            ) from error
+        except ConnectionMalformed as error:
+            raise CliError(error.message, Exit.NOT_CONNECTED, code=error.code, remedy=error.remedy) from error
+        except UntrustedOrigin as error:
+            raise CliError(
+                error.message,
+                Exit.NOT_CONNECTED,
+                code=error.code,
+                remedy="If this host is to be trusted, name it with --trust-origin.",
             ) from error
 
     def __init__(self, folder: Folder, settings: FolderSettings) -> None:

@@ -19,6 +19,7 @@ from crm_export.zoho.metadata import known_modules
 from crm_export.zoho.records import RecordsReader
 from crm_export.zoho.transport import make_session
 from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.folder import STATE
 from crm_export_cli.folder.connections import FolderConnections
 from crm_export_cli.folder.database import Database
 from crm_export_cli.folder.errors import FolderFull
@@ -28,9 +29,6 @@ from crm_export_cli.folder.table import SqliteExportTable
 from crm_export_cli.folder.tokens import SqliteDownloadBudget, SqliteTokenCache
 from crm_export_cli.logs import logged_to
 
-# The account and the owner of a folder's connection.
-ACCOUNT, OWNER = "local", "local"
-STATE = ".crm-export"
 # A pause of a few days is no reason to fail; Zoho's own results and page tokens last one day.
 _LIMITS = Limits(deadline=timedelta(days=10), retention=timedelta(days=365), quiet=timedelta(seconds=30))
 

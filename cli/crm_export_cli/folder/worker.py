@@ -96,7 +96,7 @@ class Worker:
         if process is not None and self._processes.is_alive(process) and (part.lease_until or now) > now:
             return False
         not_before = self._postponed.get((part.export_id, part.part), now)
-        return now >= max(not_before, part.not_before or now, _poll_at(part) or now)
+        return now >= max(not_before, part.not_before or now, poll_at(part) or now)
 
     def _start(self, pipeline: Pipeline, key: _Key, step: Step) -> None:
         def work() -> None:
@@ -139,7 +139,7 @@ class Worker:
             self._fatal = error
 
 
-def _poll_at(part: Part) -> datetime | None:
+def poll_at(part: Part) -> datetime | None:
     """Return when to ask Zoho for a job's state again: after 1, 1, 2, 4, 8 and then every 15 seconds.
 
     It follows from the part itself, so all processes of a folder share it, and it is due after a long pause.

@@ -1,93 +1,86 @@
-"""The file of a folder's connections; tests/contract has what every store of connections does."""
+"""The connections of a folder as the user sees them; tests/contract has what the pipeline needs of them."""
 
-import stat
-from concurrent.futures import ThreadPoolExecutor
+import json
 
 import pytest
 
-from crm_export.errors import ConnectionMalformed, ConnectionNotFound, StoreUnavailable
-from crm_export_cli.folder.wiring import connections_of
+from crm_export.errors import ConnectionMalformed, ConnectionNotFound, StoreUnavailable, UntrustedOrigin
+from crm_export_cli.entries import Entry
+from crm_export_cli.folder.connections import FolderConnections
 
-TOKEN = {"refresh_token": "1000.s3cret", "api_domain": "https://www.zohoapis.eu"}
+TOKEN = {
+    "refresh_token": "1000.r",
+    "api_domain": "http://127.0.0.1:9",
+    "accounts_server": "http://127.0.0.1:9",
+}
+TRUSTED = ("http://127.0.0.1:9",)
 
 
 @pytest.fixture
-def store(tmp_path):
-    return connections_of(tmp_path / "out", ("http://127.0.0.1:9",))
+def path(tmp_path):
+    return tmp_path / "connections.json"
 
 
-@pytest.fixture
-def file(tmp_path):
-    return tmp_path / "out" / ".crm-export" / "connections.json"
-
-
-def mode(path):
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-def test_only_the_owner_can_read_what_is_stored(store, tmp_path):
-    private = tmp_path / "out" / ".crm-export"
-    private.mkdir(parents=True, mode=0o755)
-    assert store.put("local", "local", TOKEN)
-    assert mode(private) == 0o700
-    assert {mode(path) for path in private.iterdir()} == {0o600}
-
-
-def test_put_replaces_one_connection_and_clears_its_mark(store):
-    store.put("a", "u1", TOKEN)
-    store.put("a", "u2", TOKEN)
-    store.mark_account(store.get("a", "u1"))
-    assert not store.put("a", "u1", {**TOKEN, "refresh_token": "1000.n3w"})
-    assert [entry.is_invalidated for entry in store.entries("a")] == [False, True]
-    assert store.get("a", "u1").grant.value == "1000.n3w"
-
-
-def test_origins_that_were_trusted_with_a_connection_stay_trusted(store, tmp_path):
-    here = "http://127.0.0.1:9"
-    store.put("a", "u", {**TOKEN, "api_domain": here, "accounts_server": here})
-    later = connections_of(tmp_path / "out", ())
-    assert later.get("a", "u").api_domain == here
-    assert later.entries("a")[0].trusted_origins == (here,)
-
-
-def test_delete_removes_one_connection(store):
-    store.put("a", "u1", TOKEN)
-    store.put("a", "u2", TOKEN)
-    assert (store.delete("a", "u1"), store.delete("a", "u1")) == (1, 0)
-    assert [entry.owner for entry in store.entries(None)] == ["u2"]
+def test_connection_is_put_listed_and_deleted(path):
+    store = FolderConnections(path, TRUSTED)
+    assert [store.put("local", "local", TOKEN) for _ in range(2)] == [True, False]
+    document = {"token": TOKEN, "trusted_origins": list(TRUSTED)}
+    assert (
+        store.entries(None) == store.entries("local", "local") == [Entry("local", "local", document, TRUSTED)]
+    )
+    assert store.entries("another") == []
+    assert [store.delete("local", "local") for _ in range(2)] == [1, 0]
     with pytest.raises(ConnectionNotFound):
-        store.get("a", "u1")
+        store.get("local", "local")
 
 
-def test_writers_at_the_same_time_lose_nothing(store):
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: store.put("a", f"u{number}", TOKEN), range(24)))
-    assert len(store.entries("a")) == 24
+def test_host_that_was_trusted_when_it_was_stored_stays_trusted(path):
+    FolderConnections(path, TRUSTED).put("local", "local", TOKEN)
+    assert FolderConnections(path, ()).get("local", "local").api_domain == TRUSTED[0]
+    FolderConnections(path, ()).put("local", "local", TOKEN)
+    with pytest.raises(UntrustedOrigin):
+        FolderConnections(path, ()).get("local", "local")
 
 
-def test_reading_creates_nothing(store, tmp_path):
-    assert store.entries(None) == []
-    assert store.delete("a", "u") == 0
-    assert not (tmp_path / "out").exists()
+def test_new_grant_is_not_marked_any_more(path):
+    store = FolderConnections(path, TRUSTED)
+    store.put("local", "local", TOKEN)
+    store.mark(store.get("local", "local"))
+    assert store.entries(None)[0].document["token_invalidated"] is True
+    store.put("local", "local", TOKEN)
+    assert "token_invalidated" not in store.entries(None)[0].document
 
 
-@pytest.mark.parametrize(
-    "text", ["", "s3cret", "[]", '{"connections": []}', '{"connections": {"a": "s3cret"}}']
-)
-def test_file_that_is_not_ours_is_malformed_and_left_alone(store, file, text):
-    store.put("a", "u", TOKEN)
-    file.write_text(text)
-    for call in (store.get, store.delete, lambda *who: store.put(*who, TOKEN)):
-        with pytest.raises(ConnectionMalformed, match="connections.json") as raised:
-            call("a", "u")
-        assert "s3cret" not in raised.value.message
-    assert file.read_text() == text
+def test_file_is_replaced_as_a_whole_and_readable_by_its_owner_only(path):
+    store = FolderConnections(path, TRUSTED)
+    store.put("local", "local", TOKEN)
+    before = path.stat().st_ino
+    store.put("local", "local", TOKEN)
+    assert path.stat().st_ino != before
+    assert {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {
+        "connections.json": 0o600,
+        "connections.lock": 0o600,
+    }
 
 
-def test_folder_that_is_a_file_is_reported(tmp_path):
-    (tmp_path / ".crm-export").write_text("")
-    store = connections_of(tmp_path, ())
-    with pytest.raises(StoreUnavailable, match="cannot be read"):
-        store.get("a", "u")
-    with pytest.raises(StoreUnavailable, match="cannot be created"):
-        store.put("a", "u", TOKEN)
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"connections": {"local": []}}'])
+def test_file_that_is_not_one_of_connections_is_refused_and_left_alone(path, content):
+    path.write_text(content)
+    store = FolderConnections(path, TRUSTED)
+    for use in (lambda: store.get("local", "local"), lambda: store.put("local", "local", TOKEN)):
+        with pytest.raises(ConnectionMalformed, match=r"connections\.json"):
+            use()
+    assert path.read_text() == content
+
+
+def test_folder_in_place_of_the_file_is_reported(path):
+    path.mkdir()
+    with pytest.raises(StoreUnavailable, match="cannot be read: Is a directory"):
+        FolderConnections(path, ()).get("local", "local")
+
+
+def test_document_that_is_not_an_object_is_listed_without_it(path):
+    path.write_text(json.dumps({"connections": {"local": {"local": 5}}}))
+    assert FolderConnections(path, ()).entries(None) == [Entry("local", "local", None)]
+    with pytest.raises(ConnectionMalformed):
+        FolderConnections(path, ()).get("local", "local")
