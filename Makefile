@@ -15,10 +15,10 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 INSTALL := $(BIN)/uv pip install --quiet --no-config --only-binary :all: --require-hashes \
   --constraints requirements.txt --overrides $(VENV)/overrides.txt
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url \
-  --custom-compile-command "make lock" pyproject.toml
+  --custom-compile-command "make lock"
 
-.PHONY: help demo local docs quick unit test check format lint types template build native native-check audit pipeline mongo sam-local \
-  simulate deploy smoke fuzz advisories lock clean
+.PHONY: help demo local docs quick unit test check format lint types template build native native-check audit \
+  pipeline mongo sam-local simulate deploy smoke fuzz advisories lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -114,8 +114,8 @@ advisories: $(VENV)/.audit ## look up known vulnerabilities of our pins (asks th
 
 lock: $(VENV)/.uv ## resolve all requirements again after a change of pyproject.toml (UPGRADE=1: newest releases)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) $(foreach group,build test lint sam audit native fuzz,--group $(group)) \
-	  -o requirements.txt
-	@$(COMPILE) --constraints requirements.txt --no-annotate -o layers/dependencies/requirements.txt
+	  pyproject.toml -o requirements.txt
+	@$(COMPILE) --constraints requirements.txt --no-annotate --group layer -o layers/dependencies/requirements.txt
 
 clean: ## remove everything made here
 	rm -rf $(VENV) .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -36,8 +36,8 @@ def closure_of(names: list[str]) -> set[str]:
     return found
 
 
-def test_layer_holds_exactly_what_the_project_depends_on():
-    direct = [Requirement(item).name for item in PROJECT["project"]["dependencies"]]
+def test_layer_holds_exactly_the_dependency_group_layer():
+    direct = [Requirement(item).name for item in PROJECT["dependency-groups"]["layer"]]
     assert set(pins_of(LAYER)) == closure_of(direct)
 
 

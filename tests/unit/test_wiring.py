@@ -14,6 +14,7 @@ from crm_export.errors import ZohoClientRejected
 from crm_export.settings import ExportHandlerSettings
 from crm_export.system import System
 from crm_export.wiring import Container, boto3_client, s3_options
+from crm_export.zoho.grants import RefreshToken
 
 ENV = {field.name.upper(): "1" for field in fields(ExportHandlerSettings)}
 
@@ -23,7 +24,7 @@ class CountingContainer(Container):
 
     def __init__(self):
         super().__init__(ENV, aws=lambda service: None)
-        self.connection = Connection("a", "o", "https://x", "https://y", "refresh")
+        self.connection = Connection("a", "o", "https://x", "https://y", RefreshToken("refresh"))
         self.clients = []
 
     def _connections(self, settings):
@@ -46,7 +47,7 @@ def test_grant_keeps_its_client_and_a_new_refresh_token_gets_a_new_one():
     container.handler_zoho("a", "o")
     container.handler_zoho("a", "o")
     assert container.clients == [first]
-    container.connection = replace(first, refresh_token="another")
+    container.connection = replace(first, grant=RefreshToken("another"))
     container.handler_zoho("a", "o")
     assert container.clients == [first, container.connection]
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.callbacks import KeyRing
     from crm_export.zoho.client import TokenSource, ZohoClient
-    from crm_export.zoho.oauth import AccessToken
     from crm_export.zoho.records import RecordsReader
 
 _LINK_SECONDS = 900
@@ -251,9 +250,9 @@ class Container:
         self, settings: ZohoSettings
     ) -> Callable[["ConnectionStore", "Connection"], "ZohoClient"]:
         from crm_export.aws.token_cache import DynamoTokenCache
-        from crm_export.connections.broker import FreshTokens, TokenBroker
+        from crm_export.connections.broker import FreshTokens, TokenBroker, refresher
         from crm_export.zoho.client import ZohoClient
-        from crm_export.zoho.oauth import ZohoClientCredentials, refresh_with_current_client
+        from crm_export.zoho.grants import ZohoClientCredentials
 
         def credentials(text: str) -> ZohoClientCredentials:
             stored = json.loads(text)
@@ -262,11 +261,7 @@ class Container:
         session, system = self._session, self.system
         our_client = self._cached_secret(settings.zoho_client_secret_id, credentials)
         token_cache = DynamoTokenCache(self._aws("dynamodb"), settings.exports_table)
-
-        def refresh(connection: "Connection") -> "AccessToken":
-            return refresh_with_current_client(
-                session, connection.accounts_server, our_client, connection.refresh_token, system
-            )
+        refresh = refresher(session, our_client, system)
 
         def client(store: "ConnectionStore", connection: "Connection") -> "ZohoClient":
             tokens: TokenSource

@@ -12,11 +12,12 @@ from crm_export.connections.broker import FreshTokens, TokenBroker, cache_key
 from crm_export.connections.model import Connection
 from crm_export.system import System
 from crm_export.zoho.client import ZohoClient, pause_before_retry
+from crm_export.zoho.grants import RefreshToken
 from crm_export.zoho.oauth import AccessToken
 from simulation.dynamodb import DynamoDb, TableData
 
 API = "https://www.zohoapis.eu"
-CONNECTION = Connection("acct-1", "user-1", API, "https://accounts.zoho.eu", "1000.refresh")
+CONNECTION = Connection("acct-1", "user-1", API, "https://accounts.zoho.eu", RefreshToken("1000.refresh"))
 SYSTEM = System(sleep=lambda _seconds: None)
 
 

@@ -14,8 +14,9 @@ from crm_export.exports.model import Failure
 from crm_export.results.records_csv import csv_chunks
 from crm_export.zoho.bulk_read import BulkRead, JobRequest, callback_job_id, parse_job
 from crm_export.zoho.client import ZohoClient
+from crm_export.zoho.grants import RefreshToken, ZohoClientCredentials
 from crm_export.zoho.metadata import get_fields, get_modules
-from crm_export.zoho.oauth import ZohoClientCredentials, refresh_access_token
+from crm_export.zoho.oauth import request_access_token
 from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor, PageRequest, RecordsReader
 from crm_export.zoho.refusals import error_from
 from crm_export.zoho.transport import ZohoResponse
@@ -178,7 +179,9 @@ def test_token_response_gives_a_usable_token_or_an_export_error(body, status):
         zoho.post("https://accounts.test/oauth/v2/token", body=body, status=status)
         credentials = ZohoClientCredentials("id", "secret")
         token = attempt(
-            lambda: refresh_access_token(requests.Session(), "https://accounts.test", credentials, "refresh")
+            lambda: request_access_token(
+                requests.Session(), "https://accounts.test", credentials, RefreshToken("refresh")
+            )
         )
     if token:
         requests.Request("GET", "https://zoho.test", headers={"Authorization": token.value}).prepare()

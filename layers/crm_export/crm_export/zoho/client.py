@@ -31,7 +31,7 @@ class TokenSource(Protocol):
     def token(self, rejected: str | None = None) -> str:
         """Return a token that is believed to be valid, and not the one that Zoho has just rejected.
 
-        Raises as `refresh_access_token`.
+        Raises as `request_access_token`.
         """
 
     def is_own(self, token: str) -> bool:
