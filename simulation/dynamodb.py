@@ -100,6 +100,19 @@ class DynamoDb:
 
         return self._read(f"dynamodb get {_shown(Key)}", read)
 
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> Item:
+        """See boto3. Reads at one moment; DynamoDB does not promise that, and nothing relies on it."""
+        ((table, request),) = RequestItems.items()
+        assert table == TABLE
+        assert request["ConsistentRead"]
+        keys = [_key(key) for key in request["Keys"]]
+
+        def read() -> Item:
+            found = [dict(self._table.items[key]) for key in keys if key in self._table.items]
+            return {"Responses": {TABLE: found[::-1]}, "UnprocessedKeys": {}}  # in no certain order
+
+        return self._read(f"dynamodb batch get {', '.join(map('/'.join, keys))}", read)
+
     def update_item(self, **request: Any) -> Item:
         """See boto3."""
         return self._write_one("Update", request)
@@ -114,8 +127,9 @@ class DynamoDb:
             if new is None:
                 raise ConditionFailed
             self._table.write({key: new})
-            return {}
+            return {"Attributes": dict(self._table.items[key])} if returned == "ALL_NEW" else {}
 
+        returned = request.get("ReturnValues", "NONE")
         shown = _shown(request.get("Key") or request["Item"])
         return self._write(f"dynamodb {kind} {shown} {request.get('UpdateExpression', '')[:60]}", write)
 

@@ -62,7 +62,7 @@ def without_the_zip_check(patch):
 
 
 def without_leases(patch):
-    patch.setattr(DynamoExportTable, "claim", lambda self, *given: True)
+    patch.setattr(DynamoExportTable, "claim", lambda self, part, *given: part)
     patch.setattr(DynamoExportTable, "renew", lambda self, *given: True)
 
 
@@ -101,7 +101,9 @@ def without_the_next_part(patch):
     patch.setattr(
         DynamoExportTable,
         "mark_ready",
-        lambda self, part, job, now: right(self, part, replace(job, more_records=False), now),
+        lambda self, export, part, job, now: right(
+            self, export, part, replace(job, more_records=False), now
+        ),
     )
 
 
@@ -244,9 +246,9 @@ def without_late_announcements(patch):
 def with_an_end_that_counts_as_announced_before_it_is(patch):
     right = announce.announce
 
-    def announce_too_late(pipeline, export_id):
-        pipeline.table.mark_announced(export_id)
-        right(pipeline, export_id)
+    def announce_too_late(pipeline, export):
+        pipeline.table.mark_announced(export.export_id)
+        right(pipeline, export)
 
     patch.setattr(attempt, "announce", announce_too_late)
     patch.setattr(complete, "announce", announce_too_late)

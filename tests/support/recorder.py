@@ -184,11 +184,24 @@ def _put_events(params: Mapping[str, Any]) -> list[Request]:
     ]
 
 
+def _batch_get(params: Mapping[str, Any]) -> list[Request]:
+    """Return one request for each table: IAM judges the keys of all its items together."""
+    return [
+        Request(
+            "dynamodb:BatchGetItem",
+            table_arn(table),
+            (*_leading(*(_string(key["pk"]) for key in batch["Keys"])), ("dynamodb:Attributes", ("*",))),
+        )
+        for table, batch in params["RequestItems"].items()
+    ]
+
+
 _REQUESTS: dict[tuple[str, str], ToRequests] = {
     **{
         ("dynamodb", action): _item(action, "Item" if action == "PutItem" else "Key")
         for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")
     },
+    ("dynamodb", "BatchGetItem"): _batch_get,
     ("dynamodb", "Query"): _query,
     ("events", "PutEvents"): _put_events,
     ("dynamodb", "TransactWriteItems"): _transaction,

@@ -378,7 +378,9 @@ def test_page_token_that_another_worker_gave_to_the_next_part_is_not_a_ring(one_
     one_export.submitted()
     one_export.zoho.jobs["1"] = ready = job("1", 5, "a")
     part = one_export.part()
-    one_export.zoho.meanwhile = lambda: one_export.table.mark_ready(part, ready, one_export.now)
+    one_export.zoho.meanwhile = lambda: one_export.table.mark_ready(
+        one_export.export(), part, ready, one_export.now
+    )
     one_export.advance()
     assert one_export.part().state is PartState.STORED
     assert one_export.export().state is ExportState.RUNNING

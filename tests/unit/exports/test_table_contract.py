@@ -168,7 +168,7 @@ def test_worker_that_read_an_earlier_generation_cannot_change_the_export(table, 
 
 def test_restart_of_sealed_export_or_over_an_existing_part_is_refused(table, export):
     submitted(table, export)
-    table.mark_ready(part_of(table, export), Job("1", "COMPLETED", count=1, more_records=True), T2)
+    table.mark_ready(export, part_of(table, export), Job("1", "COMPLETED", count=1, more_records=True), T2)
     assert not table.restart(export, Part(export.export_id, 2, T2))
     assert table.get(export.export_id).generation == 1
     assert table.seal(export, T2, 1)
@@ -390,7 +390,7 @@ def test_transition_resets_counters_pause_and_lease(table, export):
     assert (part.attempts, part.strikes, part.dead_owners) == (0, {}, frozenset())
     assert (part.not_before, part.updated_at) == (None, T1)
     assert table.claim(part, "c", T1, T9)
-    assert table.mark_ready(part, Job("1", "COMPLETED", count=1), T2)
+    assert table.mark_ready(export, part, Job("1", "COMPLETED", count=1), T2)
     assert (part_of(table, export).lease_owner, part_of(table, export).lease_until) == (None, None)
 
 
@@ -409,9 +409,9 @@ def test_submitting_again_keeps_the_first_job(table, export):
 def test_ready_part_creates_the_next_part_once(table, export):
     part = submitted(table, export)
     job = Job("1", "COMPLETED", "Contacts", 1, 200, more_records=True, next_page_token="t")
-    assert not table.mark_ready(part, replace(job, job_id="2"), T2)
-    assert table.mark_ready(part, job, T2)
-    assert not table.mark_ready(part, job, T2)
+    assert not table.mark_ready(export, part, replace(job, job_id="2"), T2)
+    assert table.mark_ready(export, part, job, T2)
+    assert not table.mark_ready(export, part, job, T2)
     first, second = table.get_parts(export)
     assert (first.state, first.expected_records, first.more_records) == (PartState.READY, 200, True)
     assert (first.next_page_token, second.page_token) == ("t", "t")
@@ -423,7 +423,7 @@ def test_part_of_an_earlier_generation_does_not_overwrite_the_first_part_of_this
     part = submitted(table, export)
     assert table.restart(export, Part(export.export_id, 2, T2))
     late = Job("1", "COMPLETED", count=1, more_records=True, next_page_token="of the earlier snapshot")
-    assert not table.mark_ready(part, late, T2)
+    assert not table.mark_ready(export, part, late, T2)
     assert part_of(table, export, 2) == Part(export.export_id, 2, T2)
     assert part_of(table, export).state is PartState.SUBMITTED
 
@@ -432,7 +432,7 @@ def test_part_read_for_an_earlier_generation_does_not_overwrite_the_first_part_o
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T1)
     assert table.restart(export, Part(export.export_id, 2, T2))
-    assert not table.mark_read(part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(export, part, "a", STORED, CURSOR, T2)
     assert part_of(table, export, 2) == Part(export.export_id, 2, T2)
 
 
@@ -440,7 +440,7 @@ def test_part_read_for_an_earlier_generation_does_not_overwrite_the_first_part_o
 def test_part_that_was_read_remembers_whether_one_response_had_all_of_it(table, export, one_response):
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T9)
-    assert table.mark_read(part, "a", STORED, None, T2, one_response=one_response)
+    assert table.mark_read(export, part, "a", STORED, None, T2, one_response=one_response)
     assert part_of(table, export).one_response is one_response
 
 
@@ -448,7 +448,7 @@ def test_part_of_a_failed_export_cannot_be_stored(table, export):
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T9)
     assert table.fail(export, 1, FAILURE, T1)
-    assert not table.mark_read(part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(export, part, "a", STORED, CURSOR, T2)
     assert part_of(table, export).state is PartState.FAILED
     assert table.get_part(export.export_id, 2) is None
 
@@ -467,14 +467,14 @@ def test_only_the_job_that_failed_is_replaced(table, export):
 def test_ready_or_stored_part_never_goes_back(table, export):
     job = Job("1", "COMPLETED", count=1)
     part = submitted(table, export)
-    assert table.mark_ready(part, job, T2)
-    assert not table.mark_ready(part, job, T9)
+    assert table.mark_ready(export, part, job, T2)
+    assert not table.mark_ready(export, part, job, T9)
     assert not table.mark_pending_again(part, T2, T9)
     assert not table.mark_submitted(part, "1", T9)
     ready = part_of(table, export)
     assert ready.state is PartState.READY
     assert table.mark_stored(ready, STORED, T2)
-    assert not table.mark_ready(part, job, T9)
+    assert not table.mark_ready(export, part, job, T9)
     assert not table.mark_pending_again(part, T2, T9)
     assert not table.mark_submitted(part, "1", T9)
     assert not table.mark_stored(ready, replace(STORED, records=2), T9)
@@ -482,7 +482,7 @@ def test_ready_or_stored_part_never_goes_back(table, export):
 
 
 def test_stored_part_stays_stored_when_its_export_fails(table, export):
-    table.mark_ready(submitted(table, export), Job("1", "COMPLETED", count=1), T2)
+    table.mark_ready(export, submitted(table, export), Job("1", "COMPLETED", count=1), T2)
     assert table.mark_stored(part_of(table, export), STORED, T2)
     assert table.fail(export, 1, FAILURE, T2)
     assert part_of(table, export).state is PartState.STORED
@@ -490,7 +490,7 @@ def test_stored_part_stays_stored_when_its_export_fails(table, export):
 
 def test_only_the_ready_part_of_that_job_can_be_stored(table, export):
     assert not table.mark_stored(submitted(table, export), STORED, T2)
-    table.mark_ready(part_of(table, export), Job("1", "COMPLETED", count=1), T2)
+    table.mark_ready(export, part_of(table, export), Job("1", "COMPLETED", count=1), T2)
     ready = part_of(table, export)
     assert not table.mark_stored(replace(ready, job_id="2"), STORED, T2)
     assert table.mark_stored(ready, STORED, T2)
@@ -503,9 +503,9 @@ def test_only_the_ready_part_of_that_job_can_be_stored(table, export):
 def test_only_the_holder_of_the_lease_stores_a_part_that_was_read(table, export):
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T1)
-    assert not table.mark_read(part, "b", STORED, None, T2)
-    assert table.mark_read(part, "a", STORED, CURSOR, T2)
-    assert not table.mark_read(part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(export, part, "b", STORED, None, T2)
+    assert table.mark_read(export, part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(export, part, "a", STORED, CURSOR, T2)
     first, second = table.get_parts(export)
     assert (first.state, first.records, first.expected_records) == (PartState.STORED, 1, 1)
     assert (first.more_records, first.lease_owner) == (True, None)
