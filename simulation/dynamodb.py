@@ -106,10 +106,15 @@ class DynamoDb:
         assert table == TABLE
         assert request["ConsistentRead"]
         keys = [_key(key) for key in request["Keys"]]
+        aliases = request.get("ExpressionAttributeNames", {})
+        only = [
+            aliases.get(name, name) for name in request.get("ProjectionExpression", "").split(", ") if name
+        ]
 
         def read() -> Item:
-            found = [dict(self._table.items[key]) for key in keys if key in self._table.items]
-            return {"Responses": {TABLE: found[::-1]}, "UnprocessedKeys": {}}  # in no certain order
+            found = [self._table.items[key] for key in keys if key in self._table.items]
+            shown = [{name: item[name] for name in item if name in (only or item)} for item in found]
+            return {"Responses": {TABLE: shown[::-1]}, "UnprocessedKeys": {}}  # in no certain order
 
         return self._read(f"dynamodb batch get {', '.join(map('/'.join, keys))}", read)
 

@@ -101,9 +101,7 @@ def without_the_next_part(patch):
     patch.setattr(
         DynamoExportTable,
         "mark_ready",
-        lambda self, export, part, job, now: right(
-            self, export, part, replace(job, more_records=False), now
-        ),
+        lambda self, export, part, job, now: right(self, export, part, replace(job, more_records=False), now),
     )
 
 

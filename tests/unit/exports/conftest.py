@@ -201,6 +201,9 @@ class OneExport:
             limits=Limits(),
         )
 
+    def replaced(self, **members):
+        return replace(self.pipeline, **members)
+
     def limit(self, **limits):
         self.pipeline = replace(self.pipeline, limits=Limits(**limits))
 

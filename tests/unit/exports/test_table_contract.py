@@ -432,7 +432,7 @@ def test_part_read_for_an_earlier_generation_does_not_overwrite_the_first_part_o
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T1)
     assert table.restart(export, Part(export.export_id, 2, T2))
-    assert not table.mark_read(export, part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(export, part, "a", STORED, T2, following=CURSOR)
     assert part_of(table, export, 2) == Part(export.export_id, 2, T2)
 
 
@@ -440,7 +440,7 @@ def test_part_read_for_an_earlier_generation_does_not_overwrite_the_first_part_o
 def test_part_that_was_read_remembers_whether_one_response_had_all_of_it(table, export, one_response):
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T9)
-    assert table.mark_read(export, part, "a", STORED, None, T2, one_response=one_response)
+    assert table.mark_read(export, part, "a", STORED, T2, following=None, one_response=one_response)
     assert part_of(table, export).one_response is one_response
 
 
@@ -448,7 +448,7 @@ def test_part_of_a_failed_export_cannot_be_stored(table, export):
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T9)
     assert table.fail(export, 1, FAILURE, T1)
-    assert not table.mark_read(export, part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(export, part, "a", STORED, T2, following=CURSOR)
     assert part_of(table, export).state is PartState.FAILED
     assert table.get_part(export.export_id, 2) is None
 
@@ -503,9 +503,9 @@ def test_only_the_ready_part_of_that_job_can_be_stored(table, export):
 def test_only_the_holder_of_the_lease_stores_a_part_that_was_read(table, export):
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T1)
-    assert not table.mark_read(export, part, "b", STORED, None, T2)
-    assert table.mark_read(export, part, "a", STORED, CURSOR, T2)
-    assert not table.mark_read(export, part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(export, part, "b", STORED, T2, following=None)
+    assert table.mark_read(export, part, "a", STORED, T2, following=CURSOR)
+    assert not table.mark_read(export, part, "a", STORED, T2, following=CURSOR)
     first, second = table.get_parts(export)
     assert (first.state, first.records, first.expected_records) == (PartState.STORED, 1, 1)
     assert (first.more_records, first.lease_owner) == (True, None)
@@ -549,9 +549,56 @@ def test_callbacks_of_a_part_are_counted_up_to_the_most(table, export):
     assert table.get_part(export.export_id, 9) is None
 
 
-def test_account_of_an_export_is_found(table, export):
-    assert table.account_of(export.export_id) == export.account_id
-    assert table.account_of("20250101T000000Z-0123456789abcdef") is None
+def test_account_and_state_are_found(table, export):
+    submitted(table, export)
+    assert table.account_and_state(export.export_id, 1) == (export.account_id, PartState.SUBMITTED)
+    assert table.account_and_state(export.export_id, 2) is None
+    assert table.account_and_state("20250101T000000Z-0123456789abcdef", 1) is None
+
+
+def test_export_is_read_together_with_a_part(table, export):
+    part = submitted(table, export)
+    assert table.get_with_part(export.export_id, 1) == (export, part)
+    assert table.get_with_part(export.export_id, 2) is None
+    assert table.get_with_part("20250101T000000Z-0123456789abcdef", 1) is None
+
+
+def test_change_returns_the_item_as_it_can_be_read(table, export):
+    claimed = table.claim(part_of(table, export), "a", T1, T9)
+    assert claimed == part_of(table, export)
+    marked = table.mark_submitted(claimed, "1", T1)
+    assert marked == part_of(table, export)
+    ready = table.mark_ready(export, marked, Job("1", "COMPLETED", count=1), T2)
+    assert ready == part_of(table, export)
+    assert table.mark_stored(ready, STORED, T9) == part_of(table, export)
+    assert table.seal(export, T9, 1) == table.get(export.export_id)
+    assert table.complete(export.export_id) == table.get(export.export_id)
+
+
+def test_part_that_becomes_ready_and_the_next_one_are_returned_as_they_can_be_read(table, export):
+    table.claim(part_of(table, export), "a", T0, T1)
+    part = table.mark_submitted(part_of(table, export), "1", T1)
+    dead = table.claim(part, "b", T1, T1)
+    taken = table.claim(dead, "c", T2, T9)
+    job = Job("1", "COMPLETED", count=1, more_records=True, next_page_token="t")
+    ready = table.mark_ready(export, taken, job, T2)
+    assert ready == part_of(table, export)
+    assert ready.following(T2) == part_of(table, export, 2)
+
+
+def test_claim_returns_what_was_written_since_the_part_was_read(table, export):
+    seen = part_of(table, export)
+    table.note_hint(export.export_id, 1, "7")
+    assert table.claim(seen, "a", T1, T9).hinted_job_id == "7"
+
+
+def test_failed_export_is_returned_as_it_can_be_read(table, export):
+    assert table.fail(export, 1, FAILURE, T1) == table.get(export.export_id)
+
+
+def test_sealed_export_that_fails_is_returned_as_it_can_be_read(table, export):
+    sealed = table.seal(export, T1, 5)
+    assert table.fail_sealed(sealed, FAILURE, T2) == table.get(export.export_id)
 
 
 def test_only_running_exports_of_the_account_and_the_time_are_counted(table, export):

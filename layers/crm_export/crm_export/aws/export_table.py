@@ -106,9 +106,14 @@ class DynamoExportTable(ExportTable):
         )
         return (item["pk"]["S"].removeprefix("EXPORT#") for item in items)
 
-    def account_of(self, export_id: str) -> str | None:
-        item = self._table.get(item_key(export_id), ProjectionExpression="account_id")
-        return item["account_id"]["S"] if item else None
+    def account_and_state(self, export_id: str, part: int) -> tuple[str, PartState] | None:
+        meta, item = self._table.get_both(
+            item_key(export_id),
+            item_key(export_id, part),
+            ProjectionExpression="pk, sk, account_id, #state",
+            ExpressionAttributeNames={"#state": "state"},
+        )
+        return (meta["account_id"]["S"], PartState(item["state"]["S"])) if meta and item else None
 
     def reconciled_up_to(self) -> str:
         item = self._table.get(_POSITION)
@@ -380,9 +385,9 @@ class DynamoExportTable(ExportTable):
         part: Part,
         owner: str,
         stored: Stored,
-        following: Cursor | None,
         now: datetime,
         *,
+        following: Cursor | None,
         one_response: bool = False,
     ) -> bool:
         read = _existing(

@@ -55,19 +55,19 @@ class Table:
         item: Item | None = response.get("Item")
         return item
 
-    def get_both(self, first: Key, second: Key) -> tuple[Item | None, Item | None]:
-        """Return two items, read consistently by one call. Another write may happen between the two reads.
+    def get_both(self, first: Key, second: Key, **more: Any) -> tuple[Item | None, Item | None]:
+        """Return two items, read consistently by one call; another write may happen between the two reads.
 
+        more: further parameters of the batch; a projection must contain the key.
         https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
         """
-        request = {self._name: {"Keys": [first, second], "ConsistentRead": True}}
+        batch = {"Keys": [first, second], "ConsistentRead": True, **more}
         with _outages():
-            response = self._client.batch_get_item(RequestItems=request)
+            response = self._client.batch_get_item(RequestItems={self._name: batch})
         if response.get("UnprocessedKeys"):
             raise StateUnavailable("DynamoDB throttled the read of an export and its part.")
-        found = {(item["pk"]["S"], item["sk"]["S"]): item for item in response["Responses"][self._name]}
-        a, b = (found.get((wanted["pk"]["S"], wanted["sk"]["S"])) for wanted in (first, second))
-        return a, b
+        found = {item["sk"]["S"]: item for item in response["Responses"][self._name]}
+        return found.get(first["sk"]["S"]), found.get(second["sk"]["S"])
 
     def query(self, condition: str, more: Mapping[str, Any], **values: Any) -> Iterator[Item]:
         """Yield the items of all pages of a query; `more` are further parameters of Query."""

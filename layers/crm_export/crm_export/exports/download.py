@@ -205,8 +205,8 @@ def _check_paging(pipeline: Pipeline, export: Export, part: Part, job: Job) -> N
 def _store_result(pipeline: Pipeline, attempt: Attempt) -> Left:
     """READY → STORED. The next part is submitted first, so that Zoho prepares it in the meantime."""
     export, part = attempt.export, attempt.part
-    if part.more_records:
-        submit_following(pipeline, export, part)
+    if part.more_records and not submit_following(pipeline, export, part):
+        return False
     _take_download(pipeline, export)
     try:
         stored = _download(pipeline, attempt)

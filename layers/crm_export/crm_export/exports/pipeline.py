@@ -15,6 +15,7 @@ from crm_export.exports.model import (
     Failure,
     LastError,
     Part,
+    PartState,
     RequestKey,
     Step,
     Stored,
@@ -71,8 +72,8 @@ class ExportTable(Protocol):
     def running_of_account(self, account_id: str, since: datetime) -> Iterator[str]:
         """Yield the ids of the account's exports that are RUNNING and were requested after `since`."""
 
-    def account_of(self, export_id: str) -> str | None:
-        """Return the account of an export; None if there is no such export."""
+    def account_and_state(self, export_id: str, part: int) -> tuple[str, PartState] | None:
+        """Return the account of an export and the state of a part; None if one of them does not exist."""
 
     def reconciled_up_to(self) -> str:
         """Return the export after which the next tick begins, or ""."""
@@ -144,9 +145,9 @@ class ExportTable(Protocol):
         part: Part,
         owner: str,
         stored: Stored,
-        following: "Cursor | None",
         now: datetime,
         *,
+        following: "Cursor | None",
         one_response: bool = False,
     ) -> bool:
         """PENDING → STORED by the holder of the lease, for a part that was read through the records API.

@@ -80,24 +80,24 @@ def submit_pending(pipeline: Pipeline, export: Export, part: Part, *, caller_wai
     return True
 
 
-def submit_following(pipeline: Pipeline, export: Export, part: Part) -> None:
+def submit_following(pipeline: Pipeline, export: Export, part: Part) -> bool:
     """Create the job of the part after `part`, which is READY, so that Zoho prepares it in the meantime.
 
-    Called before each attempt at the download of `part`, which it neither fails nor delays by more than a few
-    seconds: what cannot be done at once is left to the submit queue.
+    Called before each attempt at the download of `part`, which it neither fails nor delays for long: what
+    cannot be done at once is left to the submit queue. False if Zoho's refusal has ended the export.
     """
     following = part.following(pipeline.clock())
     delay = 0
     try:
         with deadline.ends_in(min(_LONGEST_SUBMISSION, deadline.remaining())):
             if submit_pending(pipeline, export, following):
-                return
+                return True
     except ExportError as error:
-        if not error.retryable:  # it has ended the export
-            logger.warning("next part not submitted", part=following.part, reason=error.message)
-            return
+        if not error.retryable:
+            return False
         delay = error.retry_after or 0
     pipeline.enqueue(export, following, delay=delay)
+    return True
 
 
 def job_request(export: Export, part: Part, url: str = "") -> JobRequest:
