@@ -66,6 +66,11 @@ class SqliteExportTable(ExportTable):
         row = self._row(export_id, part)
         return row.part if row else None
 
+    def get_with_part(self, export_id: str, part: int) -> tuple[Export, Part] | None:
+        with self._database.transaction():
+            export, row = self.get(export_id), self._row(export_id, part)
+        return (export, row.part) if export and row else None
+
     def get_parts(self, export: Export) -> list[Part]:
         rows = self._database.rows(
             "SELECT body FROM parts WHERE export_id = ? AND part >= ? ORDER BY part",
@@ -118,9 +123,9 @@ class SqliteExportTable(ExportTable):
         )
         return (export_id for (export_id,) in rows)
 
-    def account_of(self, export_id: str) -> str | None:
-        rows = self._database.rows("SELECT account_id FROM exports WHERE export_id = ?", export_id)
-        return rows[0][0] if rows else None
+    def account_and_state(self, export_id: str, part: int) -> tuple[str, PartState] | None:
+        found = self.get_with_part(export_id, part)
+        return (found[0].account_id, found[1].state) if found else None
 
     def reconciled_up_to(self) -> str:
         rows = self._database.rows("SELECT value FROM position WHERE name = ?", _POSITION)
@@ -184,7 +189,7 @@ class SqliteExportTable(ExportTable):
                 self._write_part(_Row(first))
         return restarted is not None
 
-    def seal(self, export: Export, completed_at: datetime, records: int) -> bool:
+    def seal(self, export: Export, completed_at: datetime, records: int) -> Export | None:
         sealed = self._change(
             export.export_id,
             lambda found: (
@@ -192,9 +197,9 @@ class SqliteExportTable(ExportTable):
                 and replace(found, completed_at=found.completed_at or completed_at, records=records)
             ),
         )
-        return sealed is not None
+        return sealed
 
-    def complete(self, export_id: str) -> bool:
+    def complete(self, export_id: str) -> Export | None:
         completed = self._change(
             export_id,
             lambda found: (
@@ -203,7 +208,7 @@ class SqliteExportTable(ExportTable):
                 and replace(found, state=ExportState.COMPLETED, failure=None)
             ),
         )
-        return completed is not None
+        return completed
 
     def give_up(self, export: Export, failure: Failure, now: datetime) -> bool:
         given_up = self._change(
@@ -215,18 +220,18 @@ class SqliteExportTable(ExportTable):
         )
         return given_up is not None
 
-    def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> bool:
+    def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> Export | None:
         failed = self._change(
             export.export_id, lambda found: _is_sealed(found, export) and _failed(found, failure, now)
         )
-        return failed is not None
+        return failed
 
     def mark_announced(self, export_id: str) -> None:
         self._database.execute(
             "UPDATE exports SET is_open = 0 WHERE export_id = ? AND state <> 'RUNNING'", export_id
         )
 
-    def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
+    def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> Export | None:
         with self._database.transaction():
             failed = self._change(
                 export.export_id, lambda found: _is_unchanged(found, export) and _failed(found, failure, now)
@@ -240,11 +245,11 @@ class SqliteExportTable(ExportTable):
                         and replace(found, state=PartState.FAILED, updated_at=now)
                     ),
                 )
-        return failed is not None
+        return failed
 
     # --- The lease and the hint of a part ----------------------------------------------------
 
-    def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> bool:
+    def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> Part | None:
         def claimed(row: _Row) -> _Row | None:
             found = row.part
             is_void = row.process is not None and not self._processes.is_alive(row.process)
@@ -263,7 +268,8 @@ class SqliteExportTable(ExportTable):
             leased = replace(found, **lease, dead_owners=found.dead_owners | died)
             return replace(row, part=leased, process=self._processes.own)
 
-        return self._change_row(part.export_id, part.part, claimed) is not None
+        row = self._change_row(part.export_id, part.part, claimed)
+        return row.part if row else None
 
     def renew(self, part: Part, owner: str, until: datetime) -> bool:
         renewed = self._change_part(
@@ -355,7 +361,7 @@ class SqliteExportTable(ExportTable):
 
     # --- Transitions of a part ---------------------------------------------------------------
 
-    def mark_submitted(self, part: Part, job_id: str, now: datetime) -> bool:
+    def mark_submitted(self, part: Part, job_id: str, now: datetime) -> Part | None:
         submitted = self._change_part(
             part.export_id,
             part.part,
@@ -372,23 +378,14 @@ class SqliteExportTable(ExportTable):
                 )
             ),
         )
-        return submitted is not None
+        return submitted
 
-    def mark_ready(self, part: Part, job: Job, now: datetime) -> bool:
+    def mark_ready(self, export: Export, part: Part, job: Job, now: datetime) -> Part | None:
         def ready(found: Part) -> Part | bool:
-            return _has_job(found, PartState.SUBMITTED, job.job_id) and replace(
-                found,
-                **_RESET,
-                state=PartState.READY,
-                ready_at=now,
-                expected_records=job.count,
-                more_records=job.more_records,
-                next_page_token=job.next_page_token or found.next_page_token,
-                updated_at=now,
-            )
+            return _has_job(found, PartState.SUBMITTED, job.job_id) and found.become_ready(job, now)
 
-        following = Part(part.export_id, part.part + 1, now, page_token=job.next_page_token)
-        return self._change_with_next(part, ready, following if job.more_records else None)
+        following = part.become_ready(job, now).following(now) if job.more_records else None
+        return self._change_with_next(part, ready, following)
 
     def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
         pending = self._change_part(
@@ -409,22 +406,23 @@ class SqliteExportTable(ExportTable):
         )
         return pending is not None
 
-    def mark_stored(self, part: Part, stored: Stored, now: datetime) -> bool:
+    def mark_stored(self, part: Part, stored: Stored, now: datetime) -> Part | None:
         changed = self._change_part(
             part.export_id,
             part.part,
             lambda found: _has_job(found, PartState.READY, part.job_id) and _stored(found, stored, now),
         )
-        return changed is not None
+        return changed
 
     def mark_read(
         self,
+        export: Export,
         part: Part,
         owner: str,
         stored: Stored,
-        following: Cursor | None,
         now: datetime,
         *,
+        following: Cursor | None,
         one_response: bool = False,
     ) -> bool:
         def was_read(found: Part) -> Part | bool:
@@ -437,20 +435,21 @@ class SqliteExportTable(ExportTable):
             )
 
         next_part = Part(part.export_id, part.part + 1, now, cursor=following)
-        return self._change_with_next(part, was_read, next_part if following is not None else None)
+        changed = self._change_with_next(part, was_read, next_part if following is not None else None)
+        return changed is not None
 
     # --- Rows --------------------------------------------------------------------------------
 
     def _change_with_next(
         self, part: Part, change: Callable[[Part], Part | bool], following: Part | None
-    ) -> bool:
+    ) -> Part | None:
         with self._database.transaction():
             if following is not None and self._row(following.export_id, following.part) is not None:
-                return False
+                return None
             changed = self._change_part(part.export_id, part.part, change)
             if changed is not None and following is not None:
                 self._write_part(_Row(following))
-        return changed is not None
+        return changed
 
     def _change(self, export_id: str, change: Callable[[Export], Export | bool]) -> Export | None:
         """Replace an export by what `change` makes of it; False leaves it as it is."""

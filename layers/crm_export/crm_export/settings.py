@@ -115,6 +115,7 @@ class ResultDownloaderSettings(ZohoSettings, EventSettings):
     job_deadline_minutes: int
     submit_queue_url: str
     download_queue_url: str
+    callback_secret_id: str
 
 
 @dataclass(frozen=True)

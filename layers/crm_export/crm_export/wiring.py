@@ -153,6 +153,7 @@ class Container:
         return Pipeline(
             **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
             zoho=self._zoho(settings),
+            callback_keys=self._callback_keys(settings.callback_secret_id),
             **self._events(settings),
             results=self._results(settings.results_bucket),
             budget=DynamoDownloadBudget(
