@@ -7,9 +7,15 @@ import pytest
 from crm_export import deadline
 from crm_export.aws.table import Table, attribute, key
 from crm_export.aws.token_cache import DynamoTokenCache
-from crm_export.connections.broker import SharedToken, TokenBroker, cache_key
+from crm_export.connections.broker import FreshTokens, SharedToken, TokenBroker, cache_key
 from crm_export.connections.model import Connection
-from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoThrottled, ZohoUnavailable
+from crm_export.errors import (
+    ConnectionReplaced,
+    TokenInvalidated,
+    ZohoClientRejected,
+    ZohoThrottled,
+    ZohoUnavailable,
+)
 from crm_export.telemetry import metrics
 from crm_export.zoho.oauth import AccessToken
 from simulation.dynamodb import DynamoDb, TableData
@@ -25,6 +31,7 @@ class World:
         self.refreshes = 0
         self.error = None
         self.marked = []
+        self.stored = None
         self.table = DynamoDb(TableData(lambda: 0.0))
         self.cache = DynamoTokenCache(self.table, "exports")
 
@@ -51,6 +58,10 @@ class World:
     def mark(self, connection):
         """ConnectionStore."""
         self.marked.append(connection)
+
+    def stored_now(self, connection):
+        """ConnectionStore."""
+        return self.stored or connection
 
     def broker(self, connection=CONNECTION):
         return TokenBroker(connection, self, self.refresh, self.cache, self)
@@ -201,3 +212,36 @@ def test_new_token_ends_the_pause_that_throttling_began(world):
 
 def test_grants_of_different_servers_share_no_token():
     assert cache_key(CONNECTION) != cache_key(replace(CONNECTION, accounts_server="https://other"))
+
+
+# --- a connection that was stored again while it was kept ---
+
+
+@pytest.mark.parametrize("changed", [{"refresh_token": "refresh-2"}, {"api_domain": "https://api.eu"}])
+def test_refused_grant_is_not_marked_if_another_one_is_stored(world, changed):
+    world.error = TokenInvalidated("revoked")
+    world.stored = replace(CONNECTION, **changed)
+    with pytest.raises(ConnectionReplaced, match="acct-1/user-1 was stored again"):
+        world.broker().token()
+    assert world.marked == []
+    world.error = None
+    assert world.broker(world.stored).token() == "token 1"
+
+
+def test_rejected_token_of_a_grant_that_was_replaced_requests_no_other(world):
+    broker = world.broker()
+    token = broker.token()
+    world.stored = replace(CONNECTION, refresh_token="refresh-2")
+    assert broker.token() == token
+    with pytest.raises(ConnectionReplaced):
+        broker.token(rejected=token)
+    assert world.refreshes == 1
+
+
+def test_fresh_tokens_of_a_grant_that_was_replaced_end_with_a_rejection(world):
+    tokens = FreshTokens(CONNECTION, world, world.refresh)
+    world.stored = replace(CONNECTION, refresh_token="refresh-2")
+    token = tokens.token()
+    with pytest.raises(ConnectionReplaced):
+        tokens.token(rejected=token)
+    assert world.refreshes == 1

@@ -35,6 +35,7 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.ZohoThrottled, (429, 429)),
     (errors.ZohoTimeout, (504, 504)),
     (errors.ZohoError, (502, 502)),
+    (errors.ConnectionReplaced, (503, 503)),
     (errors.StateUnavailable, (503, 503)),
     (errors.StorageUnavailable, (503, 503)),
     (errors.QueueUnavailable, (503, 503)),
@@ -47,6 +48,7 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.WrongDataCentre, (502, 502)),
     (errors.ExportError, (500, 500)),
 ]
+_LARGEST_CHARACTER = 4  # bytes of UTF-8; an escaped one has two
 _LARGEST_RESPONSE = 6_000_000  # bytes after escaping: Lambda allows 6,291,556 with status and headers
 
 
@@ -77,22 +79,30 @@ def failure(
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JsonResponse:
     try:
-        # Zoho may send a lone surrogate, which UTF-8 lacks; JSON escapes it as this error handler does.
-        text = strict_json.dumps(body).encode(errors="backslashreplace")
+        text = strict_json.dumps(body)
     except ValueError:
         raise errors.ZohoUnavailable("A record from Zoho is nested too deeply to be sent.") from None
-    size = len(text) + text.count(b'"') + text.count(b"\\")  # Lambda sends the body as a JSON string
+    if not text.isascii():
+        # Zoho may send a lone surrogate, which UTF-8 lacks; JSON escapes it as this error handler does.
+        text = text.encode(errors="backslashreplace").decode()
+    if len(text) * _LARGEST_CHARACTER > _LARGEST_RESPONSE:
+        _check_size(text.encode())
+    return Response(
+        status_code=status,
+        content_type=content_types.APPLICATION_JSON,
+        body=text,
+        headers=dict(headers or {}),
+    )
+
+
+def _check_size(text: bytes) -> None:
+    """Raise InvalidRequest if Lambda cannot send the text as a JSON string in its response."""
+    size = len(text) + text.count(b'"') + text.count(b"\\")
     if size > _LARGEST_RESPONSE:
         raise errors.InvalidRequest(
             f"The response has {size} bytes; at most {_LARGEST_RESPONSE} can be sent. Lower limit, or name "
             "fewer fields."
         )
-    return Response(
-        status_code=status,
-        content_type=content_types.APPLICATION_JSON,
-        body=text.decode(),
-        headers=dict(headers or {}),
-    )
 
 
 def error_response(error: errors.ExportError, request_id: str) -> JsonResponse:
