@@ -12,6 +12,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 
 from crm_export import errors, strict_json
+from crm_export.strict_json import RawJson
 from crm_export.telemetry import logger
 
 type JsonResponse = Response[str]
@@ -79,12 +80,9 @@ def failure(
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JsonResponse:
     try:
-        text = strict_json.dumps(body)
+        text = "{" + ",".join(f'"{name}":{_value(value)}' for name, value in body.items()) + "}"
     except ValueError:
         raise errors.ZohoUnavailable("A record from Zoho is nested too deeply to be sent.") from None
-    if not text.isascii():
-        # Zoho may send a lone surrogate, which UTF-8 lacks; JSON escapes it as this error handler does.
-        text = text.encode(errors="backslashreplace").decode()
     if len(text) * _LARGEST_CHARACTER > _LARGEST_RESPONSE:
         _check_size(text.encode())
     return Response(
@@ -93,6 +91,14 @@ def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = No
         body=text,
         headers=dict(headers or {}),
     )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, RawJson):  # it was UTF-8
+        return value.text
+    text = strict_json.dumps(value)
+    # Zoho may send a lone surrogate, which UTF-8 lacks; JSON escapes it as this error handler does.
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def _check_size(text: bytes) -> None:
