@@ -217,13 +217,14 @@ def test_grants_of_different_servers_share_no_token():
 # --- a connection that was stored again while it was kept ---
 
 
-@pytest.mark.parametrize("changed", [{"refresh_token": "refresh-2"}, {"api_domain": "https://api.eu"}])
-def test_refused_grant_is_not_marked_if_another_one_is_stored(world, changed):
-    world.error = TokenInvalidated("revoked")
+@pytest.mark.parametrize("changed", [{"refresh_token": "refresh-2"}, {"accounts_server": "https://eu"}])
+@pytest.mark.parametrize("error", [TokenInvalidated("revoked"), ZohoClientRejected("not ours")])
+def test_refused_grant_is_not_marked_if_another_one_is_stored(world, changed, error):
+    world.error = error
     world.stored = replace(CONNECTION, **changed)
     with pytest.raises(ConnectionReplaced, match="acct-1/user-1 was stored again"):
         world.broker().token()
-    assert world.marked == []
+    assert (world.marked, set(metrics().metric_set)) == ([], set())
     world.error = None
     assert world.broker(world.stored).token() == "token 1"
 

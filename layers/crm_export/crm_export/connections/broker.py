@@ -125,8 +125,9 @@ class FreshTokens(TokenSource):
 
     def _note_failure(self, error: ExportError) -> None:
         """Mark a refused grant; count what alarms watch: our own configuration, and Zoho's limit."""
-        if isinstance(error, TokenInvalidated):
+        if isinstance(error, TokenInvalidated | ZohoClientRejected):  # another accounts server may accept us
             self._require_current()
+        if isinstance(error, TokenInvalidated):
             self._store.mark(self._connection)
         elif isinstance(error, ZohoClientRejected):
             count("ZohoClientRejected")
