@@ -16,7 +16,7 @@ from crm_export.system import System
 from crm_export.wiring import Container, boto3_client, s3_options
 from crm_export.zoho.grants import RefreshToken
 
-ENV = {field.name.upper(): "1" for field in fields(ExportHandlerSettings)}
+ENV = {field.name.upper(): "1" for field in fields(ExportHandlerSettings)} | {"CONNECTION_CACHE_SECONDS": "0"}
 
 
 class CountingContainer(Container):
@@ -36,7 +36,7 @@ class CountingContainer(Container):
     def get(self, account_id, owner):
         return self.connection
 
-    def _client(self, store, connection):
+    def _client(self, store, connection, successor):
         self.clients.append(connection)
         return object()
 
@@ -132,13 +132,13 @@ def test_corrected_client_secret_is_used_by_a_warm_container_at_once(zoho_that_w
 
     def call():
         records = container.handler_zoho("acct-1", "user-1").records
-        return records.get_page("v2", "Contacts", parse_page_request("v2", {})).data
+        return records.get_page("v2", "Contacts", parse_page_request("v2", {})).data.text
 
     with pytest.raises(ZohoClientRejected):
         call()
     now += 10
     aws.client_secret = "new-s3cret"
-    assert call() == [{"id": "1"}]
+    assert call() == '[{"id": "1"}]'
     assert aws.reads.count("client") == 3
     now += 299
     call()

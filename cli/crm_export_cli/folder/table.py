@@ -190,17 +190,16 @@ class SqliteExportTable(ExportTable):
         return restarted is not None
 
     def seal(self, export: Export, completed_at: datetime, records: int) -> Export | None:
-        sealed = self._change(
+        return self._change(
             export.export_id,
             lambda found: (
                 _is_same(found, export)
                 and replace(found, completed_at=found.completed_at or completed_at, records=records)
             ),
         )
-        return sealed
 
     def complete(self, export_id: str) -> Export | None:
-        completed = self._change(
+        return self._change(
             export_id,
             lambda found: (
                 found.state is ExportState.RUNNING
@@ -208,7 +207,6 @@ class SqliteExportTable(ExportTable):
                 and replace(found, state=ExportState.COMPLETED, failure=None)
             ),
         )
-        return completed
 
     def give_up(self, export: Export, failure: Failure, now: datetime) -> bool:
         given_up = self._change(
@@ -221,10 +219,9 @@ class SqliteExportTable(ExportTable):
         return given_up is not None
 
     def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> Export | None:
-        failed = self._change(
+        return self._change(
             export.export_id, lambda found: _is_sealed(found, export) and _failed(found, failure, now)
         )
-        return failed
 
     def mark_announced(self, export_id: str) -> None:
         self._database.execute(
@@ -362,7 +359,7 @@ class SqliteExportTable(ExportTable):
     # --- Transitions of a part ---------------------------------------------------------------
 
     def mark_submitted(self, part: Part, job_id: str, now: datetime) -> Part | None:
-        submitted = self._change_part(
+        return self._change_part(
             part.export_id,
             part.part,
             lambda found: (
@@ -378,7 +375,6 @@ class SqliteExportTable(ExportTable):
                 )
             ),
         )
-        return submitted
 
     def mark_ready(self, export: Export, part: Part, job: Job, now: datetime) -> Part | None:
         def ready(found: Part) -> Part | bool:
@@ -407,12 +403,11 @@ class SqliteExportTable(ExportTable):
         return pending is not None
 
     def mark_stored(self, part: Part, stored: Stored, now: datetime) -> Part | None:
-        changed = self._change_part(
+        return self._change_part(
             part.export_id,
             part.part,
             lambda found: _has_job(found, PartState.READY, part.job_id) and _stored(found, stored, now),
         )
-        return changed
 
     def mark_read(
         self,

@@ -5,6 +5,7 @@
     ├── CallerNotIdentified · RouteNotFound · InvalidRequest · TypeNotSupported · QueryRefused
     ├── IdempotencyConflict · RequestInProgress · ExportNotFound · InvalidSignature · TooManyOpenExports
     ├── ConnectionNotFound · ConnectionMalformed · UntrustedOrigin · WrongDataCentre · TokenInvalidated
+    ├── ConnectionReplaced
     ├── StoreUnavailable
     │   └── StoreTimeout
     ├── PagingBroken · JobOverdue · DeadlineExceeded · WorkerDied · StepFailed
@@ -63,6 +64,7 @@ _REMEDIES = {
     ),
     "UNTRUSTED_ORIGIN": "Correct the connection, or add the origin to the parameter TrustedZohoOrigins.",
     "WRONG_DATA_CENTRE": "Store the connection again with the token.api_domain that the message names.",
+    "CONNECTION_REPLACED": "Send the request again.",
     "TOKEN_INVALIDATED": "Connect the account to Zoho again.",
     "PAGING_BROKEN": "Start a new export; if it fails again, ask Zoho's support.",
     "JOB_OVERDUE": "See Zoho's status page, then start a new export; if it hangs again, ask Zoho's support.",
@@ -223,6 +225,10 @@ class TokenInvalidated(ExportError, code="TOKEN_INVALIDATED"):
         super().__init__("TOKEN_INVALIDATED", remedy=f"{type(self).remedy} {reason}", **more)
         self.reason = redact(reason)
         self.zoho_code = zoho_code
+
+
+class ConnectionReplaced(ExportError, code="CONNECTION_REPLACED", max_attempts=None):
+    """Another grant was stored while one was in use, and again while the request was repeated with it."""
 
 
 class StoreUnavailable(ExportError, code="STORE_UNAVAILABLE", max_attempts=None):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from crm_export import deadline
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from crm_export.zoho.records import RecordsReader
 
 _LINK_SECONDS = 900
+_MOST_CLIENTS = 1000  # connections whose tokens and metadata a container keeps
 
 
 @cache
@@ -113,6 +114,8 @@ class Container:
     @cached_property
     def handler_zoho(self) -> Callable[[str, str], Zoho]:
         """Zoho for functions/export_handler."""
+        from crm_export.zoho import raw_records  # noqa: F401 - every page uses it; here Lambda initializes
+
         return self._zoho(self.handler_settings)
 
     @cached_property
@@ -221,14 +224,32 @@ class Container:
         from crm_export.zoho.bulk_read import BulkRead
         from crm_export.zoho.metadata import known_modules
 
-        store, build_client = self._connections(settings), self._client_factory(settings)
-        client_of = cache(lambda connection: build_client(store, connection))
+        client_of = self._clients(settings)
 
         def zoho(account_id: str, owner: str) -> Zoho:
-            client = client_of(store.get(account_id, owner))
+            client = client_of(account_id, owner)
             return Zoho(BulkRead(client), self._records(client), partial(known_modules, client))
 
         return zoho
+
+    def _clients(self, settings: ZohoSettings) -> Callable[[str, str], "ZohoClient"]:
+        """Return a function of account_id and owner that returns the client of their connection."""
+        from crm_export.connections.kept import KeptConnections
+
+        store = KeptConnections(
+            self._connections(settings), settings.connection_cache_seconds, self.system.monotonic
+        )
+        build_client = self._client_factory(settings)
+
+        def client_of(account_id: str, owner: str) -> "ZohoClient":
+            return client_for(store.get(account_id, owner))
+
+        @lru_cache(_MOST_CLIENTS)
+        def client_for(connection: "Connection") -> "ZohoClient":
+            successor = partial(client_of, connection.account_id, connection.owner)
+            return build_client(store, connection, successor)
+
+        return client_of
 
     def _records(self, client: "ZohoClient") -> "RecordsReader":
         from crm_export.zoho.records import RecordsReader
@@ -249,7 +270,7 @@ class Container:
 
     def _client_factory(
         self, settings: ZohoSettings
-    ) -> Callable[["ConnectionStore", "Connection"], "ZohoClient"]:
+    ) -> "Callable[[ConnectionStore, Connection, Callable[[], ZohoClient]], ZohoClient]":
         from crm_export.aws.token_cache import DynamoTokenCache
         from crm_export.connections.broker import FreshTokens, TokenBroker, refresher
         from crm_export.zoho.client import ZohoClient
@@ -264,13 +285,15 @@ class Container:
         token_cache = DynamoTokenCache(self._aws("dynamodb"), settings.exports_table)
         refresh = refresher(session, our_client, system)
 
-        def client(store: "ConnectionStore", connection: "Connection") -> "ZohoClient":
+        def client(
+            store: "ConnectionStore", connection: "Connection", successor: "Callable[[], ZohoClient]"
+        ) -> "ZohoClient":
             tokens: TokenSource
             if settings.access_token_cache == "off":  # noqa: S105
                 tokens = FreshTokens(connection, store, refresh)
             else:
                 tokens = TokenBroker(connection, store, refresh, token_cache, system)
-            return ZohoClient(session, connection.api_domain, tokens, system)
+            return ZohoClient(session, connection.api_domain, tokens, system, successor)
 
         return client
 

@@ -11,10 +11,11 @@ from crm_export import deadline
 from crm_export.aws.table import Table, attribute, key
 from crm_export.aws.token_cache import DynamoTokenCache
 from crm_export.cached import Cached
-from crm_export.connections.broker import SharedToken, TokenBroker, cache_key, refresher
+from crm_export.connections.broker import FreshTokens, SharedToken, TokenBroker, cache_key, refresher
 from crm_export.connections.model import Connection
 from crm_export.errors import (
     ConnectionMalformed,
+    ConnectionReplaced,
     TokenInvalidated,
     ZohoClientRejected,
     ZohoThrottled,
@@ -36,6 +37,7 @@ class World:
         self.refreshes = 0
         self.error = None
         self.marked = []
+        self.stored = None
         self.table = DynamoDb(TableData(lambda: 0.0))
         self.cache = DynamoTokenCache(self.table, "exports")
 
@@ -62,6 +64,10 @@ class World:
     def mark(self, connection):
         """ConnectionStore."""
         self.marked.append(connection)
+
+    def stored_now(self, connection):
+        """ConnectionStore."""
+        return self.stored or connection
 
     def broker(self, connection=CONNECTION):
         return TokenBroker(connection, self, self.refresh, self.cache, self)
@@ -297,3 +303,37 @@ def test_secrets_of_a_grant_are_not_in_its_repr():
     shown = repr([replace(BY_CLIENT, grant=RefreshToken("refresh-1")), BY_CLIENT])
     assert "refresh-1" not in shown
     assert "s3cret" not in shown
+
+
+# --- a connection that was stored again while it was kept ---
+
+
+@pytest.mark.parametrize("changed", [{"grant": RefreshToken("refresh-2")}, {"accounts_server": "https://eu"}])
+@pytest.mark.parametrize("error", [TokenInvalidated("revoked"), ZohoClientRejected("not ours")])
+def test_refused_grant_is_not_marked_if_another_one_is_stored(world, changed, error):
+    world.error = error
+    world.stored = replace(CONNECTION, **changed)
+    with pytest.raises(ConnectionReplaced, match="acct-1/user-1 was stored again"):
+        world.broker().token()
+    assert (world.marked, set(metrics().metric_set)) == ([], set())
+    world.error = None
+    assert world.broker(world.stored).token() == "token 1"
+
+
+def test_rejected_token_of_a_grant_that_was_replaced_requests_no_other(world):
+    broker = world.broker()
+    token = broker.token()
+    world.stored = replace(CONNECTION, grant=RefreshToken("refresh-2"))
+    assert broker.token() == token
+    with pytest.raises(ConnectionReplaced):
+        broker.token(rejected=token)
+    assert world.refreshes == 1
+
+
+def test_fresh_tokens_of_a_grant_that_was_replaced_end_with_a_rejection(world):
+    tokens = FreshTokens(CONNECTION, world, world.refresh)
+    world.stored = replace(CONNECTION, grant=RefreshToken("refresh-2"))
+    token = tokens.token()
+    with pytest.raises(ConnectionReplaced):
+        tokens.token(rejected=token)
+    assert world.refreshes == 1

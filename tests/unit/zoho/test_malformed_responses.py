@@ -8,6 +8,7 @@ import responses
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from crm_export import strict_json
 from crm_export.aws.export_table import encode
 from crm_export.errors import ExportError, ZohoResponseInvalid
 from crm_export.exports.model import Failure
@@ -159,7 +160,10 @@ def test_records_response_gives_a_page_or_an_export_error(body, cursor, more_fie
         cursor = Cursor.from_json(json.loads(stored))
         assert cursor == page.next
     found = attempt(lambda: reader.get_page("v8", "Leads", PageRequest(fields=["A"])))
-    assert found is None or isinstance(found.data, list)
+    if found is not None:
+        records = strict_json.loads_exact(strict_json.dumps(found.data))
+        assert isinstance(records, list)
+        assert all(isinstance(record, dict) for record in records)
 
 
 @QUICKLY

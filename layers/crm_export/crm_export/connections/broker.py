@@ -16,6 +16,7 @@ from crm_export.cached import Cached
 from crm_export.connections.model import Connection, ConnectionStore
 from crm_export.errors import (
     ConnectionMalformed,
+    ConnectionReplaced,
     ExportError,
     TokenInvalidated,
     WrongDataCentre,
@@ -127,6 +128,8 @@ class FreshTokens(TokenSource):
         self._own: AccessToken | None = None  # the last token that this process requested
 
     def token(self, rejected: str | None = None) -> str:
+        if rejected is not None:
+            self._require_current()
         try:
             return self._request().value
         except ExportError as error:
@@ -153,8 +156,18 @@ class FreshTokens(TokenSource):
         self._own = self._refresh(self._connection)
         return self._own
 
+    def _require_current(self) -> None:
+        """Raise ConnectionReplaced if another grant was stored since the connection was read."""
+        connection = self._connection
+        if self._store.stored_now(connection) != connection:
+            raise ConnectionReplaced(
+                f"The connection of {connection.account_id}/{connection.owner} was stored again."
+            )
+
     def _note_failure(self, error: ExportError) -> None:
         """Mark a refused grant; count what alarms watch: our own configuration, and Zoho's limit."""
+        if isinstance(error, TokenInvalidated | ZohoClientRejected):  # another accounts server may accept us
+            self._require_current()
         if isinstance(error, TokenInvalidated):
             self._store.mark(self._connection)
         elif isinstance(error, ZohoClientRejected):
@@ -189,6 +202,8 @@ class TokenBroker(FreshTokens):
         """
         if self._is_usable(self._in_memory, rejected):
             return str(self._in_memory.token)
+        if rejected is not None:
+            self._require_current()
         give_up_at = self._clock() + min(_LONGEST_WAIT, deadline.remaining() - _SPARE_SECONDS)
         owner = self._system.random_hex(16)
         while True:

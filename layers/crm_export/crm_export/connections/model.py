@@ -132,6 +132,10 @@ class ConnectionStore(Protocol):
         Raises ConnectionNotFound, ConnectionMalformed, UntrustedOrigin, StoreUnavailable.
         """
 
+    def stored_now(self, connection: Connection) -> Connection:
+        """Return the connection of the same account and owner, read now and not kept. Raises as `get`."""
+        return self.get(connection.account_id, connection.owner)
+
     def mark(self, connection: Connection) -> None:
         """Set `token_invalidated: true` where the account has stored this connection's grant.
 
