@@ -78,7 +78,8 @@ simulate: $(VENV)/.test ## run the pipeline under seeded faults, on a virtual cl
 	@$(BIN)/python -m simulation --seeds $(SEEDS)
 
 bench: $(VENV)/.bench ## compare with the alternatives, write docs/benchmarks.md (QUICK=1: a short pass; BENCH=landing,cost)
-	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(BENCH),--only $(BENCH)) $(if $(AGAINST),--against $(AGAINST))
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(BENCH),--only $(BENCH)) $(if $(AGAINST),--against $(AGAINST)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS))
 
 deploy: $(CONFIG) build ## build and deploy to AWS with samconfig.local.toml (CONFIG=file)
 	@$(BIN)/sam deploy --config-file $(abspath $(CONFIG))

@@ -4,9 +4,10 @@ A quick pass, or a run of some benchmarks only, writes .local/bench/benchmarks.m
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from benchmarks import machine
 from benchmarks.render import print_report, write_page
@@ -55,13 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds and small files")
     parser.add_argument("--only", metavar="NAMES", help=f"some of {','.join(BENCHMARKS)}")
     parser.add_argument("--against", type=Path, help="add our landing rows of another checkout")
+    parser.add_argument("--rounds", type=int, help="rounds of each landing row, other than usual")
     parser.add_argument("--page", type=Path, help="where to write the page")
     options = parser.parse_args(arguments)
     chosen = options.only.split(",") if options.only else BENCHMARKS
     if unknown := set(chosen) - set(BENCHMARKS):
         parser.error(f"{', '.join(sorted(unknown))}: no such benchmark; choose from {', '.join(BENCHMARKS)}.")
     facts = {**machine.facts(), "Load before": machine.load()}
-    reports = [_run(name, options.quick, options.against) for name in chosen]
+    more = {"landing": {"against": options.against, "rounds": options.rounds}}
+    reports = [_run(name, options.quick, more.get(name, {})) for name in chosen]
     facts["Load after"] = machine.load()
     page = options.page or (_ROUGH_PAGE if options.quick or options.only else _PAGE)
     rough = "\n**This was a quick pass: the figures are rough.**\n" if options.quick else ""
@@ -69,8 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"Written: {page}")
 
 
-def _run(name: str, quick: bool, against: Path | None) -> Report:
-    more = {"against": against} if name == "landing" else {}
+def _run(name: str, quick: bool, more: Mapping[str, Any]) -> Report:
     report = benchmark(name)(quick, **more)
     print_report(report)
     return report

@@ -31,16 +31,16 @@ _SHORT = {
 }
 _TEXT = """\
 One result ZIP goes from a server that sends it from memory to an S3 that accepts PUT and multipart uploads
-and keeps nothing. Both are on loopback, in processes of their own, so only the client is measured. Each row runs
-in a fresh process. **CPU s** is user and system time of all its threads (`getrusage`), **peak MB** how far its
-resident set rose (`VmHWM`), both from after imports and the creation of clients. The rows run as A B C A B C;
-the figures are medians.
+and keeps nothing. Both are on loopback, in processes of their own, so only the client is measured. Each row
+runs in a fresh process. **CPU s** is user and system time of all its threads (`getrusage`), **peak MB** how
+far its resident set rose (`VmHWM`), both from after imports and the creation of clients. The rows run as A
+B C A B C; the figures are medians.
 
-"Ours" is the real path of the downloader: `BulkRead.open_result`, `ResultsBucket.store_result` and the boto3
-client of `wiring`. It verifies the ZIP, counts the records, and reads the ids of all records for the digest
-that proves a whole export. The peers do as their documentation shows, with default settings: they verify the
-CRC and, unless "csv" is in the name, count nothing. After each row the S3 is asked what it received: a row
-that stored anything but the whole CSV ends the run.
+"Ours" is the real path of the downloader: `BulkRead.open_result`, `ResultsBucket.store_result` and the
+boto3 client of `wiring`. It verifies the ZIP, counts the records, and reads the ids of all records for the
+digest that proves a whole export. The peers do as their documentation shows, with default settings: they
+verify the CRC and, unless "csv" is in the name, count nothing. After each row the S3 is asked what it
+received: a row that stored anything but the whole CSV ends the run.
 
 Zoho and S3 speak TLS here, with a certificate made for the run, because the real ones do. Over plain HTTP,
 boto3 signs (SHA-256) bodies that it does not sign over TLS. The last table is plain HTTP.
@@ -129,18 +129,26 @@ def _commit(checkout: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S607
 
 
-def run(quick: bool, against: Path | None = None, schemes: Sequence[str] = ("https", "http")) -> Report:
-    """Measure all shapes over https, and contacts over http."""
+def run(
+    quick: bool,
+    against: Path | None = None,
+    rounds: int | None = None,
+    schemes: Sequence[str] = ("https", "http"),
+) -> Report:
+    """Measure all shapes over https, and contacts over http.
+
+    against: another checkout, whose package makes two more rows. rounds: other than usual.
+    """
     shapes = [shape for shape in SHAPES if not quick or shape.name in _QUICK_SHAPES]
     found: dict[str, dict[str, dict[str, float]]] = {}
     tables = []
     for scheme in schemes:
         for shape in shapes if scheme == schemes[0] else shapes[:1]:
             archive = archive_of(shape, _QUICK_SHARE if quick else 1)
-            rounds = _QUICK_ROUNDS if quick else _ROUNDS.get(shape.name, 5)
-            print(f"landing: {shape.name}, {scheme}, {rounds} rounds ...", flush=True)
-            samples = measure_rows(archive, rounds, scheme, against)
-            tables.append(_table(shape, archive, samples, rounds, scheme))
+            count = rounds or (_QUICK_ROUNDS if quick else _ROUNDS.get(shape.name, 5))
+            print(f"landing: {shape.name}, {scheme}, {count} rounds ...", flush=True)
+            samples = measure_rows(archive, count, scheme, against)
+            tables.append(_table(shape, archive, samples, count, scheme))
             if scheme == schemes[0]:
                 found[shape.name] = {name: medians(runs) for name, runs in samples.items()}
     return Report("Landing", [_summary(found), *tables], _plots(found), _facts(found), _TEXT)

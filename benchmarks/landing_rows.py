@@ -1,7 +1,7 @@
 """The ways to bring a result ZIP from Zoho to S3 that are compared: ours, the peers', and the physical limit.
 
 `benchmarks.landing` runs `python -m benchmarks.landing_rows JSON` once per row and round. Imports and clients
-are set-up and not measured. The peers are written as their documentation shows them, with their default settings.
+are set-up and not measured. The peers are written as their documentation shows them, with default settings.
 """
 
 import codecs

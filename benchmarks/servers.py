@@ -1,7 +1,7 @@
 """The loopback servers of the landing benchmark: a Zoho that sends one ZIP, and an S3.
 
-Each runs in a process of its own: `python -m benchmarks.servers zip FILE [CERTIFICATE]` and `s3 [CERTIFICATE]`
-print their URL and serve until their standard input ends. They do as little as they can.
+Each runs in a process of its own: `python -m benchmarks.servers zip FILE [CERTIFICATE]` and `... s3
+[CERTIFICATE]` print their URL and serve until their standard input ends. They do as little as they can.
 """
 
 import json
