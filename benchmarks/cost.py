@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from benchmarks.landing import BASE, land, serving
@@ -117,7 +118,13 @@ def run(quick: bool) -> Report:
         _tenants_table(found, prices),
         _prices_table(prices),
     ]
-    return Report("Cost", tables, [_growth_plot(found, prices)], _facts(found, prices), _TEXT)
+    return Report(
+        "Cost",
+        tables,
+        [_growth_plot(found, prices), _tenants_plot(found, prices)],
+        _facts(found, prices),
+        _TEXT,
+    )
 
 
 def _facts(found: Measured, prices: Prices) -> dict[str, str]:
@@ -253,25 +260,55 @@ def _growth_plot(found: Measured, prices: Prices) -> Plot:
     )
 
 
-def _tenants_table(found: Measured, prices: Prices) -> Table:
+_TENANTS, _MODULES = (1, 10, 100, 1000), (1, 10)
+_DAILY_RECORDS = 10_000  # of each module of each tenant
+
+
+def _tenants_month(found: Measured, prices: Prices, exports: int, secrets: int) -> float:
+    """Return the dollars of a month with so many small exports and so many connections as secrets."""
     per_export = prices.dollars(found.small["csv"].usage(prices))
     per_record = (prices.dollars(per_million(found, prices, "csv")) - per_export) / 1e6
-    rows = []
-    for tenants in (1, 10, 100, 1000):
-        for modules in (1, 10):
-            exports = tenants * modules * 30
-            stored, cached = (
-                prices.dollars(fixed_month(prices, found.metrics, connections))
-                + exports * (per_export + 10_000 * per_record)
-                for connections in (tenants, 0)
-            )
-            rows.append((tenants, modules, exports, exports * 10_000 / 1e6, stored, cached))
+    fixed = prices.dollars(fixed_month(prices, found.metrics, secrets))
+    return fixed + exports * (per_export + _DAILY_RECORDS * per_record)
+
+
+def _tenants_table(found: Measured, prices: Prices) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for tenants, modules in product(_TENANTS, _MODULES):
+        exports = tenants * modules * 30
+        dollars = [_tenants_month(found, prices, exports, secrets) for secrets in (tenants, 0)]
+        rows.append((tenants, modules, exports, exports * _DAILY_RECORDS / 1e6, *dollars))
     columns = ("tenants", "modules", "exports", "million records", "$ a month", "$ with MongoDB")
     note = (
-        "Every module of every tenant, 10,000 records, once a day. Each tenant's connection is a secret "
-        "($0.40 a month), unless connections are in a MongoDB that is there anyway (not priced)."
+        f"Every module of every tenant, {_DAILY_RECORDS:,} records, once a day. Each tenant's connection is "
+        "a secret ($0.40 a month), unless connections are in a MongoDB that is there anyway (not priced)."
     )
     return Table("Growth with tenants and modules", columns, rows, note)
+
+
+def _tenants_plot(found: Measured, prices: Prices) -> Plot:
+    series: dict[str, list[float | None]] = {}
+    for modules, store in product(_MODULES, ("secrets", "MongoDB")):
+        name = f"ours, {modules} {'module' if modules == 1 else 'modules'}, {store}"
+        series[name] = [
+            _tenants_month(found, prices, tenants * modules * 30, tenants if store == "secrets" else 0)
+            for tenants in _TENANTS
+        ]
+    rows = 30 * _DAILY_RECORDS
+    for service in prices.services:
+        series[f"{service.name}, 1 module"] = [
+            service.dollars(tenants * rows / 1e6, tenants * rows * _RECORD_BYTES / 1e9, tenants)
+            for tenants in _TENANTS
+        ]
+    return Plot(
+        name="cost-tenants",
+        title="Dollars a month by tenants",
+        x=[f"{tenants:,}" for tenants in _TENANTS],
+        series=series,
+        x_title=f"tenants, each module {_DAILY_RECORDS:,} records a day",
+        y_title="$",
+        kind="log",
+    )
 
 
 def _prices_table(prices: Prices) -> Table:

@@ -11,20 +11,24 @@ _PRICES = Path(__file__).with_name("prices.toml")
 
 @dataclass(frozen=True)
 class Service:
-    """A managed service's list price: per month, per million rows beyond those included, and per GB."""
+    """A managed service's list price: per month, per million rows beyond those included, and per GB.
+
+    tenant_month: for each further tenant, which needs a connector of its own.
+    """
 
     name: str
     month: float
+    tenant_month: float
     included_million_rows: float
     million_rows: float
     gb: float
     page: str
     seen: str
 
-    def dollars(self, million_rows: float, gb: float) -> float:
-        """Return the price of a month with this many rows and gigabytes."""
+    def dollars(self, million_rows: float, gb: float, tenants: int = 1) -> float:
+        """Return the price of a month with this many rows, gigabytes and tenants."""
         rows = max(0.0, million_rows - self.included_million_rows)
-        return self.month + rows * self.million_rows + gb * self.gb
+        return self.month + (tenants - 1) * self.tenant_month + rows * self.million_rows + gb * self.gb
 
 
 @dataclass(frozen=True)

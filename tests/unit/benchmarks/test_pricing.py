@@ -48,9 +48,10 @@ def test_calls_are_waited_for_in_addition():
 
 
 def test_managed_service_charges_rows_beyond_those_included():
-    service = Service("x", 10, 2, 15, 0.5, "https://example.com", "today")
+    service = Service("x", 10, 7, 2, 15, 0.5, "https://example.com", "today")
     assert service.dollars(1, 4) == 12
     assert service.dollars(4, 0) == 40
+    assert service.dollars(4, 0, tenants=3) == 54
 
 
 def test_line_through_two_points_goes_on_beyond_them():

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from benchmarks.render import markdown, print_report, text_of
-from benchmarks.report import Report, Table, interleaved, medians, ratio, run_interleaved
+from benchmarks.report import Report, Table, interleaved, medians, ratio, run_interleaved, table_of
 
 
 def test_rounds_are_interleaved():
@@ -26,6 +26,11 @@ def test_median_is_taken_for_each_figure_alone():
 def test_ratio_to_nothing_is_not_a_number():
     assert ratio(3, 2) == 1.5
     assert ratio(3, 0) is None
+
+
+def test_table_of_mappings_has_the_columns_of_the_first_row():
+    table = table_of("t", [{"function": "a", "ms": 1}, {"function": "b"}])
+    assert (table.columns, table.rows) == (["function", "ms"], [["a", 1], ["b", None]])
 
 
 def test_small_numbers_keep_two_digits_and_large_ones_have_separators():
