@@ -77,7 +77,7 @@ mongo: $(VENV)/.test ## contract tests of connections on a real MongoDB (MONGODB
 simulate: $(VENV)/.test ## run the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
 	@$(BIN)/python -m simulation --seeds $(SEEDS)
 
-bench: $(VENV)/.bench ## compare with the alternatives, write docs/benchmarks.md (QUICK=1: a short pass; BENCH=landing,cost)
+bench: $(VENV)/.bench ## compare with the alternatives, write docs/benchmarks.md (QUICK=1; BENCH=landing,cost)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(BENCH),--only $(BENCH)) $(if $(AGAINST),--against $(AGAINST)) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS))
 
