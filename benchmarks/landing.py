@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.landing_rows import BUCKET, ROWS
 from benchmarks.measure import run_row
 from benchmarks.report import Plot, Report, Table, medians, ratio, run_interleaved
 from benchmarks.servers import received, server, write_certificate
-from benchmarks.shapes import FOLDER, SHAPES, Archive, Shape, archive_of
+from benchmarks.shapes import SHAPES, Archive, Shape, archive_of
 from local.host.processes import TEST_CREDENTIALS
 
 BASE = "ours, csv"
@@ -70,12 +71,13 @@ class Servers:
 @contextmanager
 def serving(archive: Archive, scheme: str) -> Iterator[Servers]:
     """Run a Zoho with this archive, and an S3."""
-    certificate = FOLDER / "server.pem" if scheme == "https" else None
-    if certificate:
-        write_certificate(certificate)
-    arguments = [str(certificate)] if certificate else []
-    with server("zip", str(archive.path), *arguments) as zoho, server("s3", *arguments) as s3:
-        yield Servers(zoho, s3, str(certificate) if certificate else None)
+    with TemporaryDirectory() as folder:
+        certificate = Path(folder) / "server.pem" if scheme == "https" else None
+        if certificate:
+            write_certificate(certificate)
+        arguments = [str(certificate)] if certificate else []
+        with server("zip", str(archive.path), *arguments) as zoho, server("s3", *arguments) as s3:
+            yield Servers(zoho, s3, str(certificate) if certificate else None)
 
 
 def land(
