@@ -1,6 +1,7 @@
 """The result ZIPs that are landed: generated once from a seed, and kept in .local/bench/."""
 
 import json
+import os
 import random
 import zipfile
 from collections.abc import Callable, Iterator
@@ -69,7 +70,9 @@ def archive_of(shape: Shape, share: float = 1) -> Archive:
     facts = path.with_suffix(".json")
     if not facts.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        size = _write(path, _RECIPES[shape.recipe](records))
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        size = _write(unfinished, _RECIPES[shape.recipe](records))
+        unfinished.replace(path)
         facts.write_text(json.dumps({"records": records, "csv_bytes": size}))
     return Archive(shape.name, path, **json.loads(facts.read_text()))
 
