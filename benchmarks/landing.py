@@ -171,10 +171,11 @@ def _table(shape: Shape, archive: Archive, samples: Samples, rounds: int, scheme
         for name, row in figures.items()
     ]
     spread = median(abs(run["cpu"] - base) / base for run in samples[BASE])
+    deviation = f"; median deviation of our CPU seconds {spread:.0%}" if rounds > 1 else ""
     note = (
         f"{archive.records:,} records, {archive.csv_bytes / 1e6:.1f} MB CSV, "
-        f"{archive.zip_bytes / 1e6:.1f} MB ZIP; {rounds} rounds; median deviation of our "
-        f"CPU seconds {spread:.0%}; ids of our records {'' if figures[BASE]['ids'] else 'not '}digested."
+        f"{archive.zip_bytes / 1e6:.1f} MB ZIP; {rounds} {'round' if rounds == 1 else 'rounds'}{deviation}; "
+        f"ids of our records {'' if figures[BASE]['ids'] else 'not '}digested."
     )
     title = f"{shape.name.capitalize()}{'' if scheme == 'https' else f', plain {scheme.upper()}'}"
     return Table(title, ("row", "CPU s", "× ours", "wall s", "peak MB", "S3 requests"), rows, note)
