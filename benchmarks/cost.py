@@ -314,4 +314,4 @@ def _tenants_plot(found: Measured, prices: Prices) -> Plot:
 def _prices_table(prices: Prices) -> Table:
     rows = [(name, f"${value:.10f}".rstrip("0"), prices.pages[name]) for name, value in prices.aws.items()]
     assumed = ", ".join(f"{name} {value:g}" for name, value in prices.assumptions.items())
-    return Table("Prices", ("unit", "price", "page"), rows, f"Assumptions: {assumed}.")
+    return Table("Prices", ("unit", "price", "page"), rows, f"{prices.checked} Assumptions: {assumed}.")

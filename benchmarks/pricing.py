@@ -38,6 +38,7 @@ class Prices:
     region: str
     architecture: str
     date: str
+    checked: str
     aws: Mapping[str, float]
     pages: Mapping[str, str]
     assumptions: Mapping[str, float]
@@ -51,6 +52,7 @@ class Prices:
             found["region"],
             found["architecture"],
             found["date"],
+            found["checked"],
             {name: price["usd"] / price["per"] for name, price in found["aws"].items()},
             {name: price["page"] for name, price in found["aws"].items()},
             found["assumptions"],
