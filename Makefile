@@ -18,7 +18,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --gen
   --custom-compile-command "make lock"
 
 .PHONY: help demo local docs quick unit test check format lint types template build native native-check audit \
-  pipeline mongo sam-local simulate deploy smoke fuzz advisories lock clean
+  pipeline mongo sam-local simulate bench deploy smoke fuzz advisories lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -93,6 +93,10 @@ mongo: $(VENV)/.test ## contract tests of connections on a real MongoDB (MONGODB
 simulate: $(VENV)/.test ## run the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
 	@$(BIN)/python -m simulation --seeds $(SEEDS)
 
+bench: $(VENV)/.bench ## compare with the alternatives, write docs/benchmarks.md (QUICK=1; BENCH=landing,cost)
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(BENCH),--only $(BENCH)) $(if $(AGAINST),--against $(AGAINST)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS))
+
 deploy: $(CONFIG) build ## build and deploy to AWS with samconfig.local.toml (CONFIG=file)
 	@$(BIN)/sam deploy --config-file $(abspath $(CONFIG))
 
@@ -113,7 +117,7 @@ advisories: $(VENV)/.audit ## look up known vulnerabilities of our pins (asks th
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.txt
 
 lock: $(VENV)/.uv ## resolve all requirements again after a change of pyproject.toml (UPGRADE=1: newest releases)
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) $(foreach group,build test lint sam audit native fuzz,--group $(group)) \
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) $(foreach group,build test lint bench sam audit native fuzz,--group $(group)) \
 	  pyproject.toml -o requirements.txt
 	@$(COMPILE) --constraints requirements.txt --no-annotate --group layer -o layers/dependencies/requirements.txt
 
