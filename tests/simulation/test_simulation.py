@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections import Counter
 
 import pytest
 
@@ -36,8 +35,13 @@ def test_seed_replays_the_same_run_in_another_process():
 
 
 def test_every_kind_of_fault_is_injected():
-    injected = sum((run(seed).injected for seed in range(1, 1001)), Counter())
-    assert [kind for kind in KINDS if not injected[kind]] == []
+    """The rarest kind occurs in about 5 of 1,000 seeds, but unevenly: all kinds may need more than 1,000."""
+    missing = set(KINDS)
+    for seed in range(1, 4001):
+        missing -= set(run(seed).injected)
+        if not missing:
+            return
+    assert missing == set()
 
 
 def test_functions_and_queues_equal_those_of_the_template():
