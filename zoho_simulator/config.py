@@ -52,6 +52,9 @@ class SimulatorConfig:
     seed: int = 1
     first_day: str = "2015-01-01"  # on which the first records are created, in India's time
     custom_views: dict[str, dict[str, Any]] = field(default_factory=dict)  # cvid: {"module", "criteria"}
+    clock_skew_seconds: float = 0.0  # of Zoho's clock, which is in the header Date and in all its times
+    visibility_seconds: float = 0.0  # [U] so much later a created or modified record shows in lists and jobs
+    restore_moves_modified_time: bool = False  # [U]
 
     # OAuth
     client_id: str = "1000.LOCAL"
@@ -59,7 +62,8 @@ class SimulatorConfig:
     soid: str = "ZohoCRM.60000000001"  # of the organisation, for client credentials
     refresh_tokens: set[str] = field(default_factory=lambda: {"1000.local.refresh"})
     scopes: str = (
-        "ZohoCRM.modules.ALL,ZohoCRM.bulk.ALL,ZohoCRM.settings.ALL,ZohoCRM.users.ALL,ZohoCRM.org.ALL"
+        "ZohoCRM.modules.ALL,ZohoCRM.bulk.ALL,ZohoCRM.settings.ALL,ZohoCRM.users.ALL,ZohoCRM.org.ALL,"
+        "ZohoSearch.securesearch.READ"
     )
     unknown_scopes: Literal["drop", "refuse"] = "drop"  # [U] what becomes of requested scopes not in `scopes`
     token_names_scopes: bool = True  # False: the token response has no `scope`, as that of a device
@@ -101,6 +105,10 @@ class SimulatorConfig:
     # [U] where a record names the module of its parent: in $se_module, or within the lookup itself
     records_parent_module: Literal["field", "lookup"] = "field"
     restricted_modules: set[str] = field(default_factory=set)  # 403 NO_PERMISSION
+    count_lag_seconds: float = 0.0  # [U] actions/count is that of so long ago
+    deleted_order: Literal["newest", "any"] = "newest"  # [U] any: the same each time, but not that of time
+    recycle_days: float = 60.0  # then a deleted record is listed as permanent
+    permanent_days: float = 120.0  # then it is not listed any more
 
     # Bulk Read: create requests
     versions: tuple[str, ...] = VERSIONS

@@ -104,6 +104,7 @@ _MESSAGES = BULK_READ_MESSAGES | {
     "AUTHENTICATION_FAILED": "Authentication failed",
     "INVALID_OAUTHTOKEN": "invalid oauth token",
     "INVALID_MODULE": "the module name given seems to be invalid",
+    "INVALID_QUERY": "invalid query formed",
     "LIMIT_EXCEEDED": "limit exceeded",
     "NOT_SUPPORTED": "This API is supported only for admin users.",
     "PATTERN_NOT_MATCHED": "Please check whether the input values are correct",

@@ -37,6 +37,7 @@ class JobFaults:
     error: Json = field(default_factory=lambda: ZohoError("INTERNAL_SERVER_ERROR").body())
     count_delta: int = 0  # added to the count that the job details report
     missing_rows: int = 0  # rows that the file lacks
+    omitted_rows: int = 0  # first rows that the job leaves out, of its file and of its count
     corrupt_crc: bool = False
     expired: bool = False
     details: Json = field(default_factory=dict)  # a merge patch (RFC 7396) of the job details; null removes

@@ -24,10 +24,10 @@ class Grant:
         """The scopes in lower case, because Zoho ignores the case."""
         return frozenset(map(str.lower, self.names))
 
-    def require(self, *parts: str) -> None:
-        """Raise ZohoError unless ZohoCRM.<parts>.READ or a wider scope is granted."""
+    def require(self, *parts: str, service: str = "ZohoCRM") -> None:
+        """Raise ZohoError unless <service>.<parts>.READ or a wider scope is granted."""
         enough = {
-            "zohocrm." + ".".join((*parts[:n], kind)).lower()
+            ".".join((service, *parts[:n], kind)).lower()
             for n in range(1, len(parts) + 1)
             for kind in ("all", "read")
         }

@@ -96,11 +96,15 @@ class Jobs:
         return len(ended)
 
     def rows(self, job: Job) -> tuple[Sequence[int], bool]:
-        """Return the record numbers of a job, and whether more records follow."""
+        """Return the record numbers of a job, and whether more records follow.
+
+        At least one row is left of those that the job is to leave out.
+        """
         matching = self._matching(job)
         start = (job.query.page - 1) * job.page_size
         end = start + job.page_size
-        return matching[start:end], len(matching) > end
+        rows = matching[start:end]
+        return rows[max(0, min(job.faults.omitted_rows, len(rows) - 1)) :], len(matching) > end
 
     def _matching(self, job: Job) -> Rows:
         criteria, living = job.query.criteria, job.query.module.living(job.total)

@@ -212,6 +212,7 @@ _MODULES = {
 MODULES = tuple(_MODULES)
 MODULES_WITH_RECORDS = MODULES[1:]
 CUSTOM_MODULES = ("Projects", "Inspections")
+WITHOUT_COUNT = frozenset({"Notes"})  # neither actions/count nor /deleted
 NOT_IN_BULK_READ = frozenset({"Notes", "Attachments", "Emails"})  # refused with MODULE_NOT_SUPPORTED
 DISPLAY_FIELDS = {
     "Users": "full_name", "Contacts": "Full_Name", "Leads": "Full_Name", "Accounts": "Account_Name",

@@ -2,9 +2,11 @@
 
 POST /__sim__/data/{Module} and the fault action `change` take {"create": 3, "modify": [ids], "delete": 5}.
 A number in place of ids means that many living records, lowest ids first; `delete` leaves out those that the
-same change modifies.
+same change modifies. `purge` deletes permanently. `restore` takes deleted records out of the recycle bin,
+with or without a new Modified_Time (`restore_moves_modified_time`). `forget` removes the Modified_Time.
 """
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -18,7 +20,7 @@ from zoho_simulator.data.columns import Column, Rows
 from zoho_simulator.data.modules import Module, load_module
 from zoho_simulator.wire import Json
 
-_KEYS = {"create", "modify", "delete"}
+_KEYS = {"create", "modify", "delete", "purge", "restore", "forget"}
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,18 @@ class Changed:
     """The changes to one module: record numbers and when, in epoch seconds. Never altered, only replaced."""
 
     created: Mapping[int, int] = field(default_factory=dict)
-    modified: Mapping[int, int] = field(default_factory=dict)
+    modified: Mapping[int, int | None] = field(default_factory=dict)  # None: has no Modified_Time
     deleted: Mapping[int, int] = field(default_factory=dict)
+    purged: frozenset[int] = frozenset()  # of the deleted records, those deleted permanently
     revision: int = 0
+
+    def until(self, moment: float) -> "Changed":
+        """Return the changes without creations and modifications that happened later."""
+        return replace(
+            self,
+            created={row: at for row, at in self.created.items() if at <= moment},
+            modified={row: at for row, at in self.modified.items() if at is None or at <= moment},
+        )
 
 
 _NOTHING = Changed()
@@ -56,29 +67,78 @@ class Changes:
         """Return a snapshot of the module. Raises KeyError for an unknown module."""
         module = load_module(self._config.seed, name, self._config.first_day)
         changed = self.of(name)
-        return module if changed is _NOTHING else _overlaid(module, changed)
+        if changed is _NOTHING:
+            return module
+        if not self._config.visibility_seconds:
+            return _overlaid(module, changed, changed)
+        return _overlaid(module, changed, changed.until(self._clock() - self._config.visibility_seconds))
+
+    def rows_at(self, name: str, moment: float) -> Rows:
+        """Return the numbers of the records that existed then; restored ones count as never deleted."""
+        changed = self.of(name)
+        gone = {row for row, at in changed.deleted.items() if at <= moment}
+        gone |= {row for row, at in changed.created.items() if at > moment}
+        total = range(self.total(name))
+        return array("q", (row for row in total if row not in gone)) if gone else total
 
     def apply(self, name: str, document: Mapping[str, Any]) -> Json:
         """Change a module and return the ids concerned. Raises ValueError for an impossible change."""
         check_change(name, document)
         with self._lock:
             module, total = self.module(name), self.total(name)
-            created = range(total, total + document.get("create", 0))
-            modified = _chosen(module, total, document.get("modify", []))
-            deleted = _chosen(module, total, document.get("delete", []), spared=modified)
+            rows = _rows_of(module, total, self.of(name), document)
             # A later call gets a later second, so that the order of changes is their order in time.
             now = self._latest = max(int(self._clock()), self._latest + 1)
-            before = self.of(name)
-            self._changed[name] = Changed(
-                {**before.created, **dict.fromkeys(created, now)},
-                {**before.modified, **dict.fromkeys(modified, now)},
-                {**before.deleted, **dict.fromkeys(deleted, now)},
-                before.revision + 1,
-            )
-            self._config.records[name] = total + len(created)
-        rows = {"created": created, "modified": modified, "deleted": deleted}
+            moves = self._config.restore_moves_modified_time
+            self._changed[name] = _with(self.of(name), rows, now, restore_moves=moves)
+            self._config.records[name] = total + len(rows["created"])
         ids = {kind: [str(module.id_base + row) for row in numbers] for kind, numbers in rows.items()}
         return {"time": iso_time(now), **ids}
+
+
+def _rows_of(
+    module: Module, total: int, changed: Changed, document: Mapping[str, Any]
+) -> dict[str, Sequence[int]]:
+    """Return the record numbers that a change concerns, by what happens to them."""
+    modified = _chosen(module, total, document.get("modify", []))
+    deleted = _chosen(module, total, document.get("delete", []), spared=modified)
+    rows: dict[str, Sequence[int]] = {
+        "created": range(total, total + document.get("create", 0)),
+        "modified": modified,
+        "deleted": deleted,
+    }
+    if "purge" in document:
+        rows["purged"] = _chosen(module, total, document["purge"], spared=[*modified, *deleted])
+    if "restore" in document:
+        rows["restored"] = _recycled(module, changed, document["restore"])
+    if "forget" in document:
+        rows["forgotten"] = _chosen(module, total, document["forget"], spared=[*modified, *deleted])
+    return rows
+
+
+def _with(before: Changed, rows: Mapping[str, Sequence[int]], now: int, *, restore_moves: bool) -> Changed:
+    purged, restored = rows.get("purged", ()), rows.get("restored", ())
+    modified = [*rows["modified"], *(restored if restore_moves else ())]
+    deleted = {**before.deleted, **dict.fromkeys(rows["deleted"], now), **dict.fromkeys(purged, now)}
+    return Changed(
+        {**before.created, **dict.fromkeys(rows["created"], now)},
+        {**before.modified, **dict.fromkeys(modified, now), **dict.fromkeys(rows.get("forgotten", ()))},
+        {row: at for row, at in deleted.items() if row not in restored},
+        before.purged | set(purged),
+        before.revision + 1,
+    )
+
+
+def _recycled(module: Module, changed: Changed, choice: int | list[str]) -> Sequence[int]:
+    """Return records of the recycle bin: the named ones, or so many that were deleted last."""
+    in_bin = [row for row in reversed(changed.deleted) if row not in changed.purged]
+    if isinstance(choice, int):
+        return in_bin[:choice]
+    rows = [module.index_of(record_id) for record_id in choice]
+    for record_id, row in zip(choice, rows, strict=True):
+        if row not in in_bin:
+            raise ValueError(f"The recycle bin of {module.name} has no record {record_id!r}.")
+    return [row for row in rows if row is not None]
 
 
 def check_change(name: str, document: Any) -> None:
@@ -108,35 +168,47 @@ def _chosen(module: Module, total: int, choice: int | list[str], spared: Sequenc
     return rows
 
 
-def _overlaid(module: Module, changed: Changed) -> Module:
+def _overlaid(module: Module, changed: Changed, visible: Changed) -> Module:
     columns = dict(module.columns)
+    moments: Mapping[int, int | None]
     for name, moments in (
         ("Created_Time", changed.created),
-        ("Modified_Time", {**changed.created, **changed.modified}),
+        ("Modified_Time", {**visible.created, **visible.modified}),
     ):
         columns[name] = _Overlay(columns[name].field, columns[name], moments)
-    deleted = tuple(sorted(changed.deleted))
-    return replace(module, columns=columns, deleted=deleted, revision=changed.revision)
+    hidden = changed.created.keys() - visible.created.keys()
+    shown = len(visible.created) + len(visible.modified)
+    return replace(
+        module,
+        columns=columns,
+        deleted=tuple(sorted(changed.deleted.keys() | hidden)),
+        revision=hash((changed.revision, shown)),
+    )
 
 
 @dataclass(eq=False)
 class _Overlay(Column):
-    """A datetime column in which some records have another time."""
+    """A datetime column in which some records have another time, or none."""
 
     inner: Column
-    moments: Mapping[int, int]
+    moments: Mapping[int, int | None]
 
     def texts(self, rows: Rows) -> Sequence[str]:
-        return self._replaced(self.inner.texts(rows), rows, iso_time)
+        return self._replaced(self.inner.texts(rows), rows, iso_time, "")
 
     def keys(self, rows: Rows) -> Sequence[Any]:
-        return self._replaced(self.inner.keys(rows), rows, int)
+        return self._replaced(self.inner.keys(rows), rows, int, None)
 
     def value(self, row: int) -> Any:
-        return self.texts((row,))[0]
+        return self.texts((row,))[0] or None
 
-    def _replaced(self, values: Sequence[Any], rows: Rows, shown: Callable[[int], Any]) -> list[Any]:
+    def _replaced(
+        self, values: Sequence[Any], rows: Rows, shown: Callable[[int], Any], empty: Any
+    ) -> list[Any]:
         moments = self.moments
-        return [
-            shown(moments[row]) if row in moments else value for row, value in zip(rows, values, strict=True)
-        ]
+
+        def of(row: int) -> Any:
+            moment = moments[row]
+            return empty if moment is None else shown(moment)
+
+        return [of(row) if row in moments else value for row, value in zip(rows, values, strict=True)]

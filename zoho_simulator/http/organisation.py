@@ -1,6 +1,8 @@
 """One Zoho organisation: its state and routes. `handle` responds to a request without a server."""
 
 import re
+from dataclasses import replace
+from email.utils import formatdate
 
 from zoho_simulator.bulk.bulk_read import BulkRead
 from zoho_simulator.bulk.callbacks import Callbacks
@@ -12,6 +14,7 @@ from zoho_simulator.faults import Fault, Faults, parse_job_faults, quote_request
 from zoho_simulator.http.access import Limits, authenticate, stale_token_response
 from zoho_simulator.http.journal import Journal
 from zoho_simulator.http.oauth import Accounts
+from zoho_simulator.records.deleted import DeletedApi
 from zoho_simulator.records.metadata import fields_metadata, modules_metadata, organisation, users
 from zoho_simulator.records.order import Orders
 from zoho_simulator.records.records_api import RecordsApi
@@ -29,6 +32,8 @@ class Organisation:
     ) -> None:
         self.config = config
         self.url = url
+        real = environment.clock
+        environment = replace(environment, clock=lambda: real() + config.clock_skew_seconds)
         self.faults = faults or Faults()
         self.tokens = TokenStore(config, environment)
         self.accounts = Accounts(config, environment, self.tokens, url)
@@ -43,6 +48,7 @@ class Organisation:
         self._records = RecordsApi(
             config, environment.clock, self.changes, self.page_tokens, Orders(config, environment.rng)
         )
+        self._deleted = DeletedApi(config, environment.clock, self._records)
         self._limits = Limits(config, environment.clock)
         self._clock = environment.clock
 
@@ -65,6 +71,7 @@ class Organisation:
         for module, change in fault.change.items():
             self.changes.apply(module, change)
         response.delay, response.cut_after, response.drop = fault.delay, fault.cut_after, bool(fault.drop)
+        response.headers.setdefault("Date", formatdate(self._clock(), usegmt=True))
         self.journal.add(request, response, received)
         return response
 
@@ -115,7 +122,7 @@ class Organisation:
                 raise
             return json_response(error.status, {"data": [error.body()]})
 
-    def _modules(self, call: Call, parts: list[str]) -> Response:
+    def _modules(self, call: Call, parts: list[str]) -> Response:  # noqa: PLR0911 (a route each)
         if call.request.method != "GET":
             raise ZohoError("INVALID_REQUEST_METHOD")
         match parts:
@@ -128,7 +135,9 @@ class Organisation:
             case [module]:
                 return self._records.page(call, module)
             case [module, "deleted"]:
-                return self._records.deleted(call, module)
+                return self._deleted.page(call, module)
+            case [module, "actions", "count"]:
+                return self._records.count(call, module)
             case [module, record_id] if record_id.isdigit():
                 return self._records.one(call, module, record_id)
             case _:

@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _head(self, response: Response, length: int | None) -> bytes:
         status = response.status
         reason = HTTPStatus(status).phrase if status in HTTPStatus else "Status"
-        lines = [f"HTTP/1.1 {status:d} {reason}", f"Date: {self.date_time_string()}"]
+        lines = [f"HTTP/1.1 {status:d} {reason}"]
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
         if status not in _NO_BODY:
             lines.append("Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}")

@@ -114,7 +114,7 @@ def _scan(module: Module, total: int, view: Criteria | None, since: float | None
 
 def _newer(module: Module, rows: Rows, since: float) -> list[int]:
     moments = module.columns["Modified_Time"].keys(rows)
-    return [row for row, moment in zip(rows, moments, strict=True) if moment >= since]
+    return [row for row, moment in zip(rows, moments, strict=True) if moment is not None and moment >= since]
 
 
 def _by_id(module: Module, total: int, ids: Sequence[str], since: float | None) -> list[int]:

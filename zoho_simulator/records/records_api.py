@@ -1,8 +1,10 @@
-"""The records API: lists, single records and deleted records of a module.
+"""The records API: lists, single records and the count of a module.
 
 https://www.zoho.com/crm/developer/docs/api/v8/get-records.html
 """
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,15 +13,14 @@ from http import HTTPStatus
 
 from zoho_simulator.config import SimulatorConfig, at_least
 from zoho_simulator.data.builder import OFFSET, iso_time
-from zoho_simulator.data.catalog import MODULES_WITH_RECORDS
+from zoho_simulator.data.catalog import MODULES_WITH_RECORDS, WITHOUT_COUNT
 from zoho_simulator.data.changes import Changes
-from zoho_simulator.data.modules import Module, current_user
+from zoho_simulator.data.modules import Module
 from zoho_simulator.errors import ZohoError
 from zoho_simulator.records.order import Orders, Place
 from zoho_simulator.records.query import (
     RecordQuery,
     page_info,
-    parse_paging,
     parse_record_query,
     pattern_not_matched,
 )
@@ -33,17 +34,17 @@ class RecordsApi:
 
     _config: SimulatorConfig
     _clock: Callable[[], float]
-    _changes: Changes
+    changes: Changes
     _page_tokens: PageTokens
     _orders: Orders
 
     def page(self, call: Call, name: str) -> Response:
         """GET /crm/{v}/{Module}: one page. HTTP 204 for an empty page, 304 if nothing was modified since."""
-        total = self._changes.total(name)  # before the snapshot, which then contains all of them
-        module = self._module(call.grant, name)
+        total = self.changes.total(name)  # before the snapshot, which then contains all of them
+        module = self.module(call.grant, name)
         query = parse_record_query(self._config, call.version, module, call.request.query)
         place = self._place(call.grant, module, query)
-        since = _modified_since(call.request)
+        since = modified_since(call.request)
         module, order = place.listing or (module, self._orders.order(module, total, query, since))
         if self._config.records_paging == "snapshot":
             place = replace(place, listing=(module, order))
@@ -64,36 +65,35 @@ class RecordsApi:
 
     def one(self, call: Call, name: str, record_id: str) -> Response:
         """GET /crm/{v}/{Module}/{id}."""
-        module = self._module(call.grant, name)
+        module = self.module(call.grant, name)
         index = module.index_of(record_id)
-        if index is not None and index < self._changes.total(name) and index not in module.deleted:
+        if index is not None and index < self.changes.total(name) and index not in module.deleted:
             return json_response(HTTPStatus.OK, {"data": [self._with_parent(module.record(index))]})
         if not at_least(call.version, "v3"):
             return Response(HTTPStatus.NO_CONTENT)
         message = "the id given seems to be invalid"
         raise ZohoError("INVALID_DATA", {"resource_path_index": 1}, message=message)
 
-    def deleted(self, call: Call, name: str) -> Response:
-        """GET /crm/{v}/{Module}/deleted: the newest deletion first."""
-        module = self._module(call.grant, name)
-        kind = call.request.query.get("type", "all")
-        if kind not in ("all", "recycle", "permanent"):
-            raise pattern_not_matched("type")
-        page, per_page = parse_paging(self._config, call.request.query)
-        rows = [row for row in self._deleted_rows(module) if kind in ("all", row["type"])]
-        since = _modified_since(call.request)
-        if since is not None:
-            rows = [row for row in rows if datetime.fromisoformat(row["deleted_time"]).timestamp() > since]
-            if not rows:
-                return Response(HTTPStatus.NOT_MODIFIED)
-        start = (page - 1) * per_page
-        shown = rows[start : start + per_page]
-        if not shown:
-            return Response(HTTPStatus.NO_CONTENT)
-        info = page_info(page, per_page, len(shown), more=start + len(shown) < len(rows))
-        return json_response(HTTPStatus.OK, {"data": shown, "info": info})
+    def count(self, call: Call, name: str) -> Response:
+        """GET /crm/{v}/{Module}/actions/count, with an optional `criteria` on Created_Time.
 
-    def _module(self, grant: Grant, name: str) -> Module:
+        https://www.zoho.com/crm/developer/docs/api/v8/module_record_count.html
+        """
+        call.grant.require("securesearch", service="ZohoSearch")
+        call.grant.require("settings", "layouts")
+        module = self.module(call.grant, name)
+        if name in WITHOUT_COUNT:
+            raise ZohoError("INVALID_MODULE", {"resource_path_index": 0})
+        since = _created_since(call.request.query.get("criteria"))
+        lag = self._config.count_lag_seconds
+        rows = self.changes.rows_at(name, self._clock() - lag if lag else math.inf)
+        if since is not None:
+            moments = module.columns["Created_Time"].keys(rows)
+            return json_response(HTTPStatus.OK, {"count": sum(moment >= since for moment in moments)})
+        return json_response(HTTPStatus.OK, {"count": len(rows)})
+
+    def module(self, grant: Grant, name: str) -> Module:
+        """Return a module as this user may read it. Raises ZohoError."""
         if name not in MODULES_WITH_RECORDS:
             raise ZohoError("INVALID_MODULE", {"resource_path_index": 0})
         grant.require("modules", name)
@@ -102,7 +102,7 @@ class RecordsApi:
             raise ZohoError("NO_PERMISSION", details, message="Permission denied")
         if name == "Notes" and self._config.notes_admin_only:
             raise ZohoError("NOT_SUPPORTED")
-        return self._changes.module(name)
+        return self.changes.module(name)
 
     def _shown(self, call: Call, module: Module, query: RecordQuery, rows: list[int]) -> list[Json]:
         names = query.fields
@@ -165,29 +165,6 @@ class RecordsApi:
             "page_token_expiry": iso_time(expiry[1].expires_at) if expiry else None,
         }
 
-    def _deleted_rows(self, module: Module) -> list[Json]:
-        """Return the records deleted at run time, then the configured ones, every third of them permanent."""
-        deleted = list(self._changes.of(module.name).deleted.items())
-        rows = [_recycled(module, index, index, moment) for index, moment in reversed(deleted)]
-        now = self._clock()
-        for index in range(self._config.deleted.get(module.name, 0)):
-            # Ids below those of living records: such a record can never be read.
-            row = _recycled(module, index, -1000 - index, now - 3600 * (index + 1))
-            unknown = {"created_by": None, "display_name": None, "deleted_by": None}
-            rows.append({**row, "type": "permanent", **unknown} if index % 3 == 2 else row)
-        return rows
-
-
-def _recycled(module: Module, number: int, index: int, moment: float) -> Json:
-    return {
-        "deleted_by": current_user(),
-        "id": str(module.id_base + index),
-        "display_name": f"Deleted {number}",
-        "type": "recycle",
-        "created_by": current_user(),
-        "deleted_time": iso_time(moment),
-    }
-
 
 def _previous(place: Place, query: RecordQuery) -> Place | None:
     if place.before or place.page == 1:
@@ -195,7 +172,8 @@ def _previous(place: Place, query: RecordQuery) -> Place | None:
     return Place(place.page - 1, max(0, place.offset - query.per_page))
 
 
-def _modified_since(request: Request) -> float | None:
+def modified_since(request: Request) -> float | None:
+    """Return the moment of If-Modified-Since, or None. Raises ZohoError for a malformed one."""
     value = request.header("if-modified-since")
     if not value:
         return None
@@ -204,3 +182,21 @@ def _modified_since(request: Request) -> float | None:
     except ValueError:
         raise pattern_not_matched("If-Modified-Since") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=OFFSET)).timestamp()
+
+
+_CREATED_SINCE = re.compile(r"\(?Created_Time:greater_equal:([^()]+)\)?").fullmatch
+
+
+def _created_since(criteria: str | None) -> float | None:
+    """Return the moment of the only criterion that the simulator counts by, or None without criteria."""
+    if criteria is None:
+        return None
+    found = _CREATED_SINCE(criteria)
+    try:
+        return datetime.fromisoformat(found[1]).timestamp() if found else _refuse_criteria()
+    except ValueError:
+        return _refuse_criteria()
+
+
+def _refuse_criteria() -> float:
+    raise ZohoError("INVALID_QUERY", {"reason": "invalid query formed"})

@@ -185,7 +185,7 @@ def test_client_credentials_share_the_limit_of_ten_tokens(client):
 )
 def test_scope_that_the_organisation_does_not_have_is_dropped_or_refused(start, setting, outcome):
     client = start(unknown_scopes=setting)
-    scope = "ZohoCRM.bulk.READ,ZohoSearch.securesearch.READ"
+    scope = "ZohoCRM.bulk.READ,ZohoMail.messages.READ"
     assert outcome in refresh(client, **{**BY_CLIENT, "scope": scope}).json().items()
 
 

@@ -1,0 +1,181 @@
+"""Zoho's count of a module, its deleted records, its clock, and when changes become visible."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+COUNT, DELETED = "/crm/v8/Contacts/actions/count", "/crm/v8/Contacts/deleted"
+PATH = "/crm/v8/Contacts?fields=Modified_Time&per_page=200&sort_order=asc"
+
+
+def change(client, **what):
+    response = client.request("POST", "/__sim__/data/Contacts", json_body=what)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def count(client, criteria=""):
+    return client.get(COUNT + (f"?criteria={criteria}" if criteria else "")).json()["count"]
+
+
+def deleted_ids(client, query="", **more):
+    response = client.get(DELETED + query, **more)
+    return [row["id"] for row in response.json()["data"]] if response.status_code == 200 else []
+
+
+def at(clock, **later):
+    return (datetime.fromtimestamp(clock.now, UTC) + timedelta(**later)).isoformat(timespec="seconds")
+
+
+def test_count_is_the_number_of_living_records(client):
+    assert client.get(COUNT).json() == {"count": 250}
+    change(client, create=3, delete=5)
+    assert count(client) == 248
+
+
+def test_count_by_created_time_counts_new_records_only(client, clock):
+    since = at(clock).replace("+", "%2B")
+    change(client, create=3)
+    assert count(client, f"(Created_Time:greater_equal:{since})") == 3
+
+
+@pytest.mark.parametrize("criteria", ["(Last_Name:equals:x)", "(Created_Time:greater_equal:yesterday)"])
+def test_count_by_other_criteria_is_refused(client, criteria):
+    response = client.get(f"{COUNT}?criteria={criteria}")
+    assert (response.status_code, response.json()["code"]) == (400, "INVALID_QUERY")
+
+
+@pytest.mark.parametrize(
+    "scopes", ["ZohoCRM.modules.ALL,ZohoCRM.settings.ALL", "ZohoCRM.modules.ALL,ZohoSearch.securesearch.READ"]
+)
+def test_count_needs_the_scopes_of_search_and_of_layouts(start, scopes):
+    response = start(scopes=scopes).get(COUNT)
+    assert (response.status_code, response.json()["code"]) == (401, "OAUTH_SCOPE_MISMATCH")
+
+
+@pytest.mark.parametrize("path", ["actions/count", "deleted"])
+def test_notes_have_neither_a_count_nor_deleted_records(client, path):
+    assert client.get(f"/crm/v8/Notes/{path}").json()["code"] == "INVALID_MODULE"
+
+
+def test_count_may_lag(start, clock):
+    client = start(count_lag_seconds=60)
+    change(client, create=3, delete=5)
+    assert count(client) == 250
+    clock.advance(70)
+    assert count(client) == 248
+
+
+def test_deleted_records_are_recycled_or_permanent(start):
+    client = start(deleted={})
+    recycled, purged = change(client, delete=2)["deleted"], change(client, purge=1)["purged"]
+    assert deleted_ids(client) == [*purged, *recycled[::-1]]
+    assert deleted_ids(client, "?type=recycle") == recycled[::-1]
+    assert deleted_ids(client, "?type=permanent") == purged
+    (row,) = client.get(f"{DELETED}?type=permanent").json()["data"]
+    assert (row["deleted_by"], row["display_name"], row["created_by"]) == (None, None, None)
+
+
+def test_deleted_records_are_paged_and_may_come_in_any_order(start):
+    client = start(deleted={}, deleted_order="any")
+    gone = change(client, delete=30)["deleted"]
+    pages = [deleted_ids(client, f"?page={page}&per_page=10") for page in (1, 2, 3, 4)]
+    assert [len(page) for page in pages] == [10, 10, 10, 0]
+    assert sorted(sum(pages, [])) == gone
+    assert sum(pages, []) not in (gone, gone[::-1])
+
+
+def test_deletion_while_the_list_is_read_shifts_its_pages(start):
+    client = start(deleted={}, deleted_order="any")
+    change(client, delete=30)
+    client.fault(path="/deleted$", nth=1, change={"Contacts": {"delete": 40}})
+    first = deleted_ids(client, "?per_page=15")
+    second = deleted_ids(client, "?page=2&per_page=15")
+    assert set(first) & set(second)  # a record comes twice, so another one does not come at all
+
+
+def test_deleted_since_are_those_deleted_later(start, clock):
+    client = start(deleted={})
+    early = change(client, delete=1)
+    clock.advance(10)
+    late = change(client, delete=1)
+    assert deleted_ids(client, headers={"If-Modified-Since": early["time"]}) == late["deleted"]
+    assert client.get(DELETED, headers={"If-Modified-Since": late["time"]}).status_code == 304
+
+
+def test_deleted_records_are_kept_for_sixty_and_then_120_days(start, clock):
+    client = start(deleted={}, access_token_seconds=1e9)
+    gone = change(client, delete=1)["deleted"]
+    clock.advance(61 * 86_400)
+    assert (deleted_ids(client, "?type=recycle"), deleted_ids(client, "?type=permanent")) == ([], gone)
+    clock.advance(60 * 86_400)
+    assert client.get(DELETED).status_code == 204
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_restored_record_has_a_new_modified_time_or_the_old_one(start, clock, moves):
+    client = start(deleted={}, restore_moves_modified_time=moves)
+    before = {record["id"]: record["Modified_Time"] for record in client.get(PATH).json()["data"]}
+    (gone,) = change(client, delete=1)["deleted"]
+    clock.advance(60)
+    restored = change(client, restore=1)
+    assert restored["restored"] == [gone]
+    assert (count(client), deleted_ids(client)) == (250, [])
+    after = client.get(f"/crm/v8/Contacts/{gone}").json()["data"][0]["Modified_Time"]
+    assert after == (restored["time"] if moves else before[gone])
+
+
+def test_record_deleted_permanently_cannot_be_restored(client):
+    (purged,) = change(client, purge=1)["purged"]
+    response = client.request("POST", "/__sim__/data/Contacts", json_body={"restore": [purged]})
+    assert response.status_code == 400
+
+
+def test_record_without_modified_time_is_in_no_window(client):
+    (forgotten,) = change(client, forget=1)["forgotten"]
+    assert client.get(f"/crm/v8/Contacts/{forgotten}").json()["data"][0]["Modified_Time"] is None
+    since = {"If-Modified-Since": "2015-01-01T00:00:00+05:30"}
+    token, seen = "", []
+    while token is not None:
+        page = client.get(f"{PATH}{f'&page_token={token}' if token else ''}", headers=since).json()
+        seen += [record["id"] for record in page["data"]]
+        token = page["info"]["next_page_token"]
+    assert (len(seen), forgotten in seen) == (249, False)
+    rows = client.rows(client.export(fields=["Modified_Time"]))
+    assert [forgotten, ""] in rows
+
+
+def test_mass_update_gives_many_records_one_modified_time(start):
+    client = start(records={"Contacts": 200_001})
+    changed = change(client, modify=200_001)
+    newest = {"field": {"api_name": "Modified_Time"}, "comparator": "equal", "value": changed["time"]}
+    assert client.export(criteria=newest)["result"]["more_records"] is True
+
+
+def test_changes_become_visible_later(start, clock):
+    client = start(visibility_seconds=30)
+    (created,) = change(client, create=1)["created"]
+    modified = change(client, modify=1)
+    (first,) = modified["modified"]
+    assert client.export()["result"]["count"] == 250
+    assert client.get(f"/crm/v8/Contacts/{created}").json()["code"] == "INVALID_DATA"
+    assert client.get(f"/crm/v8/Contacts/{first}").json()["data"][0]["Modified_Time"] != modified["time"]
+    clock.advance(40)
+    assert client.export()["result"]["count"] == 251
+    assert client.get(f"/crm/v8/Contacts/{first}").json()["data"][0]["Modified_Time"] == modified["time"]
+
+
+@pytest.mark.parametrize("skew", [0, -90, 3600])
+def test_zohos_clock_is_in_every_response_and_in_all_its_times(start, clock, skew):
+    client = start(clock_skew_seconds=skew)
+    moment = parsedate_to_datetime(client.get(COUNT).headers["Date"]).timestamp()
+    assert moment == clock.now + skew
+    assert datetime.fromisoformat(change(client, create=1)["time"]).timestamp() == clock.now + skew
+
+
+def test_job_may_leave_out_records_of_its_file_and_of_its_count(client):
+    client.fault(method="POST", path="/read$", job={"omitted_rows": 3})
+    details = client.export()
+    assert details["result"]["count"] == 247
+    assert len(client.rows(details)) == 248  # with the header
