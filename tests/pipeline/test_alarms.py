@@ -72,6 +72,7 @@ VISIBLE = "ApproximateNumberOfMessagesVisible"
 CAUSES: dict[str, tuple[str, str, str, dict[int, float]]] = {
     "ExportFailedAlarm": ("ZohoCrmExport/zoho-crm-export", "ExportsFailed", "", {0: 1}),
     "ZohoClientRejectedAlarm": ("ZohoCrmExport/zoho-crm-export", "ZohoClientRejected", "", {0: 1}),
+    "WitnessGapAlarm": ("ZohoCrmExport/zoho-crm-export", "WitnessGaps", "", {0: 1}),
     "EventsNotSentAlarm": ("ZohoCrmExport/zoho-crm-export", "EventsNotSent", "", {1: 1, 6: 1, 11: 1}),
     "SubmitDeadLetterAlarm": ("AWS/SQS", VISIBLE, "SubmitDeadLetterQueue", {0: 1}),
     "DownloadDeadLetterAlarm": ("AWS/SQS", VISIBLE, "DownloadDeadLetterQueue", {0: 1}),

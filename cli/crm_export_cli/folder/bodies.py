@@ -17,6 +17,7 @@ from crm_export.exports.model import (
     PartState,
     timestamp,
 )
+from crm_export.exports.witness import Before, Witness
 from crm_export.results.record_ids import PartIds
 from crm_export.zoho.records import Cursor
 
@@ -27,6 +28,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "last_error": lambda stored: LastError(**stored),
     "fields_dropped": lambda stored: tuple(DroppedField(**field) for field in stored),
     "cursor": Cursor.from_json,
+    "counted_before": Before.from_dict,
+    "witness": Witness.from_dict,
     "dead_owners": frozenset,
     "failed_job_ids": frozenset,
 }

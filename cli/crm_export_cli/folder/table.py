@@ -21,6 +21,7 @@ from crm_export.exports.model import (
     timestamp,
 )
 from crm_export.exports.pipeline import ExportTable
+from crm_export.exports.witness import Witness
 from crm_export.zoho.bulk_read import Job
 from crm_export.zoho.records import Cursor
 from crm_export_cli.folder.bodies import body_of, read
@@ -189,12 +190,19 @@ class SqliteExportTable(ExportTable):
                 self._write_part(_Row(first))
         return restarted is not None
 
-    def seal(self, export: Export, completed_at: datetime, records: int) -> Export | None:
+    def seal(
+        self, export: Export, completed_at: datetime, records: int, witness: Witness | None = None
+    ) -> Export | None:
         return self._change(
             export.export_id,
             lambda found: (
                 _is_same(found, export)
-                and replace(found, completed_at=found.completed_at or completed_at, records=records)
+                and replace(
+                    found,
+                    completed_at=found.completed_at or completed_at,
+                    records=records,
+                    witness=found.witness or witness,
+                )
             ),
         )
 

@@ -14,6 +14,7 @@ from crm_export.connections.model import Connection
 from crm_export.exports.pipeline import EventBus, Limits, PartQueue, Pipeline, Zoho
 from crm_export.system import MACHINE, System
 from crm_export.zoho.bulk_read import BulkRead
+from crm_export.zoho.census import Census
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.metadata import known_modules
 from crm_export.zoho.records import RecordsReader
@@ -151,9 +152,8 @@ def _zoho(folder: Folder, settings: FolderSettings, system: System) -> Callable[
             refresh = refresher(session, None, system)
             tokens = TokenBroker(connection, store, refresh, cache, system)
             client = ZohoClient(session, connection.api_domain, tokens, system)
-            clients[connection] = Zoho(
-                BulkRead(client), RecordsReader(client), partial(known_modules, client)
-            )
+            known = partial(known_modules, client)
+            clients[connection] = Zoho(BulkRead(client), RecordsReader(client), Census(client), known)
         return clients[connection]
 
     return zoho

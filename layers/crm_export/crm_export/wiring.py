@@ -222,13 +222,15 @@ class Container:
         There is one client per stored grant, so a new refresh token gets a new client.
         """
         from crm_export.zoho.bulk_read import BulkRead
+        from crm_export.zoho.census import Census
         from crm_export.zoho.metadata import known_modules
 
         client_of = self._clients(settings)
 
         def zoho(account_id: str, owner: str) -> Zoho:
             client = client_of(account_id, owner)
-            return Zoho(BulkRead(client), self._records(client), partial(known_modules, client))
+            known = partial(known_modules, client)
+            return Zoho(BulkRead(client), self._records(client), Census(client), known)
 
         return zoho
 

@@ -24,6 +24,7 @@ from crm_export.results.record_ids import PartIds
 from crm_export.system import System
 from crm_export.telemetry import metrics
 from crm_export.zoho.bulk_read import COMPLETED, Job
+from crm_export.zoho.census import Count
 from crm_export.zoho.records import FieldNames
 from simulation.dynamodb import DynamoDb, TableData
 
@@ -114,6 +115,34 @@ class FakeBus:
         self.sent.append((detail_type, detail))
 
 
+class FakeCensus:
+    """Zoho's count, records created since, times of deletions, and fields; an exception is raised instead."""
+
+    def __init__(self):
+        self.records: Any = 0
+        self.at = BEGAN
+        self.created: Any = 0
+        self.deleted: Any = []
+        self.described: Any = []
+        self.asked: list[Any] = []
+
+    def count(self, version, module):
+        self.asked.append(("count", version, module))
+        return Count(_value_of(self.records), self.at)
+
+    def created_since(self, version, module, moment):
+        self.asked.append(("created", module, moment))
+        return _value_of(self.created)
+
+    def deleted_since(self, version, module, moment):
+        self.asked.append(("deleted", module, moment))
+        return [time for time in _value_of(self.deleted) if time >= moment]
+
+    def fields(self, version, module):
+        self.asked.append(("fields", version, module))
+        return _value_of(self.described)
+
+
 class FakeZoho:
     """Zoho's jobs, results and pages, and the requests made; `meanwhile` runs before a response."""
 
@@ -129,6 +158,7 @@ class FakeZoho:
         self.metadata_read: list[tuple[str, str]] = []
         self.pages_read: list[Any] = []  # (version, module, cvid, fields)
         self.names: Any = (["Note_Title"], [])
+        self.census = FakeCensus()
 
     def create_job(self, version, request):
         self.created.append(request)
@@ -189,7 +219,7 @@ class OneExport:
             table=self.table,
             submit_queue=self.submit_queue,
             download_queue=self.download_queue,
-            zoho=lambda account_id, owner: Zoho(self.zoho, self.zoho, lambda version: None),
+            zoho=lambda account_id, owner: Zoho(self.zoho, self.zoho, self.zoho.census, lambda version: None),
             results=self.results,
             events=self.events,
             results_bucket="results",

@@ -59,7 +59,7 @@ def test_export_of_five_parts_makes_few_calls(calls):
         "get_item": 11,
         "batch_get_item": 10,
         "query": 10,
-        "update_item": 39,
+        "update_item": 40,
         "put_item": 5,
         "transact_write_items": 5,
         "download_messages": 5,

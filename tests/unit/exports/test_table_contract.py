@@ -26,6 +26,7 @@ from crm_export.exports.model import (
     RequestKey,
     Stored,
 )
+from crm_export.exports.witness import Before, Witness
 from crm_export.zoho.bulk_read import Job
 from crm_export.zoho.records import Cursor
 from simulation.dynamodb import DynamoDb, TableData
@@ -176,6 +177,16 @@ def test_restart_of_sealed_export_or_over_an_existing_part_is_refused(table, exp
     assert table.get_part(export.export_id, 3) is None
 
 
+def test_count_before_and_witness_are_read_back_as_first_written(table, export):
+    before = Before(5, "2026-11-22T13:00:00+00:00")
+    assert table.amend(export, counted_before=before)
+    first, second = (Witness(5, 5, None, None, verdict, "why") for verdict in ("exact", "gap"))
+    assert table.seal(export, T1, 5, first).witness == first
+    assert table.seal(export, T2, 5, second).witness == first
+    sealed = table.get(export.export_id)
+    assert (sealed.counted_before, sealed.witness, sealed.completed_at) == (before, first, T1)
+
+
 def test_amended_export_is_read_back(table, export):
     dropped = (DroppedField("B", "x"),)
     amended = table.amend(export, fields=["A"], fields_dropped=dropped, source="records", api_version="v3")
@@ -272,6 +283,7 @@ def test_largest_export_has_room_for_what_later_writes_add(table, export):
     names = [f"{number:03}" + "A" * 97 for number in range(200)]
     dropped = tuple(DroppedField(name, "x" * 500) for name in names[:150])
     assert table.amend(largest, fields=names, fields_dropped=dropped)
+    assert table.amend(largest, counted_before=Before(at="x" * 25, why="я" * 300))
     assert table.fail(largest, 1, Failure("X" * 30, "я" * 2500, "x" * 300), T9)
 
 

@@ -7,7 +7,7 @@ import responses
 from crm_export import deadline, errors
 from crm_export.system import System
 from crm_export.zoho.client import ZohoClient
-from crm_export.zoho.metadata import Field, choose_fields, get_fields, known_modules
+from crm_export.zoho.metadata import Field, choose_fields, describe_fields, get_fields, known_modules
 
 API = "https://www.zohoapis.eu"
 MODULES, FIELDS = f"{API}/crm/v8/settings/modules", f"{API}/crm/v8/settings/fields"
@@ -155,3 +155,22 @@ def test_known_modules_raises_what_no_export_could_survive(client, tokens, error
     tokens.error = error
     with pytest.raises(type(error)):
         known_modules(client, "v8")
+
+
+@pytest.mark.parametrize(
+    ("item", "described"),
+    [
+        ({"json_type": "double", "decimal_place": 2}, {"json_type": "double", "decimal_place": 2}),
+        ({"formula": {"return_type": "currency"}}, {"return_type": "currency"}),
+        ({"formula": {}, "rollup_summary": {"return_type": "integer"}}, {"return_type": "integer"}),
+        ({"json_type": 7, "decimal_place": "2", "formula": "x"}, {}),
+        ({"json_type": "a b\n", "decimal_place": True, "formula": {"return_type": None}}, {}),
+        ({"decimal_place": 10**9}, {}),
+    ],
+)
+def test_field_is_described_as_far_as_zoho_does(zoho, client, item, described):
+    zoho.get(FIELDS, json={"fields": [{"api_name": "Amount", "data_type": "currency", **item}]})
+    unknown = {"json_type": None, "decimal_place": None, "return_type": None}
+    assert describe_fields(client, "v8", "Deals") == [
+        {"api_name": "Amount", "data_type": "currency", **unknown, **described}
+    ]

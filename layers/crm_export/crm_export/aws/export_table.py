@@ -29,6 +29,7 @@ from crm_export.exports.model import (
     Stored,
 )
 from crm_export.exports.pipeline import ExportTable
+from crm_export.exports.witness import Before, Witness
 from crm_export.results.record_ids import PartIds
 from crm_export.zoho.bulk_read import Job
 from crm_export.zoho.records import Cursor
@@ -164,14 +165,19 @@ class DynamoExportTable(ExportTable):
         )
         return self._table.transact({"Update": update}, _put_new(first, export.expires_at))
 
-    def seal(self, export: Export, completed_at: datetime, records: int) -> Export | None:
+    def seal(
+        self, export: Export, completed_at: datetime, records: int, witness: Witness | None = None
+    ) -> Export | None:
+        seen = {} if witness is None else {"witness": _plain("witness", witness)}
         return self._changed_export(
             export.export_id,
-            "SET completed_at = if_not_exists(completed_at, :completed_at), records = :records",
+            "SET completed_at = if_not_exists(completed_at, :completed_at), records = :records"
+            f"{', witness = if_not_exists(witness, :witness)' if seen else ''}",
             "#state = :RUNNING AND generation = :seen",
             completed_at=completed_at,
             records=records,
             seen=export.generation,
+            **seen,
         )
 
     def complete(self, export_id: str) -> Export | None:
@@ -479,6 +485,8 @@ _JSON: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         lambda stored: tuple(DroppedField(**field) for field in stored),
     ),
     "cursor": (Cursor.to_json, Cursor.from_json),
+    "counted_before": (Before.to_dict, Before.from_dict),
+    "witness": (Witness.to_dict, Witness.from_dict),
 }
 _TIMES = {field.name for kind in (Export, Part) for field in fields(kind) if "datetime" in str(field.type)}
 _deserialize = TypeDeserializer().deserialize

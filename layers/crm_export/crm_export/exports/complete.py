@@ -3,19 +3,21 @@
 from datetime import timedelta
 from typing import Any
 
-from crm_export import PRODUCT
+from crm_export import PRODUCT, deadline
 from crm_export.errors import ExportError, HeadersDiffer, ManifestConflict, PartsOverlap, StorageRefused
 from crm_export.exports.announce import announce
 from crm_export.exports.attempt import fail_export, report_failure, restart_export
 from crm_export.exports.fit import check_parts, ids_are_unique
 from crm_export.exports.model import Export, Failure, Part, all_parts_stored, is_snapshot, timestamp
 from crm_export.exports.pipeline import Pipeline
+from crm_export.exports.witness import GAP, testify
 from crm_export.telemetry import count, logger
 
 # How long after its deadline an export waits for a manifest that S3 refuses.
 _GRACE = timedelta(hours=1)
 # Longer than a function runs: no worker that began before `gave_up_at` can still write a manifest.
 _LONGEST_WRITE = timedelta(minutes=20)
+_SECONDS_FOR_FIELDS, _SECONDS_TO_WRITE = 10.0, 15.0  # of the function's time
 
 
 def complete_export(pipeline: Pipeline, export: Export) -> None:
@@ -29,7 +31,9 @@ def complete_export(pipeline: Pipeline, export: Export) -> None:
         return
     if export.completed_at is None and not _fit_together(pipeline, export, parts):
         return
-    sealed = pipeline.table.seal(export, pipeline.clock(), sum(int(part.records or 0) for part in parts))
+    records = sum(int(part.records or 0) for part in parts)
+    witness = testify(pipeline, export, records) if export.completed_at is None else None
+    sealed = pipeline.table.seal(export, pipeline.clock(), records, witness)
     if sealed is None:
         return
     if sealed.gave_up_at is not None:
@@ -65,12 +69,22 @@ def _fit_together(pipeline: Pipeline, export: Export, parts: list[Part]) -> bool
 
 def _publish(pipeline: Pipeline, export: Export, parts: list[Part]) -> None:
     """Write the manifest. Raises ManifestConflict, before anything is changed, if there is another one."""
-    document = manifest(export, parts)
+    document = manifest(export, parts, _field_types(pipeline, export))
     if export.generation > 1:  # only then can the folder hold other parts
         _check_manifest(export, pipeline.results.read_manifest(export.manifest_key), document)
         pipeline.results.remove_leftovers(export.folder, {str(part.key) for part in parts})
     if not pipeline.results.write_manifest(export.manifest_key, document):
         _check_manifest(export, pipeline.results.read_manifest(export.manifest_key), document)
+
+
+def _field_types(pipeline: Pipeline, export: Export) -> list[dict[str, Any]] | None:
+    """Return the types of the module's fields, or None if Zoho does not say them within ten seconds."""
+    with deadline.ends_in(min(_SECONDS_FOR_FIELDS, deadline.remaining() - _SECONDS_TO_WRITE)):
+        try:
+            return pipeline.zoho_for(export).census.fields(export.api_version, export.module) or None
+        except ExportError as error:
+            logger.info("fields not described", code=error.code, reason=error.message)
+            return None
 
 
 def _check_manifest(export: Export, found: dict[str, Any] | None, document: dict[str, Any]) -> None:
@@ -93,6 +107,9 @@ def _complete(pipeline: Pipeline, export: Export) -> None:
     if completed is not None:
         count("ExportsCompleted")
         logger.info("export completed", export_id=export.export_id, records=export.records)
+        if completed.witness is not None and completed.witness.verdict == GAP:
+            count("WitnessGaps")
+            logger.error("records are missing", export_id=export.export_id, reason=completed.witness.why)
         announce(pipeline, completed)
 
 
@@ -120,8 +137,11 @@ def _fail_sealed(pipeline: Pipeline, export: Export, error: ExportError) -> None
         report_failure(pipeline, failed, None, error)
 
 
-def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:
-    """Return the manifest of a sealed export, docs/manifest.schema.json. Repeated calls return the same."""
+def manifest(export: Export, parts: list[Part], fields: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Return the manifest of a sealed export, docs/manifest.schema.json.
+
+    But for `fields`, the types of the module's fields, repeated calls return the same.
+    """
     return {
         "manifest_version": 1,
         "created_by": PRODUCT,
@@ -135,6 +155,8 @@ def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:
         "api_version": export.api_version,
         "query": export.query,
         "fields_dropped": [vars(dropped) for dropped in export.fields_dropped],
+        "fields": fields,
+        "witness": export.witness and export.witness.to_dict(),
         "snapshot": is_snapshot(export, parts),
         "ids_unique": ids_are_unique(parts),
         "requested_at": timestamp(export.requested_at),

@@ -10,6 +10,8 @@ from crm_export.errors import ExportError
 from crm_export.results.record_ids import PartIds
 from crm_export.zoho.catalog import has_page_token
 
+if TYPE_CHECKING:  # the witness imports the pipeline's types, which import this module
+    from crm_export.exports.witness import Before, Witness
 if TYPE_CHECKING:  # the callback receiver needs no HTTP client
     from crm_export.zoho.bulk_read import Job
     from crm_export.zoho.records import Cursor
@@ -155,6 +157,8 @@ class Export:
     records: int | None = None
     failure: Failure | None = None
     fields_dropped: tuple[DroppedField, ...] = ()
+    counted_before: "Before | None" = None  # Zoho's own count, when the first part's job was created
+    witness: "Witness | None" = None  # set with completed_at
 
     @property
     def is_readable(self) -> bool:

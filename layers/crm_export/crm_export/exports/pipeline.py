@@ -25,7 +25,9 @@ from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:  # a function loads only what it uses
     from crm_export.exports.callbacks import KeyRing
+    from crm_export.exports.witness import Witness
     from crm_export.zoho.bulk_read import BulkRead, Job
+    from crm_export.zoho.census import Census
     from crm_export.zoho.records import Cursor, RecordsReader
 
 
@@ -159,7 +161,8 @@ class ExportTable(Protocol):
     def amend(self, export: Export, **values: Any) -> Export | None:
         """Change what Zoho is asked for (fields, fields_dropped, source, api_version, read_order).
 
-        Return the changed export, or None if it has ended or restarted since it was read.
+        Or note Zoho's count (counted_before). Return the changed export, or None if it has ended or restarted
+        since it was read.
         """
 
     def restart(self, export: Export, first: Part) -> bool:
@@ -171,8 +174,13 @@ class ExportTable(Protocol):
     def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> Export | None:
         """RUNNING → FAILED; never after the export was sealed or restarted."""
 
-    def seal(self, export: Export, completed_at: datetime, records: int) -> Export | None:
-        """All parts are stored: from now on the export can only become COMPLETED."""
+    def seal(
+        self, export: Export, completed_at: datetime, records: int, witness: "Witness | None" = None
+    ) -> Export | None:
+        """All parts are stored: from now on the export can only become COMPLETED.
+
+        Time and witness stay those of the first call.
+        """
 
     def complete(self, export_id: str) -> Export | None:
         """RUNNING and sealed → COMPLETED: the manifest is written."""
@@ -269,6 +277,7 @@ class Zoho:
 
     bulk_read: "BulkRead"
     records: "RecordsReader"
+    census: "Census"
     known_modules: Callable[[str], list[str] | None]
 
 

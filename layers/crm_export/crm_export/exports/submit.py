@@ -24,6 +24,7 @@ from crm_export.exports.callbacks import callback_url
 from crm_export.exports.model import RECORDS, DroppedField, Export, Part, Step, next_step
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import check_readable, settle_reading
+from crm_export.exports.witness import count_before, is_witnessed
 from crm_export.telemetry import count, logger
 from crm_export.zoho.bulk_read import JobRequest
 
@@ -121,6 +122,8 @@ def _enqueue_again(pipeline: Pipeline, before: Export, part: Part) -> None:
 
 def _create_job(pipeline: Pipeline, export: Export, part: Part) -> str | None:
     """Create the part's job and return its id; None if the part needs no job any more."""
+    if part.part == export.first_part and is_witnessed(export):
+        export = _amended(pipeline, export, counted_before=count_before(pipeline, export))
     if export.query.get("fields") == "all" and export.fields is None:
         export = _name_all_fields(pipeline, export)
     try:

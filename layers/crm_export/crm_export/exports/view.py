@@ -78,6 +78,7 @@ def summarize(export: Export, parts: list[Part] | None = None) -> dict[str, Any]
         "manifest_key": export.manifest_key if export.state is ExportState.COMPLETED else None,
         "failure": vars(export.failure) if export.state is ExportState.FAILED and export.failure else None,
         "fields_dropped": [vars(dropped) for dropped in export.fields_dropped],
+        "witness": export.witness and export.witness.to_dict(),
     }
 
 

@@ -94,6 +94,19 @@ def has_bulk_read(api_name: str) -> bool:
     return api_name not in _BY_API_NAME or _BY_API_NAME[api_name].bulk_read
 
 
+def has_count(api_name: str) -> bool:
+    """Return False for a module of which Zoho documents no count.
+
+    https://www.zoho.com/crm/developer/docs/api/v8/module_record_count.html
+    """
+    return api_name != "Notes"
+
+
+def counts_alike(api_name: str) -> bool:
+    """Return False for a module whose count may have other records than its exports: converted leads."""
+    return api_name != "Leads"
+
+
 # Lookups whose records belong to several modules, by the module that has the lookup. The metadata of fields
 # shows them too (`zoho.metadata`), but not every connection may read it.
 # https://www.zoho.com/crm/developer/docs/api/v8/get-notes.html
@@ -113,6 +126,7 @@ BULK_READ_SCOPE = "ZohoCRM.bulk.READ"
 SETTINGS_FIELDS_SCOPE = "ZohoCRM.settings.fields.READ"
 SETTINGS_MODULES_SCOPE = "ZohoCRM.settings.modules.READ"
 MODULES_SCOPE = "ZohoCRM.modules.READ"
+COUNT_SCOPES = ("ZohoSearch.securesearch.READ", "ZohoCRM.settings.layouts.READ")
 
 
 @dataclass(frozen=True)
@@ -131,8 +145,7 @@ SCOPES = (
     Scope(SETTINGS_FIELDS_SCOPE, "list the fields of a module and export all of them"),
     Scope("ZohoCRM.org.READ", "show the name, edition and id of the organisation"),
     Scope("ZohoCRM.users.READ", "show the user that the connection acts as"),
-    Scope("ZohoSearch.securesearch.READ", "compare an export with Zoho's own count of the module"),
-    Scope("ZohoCRM.settings.layouts.READ", "compare an export with Zoho's own count of the module"),
+    *(Scope(name, "compare an export with Zoho's own count of the module") for name in COUNT_SCOPES),
 )
 DEFAULT_SCOPE = ",".join(scope.name for scope in SCOPES)
 

@@ -34,6 +34,7 @@ MAX_FIELDS = 50  # of one records request, v3 and later
 # Never in a list of records, only in the response for a single record.
 SINGLE_RECORD_TYPES = {"subform", "multiselectlookup", "multiuserlookup"}
 _CACHE_SECONDS = 600.0
+_MOST_DIGITS = 30  # decimal places; Zoho allows nine
 _FIRST_FIELDS = ("Created_Time", "Modified_Time", "Owner")
 # Too short for a retry: creating the job needs the rest of API Gateway's 30 seconds.
 _SECONDS_FOR_MODULES = 5.0
@@ -41,11 +42,17 @@ _SECONDS_FOR_MODULES = 5.0
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a module. is_polymorphic: a lookup whose records belong to several modules."""
+    """A field of a module. is_polymorphic: a lookup whose records belong to several modules.
+
+    return_type: the type of a formula's or roll-up summary's values. What Zoho does not say is None.
+    """
 
     api_name: str
     data_type: str
     is_polymorphic: bool = False
+    json_type: str | None = None
+    decimal_place: int | None = None
+    return_type: str | None = None
 
 
 def get_fields(client: "ZohoClient", version: str, module: str) -> list[Field]:
@@ -63,6 +70,9 @@ def get_fields(client: "ZohoClient", version: str, module: str) -> list[Field]:
                 item["api_name"],
                 str(item.get("data_type")),
                 is_polymorphic=item["api_name"] in known or _is_polymorphic(item),
+                json_type=_name(item.get("json_type")),
+                decimal_place=_digits(item.get("decimal_place")),
+                return_type=_return_type(item),
             )
             for item in found
         ]
@@ -76,6 +86,27 @@ def _is_polymorphic(item: dict[str, Any]) -> bool:
     module = lookup.get("module") if isinstance(lookup, dict) else None
     target = module.get("api_name") if isinstance(module, dict) else module
     return item.get("data_type") == "multi_module_lookup" or target == "se_module"
+
+
+def _name(value: Any) -> str | None:
+    return value if is_name(value) else None
+
+
+def _digits(value: Any) -> int | None:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 <= value <= _MOST_DIGITS else None
+
+
+def _return_type(item: dict[str, Any]) -> str | None:
+    """Return the type of a computed field's values, which Zoho names within what computes them."""
+    computed = (item.get(name) for name in ("formula", "rollup_summary"))
+    return next((_name(by.get("return_type")) for by in computed if isinstance(by, dict) and by), None)
+
+
+def describe_fields(client: "ZohoClient", version: str, module: str) -> list[dict[str, Any]]:
+    """Return the types of a module's fields, as docs/manifest.schema.json has them, in Zoho's order."""
+    names = ("api_name", "data_type", "json_type", "decimal_place", "return_type")
+    return [{name: getattr(field, name) for name in names} for field in get_fields(client, version, module)]
 
 
 def choose_fields(client: "ZohoClient", version: str, module: str) -> tuple[list[str], list[str]]:
