@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import zlib
+from typing import Any
 
 from crm_export.aws.export_table import read_export, read_part
 from crm_export.exports.model import RECORDS, Export, ExportState, Part, PartState
@@ -17,6 +18,7 @@ from simulation.s3 import Bucket
 from simulation.scheduler import EPOCH, Scheduler
 from simulation.zoho import JobRecord, Zoho
 
+_NO_EXCUSE_OF_THE_WITNESS = {"job leaves out records", "count lags"}
 _NOT_YET = 3600 - 1000  # so old is a job or result, on any clock, before it counts as gone
 _ONWARDS = {
     "PENDING": {"PENDING", "SUBMITTED", "STORED", "FAILED"},  # STORED: read through the records API
@@ -210,6 +212,7 @@ class Invariants:
         manifest = json.loads(self._bucket.objects[export.manifest_key])
         rows = [row for part in manifest["parts"] for row in self._rows(part["key"])]
         self._hold(manifest["records"] == len(rows), f"{what} counts {manifest['records']} records")
+        self._witnessed(export, parts, manifest["witness"], what)
         if export.source == RECORDS:
             self._all_read(export, parts, rows, what)
             if manifest["snapshot"]:
@@ -229,6 +232,29 @@ class Invariants:
         complete = sorted(rows) == sorted(expected)
         self._hold(all(job.first is first for job in jobs), f"{what}: its parts are of several snapshots")
         self._hold(complete, f"{what}: {len(rows)} records, the query has {len(expected)}, or others")
+
+    def _witnessed(
+        self, export: Export, parts: list[Part], witness: dict[str, Any] | None, what: str
+    ) -> None:
+        """Check that the witness claims a gap only if records are missing, and always if nothing else moved.
+
+        Without a fault that keeps Zoho's count from us, the verdict is known.
+        """
+        some = export.query.keys() & {"criteria"}
+        if not self._hold((witness is None) == bool(some), f"{what} has the witness {witness}") or some:
+            return
+        verdict = (witness or {})["verdict"]
+        jobs = [self._zoho.jobs[str(part.job_id)] for part in parts if part.job_id]
+        omitted = sum(job.omitted for job in jobs)
+        self._hold(omitted > 0 or verdict != "gap", f"{what} claims a gap, and there is none: {witness}")
+        if export.source == RECORDS or self._zoho.has_changed(export.module):
+            return
+        right = {"gap"} if omitted else {"exact"}
+        excused = self._faults.injected.keys() - _NO_EXCUSE_OF_THE_WITNESS
+        self._hold(
+            verdict in right | ({"unknown"} if excused else set()),
+            f"{what}: {omitted} records are missing, and its witness is {witness}",
+        )
 
     def _all_read(self, export: Export, parts: list[Part], rows: list[tuple[str, ...]], what: str) -> None:
         """Check that all records that existed all the time are there, once, as they were at some time."""

@@ -72,6 +72,9 @@ class ZohoFaults(Faults):
         elif self._happens("job never ends", self.part):
             return {"state": "IN PROGRESS"}
         job: Json = {"seconds": seconds, "is_early": self._happens("callback early", self.part)}
+        # Only the first part's job: the truth of a snapshot is what its first job read.
+        if self.part and self.part[1] == 1 and self._happens("job leaves out records", self.part):
+            job["omitted_rows"] = self._rng.choice((1, 2))
         if self._happens("job ends in FAILURE", self.part):
             is_expiry = self._rng.random() < 0.2 and self._happens("page token expired", self.part)
             error = documented_error("EXPIRED_VALUE" if is_expiry else "INTERNAL_SERVER_ERROR")

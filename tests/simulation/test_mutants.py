@@ -24,6 +24,7 @@ from crm_export.exports import (
     records,
     start,
     submit,
+    witness,
 )
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
@@ -247,6 +248,31 @@ def with_a_key_that_is_not_looked_up(patch):
     patch.setattr(start, "export_of", lambda pipeline, key, bound: None)
 
 
+def with_a_witness_that_never_sees_a_gap(patch):
+    right = witness.judge
+
+    def judge(*given):
+        verdict, why = right(*given)
+        return (witness.EXPLAINED if verdict == witness.GAP else verdict), why
+
+    patch.setattr(witness, "judge", judge)
+
+
+def with_a_witness_that_expects_no_deletions(patch):
+    right = witness.judge
+    patch.setattr(
+        witness,
+        "judge",
+        lambda records, before, after, moved: right(
+            records, before, before, replace(moved, created=0, deleted=0, deleted_earlier=0)
+        ),
+    )
+
+
+def with_a_count_that_never_lags(patch):
+    patch.setattr(witness, "_COUNT_LAG", timedelta(0))
+
+
 def without_late_announcements(patch):
     patch.setattr(reconcile, "announce_late", lambda pipeline, export: None)
 
@@ -296,6 +322,9 @@ MUTANTS = [
     with_a_grant_that_a_gateway_may_invalidate,
     with_a_key_that_is_bound_after_its_export,
     with_a_key_that_is_not_looked_up,
+    with_a_witness_that_never_sees_a_gap,
+    with_a_witness_that_expects_no_deletions,
+    with_a_count_that_never_lags,
     without_late_announcements,
     with_an_end_that_counts_as_announced_before_it_is,
 ]
@@ -316,6 +345,9 @@ TOGETHER = {
         "page token expired": 0.2,
         "result expired": 0.2,
     },
+    with_a_witness_that_never_sees_a_gap: {"job leaves out records": 0.3},
+    with_a_witness_that_expects_no_deletions: {"count lags": 0.3},
+    with_a_count_that_never_lags: {"count lags": 1.0},
     with_parts_that_may_overlap: {"result of the part before": 0.3},
     with_records_that_come_twice: {"result repeats a record": 0.3},
     with_parts_that_do_not_fit: {"result with another column": 0.3},

@@ -43,6 +43,10 @@ class Job:
             return "IN PROGRESS"
         return "QUEUED" if now >= self.queued_at else "ADDED"
 
+    def without_faults(self) -> "Job":
+        """Return the job as it would be without faults."""
+        return replace(self, faults=JobFaults())
+
     def end(self, now: float) -> None:
         """Let the job end now, unless it has ended before."""
         self.queued_at = self.started_at = self.ended_at = min(now, self.ended_at)
