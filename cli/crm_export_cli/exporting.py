@@ -187,6 +187,8 @@ def _print(view: View, backend: Backend) -> None:
             f"{view['records']:,} records, {_bytes_of(view):,} bytes, {_counted(len(view['parts']), 'part')}"
         )
         print(f"{view['module']}: {words}, verified: {view['parts'][0]['url'].rpartition('/')[0]}/")
+        if (view.get("witness") or {}).get("verdict") == "gap":
+            print(f"warning: {view['module']}: {view['witness']['why']}", file=sys.stderr)
     elif view["state"] == "FAILED":
         failure = view["failure"]
         print(

@@ -140,6 +140,24 @@ def test_export_of_several_parts_is_complete(run, zoho, file_format):
     check(zoho, export["export_id"], 1050)
 
 
+def test_manifest_has_the_witness_and_the_fields(run, zoho):
+    _, out, _ = run("export", "contacts", "--json", *FAST)
+    (export,) = json.loads(out)["exports"]
+    manifest = json.loads((zoho.folder_of(export["export_id"]) / "manifest.json").read_text())
+    assert (manifest["witness"]["before"], manifest["witness"]["verdict"]) == (1050, "exact")
+    assert export["witness"] == manifest["witness"]
+    assert {"api_name": "Email", "data_type": "email"}.items() <= next(
+        field.items() for field in manifest["fields"] if field["api_name"] == "Email"
+    )
+
+
+def test_command_says_if_records_are_missing(run, zoho):
+    zoho.simulator.fault(method="POST", path="/read$", job={"omitted_rows": 3}, times=1)
+    code, out, err = run("export", "contacts", *FAST)
+    assert (code, "1,047 records" in out) == (0, True)
+    assert "warning: Contacts: The export has 1047 records; Zoho counted 1050" in " ".join(err.split())
+
+
 def test_module_without_bulk_read_is_read_through_the_records_api(run, zoho):
     code, out, _ = run("export", "notes", "--json", *FAST)
     (export,) = json.loads(out)["exports"]
