@@ -13,6 +13,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from datetime import datetime
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -192,6 +193,18 @@ def test_sdk_lists_notes_by_page_token(simulator: Simulator, tmp_path: Path) -> 
     assert len(set(outcome["ids"])) == 450
     assert outcome["sorted_by"] == ["id", "asc"]
     assert [entry["status"] for entry in simulator.journal.requests("/crm/v8/Notes$")] == [200, 200, 200]
+
+
+def test_sdk_counts_records_and_lists_deleted_ones(simulator: Simulator, tmp_path: Path) -> None:
+    changes = simulator.organisation.changes
+    changes.apply("Accounts", {"create": 5})  # there are no others
+    gone = changes.apply("Accounts", {"delete": 1, "purge": 1})
+    outcome = run_scenario("count_records", simulator, tmp_path)
+
+    assert (outcome["count"], outcome["created"]) == (3, 3)
+    moment = datetime.fromisoformat(gone["time"]).timestamp()
+    assert [gone["deleted"][0], "recycle", moment] in outcome["deleted"]
+    assert [gone["purged"][0], "permanent", moment] in outcome["deleted"]
 
 
 # The rest runs in the child process only, where the SDK is imported.
@@ -429,6 +442,23 @@ def list_fields(_url: str, _folder: Path) -> dict:
     return {"fields": [field.get_api_name() for field in fields]}
 
 
+def count_records(_url: str, _folder: Path) -> dict:
+    from zohocrmsdk.src.com.zoho.crm.api import ParameterMap  # noqa: PLC0415
+    from zohocrmsdk.src.com.zoho.crm.api.record import RecordOperations  # noqa: PLC0415
+    from zohocrmsdk.src.com.zoho.crm.api.record.record_operations import RecordCountParam  # noqa: PLC0415
+
+    accounts, criteria = RecordOperations("Accounts"), ParameterMap()
+    criteria.add(RecordCountParam.criteria, "(Created_Time:greater_equal:2020-01-01T00:00:00+00:00)")
+    deleted = accounts.get_deleted_records().get_object().get_data()
+    return {
+        "count": accounts.record_count().get_object().get_count(),
+        "created": accounts.record_count(criteria).get_object().get_count(),
+        "deleted": [
+            [str(row.get_id()), row.get_type(), row.get_deleted_time().timestamp()] for row in deleted
+        ],
+    }
+
+
 def main() -> None:
     scenarios = (
         export_contacts,
@@ -441,6 +471,7 @@ def main() -> None:
         four_errors,
         list_fields,
         list_notes,
+        count_records,
     )
     name, url, folder = sys.argv[1:]
     initialise(url, Path(folder))

@@ -42,6 +42,14 @@ def test_export_of_all_records_is_exact_and_describes_the_fields(quiet_at_once, 
     assert set(manifest["parts"][0]["header"]) - {"Id"} <= set(kinds)
 
 
+def test_fields_have_decimal_places_and_the_types_of_formulas(quiet_at_once):
+    _, manifest = finished(quiet_at_once, "Deals")
+    fields = {field["api_name"]: field for field in manifest["fields"]}
+    amount = {"api_name": "Amount", "data_type": "currency", "json_type": "double", "decimal_place": 2}
+    assert fields["Amount"] == {**amount, "return_type": None}
+    assert fields["Expected_Revenue"]["return_type"] == "currency"
+
+
 def test_job_that_leaves_out_records_is_a_gap(quiet_at_once):
     world = quiet_at_once
     world.zoho.fault(method="POST", path="/read$", job={"omitted_rows": 3})

@@ -19,7 +19,8 @@ _PRIMES = (
 )  # fmt: skip
 _JSON_TYPES = {
     "integer": "integer", "bigint": "string", "double": "double", "currency": "double", "percent": "double",
-    "boolean": "boolean", "lookup": "jsonobject", "ownerlookup": "jsonobject", "userlookup": "jsonobject",
+    "formula": "double", "boolean": "boolean",
+    "lookup": "jsonobject", "ownerlookup": "jsonobject", "userlookup": "jsonobject",
     "multi_module_lookup": "jsonobject",
     "multiselectpicklist": "jsonarray", "multiselectlookup": "jsonarray", "fileupload": "jsonarray",
     "address": "jsonobject",

@@ -52,8 +52,8 @@ def _one_of(data_type: str, values: Sequence[Any], blank: float = 0.0, **more: A
     return _pool(data_type, lambda rng: rng.choice(values), blank, **more)
 
 
-def _money(blank: float = 0.0, **more: Any) -> Add:
-    return _pool("currency", lambda rng: round(rng.uniform(100, 2_000_000), 2), blank, **more)
+def _money(blank: float = 0.0, data_type: str = "currency", **more: Any) -> Add:
+    return _pool(data_type, lambda rng: round(rng.uniform(100, 2_000_000), 2), blank, **more)
 
 
 def _long(blank: float = 0.0, **more: Any) -> Add:
@@ -153,6 +153,7 @@ _FIELDS: dict[str, Add] = {
         "text", lambda rng: f"{_company(rng)} – {rng.choice(('renewal', 'pilot', 'upgrade, phase 2'))}"
     ),
     "Amount": _money(0.1),
+    "Expected_Revenue": _money(0.1, data_type="formula", return_type="currency", read_only=True),
     "Stage": _one_of("picklist", pools.STAGES, mandatory=True),
     "Probability": _one_of("integer", (0, 10, 20, 40, 60, 75, 90, 100)),
     "Closing_Date": _pool("date", _day),
@@ -185,8 +186,8 @@ _MODULES = {
     "Accounts": "Account_Name Parent_Account Account_Number Account_Type Industry Phone Website "
     f"Annual_Revenue Employees {_ADDRESS.format('Billing', 'Code')} Description "
     "Billing_Address:address Coordinates:address nearby_distance__s:double",
-    "Deals": "Deal_Name Account_Name Contact_Name Amount Stage Probability Closing_Date Currency Next_Step "
-    "Description",
+    "Deals": "Deal_Name Account_Name Contact_Name Amount Expected_Revenue Stage Probability Closing_Date "
+    "Currency Next_Step Description",
     "Tasks": "Subject Status Priority Due_Date Who_Id What_Id Send_Notification_Email Description",
     "Events": "Event_Title Venue All_day Start_DateTime End_DateTime Who_Id Description Participants:text",
     "Calls": "Subject Active Description CTI_Entry:boolean",

@@ -4,6 +4,7 @@ POST /__sim__/data/{Module} and the fault action `change` take {"create": 3, "mo
 A number in place of ids means that many living records, lowest ids first; `delete` leaves out those that the
 same change modifies. `purge` deletes permanently. `restore` takes deleted records out of the recycle bin,
 with or without a new Modified_Time (`restore_moves_modified_time`). `forget` removes the Modified_Time.
+`convert` converts leads, which lists then leave out unless they are asked for.
 """
 
 from array import array
@@ -20,7 +21,7 @@ from zoho_simulator.data.columns import Column, Rows
 from zoho_simulator.data.modules import Module, load_module
 from zoho_simulator.wire import Json
 
-_KEYS = {"create", "modify", "delete", "purge", "restore", "forget"}
+_KEYS = {"create", "modify", "delete", "purge", "restore", "forget", "convert"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Changed:
     modified: Mapping[int, int | None] = field(default_factory=dict)  # None: has no Modified_Time
     deleted: Mapping[int, int] = field(default_factory=dict)
     purged: frozenset[int] = frozenset()  # of the deleted records, those deleted permanently
+    converted: frozenset[int] = frozenset()
     revision: int = 0
 
     def until(self, moment: float) -> "Changed":
@@ -109,6 +111,8 @@ def _rows_of(
     }
     if "purge" in document:
         rows["purged"] = _chosen(module, total, document["purge"], spared=[*modified, *deleted])
+    if "convert" in document:
+        rows["converted"] = _chosen(module, total, document["convert"], spared=[*modified, *deleted])
     if "restore" in document:
         rows["restored"] = _recycled(module, changed, document["restore"])
     if "forget" in document:
@@ -118,13 +122,15 @@ def _rows_of(
 
 def _with(before: Changed, rows: Mapping[str, Sequence[int]], now: int, *, restore_moves: bool) -> Changed:
     purged, restored = rows.get("purged", ()), rows.get("restored", ())
-    modified = [*rows["modified"], *(restored if restore_moves else ())]
+    converted = rows.get("converted", ())
+    modified = [*rows["modified"], *converted, *(restored if restore_moves else ())]
     deleted = {**before.deleted, **dict.fromkeys(rows["deleted"], now), **dict.fromkeys(purged, now)}
     return Changed(
         {**before.created, **dict.fromkeys(rows["created"], now)},
         {**before.modified, **dict.fromkeys(modified, now), **dict.fromkeys(rows.get("forgotten", ()))},
         {row: at for row, at in deleted.items() if row not in restored},
         before.purged | set(purged),
+        before.converted | set(converted),
         before.revision + 1,
     )
 
@@ -147,6 +153,8 @@ def check_change(name: str, document: Any) -> None:
         raise ValueError(f"The records of {name!r} cannot be changed: there is no such module.")
     if not isinstance(document, Mapping) or not document or document.keys() - _KEYS:
         raise ValueError(f"A change must be an object with keys of {sorted(_KEYS)}, not {document!r}.")
+    if "convert" in document and name != "Leads":
+        raise ValueError(f"Only leads can be converted, not {name}.")
     for key, value in document.items():
         is_ids = isinstance(value, list) and all(isinstance(v, str) for v in value) and key != "create"
         is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
@@ -176,12 +184,16 @@ def _overlaid(module: Module, changed: Changed, visible: Changed) -> Module:
         ("Modified_Time", {**visible.created, **visible.modified}),
     ):
         columns[name] = _Overlay(columns[name].field, columns[name], moments)
+    if changed.converted:
+        flag = columns["$converted"]
+        columns["$converted"] = _Converted(flag.field, changed.converted)
     hidden = changed.created.keys() - visible.created.keys()
     shown = len(visible.created) + len(visible.modified)
     return replace(
         module,
         columns=columns,
         deleted=tuple(sorted(changed.deleted.keys() | hidden)),
+        converted=changed.converted,
         revision=hash((changed.revision, shown)),
     )
 
@@ -212,3 +224,19 @@ class _Overlay(Column):
             return empty if moment is None else shown(moment)
 
         return [of(row) if row in moments else value for row, value in zip(rows, values, strict=True)]
+
+
+@dataclass(eq=False)
+class _Converted(Column):
+    """The column $converted of leads."""
+
+    converted: frozenset[int]
+
+    def texts(self, rows: Rows) -> Sequence[str]:
+        return ["true" if row in self.converted else "false" for row in rows]
+
+    def keys(self, rows: Rows) -> Sequence[Any]:
+        return [row in self.converted for row in rows]
+
+    def value(self, row: int) -> Any:
+        return row in self.converted

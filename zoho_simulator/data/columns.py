@@ -31,6 +31,7 @@ class Field:
     read_only: bool = False
     mandatory: bool = False
     exportable: bool = True
+    return_type: str = ""  # of a formula
     system: bool = False  # such as $converted: can be selected, but is not listed
 
 

@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -24,7 +24,8 @@ class Module:
     id_base: int
     columns: dict[str, Column]
     deleted: tuple[int, ...] = ()  # ascending
-    revision: int = 0  # grows with every change to its records
+    converted: frozenset[int] = frozenset()  # of leads
+    revision: int = 0  # another one after every change to its records
 
     @property
     def id(self) -> str:
@@ -63,6 +64,14 @@ class Module:
     def living(self, total: int) -> Rows:
         """Return the numbers of those of the first `total` records that are not deleted, ascending."""
         return _without(total, self.deleted) if self.deleted else range(total)
+
+    def listed(self, total: int, converted: str) -> "Module":
+        """Return the module as a list shows it: `converted` false (Zoho's default), true or both."""
+        if converted == "both" or (converted == "false" and not self.converted):
+            return self
+        hidden = self.converted if converted == "false" else set(range(total)) - self.converted
+        revision = hash((self.revision, converted))
+        return replace(self, deleted=tuple(sorted(hidden.union(self.deleted))), revision=revision)
 
     def exportable(self) -> list[Column]:
         """Return the columns that Bulk Read writes if a query names no fields."""

@@ -103,4 +103,6 @@ def _field(module: str, field: Field) -> Json:
         "lookup": lookup,
         "multi_module_lookup": several,
         "pick_list_values": [],
+        "decimal_place": 2 if "currency" in {field.data_type, field.return_type} else None,
+        "formula": {"return_type": field.return_type} if field.return_type else {},
     }

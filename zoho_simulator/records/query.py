@@ -28,10 +28,11 @@ class RecordQuery:
     page_token: str | None
     cvid: str | None
     ids: tuple[str, ...] | None
+    converted: str = "false"  # of leads: false, true or both
 
     def bound(self) -> tuple[object, ...]:
         """Return the parameters that must not change from page token to page token."""
-        return (self.fields, self.sort_by, self.sort_order, self.cvid, self.ids)
+        return (self.fields, self.sort_by, self.sort_order, self.cvid, self.ids, self.converted)
 
 
 def parse_record_query(
@@ -54,7 +55,7 @@ def parse_record_query(
         _fields(query.get("fields"), is_required=is_newer),
         _sort_by(module, query, config.records_sort_by if is_newer else None),
         "asc" if order == "asc" else "desc",
-        page, per_page, token, query.get("cvid"), _ids(query.get("ids")),
+        page, per_page, token, query.get("cvid"), _ids(query.get("ids")), _converted(query),
     )  # fmt: skip
 
 
@@ -79,6 +80,13 @@ def _fields(value: str | None, *, is_required: bool) -> tuple[str, ...] | None:
     if is_required and len(names) > _FIELDS_MAX:
         raise _limit_exceeded("fields", _FIELDS_MAX)
     return names or None
+
+
+def _converted(query: Mapping[str, str]) -> str:
+    value = query.get("converted", "false")
+    if value not in ("false", "true", "both"):
+        raise pattern_not_matched("converted")
+    return value
 
 
 def _ids(value: str | None) -> tuple[str, ...] | None:

@@ -43,6 +43,8 @@ class RecordsApi:
         total = self.changes.total(name)  # before the snapshot, which then contains all of them
         module = self.module(call.grant, name)
         query = parse_record_query(self._config, call.version, module, call.request.query)
+        if name == "Leads":
+            module = module.listed(total, query.converted)
         place = self._place(call.grant, module, query)
         since = modified_since(call.request)
         module, order = place.listing or (module, self._orders.order(module, total, query, since))

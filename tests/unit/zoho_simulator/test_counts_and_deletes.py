@@ -179,3 +179,24 @@ def test_job_may_leave_out_records_of_its_file_and_of_its_count(client):
     details = client.export()
     assert details["result"]["count"] == 247
     assert len(client.rows(details)) == 248  # with the header
+
+
+def test_converted_leads_are_listed_only_if_they_are_asked_for(client):
+    response = client.request("POST", "/__sim__/data/Leads", json_body={"convert": 2})
+    converted = response.json()["converted"]
+
+    def leads(query):
+        found = client.get(f"/crm/v8/Leads?fields=$converted&per_page=200{query}").json()["data"]
+        return {record["id"]: record["$converted"] for record in found}
+
+    assert len(leads("")) == len(leads("&converted=false")) == 23
+    assert leads("&converted=true") == dict.fromkeys(converted, True)
+    assert len(leads("&converted=both")) == 25
+    assert client.get("/crm/v8/Leads?fields=Email&converted=maybe").json()["code"] == "PATTERN_NOT_MATCHED"
+    assert client.get(f"/crm/v8/Leads/{converted[0]}").status_code == 200
+    assert client.export("Leads")["result"]["count"] == 25  # without a view; Zoho does not document it
+
+
+def test_only_leads_can_be_converted(client):
+    response = client.request("POST", "/__sim__/data/Contacts", json_body={"convert": 1})
+    assert response.status_code == 400
