@@ -269,6 +269,15 @@ def with_a_witness_that_expects_no_deletions(patch):
     )
 
 
+def with_a_count_before_every_job(patch):
+    right = submit._create_job
+    patch.setattr(
+        submit,
+        "_create_job",
+        lambda pipeline, export, part: right(pipeline, replace(export, counted_before=None), part),
+    )
+
+
 def with_a_count_that_never_lags(patch):
     patch.setattr(witness, "_COUNT_LAG", timedelta(0))
 
@@ -324,6 +333,7 @@ MUTANTS = [
     with_a_key_that_is_not_looked_up,
     with_a_witness_that_never_sees_a_gap,
     with_a_witness_that_expects_no_deletions,
+    with_a_count_before_every_job,
     with_a_count_that_never_lags,
     without_late_announcements,
     with_an_end_that_counts_as_announced_before_it_is,
@@ -347,6 +357,7 @@ TOGETHER = {
     },
     with_a_witness_that_never_sees_a_gap: {"job leaves out records": 0.3},
     with_a_witness_that_expects_no_deletions: {"count lags": 0.3},
+    with_a_count_before_every_job: {"Zoho times out after it acted": 0.4},
     with_a_count_that_never_lags: {"count lags": 1.0},
     with_parts_that_may_overlap: {"result of the part before": 0.3},
     with_records_that_come_twice: {"result repeats a record": 0.3},

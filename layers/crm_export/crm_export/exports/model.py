@@ -157,7 +157,7 @@ class Export:
     records: int | None = None
     failure: Failure | None = None
     fields_dropped: tuple[DroppedField, ...] = ()
-    counted_before: "Before | None" = None  # Zoho's own count, when the first part's job was created
+    counted_before: "Before | None" = None  # Zoho's own count, before the first job was created
     witness: "Witness | None" = None  # set with completed_at
 
     @property

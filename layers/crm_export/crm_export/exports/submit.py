@@ -122,7 +122,8 @@ def _enqueue_again(pipeline: Pipeline, before: Export, part: Part) -> None:
 
 def _create_job(pipeline: Pipeline, export: Export, part: Part) -> str | None:
     """Create the part's job and return its id; None if the part needs no job any more."""
-    if part.part == export.first_part and is_witnessed(export):
+    # Once, before there is any job: a callback may still name the job of an earlier attempt.
+    if export.counted_before is None and is_witnessed(export):
         export = _amended(pipeline, export, counted_before=count_before(pipeline, export))
     if export.query.get("fields") == "all" and export.fields is None:
         export = _name_all_fields(pipeline, export)
