@@ -27,6 +27,7 @@ class Calls:
         self.faults = faults
         self.trace: Callable[[str], None] = lambda line: None
         self.verbose = False
+        self.most = _MOST_CALLS
         self.runaway: Callable[[str], None] = lambda what: None
 
     def sleep(self, seconds: float) -> None:
@@ -42,8 +43,8 @@ class Calls:
         if task.dead:
             raise LambdaKilled
         task.calls += 1
-        if task.calls == _MOST_CALLS:
-            self.runaway(f"busy loop: {_MOST_CALLS} calls in {task.name}")
+        if task.calls == self.most:
+            self.runaway(f"busy loop: {task.calls} calls in {task.name}")
         self._pass(task, self._time(what, seconds))
         if task.kill_at == (task.calls, False):
             self._kill(task, "function killed before a call", what)

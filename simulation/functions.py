@@ -37,8 +37,8 @@ TIMEOUTS = {
 QUIET_SECONDS, DOWNLOADS_PER_MINUTE, JOB_DEADLINE_MINUTES = 300, 10, 180
 ACCOUNT, OWNER = "acct-1", "user-1"
 CALLBACK_BASE_URL = "https://api.example.com"
+_CONNECTION = {"token": {"refresh_token": REFRESH_TOKEN, "api_domain": API_DOMAIN}}  # of every account
 _SECRETS = {
-    "connections/acct-1/user-1": {"token": {"refresh_token": REFRESH_TOKEN, "api_domain": API_DOMAIN}},
     "zoho-client": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
 }
 _LAST_CALL_TO_DIE_AT = 30
@@ -66,7 +66,8 @@ class SecretsManager:
             raise refusal("ResourceNotFoundException", "GetSecretValue")
         if secret_id == "callback-key":
             return {"SecretString": SIGNING_KEY.decode(), "VersionId": "1"}
-        return {"SecretString": json.dumps(_SECRETS[secret_id]), "VersionId": "1"}
+        secret = _CONNECTION if secret_id.startswith("connections/") else _SECRETS[secret_id]
+        return {"SecretString": json.dumps(secret), "VersionId": "1"}
 
 
 class Context:
@@ -134,8 +135,9 @@ class Functions:
     def __init__(
         self, scheduler: Scheduler, calls: Calls, rng: Random, *,
         aws: dict[str, Any], session: Session, api_version: str, deadline_hours: int, result_format: str,
-        sizes: Sizes,
+        sizes: Sizes, most_invocations: int = _MOST_INVOCATIONS,
     ) -> None:  # fmt: skip
+        self._most_invocations = most_invocations
         self._scheduler = scheduler
         self._calls = calls
         self._rng = rng
@@ -178,12 +180,14 @@ class Functions:
         self._idle: defaultdict[str, list[Container]] = defaultdict(list)
         self._invocations = 0
 
-    def post(self, path: str, body: dict[str, Any], key: str | None, done: Done) -> None:
-        """Send POST /v1/e/zoho/bulk-read/{type} as the account's caller; done(None) if it did not succeed.
+    def post(
+        self, path: str, body: dict[str, Any], key: str | None, done: Done, account: str = ACCOUNT
+    ) -> None:
+        """Send POST /v1/e/zoho/bulk-read/{type} as an account's caller; done(None) if it did not succeed.
 
         key: the Idempotency-Key.
         """
-        event = _post_event(path, json.dumps(body), {"idempotency-key": key} if key else {})
+        event = _post_event(path, json.dumps(body), {"idempotency-key": key} if key else {}, account)
         self._invoke("bulk_read_submitter", None, event, _if_successful(done))
 
     def submitter(self, event: dict[str, Any], done: Done) -> None:
@@ -209,8 +213,8 @@ class Functions:
     ) -> None:
         """Run a handler in a container; done(response), with None if it raised or died."""
         self._invocations += 1
-        if self._invocations == _MOST_INVOCATIONS:
-            self._calls.runaway(f"busy loop: {_MOST_INVOCATIONS} invocations, the last of {function}")
+        if self._invocations == self._most_invocations:
+            self._calls.runaway(f"busy loop: {self._invocations} invocations, the last of {function}")
         name = f"t={self._scheduler.now:.3f} {function}#{self._invocations}"
         task = self._task(name, function, target)
         idle = self._idle[function]
@@ -250,9 +254,9 @@ class Functions:
         )
 
 
-def _post_event(path: str, body: str, headers: dict[str, str]) -> dict[str, Any]:
-    """Return a POST event of API Gateway's HTTP API, payload format 2.0, from the account's caller."""
-    claims = {"account_id": ACCOUNT, "uid": OWNER}
+def _post_event(path: str, body: str, headers: dict[str, str], account: str = ACCOUNT) -> dict[str, Any]:
+    """Return a POST event of API Gateway's HTTP API, payload format 2.0, from an account's caller."""
+    claims = {"account_id": account, "uid": OWNER}
     return {
         "version": "2.0",
         "routeKey": "$default",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -54,6 +54,10 @@ class Queue:
         self._scheduler = scheduler
         self._faults = faults
         self._running = 0
+
+    def resize(self, concurrency: int) -> None:
+        """Let its function run so many times at once."""
+        self._settings = replace(self._settings, concurrency=concurrency)
 
     def put(self, body: str, delay: float) -> None:
         """Let a message arrive, perhaps twice, perhaps late."""

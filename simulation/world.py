@@ -68,7 +68,11 @@ class World:
     """All that a run consists of."""
 
     def __init__(
-        self, seed: int, write: Callable[[str], None] | None, only: dict[str, float] | None = None
+        self,
+        seed: int,
+        write: Callable[[str], None] | None,
+        only: dict[str, float] | None = None,
+        **functions: int,
     ) -> None:
         self.seed = seed
         self.rng = Random(seed)
@@ -100,6 +104,7 @@ class World:
             api_version=self.zoho.version, deadline_hours=DEADLINE_HOURS,
             result_format=self.rng.choice(("csv", "csv", "csv.gz")),
             sizes=Sizes(self.rng.choice(_S3_PART_BYTES), self.rng.choice((1, 2, 3, 5))),
+            **functions,
         )  # fmt: skip
         self.queues["submit"].invoke = self.functions.submitter
         self.queues["download"].invoke = self.functions.downloader

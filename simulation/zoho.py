@@ -160,14 +160,14 @@ class Zoho:
         self._faults = faults
         self._created = created
         self.config = _settings(rng, faults)
-        self._zoho_faults = ZohoFaults(rng, faults, self.config)
+        self.zoho_faults = ZohoFaults(rng, faults, self.config)
 
         def send(url: str, headers: Any, body: bytes) -> int:
             post(url, body)
             return HTTPStatus.OK
 
         environment = Environment(scheduler.after, send, self._clock, rng)
-        self.organisation = Organisation(self.config, environment, url=API_DOMAIN, faults=self._zoho_faults)
+        self.organisation = Organisation(self.config, environment, url=API_DOMAIN, faults=self.zoho_faults)
         self._age_records()
 
     def _clock(self) -> float:
@@ -238,13 +238,13 @@ class Zoho:
         """Return the organisation's response, with faults, and record the truth."""
         is_create = request.method == "POST" and request.path.startswith("/crm/bulk/")
         part = part_of(json.loads(request.body)["callback"]["url"]) if is_create else None
-        self._zoho_faults.part = part
+        self.zoho_faults.part = part
         token = (request.header("Authorization") or "").removeprefix("Zoho-oauthtoken ")
         self._maybe_reject(token)
         lags = request.path.endswith("/actions/count") and self._faults.happens("count lags")
         self.config.count_lag_seconds = self._rng.choice((1.0, 60.0, 840.0)) if lags else 0.0
         response = self.organisation.handle(request)
-        self._zoho_faults.quote(request, response)
+        self.zoho_faults.quote(request, response)
         if response.status == HTTPStatus.BAD_REQUEST and b"EXPIRED_VALUE" in response.content():
             self._faults.note("page token expired", part)
         elif part and response.status == HTTPStatus.CREATED:
@@ -252,7 +252,7 @@ class Zoho:
         elif "/bulk/" in request.path:
             self._change_response(request, response)
         elif request.path.endswith(READ_MODULES) and response.status == HTTPStatus.OK:
-            response.body = self._zoho_faults.page(response.content())
+            response.body = self.zoho_faults.page(response.content())
         elif request.path == "/oauth/v2/token" and response.status == HTTPStatus.OK:
             self.access_tokens.add(json.loads(response.content())["access_token"])
         return response
@@ -300,12 +300,12 @@ class Zoho:
         others = [other for other in self.jobs.values() if other is not record]
         if last != "result":
             if response.status == HTTPStatus.OK:
-                response.body = self._zoho_faults.details(record, response.content())
+                response.body = self.zoho_faults.details(record, response.content())
                 if others and self._faults.happens("job details of another job"):
                     other = self._rng.choice(others)
                     response.body = self.organisation.bulk_read.details(other.job.call, other.id).body
         elif response.status == HTTPStatus.OK:
             record.downloads += 1
-            response.body = self._zoho_faults.result(record, response.content(), others)
+            response.body = self.zoho_faults.result(record, response.content(), others)
         elif self._clock() >= record.job.ended_at + self.config.result_seconds:
             self._faults.note("result expired")

@@ -36,6 +36,7 @@ class ZohoFaults(Faults):
         self._rng = rng
         self._happens = faults.happens
         self._config = config
+        self.job_seconds: tuple[float, ...] = _JOB_SECONDS  # one of them is drawn for each job
 
     def take(self, target: str, method: str, path: str) -> Fault:
         """Return what happens to a request or, if `path` is its URL, to a callback."""
@@ -66,7 +67,7 @@ class ZohoFaults(Faults):
 
     def _of_job(self) -> Json:
         """Return the `JobFaults` of a new job."""
-        seconds = self._rng.choice(_JOB_SECONDS)
+        seconds = self._rng.choice(self.job_seconds)
         if self._happens("job takes hours", self.part):
             seconds = self._rng.choice((3600.0, 10_000.0))
         elif self._happens("job never ends", self.part):
