@@ -55,6 +55,7 @@ def test_summary_of_a_running_export_has_every_attribute(one_export):
         "manifest_key": None,
         "failure": None,
         "fields_dropped": [],
+        "run_id": None,
     }
 
 
