@@ -318,6 +318,11 @@ class Invariants:
         count = sum(self._faults.against((part.export_id, part.part), _RESTARTING) for part in parts)
         return export.generation == 3 and count >= 3 and code in _OF_RESTARTS
 
+    def _has_broken_paging(self, part: Part) -> bool:
+        """Return True if the part's job, which may have been created for another export, says so."""
+        job = self._zoho.jobs.get(str(part.job_id))
+        return job is not None and (job.hides_next_page or job.repeats_page_token != "")
+
     def _excuse(self, code: str, part: Part) -> bool:
         """Return True if a part met so many faults that its export may fail with this code."""
         target = (part.export_id, part.part)
@@ -337,7 +342,7 @@ class Invariants:
             "ZOHO_JOB_FAILED": failed + faults("job not found", "job never ends", "job without a count") >= 3,
             "WORKER_DIED": died >= 8,
             "ZOHO_NOT_FOUND": faults("job not found", "result not found") >= 1 and results >= 3,
-            "PAGING_BROKEN": faults("more records but") >= 1,
+            "PAGING_BROKEN": faults("more records but") >= 1 or self._has_broken_paging(part),
             "ZOHO_RESPONSE_INVALID": faults("job without a count") >= 5,
             "DEADLINE_EXCEEDED": faults("job never ends") >= 1,
             "JOB_OVERDUE": faults("job never ends") >= 1 and len(part.failed_job_ids) >= 2,

@@ -63,7 +63,7 @@ def _advance(pipeline: Pipeline, export: Export, part: Part, owner: str) -> Left
     if step is Step.COMPLETE:
         complete_export(pipeline, export)
         return False
-    if step is Step.CLEAN_UP:
+    if step is Step.CLEAN:
         clean_up(pipeline, export)
         return False
     return _attempt_step(pipeline, export, part, step, owner)

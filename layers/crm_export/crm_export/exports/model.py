@@ -263,7 +263,7 @@ class Step(Enum):
     CHECK = "ask Zoho for the job's state"
     STORE = "download the job's result and store it"
     COMPLETE = "complete the export if all parts are stored"
-    CLEAN_UP = "delete the objects of a cancelled export"
+    CLEAN = "delete the objects of a cancelled export"
     NOTHING = "nothing"
 
     @property
@@ -276,7 +276,7 @@ def next_step(export: Export, part: Part) -> Step:  # noqa: C901, PLR0911 (a row
     """Return the next step of a part: the table "The next step" in docs/design.md, row by row."""
     match export.state, part.state:
         case ExportState.CANCELLED, _ if export.cleaned_at is None:
-            return Step.CLEAN_UP
+            return Step.CLEAN
         case ((ExportState.COMPLETED | ExportState.FAILED | ExportState.CANCELLED), _):
             return Step.NOTHING
         case _ if part.part < export.first_part:

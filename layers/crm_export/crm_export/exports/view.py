@@ -123,7 +123,7 @@ def _is_storing(export: Export, part: Part) -> bool:
 def _waiting(pipeline: Pipeline, export: Export, part: Part) -> tuple[str | None, datetime | None]:
     """Return what a part waits for, and until when if that is known; None if a worker is busy with it."""
     now, step = pipeline.clock(), next_step(export, part)
-    if step in {Step.NOTHING, Step.CLEAN_UP}:
+    if step in {Step.NOTHING, Step.CLEAN}:
         return None, None
     if part.lease_until is not None and part.lease_until > now:
         return None, None
