@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crm_export_cli.backend import Backend, View
+from crm_export_cli.backend import View
 from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.exporting import chosen_export, download_export, exports_app, finish, report, wait_for
 from crm_export_cli.options import JsonOption

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from crm_export_cli.main import main
-from local.state import State
 
 
 @pytest.fixture
@@ -63,18 +62,19 @@ def test_interrupted_download_continues_and_wrong_bytes_are_fetched_again(run, t
 
 
 def test_running_export_is_cancelled_and_leaves_no_object(run, stack):
-    with stack.faults({"match": {"path": "/read/"}, "delay": 0.0}) if False else _slow_jobs(stack):
-        _, out, _ = run("export", "contacts", "--no-wait")
-        export_id = out["exports"][0]["export_id"]
-        code, out, _ = run("exports", "cancel", export_id)
+    stack.zoho("PATCH", "config", {"in_progress_seconds": 60})
+    _, out, _ = run("export", "contacts", "--no-wait")
+    export_id = out["exports"][0]["export_id"]
+    code, out, _ = run("exports", "cancel", export_id)
+    stack.zoho("PATCH", "config", stack.defaults)
     assert (code, out["state"]) == (0, "CANCELLED")
-    assert run("exports", "cancel", "--latest")[0] == 0
+    assert run("exports", "cancel", export_id)[0] == 0
     code, out, _ = run("exports", "watch", export_id)
     assert (code, out["exports"][0]["state"]) == (1, "CANCELLED")
     assert stack.keys(export_id) == []
     code, out, _ = run("exports", "retry", export_id)
     assert (code, out["exports"][0]["state"]) == (0, "COMPLETED")
-    code, out, _ = run("exports", "cancel", "--latest")
+    code, out, _ = run("exports", "cancel", out["exports"][0]["export_id"])
     assert (code, out["error"]["code"]) == (1, "EXPORT_NOT_CANCELLABLE")
 
 
