@@ -323,7 +323,11 @@ MUTANTS = [
 # Faults that rarely occur together, for mutants that only such runs reveal.
 _WRONG_HINTS = {"callback names another job": 0.6, "Zoho times out after it acted": 0.3}
 TOGETHER = {
-    with_sealed_exports_that_can_be_cancelled: {"export cancelled": 1.0, "S3 refuses": 0.3},
+    with_sealed_exports_that_can_be_cancelled: {
+        "export cancelled": 1.0,
+        "object written, its response lost for good": 0.3,
+        "function stalled": 0.1,
+    },
     with_cancelled_exports_that_keep_their_objects: {"export cancelled": 1.0},
     with_a_clean_up_that_nobody_repeats: {"export cancelled": 1.0, "message not sent": 0.3},
     with_any_details_believed: {"job details of another job": 0.3},
