@@ -11,7 +11,6 @@ import typer
 
 from crm_export_cli.backend import Backend
 from crm_export_cli.exits import CliError, Exit
-from crm_export_cli.options import FolderAccount, FolderOwner
 
 FolderOrDownloads = Annotated[
     Path | None,
@@ -29,8 +28,16 @@ StackOption = Annotated[
 LocalOption = Annotated[bool, typer.Option("--local", help="the local stack that `make local` runs")]
 StateFileOption = Annotated[Path, typer.Option("--state-file", metavar="FILE", help="of the local stack")]
 DEFAULT_STATE_FILE = Path(".local/stack.json")
-AccountOf = FolderAccount
-OwnerOf = FolderOwner
+AccountOf = Annotated[
+    str | None,
+    typer.Option(
+        "--account", metavar="A", envvar="CRM_EXPORT_ACCOUNT", help="of a stack; a folder needs none"
+    ),
+]
+OwnerOf = Annotated[
+    str | None,
+    typer.Option("--owner", metavar="O", envvar="CRM_EXPORT_OWNER", help="of a stack; a folder needs none"),
+]
 _LOCAL_CALLER = ("acct-1", "user-1")
 
 

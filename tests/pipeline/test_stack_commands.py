@@ -88,3 +88,36 @@ def test_exports_of_another_account_are_not_found(run):
     export_id = out["exports"][0]["export_id"]
     code, out, _ = run("exports", "show", export_id, account="nobody")
     assert (code, out["error"]["code"]) == (1, "EXPORT_NOT_FOUND")
+
+
+@pytest.fixture
+def by_name(stack, run, monkeypatch, capsys):
+    """Run a command that looks for a stack by its name, with credentials of the environment."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": stack.state.aws_endpoint_url,
+        "AWS_ENDPOINT_URL_LAMBDA": stack.state.control_url,
+        "AWS_DEFAULT_REGION": stack.state.region,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "CRM_EXPORT_ACCOUNT": "acct-1",
+        "CRM_EXPORT_OWNER": "user-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def run_it(*arguments):
+        code = main([*arguments, "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return run_it
+
+
+def test_unknown_stack_is_reported_with_a_remedy(by_name):
+    code, out = by_name("exports", "list", "--stack", "nosuch")
+    assert (code, out["error"]["code"]) == (1, "AWS_REFUSED")
+    assert "nosuch" in out["error"]["message"]
+
+
+def test_missing_state_file_is_reported_with_a_remedy(by_name, tmp_path):
+    code, out = by_name("exports", "list", "--local", "--state-file", str(tmp_path / "x"))
+    assert (code, out["error"]["code"]) == (2, "STACK_NOT_FOUND")
+    assert "make local" in out["error"]["remedy"]

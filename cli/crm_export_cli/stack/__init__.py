@@ -3,6 +3,6 @@
     backend     what the commands call
     functions   finds the stack's functions, and sends requests to them
 
-It needs lambda:InvokeFunction on one function, and cloudformation:DescribeStacks and DescribeStackResource on
-the stack: docs/deploy.md, "Operators". Files are downloaded through the links that the API gives.
+It needs lambda:InvokeFunction on one function, and cloudformation:DescribeStacks and DescribeStackResources
+on the stack: docs/deploy.md, "Operators". Files are downloaded through the links that the API gives.
 """

@@ -5,7 +5,7 @@ The event is described in docs/deploy.md, "Operators"; `crm_export.api.operator`
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,17 +72,23 @@ class Stack:
         return document
 
 
-def deployed_stack(name: str) -> Stack:
+def deployed_stack(name: str, make_client: Callable[..., Any] = boto3.client) -> Stack:
     """Find a deployed stack with the AWS credentials of the environment. Raises CliError."""
     option = f"--stack {name}"
     with aws_errors():
-        cloudformation = boto3.client("cloudformation", config=_CONFIG)
+        cloudformation = make_client("cloudformation", config=_CONFIG)
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-        resource = cloudformation.describe_stack_resource(StackName=name, LogicalResourceId=_FUNCTION)
-        function = resource["StackResourceDetail"]["PhysicalResourceId"]
-        client = boto3.client("lambda", config=_CONFIG)
+        resources = cloudformation.describe_stack_resources(StackName=name, LogicalResourceId=_FUNCTION)
+        client = make_client("lambda", config=_CONFIG)
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-    return Stack(client, function, outputs.get("ApiUrl", ""), option)
+    for resource in resources["StackResources"]:
+        return Stack(client, resource["PhysicalResourceId"], outputs.get("ApiUrl", ""), option)
+    raise CliError(
+        f"The stack {name} has no function {_FUNCTION}.",
+        Exit.USAGE,
+        code="STACK_NOT_FOUND",
+        remedy="Name a stack that was deployed from this project's template.",
+    )
 
 
 def local_stack(state_file: Path) -> Stack:
