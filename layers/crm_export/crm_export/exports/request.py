@@ -104,8 +104,10 @@ def _check_module(value: Any, module: str, export_type: str) -> None:
 
 
 def _run_id(body: dict[str, Any]) -> str | None:
-    run_id = body.get("run_id")
-    if run_id is not None and not (isinstance(run_id, str) and is_run_id(run_id)):
+    if "run_id" not in body:
+        return None
+    run_id = body["run_id"]
+    if not (isinstance(run_id, str) and is_run_id(run_id)):
         raise QueryRefused(f"run_id is {shown(run_id)}; it must be 1 to 64 of A-Z a-z 0-9 _ . -")
     return run_id
 
