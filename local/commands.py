@@ -80,6 +80,8 @@ Try
   curl -s -H "$H" -X POST "$API/v1/e/zoho/bulk-read/contacts"
   curl -s -H "$H" "$API/v1/e/zoho/bulk-read/exports"
 
+  .venv/bin/crm-export export contacts --local{other} --to ./out
+
 The token is that of acct-1/user-1; --account and --owner name another caller.
 docs/simulator.md shows how to rehearse Zoho's faults. Ctrl-C stops everything.
 """

@@ -193,7 +193,8 @@ class DynamoDb:
         limit = request.get("Limit", len(found))
         page: Item = {"Items": [item for _, _, item in found[:limit]]}
         if limit and len(found) >= limit and "Limit" in request:
-            page["LastEvaluatedKey"] = {"pk": {"S": found[limit - 1][1][0]}}
+            names = {"pk", "sk", sort_key, *({"account_id"} if index == "by-account" else ())}
+            page["LastEvaluatedKey"] = {name: found[limit - 1][2][name] for name in names}
         return page
 
     def _after(self, kind: str, request: Item) -> tuple[Key, Item | None]:

@@ -86,6 +86,8 @@ KINDS = (
     "page token expired",
     # the client of our API
     "POST sent again",
+    "export cancelled",
+    "export cancelled twice",
 )
 _RATES = (0.01, 0.03, 0.1, 0.3)
 # The highest rates of faults that end exports or would leave other faults no chance to show.
@@ -106,7 +108,10 @@ _RARE = {
     "callback forged": 0.3,
 }
 # Drawn once for a part or less often, so their rates are higher.
-_SELDOM_ASKED, _LEAST_RATE = ("callback", "job ", "more records", "tick", "POST", "result ", "event "), 0.15
+_SELDOM_ASKED, _LEAST_RATE = (
+    ("callback", "job ", "more records", "tick", "POST", "result ", "event ", "export "),
+    0.15,
+)
 _HOURS = (0.5, 2.0, 8.0)
 
 

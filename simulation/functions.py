@@ -190,6 +190,11 @@ class Functions:
         event = _post_event(path, json.dumps(body), {"idempotency-key": key} if key else {}, account)
         self._invoke("bulk_read_submitter", None, event, _if_successful(done))
 
+    def cancel(self, export_id: str, done: Done) -> None:
+        """Send POST /v1/e/zoho/bulk-read/exports/{export_id}/cancel; done(response), with None if it died."""
+        event = _post_event(f"/v1/e/zoho/bulk-read/exports/{export_id}/cancel", "", {})
+        self._invoke("bulk_read_submitter", (export_id, 1), event, done)
+
     def submitter(self, event: dict[str, Any], done: Done) -> None:
         """Deliver a message of the submit queue."""
         self._invoke("bulk_read_submitter", target_of(event["Records"][0]["body"]), event, done)

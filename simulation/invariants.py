@@ -26,8 +26,9 @@ _ONWARDS = {
     "READY": {"READY", "STORED", "FAILED"},
     "STORED": {"STORED"},
     "FAILED": {"FAILED"},
-    "RUNNING": {"RUNNING", "COMPLETED", "FAILED"},
+    "RUNNING": {"RUNNING", "COMPLETED", "FAILED", "CANCELLED"},
     "COMPLETED": {"COMPLETED"},
+    "CANCELLED": {"CANCELLED"},
 }
 
 
@@ -63,8 +64,7 @@ class Invariants:
     # --- after every write ---
 
     def _table_changed(self, key: Key, old: Item | None, new: Item) -> None:
-        kind, _, export_id = key[0].partition("#")
-        if kind != "EXPORT":
+        if not key[0].startswith("EXPORT#"):
             return
         before, state = (old or new)["state"]["S"], new["state"]["S"]
         self._hold(state in _ONWARDS[before], f"{key} went from {before} to {state}")
@@ -81,20 +81,37 @@ class Invariants:
             self._hold(
                 len(wanted) <= len(self.keys), f"{len(wanted)} exports not FAILED for {len(self.keys)} keys"
             )
+        if state == "CANCELLED":
+            self._cancelled(read_export(new))
         if state != "RUNNING" and before == "RUNNING":
-            self.ended_at[export_id] = self._scheduler.now
-        if state == "COMPLETED" and before == "RUNNING":
-            export = read_export(new)
-            if self._hold(export.manifest_key in self._bucket.objects, f"{export_id} COMPLETED, no manifest"):
-                self._manifest(export)
-        if state == "FAILED" and before == "RUNNING":
-            self._failed(read_export(new))
+            self._ended(read_export(new))
+
+    def _ended(self, export: Export) -> None:
+        self.ended_at[export.export_id] = self._scheduler.now
+        if export.state is ExportState.FAILED:
+            self._failed(export)
+        there = export.manifest_key in self._bucket.objects
+        if export.state is ExportState.COMPLETED and self._hold(
+            there, f"{export.export_id} COMPLETED, no manifest"
+        ):
+            self._manifest(export)
+
+    def _cancelled(self, export: Export) -> None:
+        """Check that a cancelled export has no manifest, and no object once it is cleaned up."""
+        there = {key for key in self._bucket.objects if key.startswith(f"{export.folder}/")}
+        self._hold(export.manifest_key not in there, f"{export.export_id} CANCELLED, with a manifest")
+        self._hold(
+            export.cleaned_at is None or not there, f"{export.export_id} is cleaned up and has {there}"
+        )
 
     def _announced(self, export: Export) -> None:
         """Check that the end of an export was announced, and as nothing else than it is."""
         events = [event for event in self._events.sent if event[1]["export_id"] == export.export_id]
         if export.state is ExportState.COMPLETED:
             kind, facts = "Export Completed", {"records": export.records, "manifest_key": export.manifest_key}
+        elif export.state is ExportState.CANCELLED:
+            kind, facts = "Export Cancelled", {"state": "CANCELLED"}
+            self._hold(export.cleaned_at is not None, f"{export.export_id} is announced, not cleaned up")
         else:
             kind, facts = "Export Failed", vars(export.failure)
         same = [name == kind and detail.items() >= facts.items() for name, detail in events]
@@ -106,6 +123,9 @@ class Invariants:
         if not self._hold(item is not None, f"{key} belongs to no export"):
             return
         export = read_export(item or {})
+        if export.state is ExportState.CANCELLED:
+            self._cancelled(export)
+            return
         if export.manifest_key in self._bucket.objects:
             self._holds_only_its_parts(export)
         if key == export.manifest_key:
@@ -151,6 +171,8 @@ class Invariants:
             self.violated(f"{what} is STORED of job {part.job_id}, which Zoho does not know")
             return
         content = self._bucket.objects.get(str(part.key))
+        if content is None and self._is_cancelled(part):
+            return
         if not job.rows and content == b"":  # Zoho sent no file, and there are no records to lose
             return
         gone = content is None and part not in self.parts(part.export_id)  # of an earlier generation
@@ -174,13 +196,17 @@ class Invariants:
     def _read(self, part: Part, what: str) -> None:
         """Check that the object of a part read through the records API is what the part describes."""
         content = self._bucket.objects.get(str(part.key))
-        if content is None and part not in self.parts(part.export_id):
+        if content is None and (part not in self.parts(part.export_id) or self._is_cancelled(part)):
             return  # of an earlier generation
         rows = self._rows(str(part.key))
         plain = self._plain(str(part.key))
         self._hold(part.records == len(rows), f"{what}: {part.records} records, its object has {len(rows)}")
         self._hold(part.crc32 == f"{zlib.crc32(plain):08x}", f"{what}: its object has another CRC")
         self._hold(part.bytes == len(content or b""), f"{what}: its object has not {part.bytes} bytes")
+
+    def _is_cancelled(self, part: Part) -> bool:
+        item = self._table.items[f"EXPORT#{part.export_id}", "META"]
+        return read_export(item).state is ExportState.CANCELLED
 
     def _is_the_same(self, job: JobRecord, part: Part, what: str) -> None:
         """Check that the job is the part's own, or one of the same query that was created since the POST."""
@@ -318,6 +344,11 @@ class Invariants:
         count = sum(self._faults.against((part.export_id, part.part), _RESTARTING) for part in parts)
         return export.generation == 3 and count >= 3 and code in _OF_RESTARTS
 
+    def _has_broken_paging(self, part: Part) -> bool:
+        """Return True if the part's job, which may have been created for another export, says so."""
+        job = self._zoho.jobs.get(str(part.job_id))
+        return job is not None and (job.hides_next_page or job.repeats_page_token != "")
+
     def _excuse(self, code: str, part: Part) -> bool:
         """Return True if a part met so many faults that its export may fail with this code."""
         target = (part.export_id, part.part)
@@ -337,7 +368,7 @@ class Invariants:
             "ZOHO_JOB_FAILED": failed + faults("job not found", "job never ends", "job without a count") >= 3,
             "WORKER_DIED": died >= 8,
             "ZOHO_NOT_FOUND": faults("job not found", "result not found") >= 1 and results >= 3,
-            "PAGING_BROKEN": faults("more records but") >= 1,
+            "PAGING_BROKEN": faults("more records but") >= 1 or self._has_broken_paging(part),
             "ZOHO_RESPONSE_INVALID": faults("job without a count") >= 5,
             "DEADLINE_EXCEEDED": faults("job never ends") >= 1,
             "JOB_OVERDUE": faults("job never ends") >= 1 and len(part.failed_job_ids) >= 2,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from random import Random
 from typing import Any
 
@@ -170,6 +171,7 @@ class World:
 
         def done(response: Any) -> None:
             self._to_post -= 1
+            self._plan_cancel(response)
             repeat = partial(self.faults.happens, "POST sent again")
             again = (response is None or repeat()) if post.key else (response is None and repeat())
             if again and tries > 1:
@@ -177,6 +179,30 @@ class World:
                 self.scheduler.after(self.rng.choice((1.0, 40.0)), lambda: self._post(post, tries - 1))
 
         post.send(done)
+
+    def _plan_cancel(self, response: Any) -> None:
+        """Let the client of a POST cancel its export later, perhaps; after a lost response it cannot."""
+        if response is None or not self.faults.happens("export cancelled"):
+            return
+        export_id = json.loads(response["body"])["data"]["export_id"]
+        for _ in range(1 + self.faults.happens("export cancelled twice")):
+            self._to_post += 1
+            delay = self.rng.choice(
+                (self.rng.uniform(0, 3), self.rng.uniform(0, 60), self.rng.uniform(0, 2000))
+            )
+            self.scheduler.after(delay, partial(self._cancel, export_id))
+
+    def _cancel(self, export_id: str) -> None:
+        def done(response: Any) -> None:
+            self._to_post -= 1
+            status = response["statusCode"] if response else None
+            state = next(
+                export.state for export in self.invariants.exports() if export.export_id == export_id
+            )
+            if (status == HTTPStatus.OK) > (state == "CANCELLED"):
+                self.invariants.violated(f"{export_id} is {state}, and its cancellation was confirmed")
+
+        self.functions.cancel(export_id, done)
 
     def _tick(self) -> None:
         is_open = any("open" in item for item in self.table.items.values())

@@ -1,8 +1,11 @@
 """What the commands need from a backend: a folder (`crm_export_cli.folder`), or a stack."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+type Views = list[dict[str, Any]]
+type Ids = list[str]
 type View = dict[str, Any]  # an export as docs/openapi.yaml's Export; a folder adds `bytes_in_transfer`
 
 
@@ -18,17 +21,30 @@ class Backend(Protocol):
     def view(self, export_id: str) -> View:
         """Return an export with its parts. Raises CliError if there is none."""
 
-    def running(self) -> list[str]:
+    def list(self, limit: int, run_id: str | None = None) -> Views:
+        """Return exports, newest first, without their parts; with `run_id` those of this run."""
+
+    def cancel(self, export_id: str) -> View:
+        """Cancel an export that is RUNNING, and delete its files. Raises ExportError and CliError."""
+
+    def open_file(self, url: str, offset: int) -> AbstractContextManager[tuple[int, Iterator[bytes]]]:
+        """Open the file of a link in a view; yield where its bytes begin (`offset` or 0), and the bytes."""
+
+    @property
+    def options(self) -> str:
+        """Return the options with which a command finds this backend."""
+
+    def running(self) -> Ids:
         """Return the ids of the exports that are RUNNING, oldest first."""
 
     def latest(self) -> str | None:
         """Return the id of the newest export, or None."""
 
-    def wait(self, export_ids: list[str], show: Callable[[list[View]], None]) -> list[View]:
+    def wait(self, export_ids: Ids, show: Callable[[Views], None]) -> Views:
         """Wait until all exports have ended, and return them; `show` is called about once a second.
 
         A folder does the exports' work meanwhile.
         """
 
-    def resume_command(self, export_ids: list[str]) -> str:
+    def resume_command(self, export_ids: Ids) -> str:
         """Return the command that continues these exports."""

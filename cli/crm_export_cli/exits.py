@@ -59,6 +59,18 @@ class CliError(Exception):
         return {"code": self.code, "message": self.message, "remedy": self.remedy}
 
 
+def exit_of(code: str) -> Exit:
+    """Return the exit code for the `code` of an error, which a stack has reported."""
+    matching = [kind for kind in _below(ExportError) if kind.code == code]
+    if any(issubclass(kind, (*_NOT_CONNECTED, TokenInvalidated)) for kind in matching):
+        return Exit.NOT_CONNECTED
+    return Exit.USAGE if any(issubclass(kind, _WRONG_USAGE) for kind in matching) else Exit.FAILED
+
+
+def _below(kind: type[ExportError]) -> list[type[ExportError]]:
+    return [kind, *(found for child in kind.__subclasses__() for found in _below(child))]
+
+
 def from_export_error(error: ExportError) -> CliError:
     """Return an error of the package as the command line reports it."""
     if isinstance(error, TokenInvalidated):  # its message is that of the original API

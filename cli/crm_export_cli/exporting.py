@@ -4,24 +4,36 @@ The backend is imported when a command runs: `--help` and shell completion need 
 """
 # ruff: noqa: PLC0415
 
+import secrets
+import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crm_export.errors import ExportError
+from crm_export.system import utc_now
 from crm_export_cli.backend import Backend, View
 from crm_export_cli.exits import CliError, Exit, from_export_error
 from crm_export_cli.options import JsonOption, TrustOption
 from crm_export_cli.output import print_json
+from crm_export_cli.targets import (
+    DEFAULT_STATE_FILE,
+    AccountOf,
+    FolderOrDownloads,
+    LocalOption,
+    OwnerOf,
+    StackOption,
+    StateFileOption,
+    Target,
+)
+
+if TYPE_CHECKING:
+    from crm_export_cli.folder.wiring import FolderSettings
 
 exports_app = typer.Typer(help="Exports that were started.", no_args_is_help=True, rich_markup_mode=None)
 
-ToOption = Annotated[
-    Path,
-    typer.Option("--to", metavar="DIR", envvar="CRM_EXPORT_TO", help="the folder of the exports"),
-]
 DownloadsOption = Annotated[
     int,
     typer.Option(
@@ -39,7 +51,12 @@ def export(
     modules: Annotated[
         list[str], typer.Argument(metavar="MODULE...", help="such as contacts or Price_Books")
     ],
-    to: ToOption,
+    to: FolderOrDownloads = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
     fields: Annotated[
         str | None,
         typer.Option("--fields", metavar="A,B", help="API names of fields, or all; default: Zoho's choice"),
@@ -60,19 +77,38 @@ def export(
     """Example: crm-export export contacts deals --to ./out
 
     Export whole modules into a folder: exports/account_id=.../module=.../export_id=.../part-00001.csv, and
-    manifest.json when everything is there and verified.
+    manifest.json when everything is there and verified. With --stack or --local the stack exports to its
+    bucket, and --to downloads the files from there.
     """
-    from crm_export_cli.folder.backend import FolderBackend
+    target = Target(to, stack, local, state_file, account, owner)
+    body = _body(fields, cvid, file_format, modules)
+    if target.is_stack:
+        if file_format == "csv.gz":
+            raise CliError(
+                "--format is 'csv.gz', which is a setting of the stack.",
+                Exit.USAGE,
+                remedy="Leave --format out; the parameter ResultFormat decides.",
+            )
+        with target.opened() as backend:
+            started, refused = _start(backend, modules, body)
+            return finish(backend, started, refused, to, wait=wait, as_json=as_json)
     from crm_export_cli.folder.wiring import FolderSettings
 
-    body = _body(fields, cvid, file_format)
     result_format = file_format if file_format != "ics" else "csv"
     settings = FolderSettings(tuple(trust_origin or ()), result_format, downloads_per_minute)
-    FolderBackend.require_connection(to, settings)
-    with FolderBackend.open(to, settings) as backend:
+    return _export_to_folder(target.folder, settings, modules, body, wait=wait, as_json=as_json)
+
+
+def _export_to_folder(
+    root: Path, settings: "FolderSettings", modules: list[str], body: dict[str, Any], *,
+    wait: bool, as_json: bool,
+) -> int:  # fmt: skip
+    from crm_export_cli.folder.backend import FolderBackend
+
+    FolderBackend.require_connection(root, settings)
+    with FolderBackend.open(root, settings) as backend:
         started, refused = _start(backend, modules, body)
-        views = _wait(backend, started) if wait else list(map(backend.view, started))
-        return _report(backend, views, refused, as_json=as_json)
+        return finish(backend, started, refused, None, wait=wait, as_json=as_json)
 
 
 @exports_app.command(short_help="Continue exports where they stopped.")
@@ -81,7 +117,12 @@ def resume(
     export_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="default: all that are RUNNING", show_default=False)
     ] = None,
-    to: ToOption,
+    to: FolderOrDownloads = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
     latest: Annotated[bool, typer.Option("--latest", help="the export that was started last")] = False,
     trust_origin: TrustOption = None,
     downloads_per_minute: DownloadsOption = _DOWNLOADS,
@@ -89,24 +130,78 @@ def resume(
 ) -> int:
     """Example: crm-export exports resume --latest --to ./out
 
-    Continue exports where they stopped: after Ctrl-C, after the machine went down, on the next day.
+    Continue exports where they stopped: after Ctrl-C, after the machine went down, on the next day. A stack
+    goes on by itself: then this command waits for the end, and downloads the files if --to is given.
     """
     from crm_export_cli.folder.backend import FolderBackend
     from crm_export_cli.folder.wiring import Folder, FolderSettings
 
     if latest and export_id is not None:
         raise CliError("Both an ID and --latest are given; give one of them.", Exit.USAGE)
-    if not Folder.exists(to):
-        return _report_nothing(to, as_json=as_json)
+    target = Target(to, stack, local, state_file, account, owner)
+    if target.is_stack:
+        with target.opened() as stack_backend:
+            chosen = _chosen(stack_backend, export_id, latest=latest)
+            if not chosen:
+                return _report_nothing(stack_backend.options, as_json=as_json)
+            return finish(stack_backend, chosen, [], to, wait=True, as_json=as_json)
+    root = target.folder
+    if not Folder.exists(root):
+        return _report_nothing(str(root), as_json=as_json)
     settings = FolderSettings(tuple(trust_origin or ()), downloads_per_minute=downloads_per_minute)
-    with FolderBackend.open(to, settings) as backend:
+    with FolderBackend.open(root, settings) as backend:
         export_ids = _chosen(backend, export_id, latest=latest)
         if not any(backend.view(chosen)["state"] == "RUNNING" for chosen in export_ids):
-            return _report_nothing(to, as_json=as_json)
-        return _report(backend, _wait(backend, export_ids), [], as_json=as_json)
+            return _report_nothing(str(root), as_json=as_json)
+        return report(backend, wait_for(backend, export_ids), [], as_json=as_json)
 
 
-def _body(fields: str | None, cvid: str | None, file_format: str) -> dict[str, Any]:
+def finish(
+    backend: Backend, started: list[str], refused: list[dict[str, Any]], downloads: Path | None, *,
+    wait: bool, as_json: bool,
+) -> Exit:  # fmt: skip
+    """Wait for exports that were started, download them to `downloads`, and report. Return the exit code."""
+    if not wait:
+        return report(backend, [backend.view(export_id) for export_id in started], refused, as_json=as_json)
+    views = wait_for(backend, started)
+    if downloads is not None:
+        views = [
+            download_export(backend, view["export_id"], downloads) if view["state"] == "COMPLETED" else view
+            for view in views
+        ]
+    return report(backend, views, refused, as_json=as_json)
+
+
+def download_export(backend: Backend, export_id: str, to: Path) -> View:
+    """Download one export with a line of progress; return its view with the `folder` of its files."""
+    from crm_export_cli.download import download
+    from crm_export_cli.progress import transfer
+
+    try:
+        with transfer() as show:
+            folder = download(lambda: backend.view(export_id), backend.open_file, to, show)
+    except KeyboardInterrupt:
+        where = f"--to {shlex.quote(str(to))}"
+        raise CliError(
+            "Interrupted. What has arrived is kept.",
+            Exit.INTERRUPTED,
+            remedy=f"To continue: crm-export exports download {export_id} {backend.options} {where}",
+        ) from None
+    return {**backend.view(export_id), "folder": str(folder)}
+
+
+def chosen_export(backend: Backend, export_id: str | None, *, latest: bool) -> str:
+    """Return the id of the one export that a command is about. Raises CliError."""
+    if latest == (export_id is not None):
+        given = "Both an ID and --latest are given" if latest else "No export is named"
+        raise CliError(f"{given}; give an ID, or --latest.", Exit.USAGE)
+    chosen = backend.latest() if latest else export_id
+    if chosen is None:
+        raise CliError("There are no exports.", code="EXPORT_NOT_FOUND")
+    return chosen
+
+
+def _body(fields: str | None, cvid: str | None, file_format: str, modules: list[str]) -> dict[str, Any]:
     """Return the options as StartExport in docs/openapi.yaml."""
     if file_format not in _FORMATS:
         raise CliError(f"--format is {file_format!r}; allowed: {', '.join(_FORMATS)}.", Exit.USAGE)
@@ -116,7 +211,8 @@ def _body(fields: str | None, cvid: str | None, file_format: str) -> dict[str, A
         query["fields"] = "all" if names == ["all"] else names
     if cvid is not None:
         query["cvid"] = cvid
-    return {"query": query, "file_type": "ics" if file_format == "ics" else "csv"}
+    run = {"run_id": f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"} if len(modules) > 1 else {}
+    return {"query": query, "file_type": "ics" if file_format == "ics" else "csv", **run}
 
 
 def _start(
@@ -142,7 +238,7 @@ def _chosen(backend: Backend, export_id: str | None, *, latest: bool) -> list[st
     return [export_id] if export_id else backend.running()
 
 
-def _wait(backend: Backend, export_ids: list[str]) -> list[View]:
+def wait_for(backend: Backend, export_ids: list[str]) -> list[View]:
     """Wait for exports. Ctrl-C and a full disk leave them RUNNING, and say how to continue."""
     from crm_export_cli.folder.errors import FolderFull
     from crm_export_cli.progress import progress
@@ -165,7 +261,7 @@ def _wait(backend: Backend, export_ids: list[str]) -> list[View]:
         ) from error
 
 
-def _report(backend: Backend, views: list[View], refused: list[dict[str, Any]], *, as_json: bool) -> Exit:
+def report(backend: Backend, views: list[View], refused: list[dict[str, Any]], *, as_json: bool) -> Exit:
     if as_json:
         print_json({"exports": views, "refused": refused})
     else:
@@ -176,7 +272,7 @@ def _report(backend: Backend, views: list[View], refused: list[dict[str, Any]], 
                 f"error: {module['module']} was refused: {module['message']} {module['remedy']}",
                 file=sys.stderr,
             )
-    if any(view["state"] == "FAILED" for view in views) or not views:
+    if any(view["state"] in {"FAILED", "CANCELLED"} for view in views) or not views:
         return Exit.FAILED
     return Exit.REFUSED if refused else Exit.DONE
 
@@ -186,9 +282,11 @@ def _print(view: View, backend: Backend) -> None:
         words = (
             f"{view['records']:,} records, {_bytes_of(view):,} bytes, {_counted(len(view['parts']), 'part')}"
         )
-        print(f"{view['module']}: {words}, verified: {view['parts'][0]['url'].rpartition('/')[0]}/")
+        print(f"{view['module']}: {words}, {_place(view)}")
         if (view.get("witness") or {}).get("verdict") == "gap":
             print(f"warning: {view['module']}: {view['witness']['why']}", file=sys.stderr)
+    elif view["state"] == "CANCELLED":
+        print(f"error: the export of {view['module']} was cancelled.", file=sys.stderr)
     elif view["state"] == "FAILED":
         failure = view["failure"]
         print(
@@ -200,6 +298,14 @@ def _print(view: View, backend: Backend) -> None:
         print(f"{view['module']}: started. To continue: {backend.resume_command([view['export_id']])}")
 
 
+def _place(view: View) -> str:
+    """Say where the files are: in a folder, where they were verified when they were written, or in S3."""
+    if folder := view.get("folder"):
+        return f"verified: {folder}/"
+    url = view["manifest_url"]
+    return f"in S3: {view['manifest_key']}" if "://" in url else f"verified: {url.rpartition('/')[0]}/"
+
+
 def _bytes_of(view: View) -> int:
     return sum(part["bytes"] for part in view["parts"])
 
@@ -208,9 +314,9 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _report_nothing(to: Path, *, as_json: bool) -> Exit:
+def _report_nothing(where: str, *, as_json: bool) -> Exit:
     if as_json:
         print_json({"exports": [], "refused": []})
     else:
-        print(f"There is nothing to resume in {to}.")
+        print(f"There is nothing to resume in {where}.")
     return Exit.DONE

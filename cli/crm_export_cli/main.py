@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from crm_export.errors import ExportError
-from crm_export_cli import connections, exporting
+from crm_export_cli import connections, exporting, exports
 from crm_export_cli.connect import HELP, connect
 from crm_export_cli.exits import CliError, Exit, from_export_error
 from crm_export_cli.logs import silenced
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 app.command("connect", help=HELP, short_help="Connect to a Zoho CRM organisation.")(connect)
 app.command(short_help="Export whole modules into a folder.")(exporting.export)
-app.add_typer(exporting.exports_app, name="exports")
+app.add_typer(exports.app, name="exports")
 app.add_typer(connections.app, name="connections")
 
 

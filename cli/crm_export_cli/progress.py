@@ -36,6 +36,19 @@ def progress(*, quiet: bool = False) -> Iterator[Callable[[list[View]], None]]:
         yield Lines()
 
 
+@contextmanager
+def transfer() -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows the bytes that have been downloaded, of all."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _size, _total: None
+        return
+    with console.status("Downloading") as status:
+        yield lambda size, total: status.update(
+            f"Downloading: {size / _MEGABYTE:,.1f} of {total / _MEGABYTE:,.1f} MB; Ctrl-C is safe"
+        )
+
+
 class Speed:
     """Bytes per second over the last seconds."""
 

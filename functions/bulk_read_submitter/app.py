@@ -1,17 +1,32 @@
-"""Starts exports and reports on them (HTTP), and creates Bulk Read jobs (the submit queue)."""
+"""Starts, shows and cancels exports (HTTP and operators), and creates Bulk Read jobs (the submit queue)."""
 
 from functools import partial
 from typing import Any
 
-from crm_export.api.requests import at_root, caller_of, export_request, list_request, start_request
+from crm_export.api.operator import http_event
+from crm_export.api.requests import (
+    at_root,
+    caller_of,
+    cancel_request,
+    export_request,
+    list_request,
+    start_request,
+)
 from crm_export.api.responses import JsonResponse, make_app, success
 from crm_export.aws.part_queue import consume
-from crm_export.exports import start, submit, view
+from crm_export.exports import cancel, start, submit, view
 from crm_export.telemetry import Context, Event, observed
 from crm_export.wiring import at_init, container
 
 app = make_app()
 at_init(lambda own: own.submitter)
+
+
+@app.post("/v1/e/zoho/bulk-read/exports/[^/]+/cancel")  # before the next one, which matches it, too
+def post_cancel() -> JsonResponse:
+    event, own = app.current_event.raw_event, container()
+    cancelled = cancel.cancel_export(own.submitter, *cancel_request(event, own.api))
+    return success("Export is cancelled", view.summarize(cancelled))
 
 
 @app.post("/v1/e/zoho/bulk-read/.+")
@@ -37,7 +52,8 @@ def get_export(export_id: str) -> JsonResponse:
 
 @observed
 def lambda_handler(event: Event, context: Context) -> dict[str, Any]:
-    if "Records" in event:  # an SQS event of the submit queue; else an event of the HTTP API
+    if "Records" in event:  # an SQS event of the submit queue; else one of the HTTP API or an operator
         submitter = container().submitter
         return consume(event, submitter.submit_queue, partial(submit.submit_part, submitter))
-    return app.resolve(at_root(event, container().api.api_base_path), context)
+    api = container().api
+    return app.resolve(at_root(http_event(event, api), api.api_base_path), context)

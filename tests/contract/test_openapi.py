@@ -12,7 +12,13 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from crm_export import errors
-from crm_export.api.requests import export_request, list_request, parse_page_request, start_request
+from crm_export.api.requests import (
+    cancel_request,
+    export_request,
+    list_request,
+    parse_page_request,
+    start_request,
+)
 from crm_export.api.responses import error_response
 from local.cloudformation.template import load_template
 from local.host.processes import REPOSITORY
@@ -114,6 +120,9 @@ READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "POST /v1/e/zoho/bulk-read/{type}": lambda event: start_request(event).read_body(),
     "GET /v1/e/zoho/bulk-read/exports": list_request,
     "GET /v1/e/zoho/bulk-read/exports/{export_id}": export_request,
+    "POST /v1/e/zoho/bulk-read/exports/{export_id}/cancel": lambda event: cancel_request(
+        {**event, "rawPath": "/v1/e/zoho/bulk-read/exports/x/cancel"}
+    ),
 }
 CALLBACK = "POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}"
 

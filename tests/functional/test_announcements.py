@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-ENDED = {"source": ["zoho-crm-export"], "detail-type": ["Export Completed", "Export Failed"]}
+ENDED = {
+    "source": ["zoho-crm-export"],
+    "detail-type": ["Export Completed", "Export Failed", "Export Cancelled"],
+}
 
 
 @pytest.fixture
@@ -77,3 +80,41 @@ def test_export_that_could_not_be_announced_is_announced_by_the_reconciler(quiet
     assert "open" not in item_of(world, export["export_id"])
     world.invoke("ExportReconciler", {})
     assert received() == []
+
+
+def test_cancelled_export_is_announced_when_its_objects_are_deleted(quiet_at_once, received):
+    world = quiet_at_once
+    export_id = world.start("contacts")
+    path = f"/v1/e/zoho/bulk-read/exports/{export_id}/cancel"
+    status, response = world.http("BulkReadSubmitter", "POST", path)
+    assert (status, response["data"]["state"]) == (200, "CANCELLED")
+    assert world.http("BulkReadSubmitter", "POST", path)[0] == 200
+    world.pump("DownloadQueue")
+    (event,) = received()
+    assert (event["detail-type"], event["detail"]["export_id"]) == ("Export Cancelled", export_id)
+    item = item_of(world, export_id)
+    assert "open" not in item and "cleaned_at" in item
+    assert world.export(export_id)["state"] == "CANCELLED"
+
+
+def test_completed_export_cannot_be_cancelled(quiet_at_once):
+    world = quiet_at_once
+    export = world.finish(world.start("deals"))
+    path = f"/v1/e/zoho/bulk-read/exports/{export['export_id']}/cancel"
+    status, response = world.http("BulkReadSubmitter", "POST", path)
+    assert (status, response["code"]) == (409, "EXPORT_NOT_CANCELLABLE")
+    assert world.export(export["export_id"])["state"] == "COMPLETED"
+
+
+def test_operator_starts_an_export_of_a_run_and_lists_it(world):
+    def ask(method, path, **more):
+        request = {"account_id": world.account, "owner": world.owner, "method": method, **more}
+        event = {"operator": request | {"path": f"/v1/e/zoho/bulk-read/{path}"}}
+        return json.loads(world.invoke("BulkReadSubmitter", event)["body"])["data"]
+
+    started = ask("POST", "deals", body={"run_id": "night-1"}, api_url="https://api.example.com")
+    world.start("deals")
+    assert [export["export_id"] for export in ask("GET", "exports", query={"run_id": "night-1"})] == [
+        started["export_id"]
+    ]
+    assert ask("GET", f"exports/{started['export_id']}")["run_id"] == "night-1"

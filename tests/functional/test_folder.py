@@ -478,3 +478,63 @@ def test_state_of_a_killed_process_is_readable(zoho):
     with sqlite3.connect(zoho.root / ".crm-export" / "state.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+# --- exports list, show, cancel, retry, download, verify ---
+
+
+def test_export_is_listed_shown_and_verified_until_a_byte_changes(run, zoho, capsys):
+    _, out, _ = run("export", "contacts", "events", "--json", *FAST)
+    exports = json.loads(out)["exports"]
+    export_id = exports[0]["export_id"]
+    _, out, _ = run("exports", "list", "--run", exports[0]["run_id"], "--json")
+    assert {export["export_id"] for export in json.loads(out)["exports"]} == {
+        export["export_id"] for export in exports
+    }
+    code, out, _ = run("exports", "show", export_id)
+    assert (code, "part 3        STORED" in out) == (0, True)
+    assert run("exports", "download", export_id)[0] == 0
+    assert run("exports", "verify")[0] == 0
+    file = zoho.folder_of(export_id) / "part-00002.csv"
+    content = file.read_bytes()
+    file.write_bytes(content[:-2] + b"x\n")
+    code, out, _ = run("exports", "verify", export_id, "--json")
+    (checked,) = json.loads(out)["exports"]
+    assert code == 1
+    assert checked["problems"][0].startswith("part-00002.csv has other CRC32 than the manifest says")
+    file.write_bytes(content[:-2])
+    assert "part-00002.csv has" in run("exports", "verify", export_id)[1]
+    file.unlink()
+    assert "part-00002.csv is missing" in run("exports", "verify", export_id)[1]
+
+
+def test_export_is_cancelled_in_a_folder_and_started_again(run, zoho):
+    _, out, _ = run("export", "contacts", "--no-wait", "--json", *FAST)
+    export_id = json.loads(out)["exports"][0]["export_id"]
+    assert run("exports", "cancel", "--latest")[0] == 0
+    assert run("exports", "cancel", export_id)[0] == 0
+    assert run("exports", "resume")[1] == f"There is nothing to resume in {zoho.root}.\n"
+    assert not list(zoho.root.glob("exports/**/part-*"))
+    code, out, _ = run("exports", "retry", export_id, "--json")
+    (export,) = json.loads(out)["exports"]
+    assert (code, export["records"]) == (0, 1050)
+    code, out, _ = run("exports", "retry", export["export_id"], "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "USAGE")
+    code, out, _ = run("exports", "cancel", export["export_id"], "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (1, "EXPORT_NOT_CANCELLABLE")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("exports", "show"),
+        ("exports", "show", "x", "--latest"),
+        ("exports", "list", "--stack", "s", "--local"),
+        ("exports", "list", "--stack", "s"),
+        ("export", "contacts", "--local", "--format", "csv.gz"),
+    ],
+)
+def test_contradictory_or_missing_options_are_wrong_usage(run, zoho, arguments):
+    run("export", "events", "--no-wait", *FAST)
+    code, out, _ = run(*arguments, "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "USAGE")

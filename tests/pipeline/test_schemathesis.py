@@ -53,6 +53,7 @@ PAGE = ("/v1/e/zoho/export/{type}", "GET")
 START = ("/v1/e/zoho/bulk-read/{type}", "POST")
 LIST = ("/v1/e/zoho/bulk-read/exports", "GET")
 GET = ("/v1/e/zoho/bulk-read/exports/{export_id}", "GET")
+CANCEL = (f"{GET[0]}/cancel", "POST")
 CALLBACK = ("/v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}", "POST")
 
 schema = schemathesis.openapi.from_path(
@@ -221,6 +222,13 @@ SCENARIOS = [
     Scenario("unusable claim", GET, 403, UNKNOWN, account="../acct"),
     Scenario("unknown export", GET, 404, UNKNOWN),
     Scenario("another account's", GET, 404, {"export_id": "COMPLETED"}, account="acct-none"),
+    Scenario("running or cancelled", CANCEL, 200, {"export_id": "RUNNING"}),
+    Scenario("unknown parameter", CANCEL, 400, {"export_id": "RUNNING"}, {"parts": "all"}),
+    Scenario("no JWT", CANCEL, 401, UNKNOWN, account=""),
+    Scenario("unusable claim", CANCEL, 403, UNKNOWN, account="../acct"),
+    Scenario("unknown export", CANCEL, 404, UNKNOWN),
+    Scenario("completed", CANCEL, 409, {"export_id": "COMPLETED"}),
+    Scenario("failed", CANCEL, 409, {"export_id": "FAILED"}),
     Scenario("documented shape", CALLBACK, 200, {"export_id": "SIGNED"}, body={"data": [{"id": "41508680"}]}),
     Scenario("a parameter", CALLBACK, 200, {"export_id": "SIGNED"}, {"x": "1"}, body={"job_id": "41508680"}),
     Scenario("flat shape", CALLBACK, 200, {"export_id": "SIGNED"}, body={"job_id": "41508680"}),
@@ -252,7 +260,12 @@ def exports(api: RunningStack, signed: dict[str, Any]) -> dict[str, str]:
     api.zoho("PATCH", "config", {"callback_mode": "never"})
     used = api.call("POST", "/v1/e/zoho/bulk-read/contacts", **{"Idempotency-Key": USED_KEY})
     assert used.status_code == 202
-    return {"SIGNED": signed["export_id"], "COMPLETED": completed, "FAILED": newest["export_id"]}
+    return {
+        "SIGNED": signed["export_id"],
+        "COMPLETED": completed,
+        "FAILED": newest["export_id"],
+        "RUNNING": api.start("deals"),
+    }
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -321,6 +334,6 @@ def test_every_documented_status_has_a_scenario() -> None:
         for method, operation in item.items()
         for status in operation["responses"]
     }
-    throttled = {(operation, 429) for operation in (START, LIST, GET, CALLBACK)}
+    throttled = {(operation, 429) for operation in (START, LIST, GET, CANCEL, CALLBACK)}
     assert provoked <= documented
     assert {pair for pair in documented - provoked - throttled if pair[1] not in NOT_PROVOKED} == set()

@@ -297,7 +297,26 @@ def with_an_end_that_counts_as_announced_before_it_is(patch):
     patch.setattr(complete, "announce", announce_too_late)
 
 
+def with_sealed_exports_that_can_be_cancelled(patch):
+    def cancel(self, export_id, now):
+        update = "SET #state = :CANCELLED, completed_at = :now"
+        return self._changed_export(export_id, update, "#state = :RUNNING", now=now)
+
+    patch.setattr(DynamoExportTable, "cancel", cancel)
+
+
+def with_cancelled_exports_that_keep_their_objects(patch):
+    patch.setattr(ResultsBucket, "remove_leftovers", lambda *given: None)
+
+
+def with_a_clean_up_that_nobody_repeats(patch):
+    patch.setattr(reconcile, "_queue_clean_up", lambda *given: 0)
+
+
 MUTANTS = [
+    with_sealed_exports_that_can_be_cancelled,
+    with_cancelled_exports_that_keep_their_objects,
+    with_a_clean_up_that_nobody_repeats,
     without_conditions,
     without_the_count_check,
     without_the_zip_check,
@@ -343,6 +362,13 @@ MUTANTS = [
 # Faults that rarely occur together, for mutants that only such runs reveal.
 _WRONG_HINTS = {"callback names another job": 0.6, "Zoho times out after it acted": 0.3}
 TOGETHER = {
+    with_sealed_exports_that_can_be_cancelled: {
+        "export cancelled": 1.0,
+        "object written, its response lost for good": 0.3,
+        "function stalled": 0.1,
+    },
+    with_cancelled_exports_that_keep_their_objects: {"export cancelled": 1.0},
+    with_a_clean_up_that_nobody_repeats: {"export cancelled": 1.0, "message not sent": 0.3},
     with_any_details_believed: {"job details of another job": 0.3},
     with_page_tokens_that_may_repeat: {"more records but an earlier page": 0.3},
     without_waiting_for_what_is_not_found: {"result not found": 0.5},

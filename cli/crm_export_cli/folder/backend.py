@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from crm_export.errors import ConnectionMalformed, ConnectionNotFound, ExportNotFound, UntrustedOrigin
+from crm_export.exports.cancel import cancel_export, clean_up
 from crm_export.exports.model import Caller
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.request import StartRequest
 from crm_export.exports.start import start_export
 from crm_export.exports.view import describe_export, summarize
-from crm_export_cli.backend import Backend, View
+from crm_export_cli.backend import Backend, Ids, View, Views
 from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.folder import ACCOUNT, OWNER
 from crm_export_cli.folder.wiring import Folder, FolderSettings, connections_of, make_pipeline
@@ -86,7 +87,34 @@ class FolderBackend(Backend):
                 continue
         return sizes
 
-    def running(self) -> list[str]:
+    def list(self, limit: int, run_id: str | None = None) -> Views:
+        exports, _ = self._folder.table().list_of_account(ACCOUNT, limit, None, run_id)
+        return [summarize(export) for export in exports]
+
+    def cancel(self, export_id: str) -> View:
+        self.view(export_id)  # raises the error of this backend if there is none
+        cancelled = cancel_export(self._pipeline, _CALLER, export_id)
+        self._clean_up_cancelled()
+        return summarize(cancelled)
+
+    def _clean_up_cancelled(self) -> None:
+        """Delete the files of cancelled exports, also of those whose process died before it did that."""
+        for export_id in self._folder.table().open_export_ids():
+            export = self._folder.table().get(export_id)
+            if export is not None and export.state == "CANCELLED" and export.cleaned_at is None:
+                clean_up(self._pipeline, export)
+
+    @contextmanager
+    def open_file(self, url: str, offset: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+        with Path(url).open("rb") as file:
+            file.seek(offset)
+            yield offset, iter(lambda: file.read(1 << 20), b"")
+
+    @property
+    def options(self) -> str:
+        return f"--to {shlex.quote(str(self._folder.root))}"
+
+    def running(self) -> Ids:
         table, ids = self._folder.table(), []
         for export_id in table.open_export_ids():
             export = table.get(export_id)
@@ -98,7 +126,8 @@ class FolderBackend(Backend):
         exports, _ = self._folder.table().list_of_account(ACCOUNT, 1, None)
         return exports[0].export_id if exports else None
 
-    def wait(self, export_ids: list[str], show: Callable[[list[View]], None]) -> list[View]:
+    def wait(self, export_ids: Ids, show: Callable[[Views], None]) -> Views:
+        self._clean_up_cancelled()
         self._pipeline.results.sweep()  # type: ignore[attr-defined]
 
         def look() -> None:
@@ -107,6 +136,6 @@ class FolderBackend(Backend):
         self._worker.run(self._pipeline, export_ids, look)
         return [self.view(export_id) for export_id in export_ids]
 
-    def resume_command(self, export_ids: list[str]) -> str:
+    def resume_command(self, export_ids: Ids) -> str:
         which = f"{export_ids[0]} " if len(export_ids) == 1 else ""
         return f"crm-export exports resume {which}--to {shlex.quote(str(self._folder.root))}"

@@ -98,15 +98,18 @@ class SqliteExportTable(ExportTable):
         return waiting or found
 
     def list_of_account(
-        self, account_id: str, limit: int, after: tuple[str, str] | None
+        self, account_id: str, limit: int, after: tuple[str, str] | None, run_id: str | None = None
     ) -> tuple[list[Export], tuple[str, str] | None]:
         rows = self._database.rows(
             "SELECT body, requested_at, export_id FROM exports WHERE account_id = ? "
             "AND (? IS NULL OR (requested_at, export_id) < (?, ?)) "
+            "AND (? IS NULL OR body ->> 'run_id' = ?) "
             "ORDER BY requested_at DESC, export_id DESC LIMIT ?",
             account_id,
             after and after[0],
             *(after or (None, None)),
+            run_id,
+            run_id,
             limit + 1,
         )
         exports = [read(Export, row[0]) for row in rows[:limit]]
@@ -229,6 +232,26 @@ class SqliteExportTable(ExportTable):
     def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> Export | None:
         return self._change(
             export.export_id, lambda found: _is_sealed(found, export) and _failed(found, failure, now)
+        )
+
+    def cancel(self, export_id: str, now: datetime) -> Export | None:
+        return self._change(
+            export_id,
+            lambda found: (
+                found.state is ExportState.RUNNING
+                and found.completed_at is None
+                and replace(found, state=ExportState.CANCELLED, completed_at=now)
+            ),
+        )
+
+    def mark_cleaned(self, export_id: str, now: datetime) -> Export | None:
+        return self._change(
+            export_id,
+            lambda found: (
+                found.state is ExportState.CANCELLED
+                and found.cleaned_at is None
+                and replace(found, cleaned_at=now)
+            ),
         )
 
     def mark_announced(self, export_id: str) -> None:

@@ -4,6 +4,7 @@
     ├── ConfigurationError
     ├── CallerNotIdentified · RouteNotFound · InvalidRequest · TypeNotSupported · QueryRefused
     ├── IdempotencyConflict · RequestInProgress · ExportNotFound · InvalidSignature · TooManyOpenExports
+    ├── ExportNotCancellable
     ├── ConnectionNotFound · ConnectionMalformed · UntrustedOrigin · WrongDataCentre · TokenInvalidated
     ├── ConnectionReplaced
     ├── StoreUnavailable
@@ -46,6 +47,7 @@ _REMEDIES = {
     "REQUEST_IN_PROGRESS": "Send the same request again after Retry-After.",
     "TOO_MANY_OPEN_EXPORTS": "Wait until an export has ended, or raise MaxOpenExports.",
     "EXPORT_NOT_FOUND": "Use an export id that GET /v1/e/zoho/bulk-read/exports lists.",
+    "EXPORT_NOT_CANCELLABLE": "Leave the export as it is; to be rid of its files, delete its folder.",
     "ROUTE_NOT_FOUND": "Use a method and a path that docs/openapi.yaml lists.",
     "INVALID_SIGNATURE": "Use the callback URL as it was given to Zoho; only its host may differ.",
     "STORE_UNAVAILABLE": "Send the request again; if it fails for long, look at the store of connections.",
@@ -182,6 +184,10 @@ class TooManyOpenExports(ExportError, code="TOO_MANY_OPEN_EXPORTS"):
 
 class ExportNotFound(ExportError, code="EXPORT_NOT_FOUND"):
     """The export does not exist or belongs to another account."""
+
+
+class ExportNotCancellable(ExportError, code="EXPORT_NOT_CANCELLABLE"):
+    """The export has ended, or all its parts are stored and its manifest is being written."""
 
 
 class RouteNotFound(ExportError, code="ROUTE_NOT_FOUND"):

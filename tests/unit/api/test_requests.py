@@ -7,6 +7,7 @@ import pytest
 from crm_export.api.requests import (
     at_root,
     caller_of,
+    cancel_request,
     export_request,
     json_object,
     list_request,
@@ -31,10 +32,21 @@ def test_body_of_256_kb_is_read_and_one_byte_more_is_refused():
 
 
 def test_list_has_20_exports_unless_limit_says_otherwise():
-    assert list_request(CLAIMS) == ("a", 20, None)
+    assert list_request(CLAIMS) == ("a", 20, None, None)
     assert list_request({**CLAIMS, "queryStringParameters": {"limit": "100"}})[1] == 100
     with pytest.raises(InvalidRequest, match="limit is '101'; it must be a whole number from 1 to 100"):
         list_request({**CLAIMS, "queryStringParameters": {"limit": "101"}})
+
+
+def test_list_is_limited_to_a_run_whose_name_is_checked():
+    assert list_request({**CLAIMS, "queryStringParameters": {"run_id": "a.B_9-"}})[3] == "a.B_9-"
+    with pytest.raises(InvalidRequest, match="run_id is 'a b'; it must be 1 to 64 of A-Z"):
+        list_request({**CLAIMS, "queryStringParameters": {"run_id": "a b"}})
+
+
+def test_request_to_cancel_names_the_export_of_its_path():
+    event = http_event("POST", "/v1/e/zoho/bulk-read/exports/x-1/cancel")
+    assert cancel_request({**event, "requestContext": CALLER}) == (Caller("a", "u"), "x-1")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +56,7 @@ def test_list_has_20_exports_unless_limit_says_otherwise():
             lambda event: parse_page_request("v8", event["queryStringParameters"]),
             "page, limit, page_token, fields, sort_by, sort_order, modified_since",
         ),
-        (list_request, "limit, page_token"),
+        (list_request, "limit, page_token, run_id"),
         (export_request, "none"),
         (lambda event: start_request(event).read_body(), "none"),
     ],

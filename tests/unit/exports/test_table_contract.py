@@ -99,6 +99,61 @@ def test_exports_of_an_account_are_listed_newest_first_in_pages(table, export):
     assert table.list_of_account("another", 2, None) == ([], None)
 
 
+def test_exports_of_a_run_are_listed_without_the_others(table, export):
+    runs = ("a", "b", "a", "a")
+    others = [
+        replace(
+            export,
+            export_id=f"20261122T1301{second:02}Z-{uuid.uuid4().hex[:16]}",
+            requested_at=export.requested_at.replace(minute=1, second=second),
+            run_id=run_id,
+        )
+        for second, run_id in enumerate(runs)
+    ]
+    for other in others:
+        table.create(other, Part(other.export_id, 1, T0))
+        table.fail(other, None, FAILURE, T9)
+    listed, position = [], None
+    for _ in range(9):
+        page, position = table.list_of_account(export.account_id, 2, position, "a")
+        listed += page
+        if position is None:
+            break
+    assert [found.export_id for found in listed] == [others[index].export_id for index in (3, 2, 0)]
+
+
+def test_running_export_is_cancelled_once(table, export):
+    cancelled = table.cancel(export.export_id, T1)
+    assert cancelled == table.get(export.export_id)
+    assert (cancelled.state, cancelled.completed_at) == (ExportState.CANCELLED, T1)
+    assert table.cancel(export.export_id, T2) is None
+
+
+def test_sealed_export_cannot_be_cancelled(table, export):
+    assert table.seal(export, T1, 5)
+    assert table.cancel(export.export_id, T2) is None
+    assert table.complete(export.export_id)
+    assert table.cancel(export.export_id, T2) is None
+
+
+def test_cancelled_export_cannot_end_otherwise(table, export):
+    assert table.cancel(export.export_id, T1)
+    assert table.seal(export, T2, 5) is None
+    assert table.complete(export.export_id) is None
+    assert table.fail(export, None, FAILURE, T2) is None
+    assert not table.restart(export, Part(export.export_id, 2, T2))
+    assert table.amend(export, fields=["A"]) is None
+    assert table.get(export.export_id).state is ExportState.CANCELLED
+
+
+def test_only_a_cancelled_export_is_marked_as_cleaned_up_and_only_once(table, export):
+    assert table.mark_cleaned(export.export_id, T1) is None
+    table.cancel(export.export_id, T1)
+    assert table.mark_cleaned(export.export_id, T2) == table.get(export.export_id)
+    assert table.get(export.export_id).cleaned_at == T2
+    assert table.mark_cleaned(export.export_id, T9) is None
+
+
 def test_sealed_export_can_only_complete(table, export):
     assert table.seal(export, T1, 5)
     assert table.seal(export, T2, 5)
@@ -114,12 +169,14 @@ def test_sealed_export_can_only_complete(table, export):
     assert part_of(table, export).state is PartState.PENDING
 
 
-@pytest.mark.parametrize("end", ["complete", "fail", "fail_sealed"])
+@pytest.mark.parametrize("end", ["complete", "fail", "fail_sealed", "cancel"])
 def test_export_is_open_until_its_end_was_announced(table, export, end):
     table.mark_announced(export.export_id)  # too early: it is RUNNING
     assert export.export_id in set(table.open_export_ids())
     if end == "fail":
         assert table.fail(export, None, FAILURE, T1)
+    elif end == "cancel":
+        assert table.cancel(export.export_id, T1)
     else:
         assert table.seal(export, T1, 5)
         ended = (

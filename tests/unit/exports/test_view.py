@@ -56,6 +56,7 @@ def test_summary_of_a_running_export_has_every_attribute(one_export):
         "failure": None,
         "fields_dropped": [],
         "witness": None,
+        "run_id": None,
     }
 
 

@@ -15,7 +15,7 @@ from crm_export import strict_json
 from crm_export.connections.model import require_identity
 from crm_export.errors import InvalidRequest, TypeNotSupported
 from crm_export.exports.model import Caller
-from crm_export.exports.request import StartRequest
+from crm_export.exports.request import StartRequest, is_run_id
 from crm_export.settings import ApiSettings
 from crm_export.telemetry import note
 from crm_export.zoho.catalog import MODULES, records_need_fields
@@ -23,7 +23,7 @@ from crm_export.zoho.metadata import MAX_FIELDS
 from crm_export.zoho.records import PageRequest
 
 PAGE_PARAMETERS = ("page", "limit", "page_token", "fields", "sort_by", "sort_order", "modified_since")
-LIST_PARAMETERS = ("limit", "page_token")
+LIST_PARAMETERS = ("limit", "page_token", "run_id")
 _LARGEST_BODY = 256 * 1024  # it becomes part of a DynamoDB item
 _LARGEST_INTEGER = 10**9
 _LARGEST_PAGE_SIZE = 200
@@ -76,8 +76,10 @@ def start_request(event: dict[str, Any]) -> StartRequest:
     )
 
 
-def list_request(event: dict[str, Any], api: ApiSettings = _DEFAULT) -> tuple[str, int, str | None]:
-    """Read GET /v1/e/zoho/bulk-read/exports: account_id, limit, page_token. Raises InvalidRequest."""
+def list_request(
+    event: dict[str, Any], api: ApiSettings = _DEFAULT
+) -> tuple[str, int, str | None, str | None]:
+    """Read GET /v1/e/zoho/bulk-read/exports: account_id, limit, page_token, run_id. Raises InvalidRequest."""
     account_id = caller_of(event, api).account_id
     params = _query_string(event)
     _refuse_unknown(params, LIST_PARAMETERS)
@@ -85,14 +87,26 @@ def list_request(event: dict[str, Any], api: ApiSettings = _DEFAULT) -> tuple[st
         account_id,
         integer(params, "limit", default=20, largest=100),
         params.get("page_token"),
+        _listed_run(params.get("run_id")),
     )
 
 
+def _listed_run(run_id: str | None) -> str | None:
+    if run_id is not None and not is_run_id(run_id):
+        raise InvalidRequest(f"run_id is {run_id[:_SHOWN]!r}; it must be 1 to 64 of A-Z a-z 0-9 _ . -")
+    return run_id
+
+
 def export_request(event: dict[str, Any], api: ApiSettings = _DEFAULT) -> Caller:
-    """Read GET /v1/e/zoho/bulk-read/exports/{export_id}: the caller. Raises InvalidRequest."""
+    """Read a request about one export: the caller. Raises InvalidRequest."""
     caller = caller_of(event, api)
     _refuse_unknown(_query_string(event), ())
     return caller
+
+
+def cancel_request(event: dict[str, Any], api: ApiSettings = _DEFAULT) -> tuple[Caller, str]:
+    """Read POST /v1/e/zoho/bulk-read/exports/{export_id}/cancel: caller and id. Raises InvalidRequest."""
+    return export_request(event, api), event["rawPath"].split("/")[-2]
 
 
 def _start_body(event: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.RouteNotFound, (404, 404)),
     (errors.IdempotencyConflict, (409, 409)),
     (errors.RequestInProgress, (409, 409)),
+    (errors.ExportNotCancellable, (409, 409)),
     (errors.TooManyOpenExports, (429, 429)),
     (errors.QueryRefused, (422, 422)),
     (errors.ZohoQueryRefused, (422, 422)),

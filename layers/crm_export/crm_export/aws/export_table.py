@@ -43,6 +43,7 @@ _POSITION = key("RECONCILER", "POSITION")
 # Bytes of an item of a new export, of the 400 KB that DynamoDB allows. The rest is for what later writes add:
 # the fields to ask for (20 KB), the failure (15 KB), and fields that Zoho refuses, with the reasons (100 KB).
 _LARGEST_NEW_ITEM = 256 * 1024
+_EXPORTS_READ = 1000  # at a time, to find those of a run: DynamoDB stops at 1 MB
 _STORED = (
     "#state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, header = :header, ids = :ids, "
     f"#key = :key, stored_at = :now, {_RESET}"
@@ -81,18 +82,25 @@ class DynamoExportTable(ExportTable):
         return [read_part(item) for item in items]
 
     def list_of_account(
-        self, account_id: str, limit: int, after: tuple[str, str] | None
+        self, account_id: str, limit: int, after: tuple[str, str] | None, run_id: str | None = None
     ) -> tuple[list[Export], tuple[str, str] | None]:
         page: dict[str, Any] = {"IndexName": "by-account", "ScanIndexForward": False, "Limit": limit}
+        values = {"account": account_id}
+        if run_id is not None:
+            page |= {"FilterExpression": "run_id = :run", "Limit": _EXPORTS_READ}
+            values["run"] = run_id
         if after:
             requested_at, export_id = after
-            values = {"account_id": attribute(account_id), "requested_at": attribute(requested_at)}
-            page["ExclusiveStartKey"] = item_key(export_id) | values
-        response = self._table.query_page("account_id = :account", page, account=account_id)
-        exports = [read_export(item) for item in response["Items"]]
-        if not response.get("LastEvaluatedKey") or not exports:
+            start = {"account_id": attribute(account_id), "requested_at": attribute(requested_at)}
+            page["ExclusiveStartKey"] = item_key(export_id) | start
+        response = self._table.query_page("account_id = :account", page, **values)
+        exports = [read_export(item) for item in response["Items"][:limit]]
+        if len(response["Items"]) > limit:
+            return exports, (response["Items"][limit - 1]["requested_at"]["S"], exports[-1].export_id)
+        last = response.get("LastEvaluatedKey")
+        if not last or (not exports and run_id is None):
             return exports, None
-        return exports, (response["Items"][-1]["requested_at"]["S"], exports[-1].export_id)
+        return exports, (last["requested_at"]["S"], last["pk"]["S"].removeprefix("EXPORT#"))
 
     def open_export_ids(self) -> Iterator[str]:
         items = self._table.query("#open = :OPEN", {"IndexName": "open"})
@@ -203,6 +211,16 @@ class DynamoExportTable(ExportTable):
             failure=_plain("failure", failure),
             now=now,
         )
+
+    def cancel(self, export_id: str, now: datetime) -> Export | None:
+        condition = "#state = :RUNNING AND attribute_not_exists(completed_at)"
+        return self._changed_export(
+            export_id, "SET #state = :CANCELLED, completed_at = :now", condition, now=now
+        )
+
+    def mark_cleaned(self, export_id: str, now: datetime) -> Export | None:
+        condition = "#state = :CANCELLED AND attribute_not_exists(cleaned_at)"
+        return self._changed_export(export_id, "SET cleaned_at = :now", condition, now=now)
 
     def mark_announced(self, export_id: str) -> None:
         self._update(item_key(export_id), "REMOVE #open", "#state <> :RUNNING")

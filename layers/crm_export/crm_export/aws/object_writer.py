@@ -20,7 +20,7 @@ from crm_export.telemetry import logger
 MIN_PART_BYTES = 5 * 1024 * 1024  # S3's smallest part, except for the last
 MAX_PARTS = 10_000  # S3's largest number of parts
 # Kept back from the function's time: to abort the upload, and after that to record the failure.
-_SECONDS_TO_CLEAN_UP, _SECONDS_TO_RECORD = 20.0, 10.0
+_SECONDS_TO_CLEAN, _SECONDS_TO_RECORD = 20.0, 10.0
 
 single_thread: Callable[[], Executor] = partial(ThreadPoolExecutor, 1)
 
@@ -99,7 +99,7 @@ class ObjectWriter:
             return
         if self._sending is not None and not self._sending.cancel():
             # A part that arrives after the abort would be left in S3.
-            wait([self._sending], _seconds_left(_SECONDS_TO_CLEAN_UP))
+            wait([self._sending], _seconds_left(_SECONDS_TO_CLEAN))
         executor = self._make_executor()  # the other one may hang
         aborted = executor.submit(self._s3.abort_multipart_upload, **self._target, UploadId=self._upload_id)
         try:
@@ -112,7 +112,7 @@ class ObjectWriter:
 
     def call(self, call: Callable[..., Any], **parameters: Any) -> Any:
         """Make a call about the writer's bucket and key. Raises StorageUnavailable if it hangs."""
-        return _result(self._executor.submit(call, **self._target, **parameters), _SECONDS_TO_CLEAN_UP)
+        return _result(self._executor.submit(call, **self._target, **parameters), _SECONDS_TO_CLEAN)
 
     def _fill(self, chunk: memoryview) -> None:
         end = self._filled + len(chunk)
@@ -135,7 +135,7 @@ class ObjectWriter:
 
     def _wait_for_part(self) -> None:
         if self._sending is not None:
-            self._parts.append(_result(self._sending, _SECONDS_TO_CLEAN_UP))
+            self._parts.append(_result(self._sending, _SECONDS_TO_CLEAN))
             self._sending = None
 
     def _upload_part(self, number: int, body: bytearray) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Announces an export that has ended, as an event on EventBridge, so that nobody has to poll.
 
-Called where an export ends (`attempt`, `complete`), and by `reconcile` for what could not be announced then.
+Called where an export ends (`attempt`, `complete`, `cancel`), and by `reconcile` for what could not be
+announced then.
 """
 
 from datetime import timedelta
@@ -12,7 +13,7 @@ from crm_export.exports.model import Export, ExportState, timestamp
 from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, logger
 
-COMPLETED, FAILED = "Export Completed", "Export Failed"
+COMPLETED, FAILED, CANCELLED = "Export Completed", "Export Failed", "Export Cancelled"
 # After that an event is worth less than the calls of every tick.
 _GIVE_UP_AFTER = timedelta(days=1)
 _LONGEST_SEND = 20.0  # seconds: three attempts that time out, and the write
@@ -69,4 +70,6 @@ def ended_event(export: Export, bucket: str) -> tuple[str, dict[str, Any]]:
             "bucket": bucket,
             "manifest_key": export.manifest_key,
         }
+    if export.state is ExportState.CANCELLED:
+        return CANCELLED, detail
     return FAILED, {**detail, **(vars(export.failure) if export.failure else {})}

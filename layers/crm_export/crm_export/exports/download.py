@@ -17,6 +17,7 @@ from crm_export.errors import (
     ZohoUnavailable,
 )
 from crm_export.exports.attempt import Attempt, busy, note_part, restart_export
+from crm_export.exports.cancel import clean_up
 from crm_export.exports.complete import complete_export
 from crm_export.exports.model import Export, Part, Step, Stored, next_step, timestamp
 from crm_export.exports.pipeline import Pipeline
@@ -61,6 +62,9 @@ def _advance(pipeline: Pipeline, export: Export, part: Part, owner: str) -> Left
         return False
     if step is Step.COMPLETE:
         complete_export(pipeline, export)
+        return False
+    if step is Step.CLEAN:
+        clean_up(pipeline, export)
         return False
     return _attempt_step(pipeline, export, part, step, owner)
 

@@ -25,11 +25,12 @@ BULK_READ, RECORDS = "bulk_read", "records"  # the Zoho API that an export reads
 
 
 class ExportState(StrEnum):
-    """RUNNING → COMPLETED | FAILED."""
+    """RUNNING → COMPLETED | FAILED | CANCELLED."""
 
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
 
 
 class PartState(StrEnum):
@@ -159,6 +160,8 @@ class Export:
     fields_dropped: tuple[DroppedField, ...] = ()
     counted_before: "Before | None" = None  # Zoho's own count, before the first job was created
     witness: "Witness | None" = None  # set with completed_at
+    run_id: str | None = None  # the caller's name for exports that belong together
+    cleaned_at: datetime | None = None  # of a CANCELLED export: its objects are deleted
 
     @property
     def is_readable(self) -> bool:
@@ -264,6 +267,7 @@ class Step(Enum):
     CHECK = "ask Zoho for the job's state"
     STORE = "download the job's result and store it"
     COMPLETE = "complete the export if all parts are stored"
+    CLEAN = "delete the objects of a cancelled export"
     NOTHING = "nothing"
 
     @property
@@ -272,10 +276,12 @@ class Step(Enum):
         return self in {Step.SUBMIT, Step.SETTLE}
 
 
-def next_step(export: Export, part: Part) -> Step:  # noqa: PLR0911 (a row of the table each)
+def next_step(export: Export, part: Part) -> Step:  # noqa: C901, PLR0911 (a row of the table each)
     """Return the next step of a part: the table "The next step" in docs/design.md, row by row."""
     match export.state, part.state:
-        case ((ExportState.COMPLETED | ExportState.FAILED), _):
+        case ExportState.CANCELLED, _ if export.cleaned_at is None:
+            return Step.CLEAN
+        case ((ExportState.COMPLETED | ExportState.FAILED | ExportState.CANCELLED), _):
             return Step.NOTHING
         case _ if part.part < export.first_part:
             return Step.NOTHING

@@ -64,9 +64,12 @@ class ExportTable(Protocol):
         """Return the parts of the export's generation (as it was read), in order."""
 
     def list_of_account(
-        self, account_id: str, limit: int, after: tuple[str, str] | None
+        self, account_id: str, limit: int, after: tuple[str, str] | None, run_id: str | None = None
     ) -> tuple[list[Export], tuple[str, str] | None]:
-        """Return exports, newest first, and the position to continue from (requested_at, export_id)."""
+        """Return exports, newest first, and the position to continue from (requested_at, export_id).
+
+        With `run_id` those of this run only: perhaps fewer than `limit`, although there are more.
+        """
 
     def open_export_ids(self) -> Iterator[str]:
         """Yield the ids of the exports that are RUNNING, or ended but not announced, oldest first."""
@@ -187,6 +190,12 @@ class ExportTable(Protocol):
 
     def give_up(self, export: Export, failure: Failure, now: datetime) -> bool:
         """Set `gave_up_at` and the failure of a sealed export: from now on no worker writes its manifest."""
+
+    def cancel(self, export_id: str, now: datetime) -> Export | None:
+        """RUNNING → CANCELLED; never after the export was sealed."""
+
+    def mark_cleaned(self, export_id: str, now: datetime) -> Export | None:
+        """Note that the objects of a CANCELLED export are deleted; None if that was noted before."""
 
     def mark_announced(self, export_id: str) -> None:
         """Note that the end of an export was announced: from now on it is not open any more."""

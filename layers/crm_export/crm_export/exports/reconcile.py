@@ -100,10 +100,21 @@ def _reconcile_export(pipeline: Pipeline, export_id: str) -> int:
     if export is None:
         return 0
     note(account_id=export.account_id, owner=export.owner)
+    if export.state is ExportState.CANCELLED and export.cleaned_at is None:
+        return _queue_clean_up(pipeline, export)
     if export.state is not ExportState.RUNNING:
         announce_late(pipeline, export)
         return 0
     return _reconcile_parts(pipeline, export)
+
+
+def _queue_clean_up(pipeline: Pipeline, export: Export) -> int:
+    """Queue the deletion of a cancelled export's objects again, which goes on while they are there."""
+    if export.completed_at is not None and pipeline.clock() - export.completed_at < pipeline.limits.quiet:
+        return 0
+    pipeline.enqueue_new(export, export.first_part)
+    logger.info("clean-up queued again")
+    return 1
 
 
 def _reconcile_parts(pipeline: Pipeline, export: Export) -> int:

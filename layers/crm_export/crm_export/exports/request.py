@@ -11,6 +11,7 @@ from crm_export.zoho.criteria import check_criteria, is_field_name, shown
 
 _SPELLING = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,99}")
 _API_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+_RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CVID = re.compile(r"[0-9]{1,40}")
 _MAX_FIELDS = 200
 _LONGEST_FIELD = 500  # including the dots of lookups
@@ -43,10 +44,11 @@ class ExportRequest:
     query: dict[str, Any]
     file_type: str
     page: int = 1
+    run_id: str | None = None
 
 
 def parse_request(export_type: str, body: dict[str, Any], known_modules: KnownModules) -> ExportRequest:
-    """Read {type} and the body `{"query"?: {...}, "file_type"?}`, docs/openapi.yaml's StartExport.
+    """Read {type} and the body `{"query"?: {...}, "file_type"?, "run_id"?}`, docs/openapi.yaml's StartExport.
 
     Raises TypeNotSupported, or QueryRefused with the path of a key, its value and what is allowed.
     `known_modules` is called only for a type that is not in MODULES.
@@ -57,7 +59,7 @@ def parse_request(export_type: str, body: dict[str, Any], known_modules: KnownMo
             "callback is not allowed: the export needs Zoho's callback itself. To learn when it ends, use "
             "the S3 event of its manifest.json, or GET /v1/e/zoho/bulk-read/exports/{export_id}."
         )
-    _refuse_unknown("body", body, {"query", "file_type"})
+    _refuse_unknown("body", body, {"query", "file_type", "run_id"})
     query = body.get("query", {})
     if not isinstance(query, dict):
         raise QueryRefused(f"query is {shown(query)}; it must be an object.")
@@ -71,7 +73,7 @@ def parse_request(export_type: str, body: dict[str, Any], known_modules: KnownMo
         _check_module(query["module"], module, export_type)
     file_type = _file_type(body, query, module)
     accepted = _fields(query, file_type) | _criteria(query) | _cvid(query)
-    return ExportRequest(module, accepted, file_type, _page(query))
+    return ExportRequest(module, accepted, file_type, _page(query), _run_id(body))
 
 
 def resolve_module(export_type: str, known_modules: KnownModules) -> str:
@@ -99,6 +101,20 @@ def _check_module(value: Any, module: str, export_type: str) -> None:
         raise QueryRefused(
             f"query.module is {shown(value)}, but the path says {module}; leave it out or name that module."
         )
+
+
+def _run_id(body: dict[str, Any]) -> str | None:
+    if "run_id" not in body:
+        return None
+    run_id = body["run_id"]
+    if not (isinstance(run_id, str) and is_run_id(run_id)):
+        raise QueryRefused(f"run_id is {shown(run_id)}; it must be 1 to 64 of A-Z a-z 0-9 _ . -")
+    return run_id
+
+
+def is_run_id(value: str) -> bool:
+    """True if a string can name a run: exports that belong together."""
+    return _RUN_ID.fullmatch(value) is not None
 
 
 def _file_type(body: dict[str, Any], query: dict[str, Any], module: str) -> str:

@@ -145,6 +145,7 @@ def _new_export(pipeline: Pipeline, caller: Caller, request: ExportRequest, call
         source=BULK_READ if has_bulk_read(request.module) else RECORDS,
         query=request.query,
         page=request.page,
+        run_id=request.run_id,
         file_type=request.file_type,
         result_format=limits.result_format,
         api_version=limits.api_version,

@@ -36,13 +36,26 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def describe_export(pipeline: Pipeline, caller: Caller, export_id: str) -> dict[str, Any]:
-    """Return one of the caller's exports with its parts and links to them. Raises ExportNotFound."""
+    """Return one of the caller's exports with its query, its parts and links. Raises ExportNotFound."""
+    export = find_export(pipeline, caller, export_id)
+    parts = pipeline.table.get_parts(export)
+    is_completed = export.state is ExportState.COMPLETED
+    return {
+        **summarize(export, parts),
+        "query": export.query | ({"page": export.page} if export.page > 1 else {}),
+        "file_type": export.file_type,
+        "manifest_url": pipeline.link(export.manifest_key) if is_completed else None,
+        "parts": [_describe_part(pipeline, export, part) for part in parts],
+    }
+
+
+def find_export(pipeline: Pipeline, caller: Caller, export_id: str) -> Export:
+    """Return one of the caller's exports. Raises ExportNotFound."""
     export = pipeline.table.get(export_id) if is_export_id(export_id) else None
     if export is None or export.account_id != caller.account_id:
         raise ExportNotFound("Export is not Found")
     note(export_id=export_id)
-    parts = pipeline.table.get_parts(export)
-    return {**summarize(export, parts), "parts": [_describe_part(pipeline, export, part) for part in parts]}
+    return export
 
 
 def describe_start(started: Started) -> tuple[str, dict[str, Any]]:
@@ -52,10 +65,10 @@ def describe_start(started: Started) -> tuple[str, dict[str, Any]]:
 
 
 def list_exports(
-    pipeline: Pipeline, account_id: str, limit: int, page_token: str | None
+    pipeline: Pipeline, account_id: str, limit: int, page_token: str | None, run_id: str | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return a page of the account's exports, newest first, and its `pagination`. Raises InvalidRequest."""
-    exports, position = pipeline.table.list_of_account(account_id, limit, _from_token(page_token))
+    exports, position = pipeline.table.list_of_account(account_id, limit, _from_token(page_token), run_id)
     token = _to_token(position)
     pagination = {"limit": limit, "more_records": token is not None, "next_page_token": token}
     return [summarize(export) for export in exports], pagination
@@ -64,7 +77,8 @@ def list_exports(
 def summarize(export: Export, parts: list[Part] | None = None) -> dict[str, Any]:
     """Return an export as lists show it. With `parts`, a running export's records are those stored so far."""
     ended = export.state is not ExportState.RUNNING
-    stored = sum(part.records or 0 for part in parts or [])
+    is_counted = parts is not None and export.state is not ExportState.CANCELLED
+    stored = sum(part.records or 0 for part in parts or []) if is_counted else None
     return {
         "export_id": export.export_id,
         "state": export.state.value,
@@ -74,11 +88,12 @@ def summarize(export: Export, parts: list[Part] | None = None) -> dict[str, Any]
         "generation": export.generation,
         "requested_at": timestamp(export.requested_at),
         "completed_at": timestamp(export.completed_at) if ended and export.completed_at else None,
-        "records": stored if export.records is None and parts is not None else export.records,
+        "records": stored if export.records is None else export.records,
         "manifest_key": export.manifest_key if export.state is ExportState.COMPLETED else None,
         "failure": vars(export.failure) if export.state is ExportState.FAILED and export.failure else None,
         "fields_dropped": [vars(dropped) for dropped in export.fields_dropped],
         "witness": export.witness and export.witness.to_dict(),
+        "run_id": export.run_id,
     }
 
 
@@ -96,7 +111,7 @@ def _describe_part(pipeline: Pipeline, export: Export, part: Part) -> dict[str, 
         "expected_records": part.expected_records,
         "bytes": part.bytes,
         "key": part.key,
-        "url": pipeline.link(part.key) if part.key else None,
+        "url": pipeline.link(part.key) if part.key and export.state is not ExportState.CANCELLED else None,
         # Only the manifest of a COMPLETED export proves that a part belongs to it.
         "proved": part.state is PartState.STORED and export.state is ExportState.COMPLETED,
     }
@@ -109,7 +124,7 @@ def _is_storing(export: Export, part: Part) -> bool:
 def _waiting(pipeline: Pipeline, export: Export, part: Part) -> tuple[str | None, datetime | None]:
     """Return what a part waits for, and until when if that is known; None if a worker is busy with it."""
     now, step = pipeline.clock(), next_step(export, part)
-    if step is Step.NOTHING:
+    if step in {Step.NOTHING, Step.CLEAN}:
         return None, None
     if part.lease_until is not None and part.lease_until > now:
         return None, None

@@ -28,7 +28,7 @@ _RETRIES = 2
 _FIRST_PAUSE = 0.4
 _LONGEST_WAIT = 3.0  # for a Retry-After; a longer one goes back to the caller
 _SECONDS_FOR_A_CALL = 5.0
-_SECONDS_TO_CLEAN_UP = 10.0  # of a function's time: to abort an upload and record the failure
+_SECONDS_TO_CLEAN = 10.0  # of a function's time: to abort an upload and record the failure
 _CREDITS_DIGITS = 12
 
 
@@ -126,7 +126,7 @@ class ZohoClient:
         with self._with_token(
             lambda client, auth: client._open(path, scopes, auth=auth, timeout=timeout)
         ) as response:
-            yield chunks(response, spare_seconds=_SECONDS_TO_CLEAN_UP, monotonic=self.system.monotonic)
+            yield chunks(response, spare_seconds=_SECONDS_TO_CLEAN, monotonic=self.system.monotonic)
 
     def _with_token[T](self, call: "Callable[[ZohoClient, requests.auth.AuthBase], T]") -> T:
         """Call with this client and a token, or, once, with its successor if the connection was replaced."""

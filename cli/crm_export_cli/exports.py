@@ -1,0 +1,257 @@
+"""`exports list|show|watch|retry|cancel|download|verify`: what was started, in a folder or a stack."""
+
+# ruff: noqa: PLC0415 (the backend is imported when a command runs)
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crm_export_cli.backend import View
+from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.exporting import chosen_export, download_export, exports_app, finish, report, wait_for
+from crm_export_cli.options import JsonOption
+from crm_export_cli.output import print_json
+from crm_export_cli.targets import (
+    DEFAULT_STATE_FILE,
+    AccountOf,
+    FolderOrDownloads,
+    LocalOption,
+    OwnerOf,
+    StackOption,
+    StateFileOption,
+    Target,
+)
+
+app = exports_app
+IdArgument = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="of the export; or --latest", show_default=False)
+]
+LatestOption = Annotated[bool, typer.Option("--latest", help="the export that was started last")]
+
+
+@app.command("list", short_help="List exports, newest first.")
+def list_exports(
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 20,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="only those that one command started together")
+    ] = None,
+    to: FolderOrDownloads = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Example: crm-export exports list --to ./out
+
+    List exports, newest first.
+    """
+    with Target(to, stack, local, state_file, account, owner).opened() as backend:
+        views = backend.list(limit, run)
+    if as_json:
+        print_json({"exports": views})
+    for view in [] if as_json else views:
+        records = "" if view["records"] is None else f"{view['records']:,} records"
+        print(f"{view['export_id']}  {view['state']:<9}  {view['module']:<16}  {records}".rstrip())
+    return Exit.DONE
+
+
+@app.command(short_help="Show one export with its parts.")
+def show(
+    *,
+    export_id: IdArgument = None,
+    latest: LatestOption = False,
+    to: FolderOrDownloads = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Example: crm-export exports show --latest --to ./out
+
+    Show one export: its state, its parts and what they wait for, and why it failed.
+    """
+    with Target(to, stack, local, state_file, account, owner).opened() as backend:
+        view = backend.view(chosen_export(backend, export_id, latest=latest))
+    if as_json:
+        print_json(view)
+    else:
+        _print_view(view)
+    return Exit.DONE
+
+
+@app.command(short_help="Wait for the end of an export.")
+def watch(
+    *,
+    export_id: IdArgument = None,
+    latest: LatestOption = False,
+    to: FolderOrDownloads = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Example: crm-export exports watch --latest --stack zoho-crm-export
+
+    Show an export's progress until it has ended. In a folder this command does the export's work, too, as
+    `exports resume` does.
+    """
+    target = Target(to, stack, local, state_file, account, owner)
+    with target.opened() as backend:
+        export_ids = [chosen_export(backend, export_id, latest=latest)]
+        return report(backend, wait_for(backend, export_ids), [], as_json=as_json)
+
+
+@app.command(short_help="Start the query of a failed export again.")
+def retry(
+    *,
+    export_id: IdArgument = None,
+    latest: LatestOption = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="--no-wait: only start")] = True,
+    to: FolderOrDownloads = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Example: crm-export exports retry --latest --to ./out
+
+    Start a new export with the query of one that FAILED or was cancelled.
+    """
+    target = Target(to, stack, local, state_file, account, owner)
+    with target.opened() as backend:
+        view = backend.view(chosen_export(backend, export_id, latest=latest))
+        if view["state"] not in {"FAILED", "CANCELLED"}:
+            raise CliError(
+                f"Export {view['export_id']} is {view['state']}; only a failed or cancelled one is retried.",
+                Exit.USAGE,
+                remedy=f"Start another one with `crm-export export {view['module']}`.",
+            )
+        started = backend.start(view["module"], _body_of(view))["export_id"]
+        return finish(backend, [started], [], target.downloads, wait=wait, as_json=as_json)
+
+
+def _body_of(view: View) -> dict[str, Any]:
+    run = {"run_id": view["run_id"]} if view["run_id"] else {}
+    return {"query": view["query"], "file_type": view["file_type"], **run}
+
+
+@app.command(short_help="Cancel a running export and delete its files.")
+def cancel(
+    *,
+    export_id: IdArgument = None,
+    latest: LatestOption = False,
+    to: FolderOrDownloads = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Example: crm-export exports cancel --latest --to ./out
+
+    Cancel a running export. The files that it has stored are deleted; that cannot be undone.
+    """
+    with Target(to, stack, local, state_file, account, owner).opened() as backend:
+        view = backend.cancel(chosen_export(backend, export_id, latest=latest))
+    if as_json:
+        print_json(view)
+    else:
+        print(f"{view['module']}: export {view['export_id']} is cancelled, and its files are deleted.")
+    return Exit.DONE
+
+
+@app.command(short_help="Download the files of an export, and verify them.")
+def download(
+    *,
+    export_id: IdArgument = None,
+    latest: LatestOption = False,
+    to: FolderOrDownloads = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Example: crm-export exports download --latest --stack zoho-crm-export --to ./out
+
+    Download the files of a completed export into a folder, and verify them. If it is interrupted, the same
+    command continues it. The files of a folder's own export are there already, so they are only verified.
+    """
+    target = Target(to, stack, local, state_file, account, owner)
+    if to is None:
+        raise CliError("It is not known where to download to.", Exit.USAGE, remedy="Name a folder with --to.")
+    with target.opened() as backend:
+        chosen = chosen_export(backend, export_id, latest=latest)
+        view = download_export(backend, chosen, to)
+        return report(backend, [view], [], as_json=as_json)
+
+
+@app.command(short_help="Check files against their manifest.")
+def verify(
+    *,
+    what: Annotated[
+        str | None, typer.Argument(metavar="[DIR|ID]", help="a folder with exports, or an export below --to")
+    ] = None,
+    latest: LatestOption = False,
+    to: FolderOrDownloads = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Example: crm-export exports verify ./out
+
+    Check size, CRC32, number of records and ids of all files against the manifests of their exports.
+    """
+    from crm_export_cli.verify import manifests_below
+    from crm_export_cli.verify import verify as verify_files
+
+    checked = [verify_files(manifest) for manifest in _chosen(manifests_below, what, latest=latest, to=to)]
+    if as_json:
+        print_json({"exports": checked})
+    for export in [] if as_json else checked:
+        words = f"{export['module']}: {export['records']:,} records, {export['bytes']:,} bytes"
+        print(f"{words}, {'; '.join(export['problems']) or 'verified'}: {Path(export['manifest']).parent}/")
+    return Exit.FAILED if any(export["problems"] for export in checked) else Exit.DONE
+
+
+def _chosen(manifests_below: Any, what: str | None, *, latest: bool, to: Path | None) -> list[Path]:
+    """Return the manifests that the arguments mean."""
+    from crm_export.exports.model import is_export_id
+
+    folder = to if what is None or is_export_id(what) else Path(what)
+    if folder is None:
+        raise CliError("It is not known what to verify.", Exit.USAGE, remedy="Name a folder, or give --to.")
+    found: list[Path] = manifests_below(folder)
+    if what is not None and is_export_id(what):
+        found = [path for path in found if path.parent.name == f"export_id={what}"]
+        if not found:
+            raise CliError(
+                f"{folder} has no manifest of export {what}.",
+                code="EXPORT_NOT_FOUND",
+                remedy="Only a COMPLETED export has one: crm-export exports list.",
+            )
+    return [max(found, key=lambda path: path.parent.name)] if latest else found
+
+
+def _print_view(view: View) -> None:
+    from crm_export_cli.progress import waiting
+
+    for name in ("export_id", "state", "module", "requested_at", "completed_at", "records", "run_id"):
+        if view[name] is not None:
+            print(f"{name:<14}{view[name]}")
+    for part in view["parts"]:
+        records = "" if part["records"] is None else f"  {part['records']:,} records, {part['bytes']:,} bytes"
+        print(f"{'part ' + str(part['part']):<14}{part['state']}{records}")
+    if words := waiting(view):
+        print(f"{'now':<14}{words}")
+    if failure := view["failure"]:
+        print(f"{'failure':<14}{failure['code']}: {failure['message']}\n{'remedy':<14}{failure['remedy']}")

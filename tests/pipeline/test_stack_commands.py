@@ -1,0 +1,123 @@
+"""`crm-export` on the local stack: export, list, show, cancel, retry, download and verify."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from crm_export_cli.main import main
+
+
+@pytest.fixture
+def run(stack, tmp_path, capsys, monkeypatch):
+    """Run a command on the stack; return exit code, the JSON document and stderr."""
+    state_file = tmp_path / "stack.json"
+    stack.state.write(state_file)
+    for name in [name for name in os.environ if name.startswith(("AWS_", "CRM_EXPORT_"))]:
+        monkeypatch.delenv(name)
+
+    def run_it(*arguments, account="acct-1"):
+        where = ("--local", "--state-file", str(state_file), "--account", account)
+        code = main([*arguments, *where, "--json"])
+        written = capsys.readouterr()
+        return code, json.loads(written.out), written.err
+
+    return run_it
+
+
+def test_export_is_started_watched_downloaded_and_verified(run, tmp_path, capsys):
+    code, out, err = run("export", "deals", "contacts", "--to", str(tmp_path / "out"))
+    assert code == 0, (out, err)
+    deals, contacts = out["exports"]
+    assert (deals["records"], contacts["records"], len(contacts["parts"])) == (120, 450, 3)
+    assert deals["run_id"] == contacts["run_id"] is not None
+    _, listed, _ = run("exports", "list", "--run", deals["run_id"])
+    assert {export["export_id"] for export in listed["exports"]} == {
+        deals["export_id"],
+        contacts["export_id"],
+    }
+    assert main(["exports", "verify", str(tmp_path / "out"), "--json"]) == 0
+    verified = json.loads(capsys.readouterr().out)["exports"]
+    assert sorted(export["records"] for export in verified) == [120, 450]
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_interrupted_download_continues_and_wrong_bytes_are_fetched_again(run, tmp_path):
+    _, out, _ = run("export", "contacts")
+    export_id = out["exports"][0]["export_id"]
+    code, out, _ = run("exports", "download", export_id, "--to", str(tmp_path / "a"))
+    assert code == 0
+    folder = Path(out["exports"][0]["folder"])
+    right = {path.name: path.read_bytes() for path in folder.iterdir()}
+    first, second, third = sorted(folder.glob("part-*"))
+    first.with_name(f"{first.name}.part").write_bytes(first.read_bytes()[:100])
+    first.unlink()
+    second.with_name(f"{second.name}.part").write_bytes(b"x" * 100)
+    second.unlink()
+    third.write_bytes(b"y" + third.read_bytes()[1:])
+    code, _, _ = run("exports", "download", export_id, "--to", str(tmp_path / "a"))
+    assert code == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == right
+
+
+def test_running_export_is_cancelled_and_leaves_no_object(run, stack):
+    stack.zoho("PATCH", "config", {"in_progress_seconds": 60})
+    _, out, _ = run("export", "contacts", "--no-wait")
+    export_id = out["exports"][0]["export_id"]
+    code, out, _ = run("exports", "cancel", export_id)
+    stack.zoho("PATCH", "config", stack.defaults)
+    assert (code, out["state"]) == (0, "CANCELLED")
+    assert run("exports", "cancel", export_id)[0] == 0
+    code, out, _ = run("exports", "watch", export_id)
+    assert (code, out["exports"][0]["state"]) == (1, "CANCELLED")
+    assert stack.keys(export_id) == []
+    code, out, _ = run("exports", "retry", export_id)
+    assert (code, out["exports"][0]["state"]) == (0, "COMPLETED")
+    code, out, _ = run("exports", "cancel", out["exports"][0]["export_id"])
+    assert (code, out["error"]["code"]) == (1, "EXPORT_NOT_CANCELLABLE")
+
+
+def test_account_without_connection_exits_with_4(run):
+    code, out, _ = run("export", "contacts", account="nobody")
+    assert (code, out["error"]["code"]) == (4, "CONNECTION_NOT_FOUND")
+
+
+def test_exports_of_another_account_are_not_found(run):
+    _, out, _ = run("export", "deals")
+    export_id = out["exports"][0]["export_id"]
+    code, out, _ = run("exports", "show", export_id, account="nobody")
+    assert (code, out["error"]["code"]) == (1, "EXPORT_NOT_FOUND")
+
+
+@pytest.fixture
+def by_name(stack, run, monkeypatch, capsys):
+    """Run a command that looks for a stack by its name, with credentials of the environment."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": stack.state.aws_endpoint_url,
+        "AWS_ENDPOINT_URL_LAMBDA": stack.state.control_url,
+        "AWS_DEFAULT_REGION": stack.state.region,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "CRM_EXPORT_ACCOUNT": "acct-1",
+        "CRM_EXPORT_OWNER": "user-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def run_it(*arguments):
+        code = main([*arguments, "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return run_it
+
+
+def test_unknown_stack_is_reported_with_a_remedy(by_name):
+    code, out = by_name("exports", "list", "--stack", "nosuch")
+    assert (code, out["error"]["code"]) == (1, "AWS_REFUSED")
+    assert "nosuch" in out["error"]["message"]
+
+
+def test_missing_state_file_is_reported_with_a_remedy(by_name, tmp_path):
+    code, out = by_name("exports", "list", "--local", "--state-file", str(tmp_path / "x"))
+    assert (code, out["error"]["code"]) == (2, "STACK_NOT_FOUND")
+    assert "make local" in out["error"]["remedy"]
