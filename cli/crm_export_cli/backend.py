@@ -1,7 +1,11 @@
 """What the commands need from a backend: a folder (`crm_export_cli.folder`), or a stack."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # `--help` needs no HTTP client
+    from crm_export.zoho.metadata import Field
+    from crm_export.zoho.records import PageRequest, PageResponse
 
 type View = dict[str, Any]  # an export as docs/openapi.yaml's Export; a folder adds `bytes_in_transfer`
 
@@ -14,6 +18,15 @@ class Backend(Protocol):
 
         Raises ExportError if the module or the query is refused, and CliError.
         """
+
+    def modules(self) -> list[str]:
+        """Return the API names of all modules. Raises ExportError and CliError, as the next two do."""
+
+    def fields(self, module: str) -> "list[Field]":
+        """Return the fields of a module, in Zoho's order."""
+
+    def page(self, module: str, request: "PageRequest") -> "PageResponse":
+        """Return one page of a module's records."""
 
     def view(self, export_id: str) -> View:
         """Return an export with its parts. Raises CliError if there is none."""

@@ -14,7 +14,13 @@ def print_json(document: Any) -> None:
 
 
 def tell(text: str) -> None:
-    """Tell a person something on stderr, in lines that fit the terminal. A URL or a list is not cut."""
+    """Tell a person something on stderr, in lines that fit the terminal. A URL or a list is not cut.
+
+    Without a terminal the lines stay whole, so that a program can search them.
+    """
+    if not sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
+        return
     width = max(shutil.get_terminal_size().columns, 60)
     for line in text.splitlines() or [""]:
         indent = line[: len(line) - len(line.lstrip())]
