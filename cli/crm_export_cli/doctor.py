@@ -20,11 +20,12 @@ from crm_export_cli.exits import Exit, from_export_error
 from crm_export_cli.exporting import ToOption
 from crm_export_cli.folder import ACCOUNT, OWNER, STATE
 from crm_export_cli.options import JsonOption, TrustOption
-from crm_export_cli.output import print_json
+from crm_export_cli.output import fitted, print_json
 
 if TYPE_CHECKING:
     from crm_export.connections.model import Connection
 
+_INDENT = 21  # columns before a message
 _LEAST_FREE = 1_000_000_000  # bytes
 _MOST_SKEW = 60.0  # seconds; the lives of tokens and of Zoho's results are compared with our clock
 _FEW_CREDITS = 500  # ten jobs
@@ -59,9 +60,9 @@ def doctor(*, to: ToOption, trust_origin: TrustOption = None, as_json: JsonOptio
 
 
 def _print(finding: Finding) -> None:
-    print(f"{finding.state:<9}{finding.check:<12}{finding.message}")
+    print(fitted(f"{finding.state:<9}{finding.check:<12}{finding.message}", _INDENT))
     if finding.remedy:
-        print(f"{'':<21}{finding.remedy}")
+        print(fitted(f"{'':<{_INDENT}}{finding.remedy}", _INDENT))
 
 
 # --- the folder ------------------------------------------------------------------------------

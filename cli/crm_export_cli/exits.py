@@ -73,7 +73,8 @@ class CliError(Exception):
 
     def to_dict(self) -> dict[str, str | None]:
         """Return what `--json` writes as `error`."""
-        return {"code": self.code, "message": self.message, "remedy": self.remedy}
+        usual = "See crm-export --help." if self.exit_code == Exit.USAGE else None
+        return {"code": self.code, "message": self.message, "remedy": self.remedy or usual}
 
 
 def from_export_error(error: ExportError) -> CliError:

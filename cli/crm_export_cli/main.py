@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -11,7 +12,7 @@ from crm_export_cli import connections, exporting, looking
 from crm_export_cli.connect import HELP, connect
 from crm_export_cli.doctor import doctor
 from crm_export_cli.exits import CliError, Exit, from_export_error
-from crm_export_cli.logs import silenced
+from crm_export_cli.logs import shown, silenced
 from crm_export_cli.output import print_json, tell
 
 app = typer.Typer(
@@ -23,6 +24,21 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some modules were refused, 4 not connected or not "
     "allowed, 130 interrupted (can be resumed).",
 )
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    *,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="show the log on stderr; it contains no secrets")
+    ] = False,
+) -> None:
+    """Zoho CRM data, out of Zoho: into a folder, or into your AWS account."""
+    if debug:
+        context.with_resource(shown())
+
+
 app.command("connect", help=HELP, short_help="Connect to a Zoho CRM organisation.")(connect)
 app.command(short_help="Export whole modules into a folder.")(exporting.export)
 app.command(short_help="Print the records of a page, or of all pages.")(looking.page)

@@ -30,6 +30,16 @@ def tell(text: str) -> None:
             print(part, file=sys.stderr, flush=True)
 
 
+def fitted(line: str, indent: int) -> str:
+    """Return a line for stdout, wrapped in a terminal; `indent`: the columns before its further lines."""
+    if not sys.stdout.isatty():
+        return line
+    width = max(shutil.get_terminal_size().columns, 60)
+    return textwrap.fill(
+        line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def printable(text: str) -> str:
     """Return somebody else's text without characters that would control a terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from crm_export_cli.backend import Backend
 from crm_export_cli.doctor import compare_clocks
+from crm_export_cli.exits import CliError
+from crm_export_cli.exporting import _start as start_all
 from crm_export_cli.main import main
 from tests.functional.test_folder import FAST, connect, run, zoho  # noqa: F401
 
@@ -146,8 +149,9 @@ def test_doctor_of_a_working_folder_finds_nothing(crm):
     found = findings(out)
     assert code == 0, err
     assert set(found) == {"permissions", "space", "connection", "clock", "token", "scopes", "credits"}
-    states = {check: finding["state"] for check, finding in found.items() if check != "space"}
-    assert set(states.values()) == {"ok"}
+    assert "error" not in {finding["state"] for finding in found.values()}
+    assert found["scopes"]["state"] == "warning"  # this grant lacks a scope that would help
+    assert "ZohoSearch.securesearch.READ" in found["scopes"]["message"]
     assert "1000.local.refresh" not in out
 
 
@@ -182,3 +186,41 @@ def test_doctor_reports_a_connection_that_zoho_refuses(crm, zoho):  # noqa: F811
 def test_doctor_compares_the_clocks(seconds, state):
     theirs = datetime(2026, 1, 1, tzinfo=UTC)
     assert compare_clocks(theirs, theirs + timedelta(seconds=seconds)).state == state
+
+
+@pytest.mark.parametrize(
+    "arguments", [["export"], ["page"], ["no-such-command"], ["exports", "resume", "x", "--latest"]]
+)
+def test_wrong_usage_as_json_has_a_remedy(capsys, tmp_path, arguments):
+    code = main(
+        [*arguments, *(["--to", str(tmp_path)] if arguments[0] != "no-such-command" else []), "--json"]
+    )
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (code, error["code"]) == (2, "USAGE")
+    assert error["message"]
+    assert error["remedy"]
+
+
+def test_debug_shows_the_log_without_secrets(zoho, capsys):  # noqa: F811
+    code = main(["--debug", "export", "events", "--to", str(zoho.root), *FAST])
+    err = capsys.readouterr().err
+    assert code == 0, err
+    assert "export completed" in err
+    assert not any(secret in err for secret in ("1000.local", zoho.simulator.config.client_secret))
+
+
+def test_ctrl_c_while_exports_are_started_prints_the_command_that_continues():
+    class Interrupted(Backend):
+        """The second export is interrupted while it is being started."""
+
+        def start(self, module, body):
+            if module == "deals":
+                raise KeyboardInterrupt
+            return {"export_id": "one"}
+
+        def resume_command(self, export_ids):
+            return f"resume {export_ids}"
+
+    with pytest.raises(CliError) as caught:
+        start_all(Interrupted(), ["contacts", "deals"], {})
+    assert (caught.value.exit_code, caught.value.remedy) == (130, "To continue: resume ['one']")
