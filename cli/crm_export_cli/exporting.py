@@ -38,7 +38,7 @@ def export(
     *,
     modules: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODULE...", help="such as contacts or Price_Books", show_default=False),
+        typer.Argument(metavar="MODULE", help="such as contacts or Price_Books", show_default=False),
     ] = None,
     to: ToOption,
     all_modules: Annotated[

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -224,3 +226,13 @@ def test_ctrl_c_while_exports_are_started_prints_the_command_that_continues():
     with pytest.raises(CliError) as caught:
         start_all(Interrupted(), ["contacts", "deals"], {})
     assert (caught.value.exit_code, caught.value.remedy) == (130, "To continue: resume ['one']")
+
+
+def test_reader_that_goes_away_ends_the_command_quietly(zoho):  # noqa: F811
+    command = ["page", "contacts", "--all-pages", "--output", "csv", "--to", str(zoho.root)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "crm_export_cli", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(30), process.stderr.read()) == (1, b"")
