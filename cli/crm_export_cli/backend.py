@@ -2,7 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # `--help` needs no HTTP client
+    from crm_export.zoho.metadata import Field
+    from crm_export.zoho.records import PageRequest, PageResponse
 
 type Views = list[dict[str, Any]]
 type Ids = list[str]
@@ -17,6 +21,15 @@ class Backend(Protocol):
 
         Raises ExportError if the module or the query is refused, and CliError.
         """
+
+    def modules(self) -> list[str]:
+        """Return the API names of all modules. Raises ExportError and CliError, as the next two do."""
+
+    def fields(self, module: str) -> "list[Field]":
+        """Return the fields of a module, in Zoho's order."""
+
+    def page(self, module: str, request: "PageRequest") -> "PageResponse":
+        """Return one page of a module's records."""
 
     def view(self, export_id: str) -> View:
         """Return an export with its parts. Raises CliError if there is none."""

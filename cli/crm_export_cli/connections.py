@@ -44,7 +44,7 @@ _STORE = Store.SECRETS_MANAGER
 _CLIENT = ("CRM_EXPORT_CLIENT_ID", "CRM_EXPORT_CLIENT_SECRET")
 
 
-@app.command()
+@app.command(short_help="Store a connection, or replace it.")
 def put(
     *,
     account: AccountOption,
@@ -72,7 +72,10 @@ def put(
     mongo_uri_env: MongoOption = DEFAULT_MONGO_URI_ENV,
     trust_origin: TrustOption = None,
 ) -> None:
-    """Store a connection, or replace it, if its hosts are trusted."""
+    """Example: crm-export connections put --account A --owner O --api-domain https://www.zohoapis.eu
+
+    Store a connection, or replace it, if its hosts are trusted.
+    """
     token = {"api_domain": api_domain, "refresh_token": "-"}
     if accounts_server:
         token["accounts_server"] = accounts_server
@@ -86,7 +89,7 @@ def put(
     print(f"{'Stored' if is_new else 'Replaced'} the connection of {account}/{owner}.")
 
 
-@app.command()
+@app.command(short_help="Show a connection without its secrets.")
 def show(
     *,
     to: FolderOption = None,
@@ -98,7 +101,10 @@ def show(
     trust_origin: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a connection without its secrets, one value per line. `test` tries it."""
+    """Example: crm-export connections show --to ./out
+
+    Show a connection without its secrets, one value per line. `test` tries it.
+    """
     account, owner = identity(to, account, owner)
     entries = _entries(StoreChoice(store, prefix, mongo_uri_env, to), account, owner)
     if len(entries) > 1:
@@ -112,7 +118,7 @@ def show(
             print(f"{name:<16}{value}")
 
 
-@app.command("list")
+@app.command("list", short_help="List connections.")
 def list_all(
     *,
     to: FolderOption = None,
@@ -123,7 +129,10 @@ def list_all(
     trust_origin: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List connections: account, owner, API domain and state, separated by tabs."""
+    """Example: crm-export connections list --to ./out
+
+    List connections: account, owner, API domain and state, separated by tabs.
+    """
     with open_store(StoreChoice(store, prefix, mongo_uri_env, to)) as opened:
         described = [_describe(entry, trust_origin) for entry in opened.entries(account)]
     if as_json:
@@ -135,7 +144,7 @@ def list_all(
     print(f"{len(described)} connection{'' if len(described) == 1 else 's'}", file=sys.stderr)
 
 
-@app.command()
+@app.command(short_help="Try a connection at Zoho.")
 def test(
     *,
     to: FolderOption = None,
@@ -147,7 +156,10 @@ def test(
     trust_origin: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try a connection at Zoho: token, scopes, organisation, modules, credits."""
+    """Example: crm-export connections test --to ./out
+
+    Try a connection at Zoho: token, scopes, organisation, modules, credits.
+    """
     account, owner = identity(to, account, owner)
     entry = _entries(StoreChoice(store, prefix, mongo_uri_env, to), account, owner)[0]
     trusted = (*(trust_origin or ()), *entry.trusted_origins)
@@ -166,7 +178,7 @@ def test(
         raise error
 
 
-@app.command()
+@app.command(short_help="Delete a connection permanently.")
 def delete(
     *,
     to: FolderOption = None,
@@ -178,7 +190,10 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a connection permanently. Zoho keeps the grant until it is revoked there."""
+    """Example: crm-export connections delete --to ./out
+
+    Delete a connection permanently. Zoho keeps the grant until it is revoked there.
+    """
     account, owner = identity(to, account, owner)
     choice = StoreChoice(store, prefix, mongo_uri_env, to)
     if not yes:
@@ -193,14 +208,17 @@ def delete(
         print(f"Deleted the connection of {account}/{owner}.")
 
 
-@app.command()
+@app.command(short_help="Create the unique index of MongoDB.")
 def ensure_indexes(
     *,
     store: StoreOption = _STORE,
     mongo_uri_env: MongoOption = DEFAULT_MONGO_URI_ENV,
     as_json: JsonOption = False,
 ) -> None:
-    """Create the unique index on account_id and owner, which only MongoDB needs."""
+    """Example: crm-export connections ensure-indexes --store mongo
+
+    Create the unique index on account_id and owner, which only MongoDB needs.
+    """
     if store is not Store.MONGO:
         raise CliError("Only --store mongo has indexes: secret names are unique already.", Exit.USAGE)
     with open_mongo(mongo_uri_env) as opened:

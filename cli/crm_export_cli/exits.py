@@ -25,6 +25,23 @@ _NOT_CONNECTED = (
 )  # fmt: skip
 _WRONG_USAGE = (CallerNotIdentified, InvalidRequest, QueryRefused, TypeNotSupported)
 
+# For errors whose own remedies speak of a stack. The reasons of failed exports get them in a folder.
+_REMEDIES = {
+    "CONFIGURATION": "Correct the option or the variable that the message names.",
+    "UNTRUSTED_ORIGIN": "If this host is to be trusted, name it with --trust-origin.",
+    "PARTS_OVERLAP": "Start a new export.",
+    "OBJECT_CONFLICT": "Start a new export; nothing else may write to DIR/exports.",
+    "MANIFEST_CONFLICT": "Trust the manifest in the folder, which was not touched; start a new export.",
+    "STORAGE_REFUSED": "Look at the permissions of the folder and its disk, then start a new export.",
+    "ZOHO_CLIENT_REJECTED": "Connect again with the right client id and secret: crm-export connect.",
+    "ZOHO_PAGE_RANGE_EXCEEDED": "Split the export with --where.",
+}
+
+
+def folder_remedy(code: str, remedy: str) -> str:
+    """Return the remedy of a failed export for a folder, which has no stack to deploy."""
+    return _REMEDIES.get(code, remedy)
+
 
 class Exit(IntEnum):
     """The exit codes, for all commands."""
@@ -56,7 +73,8 @@ class CliError(Exception):
 
     def to_dict(self) -> dict[str, str | None]:
         """Return what `--json` writes as `error`."""
-        return {"code": self.code, "message": self.message, "remedy": self.remedy}
+        usual = "See crm-export --help." if self.exit_code == Exit.USAGE else None
+        return {"code": self.code, "message": self.message, "remedy": self.remedy or usual}
 
 
 def exit_of(code: str) -> Exit:
@@ -84,7 +102,7 @@ def from_export_error(error: ExportError) -> CliError:
         exit_code = Exit.USAGE
     # The remedies of outages speak of requests to a stack.
     later = error.retryable and not isinstance(error, FolderFull)
-    remedy = "Try again later." if later else error.remedy
+    remedy = "Try again later." if later else _REMEDIES.get(error.code, error.remedy)
     # Its message is that of the original API, for which a request named a type.
     message = "There is no such module." if isinstance(error, TypeNotSupported) else error.message
     return CliError(message, exit_code, code=error.code, remedy=remedy)

@@ -17,7 +17,7 @@ from crm_export.system import utc_now
 from crm_export_cli.backend import Backend, View
 from crm_export_cli.exits import CliError, Exit, from_export_error
 from crm_export_cli.options import JsonOption, TrustOption
-from crm_export_cli.output import print_json
+from crm_export_cli.output import print_json, tell
 from crm_export_cli.targets import (
     DEFAULT_STATE_FILE,
     AccountOf,
@@ -44,25 +44,38 @@ DownloadsOption = Annotated[
 ]
 _FORMATS = ("csv", "csv.gz", "ics")
 _DOWNLOADS = 10
+_EXAMPLE = "Example: crm-export export contacts deals --to ./out"
 
 
 def export(
     *,
     modules: Annotated[
-        list[str], typer.Argument(metavar="MODULE...", help="such as contacts or Price_Books")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="MODULE", help="such as contacts or Price_Books", show_default=False),
+    ] = None,
     to: FolderOrDownloads = None,
     stack: StackOption = None,
     local: LocalOption = False,
     state_file: StateFileOption = DEFAULT_STATE_FILE,
     account: AccountOf = None,
     owner: OwnerOf = None,
+    all_modules: Annotated[
+        bool, typer.Option("--all", help="all modules of the organisation that Zoho lets us export")
+    ] = False,
     fields: Annotated[
         str | None,
         typer.Option("--fields", metavar="A,B", help="API names of fields, or all; default: Zoho's choice"),
     ] = None,
     cvid: Annotated[
         str | None, typer.Option("--cvid", metavar="ID", help="only the records of this custom view")
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="COND", help="such as \"Amount > 1000 and Stage = 'Won'\""),
+    ] = None,
+    criteria: Annotated[
+        Path | None,
+        typer.Option("--criteria", metavar="FILE", help="Zoho's criteria as JSON, instead of --where"),
     ] = None,
     file_format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="csv, csv.gz, or ics for events")
@@ -81,7 +94,10 @@ def export(
     bucket, and --to downloads the files from there.
     """
     target = Target(to, stack, local, state_file, account, owner)
-    body = _body(fields, cvid, file_format, modules)
+    if bool(modules) == all_modules:
+        raise CliError("Name modules, or give --all, but not both.", Exit.USAGE, remedy=_EXAMPLE)
+    several = all_modules or len(modules or []) > 1
+    body = _body(fields, cvid, file_format, _criteria(where, criteria), several=several)
     if target.is_stack:
         if file_format == "csv.gz":
             raise CliError(
@@ -90,7 +106,7 @@ def export(
                 remedy="Leave --format out; the parameter ResultFormat decides.",
             )
         with target.opened() as backend:
-            started, refused = _start(backend, modules, body)
+            started, refused = _start(backend, modules or backend.modules(), body)
             return finish(backend, started, refused, to, wait=wait, as_json=as_json)
     from crm_export_cli.folder.wiring import FolderSettings
 
@@ -100,14 +116,15 @@ def export(
 
 
 def _export_to_folder(
-    root: Path, settings: "FolderSettings", modules: list[str], body: dict[str, Any], *,
+    root: Path, settings: "FolderSettings", modules: list[str] | None, body: dict[str, Any], *,
     wait: bool, as_json: bool,
 ) -> int:  # fmt: skip
+    """Export the named modules, or all."""
     from crm_export_cli.folder.backend import FolderBackend
 
     FolderBackend.require_connection(root, settings)
     with FolderBackend.open(root, settings) as backend:
-        started, refused = _start(backend, modules, body)
+        started, refused = _start(backend, modules or backend.modules(), body)
         return finish(backend, started, refused, None, wait=wait, as_json=as_json)
 
 
@@ -201,7 +218,34 @@ def chosen_export(backend: Backend, export_id: str | None, *, latest: bool) -> s
     return chosen
 
 
-def _body(fields: str | None, cvid: str | None, file_format: str, modules: list[str]) -> dict[str, Any]:
+def _criteria(where: str | None, file: Path | None) -> dict[str, Any] | None:
+    """Return the criteria of --where or --criteria, checked. Raises CliError and QueryRefused."""
+    from crm_export import strict_json
+    from crm_export.zoho.criteria import check_criteria
+    from crm_export_cli.where import parse_where
+
+    if where is not None and file is not None:
+        raise CliError("--where and --criteria are both given; give one of them.", Exit.USAGE)
+    if where is not None:
+        return check_criteria(parse_where(where))
+    if file is None:
+        return None
+    try:
+        return check_criteria(strict_json.loads(file.read_bytes()))
+    except OSError as error:
+        raise CliError(f"--criteria {file} cannot be read: {error.strerror}.", Exit.USAGE) from error
+    except ValueError as error:
+        raise CliError(f"--criteria {file} is not JSON: {error}.", Exit.USAGE) from error
+
+
+def _body(
+    fields: str | None,
+    cvid: str | None,
+    file_format: str,
+    criteria: dict[str, Any] | None,
+    *,
+    several: bool,
+) -> dict[str, Any]:
     """Return the options as StartExport in docs/openapi.yaml."""
     if file_format not in _FORMATS:
         raise CliError(f"--format is {file_format!r}; allowed: {', '.join(_FORMATS)}.", Exit.USAGE)
@@ -211,7 +255,9 @@ def _body(fields: str | None, cvid: str | None, file_format: str, modules: list[
         query["fields"] = "all" if names == ["all"] else names
     if cvid is not None:
         query["cvid"] = cvid
-    run = {"run_id": f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"} if len(modules) > 1 else {}
+    if criteria is not None:
+        query["criteria"] = criteria
+    run = {"run_id": f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"} if several else {}
     return {"query": query, "file_type": "ics" if file_format == "ics" else "csv", **run}
 
 
@@ -223,12 +269,22 @@ def _start(
     for module in dict.fromkeys(modules):
         try:
             started.append(backend.start(module, body)["export_id"])
+        except KeyboardInterrupt:
+            raise _interrupted(backend, started) from None
         except ExportError as error:
             failed = from_export_error(error)
             if len(modules) == 1 or failed.exit_code == Exit.NOT_CONNECTED:
                 raise failed from error
             refused.append({"module": module, **failed.to_dict()})
     return started, refused
+
+
+def _interrupted(backend: Backend, export_ids: list[str]) -> CliError:
+    """Return what Ctrl-C reports: the command that continues what was started."""
+    if not export_ids:
+        return CliError("Interrupted before an export was started.", Exit.INTERRUPTED)
+    command = backend.resume_command(export_ids)
+    return CliError("Interrupted. Nothing is lost.", Exit.INTERRUPTED, remedy=f"To continue: {command}")
 
 
 def _chosen(backend: Backend, export_id: str | None, *, latest: bool) -> list[str]:
@@ -250,9 +306,7 @@ def wait_for(backend: Backend, export_ids: list[str]) -> list[View]:
         with progress() as show:
             return backend.wait(export_ids, show)
     except KeyboardInterrupt:
-        raise CliError(
-            "Interrupted. Nothing is lost.", Exit.INTERRUPTED, remedy=f"To continue: {command}"
-        ) from None
+        raise _interrupted(backend, export_ids) from None
     except FolderFull as error:
         raise CliError(
             f"{error.message} Nothing is lost.",
@@ -268,10 +322,7 @@ def report(backend: Backend, views: list[View], refused: list[dict[str, Any]], *
         for view in views:
             _print(view, backend)
         for module in refused:
-            print(
-                f"error: {module['module']} was refused: {module['message']} {module['remedy']}",
-                file=sys.stderr,
-            )
+            tell(f"error: {module['module']} was refused: {module['message']} {module['remedy'] or ''}")
     if any(view["state"] in {"FAILED", "CANCELLED"} for view in views) or not views:
         return Exit.FAILED
     return Exit.REFUSED if refused else Exit.DONE
@@ -289,10 +340,9 @@ def _print(view: View, backend: Backend) -> None:
         print(f"error: the export of {view['module']} was cancelled.", file=sys.stderr)
     elif view["state"] == "FAILED":
         failure = view["failure"]
-        print(
+        tell(
             f"error: the export of {view['module']} failed ({failure['code']}): {failure['message']} "
-            f"{failure['remedy']}",
-            file=sys.stderr,
+            f"{failure['remedy']}"
         )
     else:
         print(f"{view['module']}: started. To continue: {backend.resume_command([view['export_id']])}")

@@ -161,7 +161,14 @@ def cancel(
 
     Cancel a running export. The files that it has stored are deleted; that cannot be undone.
     """
-    with Target(to, stack, local, state_file, account, owner).opened() as backend:
+    target = Target(to, stack, local, state_file, account, owner)
+    if latest and target.is_stack:
+        raise CliError(
+            "--latest does not work here: a stack's list lags behind, so another export could be cancelled.",
+            Exit.USAGE,
+            remedy="Name the export: crm-export exports list.",
+        )
+    with target.opened() as backend:
         view = backend.cancel(chosen_export(backend, export_id, latest=latest))
     if as_json:
         print_json(view)

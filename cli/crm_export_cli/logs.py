@@ -50,3 +50,15 @@ def logged_to(path: Path) -> Iterator[None]:
     finally:
         _lines.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Show the package's log lines on stderr, too. Their formatter redacts secrets."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logger.registered_formatter)
+    _lines.addHandler(handler)
+    try:
+        yield
+    finally:
+        _lines.removeHandler(handler)

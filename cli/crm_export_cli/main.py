@@ -3,15 +3,17 @@
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from crm_export.errors import ExportError
-from crm_export_cli import connections, exporting, exports
+from crm_export_cli import connections, exporting, exports, looking
 from crm_export_cli.connect import HELP, connect
+from crm_export_cli.doctor import doctor
 from crm_export_cli.exits import CliError, Exit, from_export_error
-from crm_export_cli.logs import silenced
-from crm_export_cli.output import print_json
+from crm_export_cli.logs import shown, silenced
+from crm_export_cli.output import print_json, tell
 
 app = typer.Typer(
     name="crm-export",
@@ -22,8 +24,28 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some modules were refused, 4 not connected or not "
     "allowed, 130 interrupted (can be resumed).",
 )
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    *,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="show the log on stderr; it contains no secrets")
+    ] = False,
+) -> None:
+    """Zoho CRM data, out of Zoho: into a folder, or into your AWS account."""
+    if debug:
+        context.with_resource(shown())
+
+
 app.command("connect", help=HELP, short_help="Connect to a Zoho CRM organisation.")(connect)
 app.command(short_help="Export whole modules into a folder.")(exporting.export)
+app.command(short_help="Print the records of a page, or of all pages.")(looking.page)
+app.command(short_help="List the modules of the organisation.")(looking.modules)
+app.command(short_help="List the fields of a module.")(looking.fields)
+app.command(short_help="Print the log of a folder.")(looking.logs)
+app.command(short_help="Look for what would stop an export.")(doctor)
 app.add_typer(exports.app, name="exports")
 app.add_typer(connections.app, name="connections")
 
@@ -54,6 +76,6 @@ def _report(error: CliError, *, as_json: bool) -> int:
     if as_json:
         print_json({"error": error.to_dict()})
     else:
-        remedy = f" {error.remedy}" if error.remedy else ""
-        print(f"error: {error.message}{remedy}", file=sys.stderr)
+        between = "\n" if "\n" in error.message else " "  # a caret stands below its position
+        tell(f"error: {error.message}{between}{error.remedy or ''}".rstrip())
     return error.exit_code

@@ -14,7 +14,13 @@ def print_json(document: Any) -> None:
 
 
 def tell(text: str) -> None:
-    """Tell a person something on stderr, in lines that fit the terminal. A URL or a list is not cut."""
+    """Tell a person something on stderr, in lines that fit the terminal. A URL or a list is not cut.
+
+    Without a terminal the lines stay whole, so that a program can search them.
+    """
+    if not sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
+        return
     width = max(shutil.get_terminal_size().columns, 60)
     for line in text.splitlines() or [""]:
         indent = line[: len(line) - len(line.lstrip())]
@@ -22,6 +28,16 @@ def tell(text: str) -> None:
             line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
         ) or [""]:
             print(part, file=sys.stderr, flush=True)
+
+
+def fitted(line: str, indent: int) -> str:
+    """Return a line for stdout, wrapped in a terminal; `indent`: the columns before its further lines."""
+    if not sys.stdout.isatty():
+        return line
+    width = max(shutil.get_terminal_size().columns, 60)
+    return textwrap.fill(
+        line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def printable(text: str) -> str:

@@ -21,6 +21,10 @@ FolderOrDownloads = Annotated[
         help="the folder of the exports; with --stack or --local, where to download them",
     ),
 ]
+ToOption = Annotated[
+    Path,
+    typer.Option("--to", metavar="DIR", envvar="CRM_EXPORT_TO", help="the folder of the exports"),
+]
 StackOption = Annotated[
     str | None,
     typer.Option("--stack", metavar="NAME", envvar="CRM_EXPORT_STACK", help="a deployed stack, by its name"),

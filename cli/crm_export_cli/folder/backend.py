@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,19 @@ from crm_export.errors import ConnectionMalformed, ConnectionNotFound, ExportNot
 from crm_export.exports.cancel import cancel_export, clean_up
 from crm_export.exports.model import Caller
 from crm_export.exports.pipeline import Pipeline
-from crm_export.exports.request import StartRequest
+from crm_export.exports.request import StartRequest, resolve_module
 from crm_export.exports.start import start_export
 from crm_export.exports.view import describe_export, summarize
+from crm_export.zoho.metadata import Field, get_fields, get_modules, known_modules
+from crm_export.zoho.records import PageRequest, PageResponse, RecordsReader
 from crm_export_cli.backend import Backend, Ids, View, Views
-from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.exits import CliError, Exit, folder_remedy
 from crm_export_cli.folder import ACCOUNT, OWNER
-from crm_export_cli.folder.wiring import Folder, FolderSettings, connections_of, make_pipeline
+from crm_export_cli.folder.wiring import Folder, FolderSettings, connections_of, make_pipeline, zoho_clients
 from crm_export_cli.folder.worker import Worker
 
 _CALLER = Caller(ACCOUNT, OWNER)
+_VERSION = "v8"  # of the records API and of metadata
 
 
 class FolderBackend(Backend):
@@ -49,6 +53,7 @@ class FolderBackend(Backend):
 
     def __init__(self, folder: Folder, settings: FolderSettings) -> None:
         self._folder = folder
+        self._client = partial(zoho_clients(folder, settings, settings.system), ACCOUNT, OWNER)
         self._worker = Worker(folder.table(), folder.processes)
         self._pipeline: Pipeline = make_pipeline(
             folder, settings, wake=self._worker.wake, keep_on=self._worker.keep_on
@@ -66,6 +71,18 @@ class FolderBackend(Backend):
         started = start_export(self._pipeline, _CALLER, request)
         return summarize(started.export)
 
+    def modules(self) -> list[str]:
+        return get_modules(self._client(), _VERSION)
+
+    def fields(self, module: str) -> list[Field]:
+        return get_fields(self._client(), _VERSION, self._api_name(module))
+
+    def page(self, module: str, request: PageRequest) -> PageResponse:
+        return RecordsReader(self._client()).get_page(_VERSION, self._api_name(module), request)
+
+    def _api_name(self, module: str) -> str:
+        return resolve_module(module, lambda: known_modules(self._client(), _VERSION))
+
     def view(self, export_id: str) -> View:
         try:
             view = describe_export(self._pipeline, _CALLER, export_id)
@@ -75,6 +92,8 @@ class FolderBackend(Backend):
                 code=error.code,
                 remedy="Use an id that the command which started the export printed, or --latest.",
             ) from error
+        if failure := view.get("failure"):
+            failure["remedy"] = folder_remedy(failure["code"], failure["remedy"])
         return {**view, "bytes_in_transfer": self._bytes_in_transfer(export_id, view["module"])}
 
     def _bytes_in_transfer(self, export_id: str, module: str) -> int:

@@ -139,24 +139,40 @@ def make_pipeline(
 
 
 def _zoho(folder: Folder, settings: FolderSettings, system: System) -> Callable[[str, str], Zoho]:
+    """Return a function of account and owner."""
+    client_of = zoho_clients(folder, settings, system)
+    of_thread = threading.local()
+
+    def zoho(account_id: str, owner: str) -> Zoho:
+        known: dict[ZohoClient, Zoho] = of_thread.__dict__.setdefault("known", {})
+        client = client_of(account_id, owner)
+        if client not in known:
+            modules = partial(known_modules, client)
+            known[client] = Zoho(BulkRead(client), RecordsReader(client), Census(client), modules)
+        return known[client]
+
+    return zoho
+
+
+def zoho_clients(
+    folder: Folder, settings: FolderSettings, system: System
+) -> Callable[[str, str], ZohoClient]:
     """Return a function of account and owner. Each thread has an HTTP session of its own."""
     store = folder.connections(settings.trusted_origins)
     cache = SqliteTokenCache(folder.database, folder.processes)
     of_thread = threading.local()
 
-    def zoho(account_id: str, owner: str) -> Zoho:
-        clients: dict[Connection, Zoho] = of_thread.__dict__.setdefault("clients", {})
+    def client_of(account_id: str, owner: str) -> ZohoClient:
+        clients: dict[Connection, ZohoClient] = of_thread.__dict__.setdefault("clients", {})
         connection = store.get(account_id, owner)
         if connection not in clients:
             session = make_session()
             refresh = refresher(session, None, system)
             tokens = TokenBroker(connection, store, refresh, cache, system)
-            client = ZohoClient(session, connection.api_domain, tokens, system)
-            known = partial(known_modules, client)
-            clients[connection] = Zoho(BulkRead(client), RecordsReader(client), Census(client), known)
+            clients[connection] = ZohoClient(session, connection.api_domain, tokens, system)
         return clients[connection]
 
-    return zoho
+    return client_of
 
 
 def _tolerating_full_disk(seconds: float, work: Callable[[], bool]) -> Callable[[], None]:

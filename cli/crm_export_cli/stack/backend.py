@@ -3,13 +3,17 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
 from crm_export_cli.backend import Backend, Ids, View, Views
-from crm_export_cli.exits import CliError
+from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.stack.functions import Stack
+
+if TYPE_CHECKING:
+    from crm_export.zoho.metadata import Field
+    from crm_export.zoho.records import PageRequest, PageResponse
 
 _LOOK_SECONDS = 1.0
 _LONGEST_PAGE = 100
@@ -33,6 +37,15 @@ class StackBackend(Backend):
     def start(self, module: str, body: dict[str, Any]) -> View:
         data: View = self._stack.request(self._caller, "POST", module, body=body)["data"]
         return data
+
+    def modules(self) -> list[str]:
+        raise _not_with_a_stack("--all")
+
+    def fields(self, module: str) -> "list[Field]":
+        raise _not_with_a_stack("fields")
+
+    def page(self, module: str, request: "PageRequest") -> "PageResponse":
+        raise _not_with_a_stack("page")
 
     def view(self, export_id: str) -> View:
         data: View = self._stack.request(self._caller, "GET", f"exports/{export_id}")["data"]
@@ -101,3 +114,11 @@ class StackBackend(Backend):
                 code="DOWNLOAD_FAILED",
                 remedy="Run the command again: it continues where it stopped.",
             ) from error
+
+
+def _not_with_a_stack(what: str) -> CliError:
+    return CliError(
+        f"{what} does not work with a stack yet: its functions have no route for it.",
+        Exit.USAGE,
+        remedy="Name the modules, or use a folder: --to DIR.",
+    )
