@@ -3,9 +3,11 @@
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+from crm_export import __version__
 from crm_export.errors import ExportError
 from crm_export_cli import connections, exporting
 from crm_export_cli.connect import HELP, connect
@@ -22,6 +24,24 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some modules were refused, 4 not connected or not "
     "allowed, 130 interrupted (can be resumed).",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"crm-export {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Declare the options that stand before the command."""
+
+
 app.command("connect", help=HELP, short_help="Connect to a Zoho CRM organisation.")(connect)
 app.command(short_help="Export whole modules into a folder.")(exporting.export)
 app.add_typer(exporting.exports_app, name="exports")
