@@ -20,7 +20,6 @@ from zoho_simulator.http.server import SimulatorConfig, start_simulator
 pytestmark = pytest.mark.process
 RECORDS = 1050
 SECRET = "wheel-secret"
-SOID = "ZohoCRM.60000000001"
 UV = str(Path(sys.executable).with_name("uv"))
 INSTALL = (UV, "pip", "install", "--quiet", "--no-config", "--python")
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "UV_CACHE_DIR", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "SSL_CERT_FILE")
@@ -50,7 +49,17 @@ def environment(wheel, tmp_path):
     """A clean virtual environment with the wheel and its pinned dependencies; returns its folder bin."""
     folder = tmp_path / "venv"
     interpreter = os.environ.get("CRM_EXPORT_PYTHON") or sys.executable
-    run(UV, "venv", "--quiet", "--no-config", "--no-project", "--python", interpreter, str(folder), cwd=tmp_path)
+    run(
+        UV,
+        "venv",
+        "--quiet",
+        "--no-config",
+        "--no-project",
+        "--python",
+        interpreter,
+        str(folder),
+        cwd=tmp_path,
+    )
     python = str(folder / "bin/python")
     run(*INSTALL, python, "--only-binary", ":all:", "--require-hashes", "--constraints", "requirements.txt",
         "-r", "pyproject.toml", cwd=REPOSITORY)  # fmt: skip
@@ -88,9 +97,12 @@ def test_installed_wheel_exports_a_module_with_its_own_dependencies_only(environ
     with start_simulator(config) as simulator:
         url = simulator.url
         run(command, "connect", "--to", "out", "--grant", "client_credentials",
-            "--client-id", config.client_id, "--soid", SOID, "--api-domain", url,
-            "--accounts-server", url, "--trust-origin", url, cwd=tmp_path, CRM_EXPORT_CLIENT_SECRET=SECRET)  # fmt: skip
-        document = run(command, "export", "contacts", "--to", "out", "--trust-origin", url, "--json", cwd=tmp_path)
+            "--client-id", config.client_id, "--soid", config.soid, "--api-domain", url,
+            "--accounts-server", url, "--trust-origin", url,
+            cwd=tmp_path, CRM_EXPORT_CLIENT_SECRET=SECRET)  # fmt: skip
+        document = run(
+            command, "export", "contacts", "--to", "out", "--trust-origin", url, "--json", cwd=tmp_path
+        )
     (export,) = json.loads(document)["exports"]
     assert (export["state"], export["records"]) == ("COMPLETED", RECORDS)
     (manifest,) = tmp_path.glob("out/exports/*/*/*/manifest.json")
