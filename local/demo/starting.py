@@ -18,7 +18,7 @@ def starting(console: Console, seconds_file: Path) -> Iterator[Callable[[str], N
     """Yield a function that shows the next step. `seconds_file` has the duration of the last start."""
     expected = read_seconds(seconds_file)
     columns = (TextColumn(f"   {{task.description:<{_LONGEST_STEP}}}"), _TimeBar(), _TimeLeft())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
         task = progress.add_task("starting", total=expected)
         yield lambda step: progress.update(task, description=step)
         seconds = progress.tasks[0].elapsed or expected
