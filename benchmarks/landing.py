@@ -177,7 +177,8 @@ def _table(shape: Shape, archive: Archive, samples: Samples, rounds: int, scheme
         f"{archive.zip_bytes / 1e6:.1f} MB ZIP; {rounds} {'round' if rounds == 1 else 'rounds'}{deviation}; "
         f"ids of our records {'' if figures[BASE]['ids'] else 'not '}digested."
     )
-    title = f"{shape.name.capitalize()}{'' if scheme == 'https' else f', plain {scheme.upper()}'}"
+    name = shape.name[:1].upper() + shape.name[1:]
+    title = f"{name}{'' if scheme == 'https' else f', plain {scheme.upper()}'}"
     return Table(title, ("row", "CPU s", "× ours", "wall s", "peak MB", "S3 requests"), rows, note)
 
 
