@@ -18,7 +18,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --gen
   --custom-compile-command "make lock"
 
 .PHONY: help demo local docs quick unit test check format lint types template build native native-check audit \
-  pipeline mongo sam-local simulate bench deploy smoke fuzz advisories lock clean
+  pipeline mongo sam-local wheel simulate picture reference bench deploy smoke fuzz advisories lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -90,8 +90,17 @@ pipeline: $(VENV)/.test ## tests on the running local stack, with schemathesis
 mongo: $(VENV)/.test ## contract tests of connections on a real MongoDB (MONGODB_URI=mongodb://host/database)
 	@MONGODB_URI=$(or $(MONGODB_URI),$(error set MONGODB_URI)) $(PYTEST) tests/contract/test_connections.py
 
+wheel: $(VENV)/.test ## build the wheel and try it in a clean environment (INTERPRETER=python3.14)
+	@CRM_EXPORT_PYTHON="$(INTERPRETER)" $(BIN)/python -m pytest tests/wheel -n 0
+
 simulate: $(VENV)/.test ## run the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
 	@$(BIN)/python -m simulation --seeds $(SEEDS)
+
+picture: $(VENV)/.test ## run an export and draw the README's picture, docs/terminal.svg
+	@$(BIN)/python -m local.picture
+
+reference: $(VENV)/.test ## write the commands' part of docs/cli.md
+	@$(BIN)/python -m local.cli_reference
 
 bench: $(VENV)/.bench ## compare with the alternatives, write docs/benchmarks.md (QUICK=1; BENCH=landing,cost)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(BENCH),--only $(BENCH)) $(if $(AGAINST),--against $(AGAINST)) \

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,10 @@ LAG_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class StackOptions:
-    """How to start a stack; `host` is an IPv4 address. `quiet`: no queue is polled and no schedule fires."""
+    """How to start a stack; `host` is an IPv4 address. `quiet`: no queue is polled and no schedule fires.
+
+    `report` is called with each step of the start, in at most 40 characters.
+    """
 
     logs: Path
     template: Path = REPOSITORY / "template.yaml"
@@ -43,6 +46,7 @@ class StackOptions:
     parameters: Mapping[str, str] = field(default_factory=dict)
     tick: float | None = None
     quiet: bool = False
+    report: Callable[[str], None] = lambda _step: None
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def _bind_gateway(host: str, port: int) -> Gateway:
 
 def _deploy(options: StackOptions, undo: ExitStack, api_url: str) -> tuple[LocalAws, str, Deployment]:
     """Start moto and the simulator, and deploy the template. Returns AWS, Zoho's URL and the deployment."""
+    options.report("starting AWS (moto) and Zoho's simulator")
     options.logs.mkdir(parents=True, exist_ok=True)
     for log in options.logs.glob("*.log"):
         log.unlink()
@@ -121,8 +126,10 @@ def _deploy(options: StackOptions, undo: ExitStack, api_url: str) -> tuple[Local
 
     if simulator:
         zoho_url = simulator.wait_for_url()
+    options.report("translating template.yaml")
     template = load_template(options.template, _parameters(api_url, zoho_url), options.parameters)
     aws = LocalAws(moto.wait_for_url())
+    options.report("creating the resources of template.yaml")
     deployment = deploy(template, aws, api_url)
     if name := deployment.outputs.get("ConnectionSecretName"):
         _store_connection(aws, name.replace("<account_id>", _ACCOUNT).replace("<owner>", _OWNER), zoho_url)
@@ -158,6 +165,7 @@ def _serve(
     gateway: Gateway,
 ) -> Lambdas:
     """Serve the deployed functions and routes, and start the queues and schedules."""
+    options.report("starting queues, schedules and the API")
     routes = [route for body in deployment.api_bodies for route in read_routes(body, issuer.public_key)]
     limits = {
         logical_id: _environments(function, routes, deployment.mappings)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from crm_export import __version__
 from crm_export.errors import ExportError
 from crm_export_cli import connections, exporting, exports, looking
 from crm_export_cli.connect import HELP, connect
@@ -26,10 +27,20 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"crm-export {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
     *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit"),
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="show the log on stderr; it contains no secrets")
     ] = False,
