@@ -4,7 +4,6 @@ import json
 from dataclasses import fields, replace
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 import responses
 
@@ -13,7 +12,7 @@ from crm_export.connections.model import Connection
 from crm_export.errors import ZohoClientRejected
 from crm_export.settings import ExportHandlerSettings
 from crm_export.system import System
-from crm_export.wiring import Container, boto3_client
+from crm_export.wiring import Container, aws_session, boto3_client
 
 ENV = {field.name.upper(): "1" for field in fields(ExportHandlerSettings)}
 
@@ -65,13 +64,13 @@ def link(monkeypatch):
             **variables,
         }.items():
             monkeypatch.setenv(name, value)
-        boto3.setup_default_session()
+        aws_session.cache_clear()
         client = boto3_client.__wrapped__("s3")
         target = {"Bucket": "results", "Key": "a/b"}
         return urlsplit(client.generate_presigned_url("get_object", Params=target))
 
     yield url
-    boto3.setup_default_session()
+    aws_session.cache_clear()
 
 
 @pytest.mark.parametrize(
