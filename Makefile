@@ -15,7 +15,8 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 INSTALL := $(BIN)/uv pip install --quiet --no-config --only-binary :all: --require-hashes \
   --constraints requirements.txt --overrides $(VENV)/overrides.txt
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url \
-  --custom-compile-command "make lock" pyproject.toml
+  --custom-compile-command "make lock"
+COMPILE_LAYER := $(COMPILE) --constraints requirements.txt --no-annotate
 
 .PHONY: help demo local docs quick unit test check format lint types template build audit pipeline mongo sam-local \
   simulate deploy smoke fuzz advisories lock clean
@@ -55,11 +56,9 @@ types: $(VENV)/.lint ## check the types (mypy, strict)
 template: $(VENV)/.sam ## validate template.yaml (includes cfn-lint)
 	@AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 
-# With bytecode, because Lambda cannot write it: otherwise every cold start compiles all modules that it imports.
-# unchecked-hash, because packaging and unpacking change the files' times.
-build: $(VENV)/.sam ## build the Lambda packages (arm64, with bytecode) into .aws-sam/
+build: $(VENV)/.sam ## build the Lambda packages (arm64, trimmed, with bytecode) into .aws-sam/
 	@$(BIN)/sam build
-	@$(BIN)/python -m compileall -q -j 0 --invalidation-mode unchecked-hash .aws-sam/build
+	@$(BIN)/python -m local.package .aws-sam/build
 
 sam-local: $(VENV)/.test $(VENV)/.sam ## run every event with SAM's emulator (HOST=172.17.0.1; needs a container engine)
 	@SAM_LOCAL_HOST=$(or $(HOST),$(error set HOST: docs/sam-local.md)) $(PYTEST) tests/sam_local -n 0
@@ -97,9 +96,10 @@ advisories: $(VENV)/.audit ## look up known vulnerabilities of our pins (asks th
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.txt
 
 lock: $(VENV)/.uv ## resolve all requirements again after a change of pyproject.toml (UPGRADE=1: newest releases)
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) $(foreach group,build test lint sam audit fuzz,--group $(group)) \
-	  -o requirements.txt
-	@$(COMPILE) --constraints requirements.txt --no-annotate -o layers/dependencies/requirements.txt
+	@$(COMPILE) pyproject.toml $(if $(UPGRADE),--upgrade) \
+	  $(foreach group,layer mongo-layer build test lint sam audit fuzz,--group $(group)) -o requirements.txt
+	@$(COMPILE_LAYER) --group layer -o layers/dependencies/requirements.txt
+	@$(COMPILE_LAYER) --group mongo-layer -o layers/mongo/requirements.txt
 
 clean: ## remove everything made here
 	rm -rf $(VENV) .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
