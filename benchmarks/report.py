@@ -1,6 +1,6 @@
-"""What a benchmark returns: tables and plots of plain values, and the arithmetic that all benchmarks share.
+"""What a benchmark returns: tables and plots of plain values, and the arithmetic they share.
 
-A benchmark is a module of this package with `run(quick: bool) -> Report`; `benchmarks/__main__.py` lists them.
+A benchmark is a module with `run(quick: bool) -> Report`; `benchmarks/__main__.py` lists them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -23,11 +23,13 @@ from crm_export.wiring import SERVICES
 # unchecked-hash, because packaging and unpacking change the files' times.
 _BYTECODE = py_compile.PycInvalidationMode.UNCHECKED_HASH
 _UNCHECKED_HASH = (1).to_bytes(4, "little")  # bytes 4 to 8 of such a file: PEP 552
-_MAKE_CLIENTS = """
-import sys, botocore.session
-session = botocore.session.get_session()
-clients = [session.create_client(name, region_name=sys.argv[1]) for name in sys.argv[2:]]
-print(*(client.meta.endpoint_url for client in clients))
+_CALL_CLIENTS = """
+import sys
+from crm_export.aws.rehearsal import rehearse
+from crm_export.wiring import SERVICES, boto3_client
+for name in SERVICES:
+    rehearse(boto3_client(name), name)
+print(*(boto3_client(name).meta.endpoint_url for name in SERVICES))
 """
 _PARTITIONS = {"eu-central-1": "amazonaws.com", "cn-north-1": "amazonaws.com.cn"}
 
@@ -72,10 +74,12 @@ def _rewrite(path: Path, change: Callable[[Any], Any]) -> None:
 def _without_documentation(node: Any) -> Any:
     match node:
         case dict():
+            # An empty string, because botocore requires the key in some places.
             return {
-                name: _without_documentation(value)
+                name: ""
+                if name == "documentation" and isinstance(value, str)
+                else _without_documentation(value)
                 for name, value in node.items()
-                if not (name == "documentation" and isinstance(value, str))
             }
         case list():
             return [_without_documentation(item) for item in node]
@@ -102,8 +106,9 @@ def check(build: Path) -> None:
         raise IncompletePackageError(
             f"The layer has data of services that no function calls: {sorted(excess)}."
         )
+    packages = [found[0].parent.parent, *(path.parent for path in build.glob("**/crm_export"))]
     for region, domain in _PARTITIONS.items():
-        _check_clients(found[0].parent.parent, region, domain)
+        _check_clients(packages, region, domain)
 
 
 def _without_bytecode(build: Path) -> Iterator[Path]:
@@ -113,11 +118,12 @@ def _without_bytecode(build: Path) -> Iterator[Path]:
             yield source
 
 
-def _check_clients(packages: Path, region: str, domain: str) -> None:
-    """Create the functions' clients from these packages alone; botocore runs on any architecture."""
+def _check_clients(packages: list[Path], region: str, domain: str) -> None:
+    """Call each service with these packages alone, without the network; botocore runs on any architecture."""
+    variables = {"AWS_DEFAULT_REGION": region, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     run = subprocess.run(
-        [sys.executable, "-S", "-B", "-c", _MAKE_CLIENTS, region, *SERVICES],
-        env={"PYTHONPATH": str(packages), "AWS_CONFIG_FILE": os.devnull},
+        [sys.executable, "-S", "-B", "-c", _CALL_CLIENTS],
+        env={**variables, "PYTHONPATH": os.pathsep.join(map(str, packages)), "AWS_CONFIG_FILE": os.devnull},
         capture_output=True,
         text=True,
         check=False,
@@ -125,7 +131,7 @@ def _check_clients(packages: Path, region: str, domain: str) -> None:
     if run.returncode:
         problem = run.stderr.strip().rpartition("\n")[2]
         raise IncompletePackageError(
-            f"A client cannot be created from the layer: {problem}\n"
+            f"A client of the layer does not work: {problem}\n"
             "A service that is new in wiring.SERVICES is not in a layer that was trimmed without it: remove "
             ".aws-sam, and build again."
         )

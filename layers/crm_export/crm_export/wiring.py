@@ -4,6 +4,7 @@ Imports are lazy, so that a function loads only what it uses.
 """
 # ruff: noqa: PLC0415
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -110,9 +111,15 @@ class Container:
         system: System = MACHINE,
     ) -> None:
         self._env = env
-        self._aws = aws
+        self._make_client = aws
+        self.clients: dict[str, Any] = {}  # those that are in use, by service
         self._given_session = session
         self.system = system
+
+    def _aws(self, service: str) -> Any:
+        if service not in self.clients:
+            self.clients[service] = self._make_client(service)
+        return self.clients[service]
 
     @cached_property
     def api(self) -> ApiSettings:
@@ -319,11 +326,20 @@ def _lambda_container() -> Container:
 def at_init(build: Callable[[Container], object]) -> None:
     """Build what a function always uses while Lambda initializes it, with a whole CPU; elsewhere do nothing.
 
-    An invalid setting does not end the initialization: the invocation reports it.
+    An invalid setting does not end the initialization: the invocation reports it. What exists at the end
+    stays as long as the process, so the garbage collector, which is off until then, never looks at it.
     """
-    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE"):
-        with suppress(ConfigurationError):
-            build(_lambda_container())
+    if not os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE"):
+        return
+    from crm_export.aws.rehearsal import rehearse
+
+    own = _lambda_container()
+    with suppress(ConfigurationError):
+        build(own)
+    for service, client in own.clients.items():
+        rehearse(client, service)
+    gc.freeze()
+    gc.enable()
 
 
 def container() -> Container:

@@ -11,6 +11,7 @@ import pytest
 from botocore.session import Session
 
 from crm_export.wiring import SERVICES
+from local.host.processes import REPOSITORY
 from local.package import IncompletePackageError, check, finish, trim
 
 OURS = Path(botocore.__file__).parent / "data"
@@ -63,7 +64,26 @@ def test_member_of_a_shape_that_is_called_documentation_stays(tmp_path):
     (data / "endpoints.json").write_text(json.dumps({"partitions": []}))
     trim(data)
     stored = json.loads(gzip.decompress((folder / "service-2.json.gz").read_bytes()))
-    assert stored == {"members": {"documentation": {"shape": "Text"}}}
+    assert stored == {"members": {"documentation": {"shape": "Text", "documentation": ""}}}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_model_of_a_service_is_the_same_without_its_documentation(trimmed, service):
+    (ours,) = (trimmed / service).glob("*/service-2.json.gz")
+    full = OURS / ours.relative_to(trimmed)
+    assert without_documentation(read(ours)) == without_documentation(read(full))
+    assert len(ours.read_bytes()) < len(full.read_bytes()) / 2
+
+
+def read(path):
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
+def without_documentation(node):
+    if isinstance(node, dict):
+        texts = {name for name, value in node.items() if name == "documentation" and isinstance(value, str)}
+        return {name: "" if name in texts else without_documentation(value) for name, value in node.items()}
+    return [without_documentation(item) for item in node] if isinstance(node, list) else node
 
 
 def test_trimming_again_changes_nothing(trimmed):
@@ -82,6 +102,7 @@ def finished(tmp_path_factory):
     packages = Path(botocore.__file__).parent.parent
     python = build / "DependenciesLayer/python"
     shutil.copytree(packages / "botocore", python / "botocore", ignore=not_needed)
+    shutil.copytree(REPOSITORY / "layers/crm_export", build / "CrmExportLayer", ignore=not_needed)
     for name in ("dateutil", "jmespath", "urllib3"):
         shutil.copytree(packages / name, python / name, ignore=not_needed)
     shutil.copy(packages / "six.py", python)
