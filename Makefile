@@ -58,7 +58,7 @@ template: $(VENV)/.sam ## validate template.yaml (includes cfn-lint)
 
 build: $(VENV)/.sam ## build the Lambda packages (arm64, trimmed, with bytecode) into .aws-sam/
 	@$(BIN)/sam build
-	@$(BIN)/python -m local.package .aws-sam/build
+	@$(BIN)/python -m local.package .aws-sam/build $(wildcard $(CONFIG))
 
 sam-local: $(VENV)/.test $(VENV)/.sam ## run every event with SAM's emulator (HOST=172.17.0.1; needs a container engine)
 	@SAM_LOCAL_HOST=$(or $(HOST),$(error set HOST: docs/sam-local.md)) $(PYTEST) tests/sam_local -n 0

@@ -3,6 +3,7 @@
 1. botocore's data: of 400 services only those that the functions call stay, without documentation.
 2. Bytecode: Lambda cannot write it, so without it every cold start compiles all modules.
 3. A check that both are complete, so that a package that lacks something is not deployed.
+4. With the parameter SnapStart: published versions, in the built template (local/versions.py).
 """
 
 import compileall
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from crm_export.wiring import SERVICES
+from local.versions import publish_versions
 
 # unchecked-hash, because packaging and unpacking change the files' times.
 _BYTECODE = py_compile.PycInvalidationMode.UNCHECKED_HASH
@@ -143,5 +145,6 @@ def _check_clients(packages: list[Path], region: str, domain: str) -> None:
 if __name__ == "__main__":
     try:
         finish(Path(sys.argv[1]))
+        publish_versions(Path(sys.argv[1]) / "template.yaml", sys.argv[2:])
     except IncompletePackageError as error:
         sys.exit(f"error: {error}")

@@ -105,3 +105,24 @@ def test_nothing_is_built_outside_lambda():
     variables = {field.name.upper(): "1" for field in fields(settings.ExportReconcilerSettings)}
     environment = {name: value for name, value in OF_LAMBDA.items() if "INITIALIZATION" not in name}
     assert init("export_reconciler", environment | variables)[0] == 0
+
+
+AFTER_RESTORE = """
+import importlib, random
+importlib.import_module("functions.export_reconciler.app")
+from snapshot_restore_py import get_after_restore
+state = random.getstate()
+for hook, arguments, named in get_after_restore():
+    hook(*arguments, **named)
+print(random.getstate() != state)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("kind", "seeded"), [("snap-start", "True"), ("on-demand", "False")])
+def test_environment_restored_from_a_snapshot_gets_random_numbers_of_its_own(kind, seeded):
+    environment = {"PYTHONPATH": ":".join(sys.path), **OF_LAMBDA, "AWS_LAMBDA_INITIALIZATION_TYPE": kind}
+    run = subprocess.run(
+        [sys.executable, "-c", AFTER_RESTORE], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == [seeded]

@@ -7,6 +7,7 @@ Imports are lazy, so that a function loads only what it uses.
 import gc
 import json
 import os
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -340,6 +341,10 @@ def at_init(build: Callable[[Container], object]) -> None:
         rehearse(client, service)
     gc.freeze()
     gc.enable()
+    if os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"] == "snap-start":
+        from snapshot_restore_py import register_after_restore  # a part of Lambda's runtime
+
+        register_after_restore(random.seed)  # or all environments of one snapshot would wait equally long
 
 
 def container() -> Container:
