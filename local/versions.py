@@ -38,8 +38,11 @@ def add_versions(document: dict[str, Any], release: str) -> None:
     changes, but not if only a parameter or the code of a layer does.
     https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html
     """
-    function = document["Globals"]["Function"]
-    function["Environment"]["Variables"]["RELEASE"] = release
-    function["AutoPublishAlias"] = _ALIAS
-    function["AutoPublishAliasAllProperties"] = True
-    function["VersionDeletionPolicy"] = "Delete"  # a snapshot costs money for as long as its version exists
+    document["Globals"]["Function"]["Environment"]["Variables"]["RELEASE"] = release
+    for resource in document["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"] |= {
+                "AutoPublishAlias": _ALIAS,
+                "AutoPublishAliasAllProperties": True,
+                "VersionDeletionPolicy": "Delete",  # a snapshot costs money as long as its version exists
+            }
