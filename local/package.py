@@ -13,7 +13,7 @@ import json
 import os
 import py_compile
 import shutil
-import subprocess
+import subprocess  # nosec B404 # to see the packages alone, without what is installed here
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,7 +123,7 @@ def _without_bytecode(build: Path) -> Iterator[Path]:
 def _check_clients(packages: list[Path], region: str, domain: str) -> None:
     """Call each service with these packages alone, without the network; botocore runs on any architecture."""
     variables = {"AWS_DEFAULT_REGION": region, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-    run = subprocess.run(
+    run = subprocess.run(  # nosec B603 # our own code, no shell
         [sys.executable, "-S", "-B", "-c", _CALL_CLIENTS],
         env={**variables, "PYTHONPATH": os.pathsep.join(map(str, packages)), "AWS_CONFIG_FILE": os.devnull},
         capture_output=True,
