@@ -3,8 +3,7 @@
 from typing import Any
 
 from crm_export.api.requests import at_root, caller_of, page_module, parse_page_request
-from crm_export.api.responses import make_app, success
-from crm_export.api.routes import JsonResponse
+from crm_export.api.responses import JsonResponse, make_app, success
 from crm_export.telemetry import Context, Event, observed
 from crm_export.wiring import at_init, container
 
@@ -13,9 +12,9 @@ at_init(lambda own: own.handler_zoho)
 
 
 @app.get("/v1/e/zoho/export/.+")
-def get_page(event: Event) -> JsonResponse:
+def get_page() -> JsonResponse:
     """Return a page. As the original API did, look for the connection before the type is checked."""
-    own = container()
+    event, own = app.current_event.raw_event, container()
     caller, version = caller_of(event, own.api), own.handler_settings.records_api_version
     records = own.handler_zoho(caller.account_id, caller.owner).records
     module = page_module(event)
@@ -27,4 +26,4 @@ def get_page(event: Event) -> JsonResponse:
 @observed
 def lambda_handler(event: Event, context: Context) -> dict[str, Any]:
     """Handle an event of the HTTP API, payload format 2.0."""
-    return app.resolve(at_root(event, container().api.api_base_path))
+    return app.resolve(at_root(event, container().api.api_base_path), context)

@@ -15,9 +15,10 @@ from functools import cache
 from itertools import batched
 from typing import Any
 
+import boto3
 import pytest
 
-from crm_export.wiring import Container, aws_session, boto3_client, running_in
+from crm_export.wiring import Container, boto3_client, running_in
 from local.cloudformation.deploy import deploy
 from local.cloudformation.resources import Deployment
 from local.cloudformation.template import load_template
@@ -249,7 +250,7 @@ def recorder(pytestconfig: pytest.Config) -> Iterator[Recorder]:
     """Record the functions' AWS calls, and hand them to the checks at the end of the run."""
     recorder = Recorder()
     recorder.listen()
-    aws_session.cache_clear()  # a session that other tests created does not record, nor do its clients
+    boto3.setup_default_session()  # a session that other tests created does not record, nor do its clients
     boto3_client.cache_clear()
     yield recorder
     recorder.stop()

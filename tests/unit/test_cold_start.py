@@ -10,7 +10,7 @@ from benchmarks.coldstart import FUNCTIONS
 from crm_export import settings
 
 HTTP_CLIENT, ZIP = "requests", "isal"
-NEVER = ("boto3", "s3transfer", "asyncio", "aws_lambda_powertools.event_handler", "pymongo")
+NEVER = ("pymongo",)
 BUILD = """
 import importlib, sys
 from crm_export.wiring import Container

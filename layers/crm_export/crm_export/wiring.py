@@ -41,28 +41,14 @@ if TYPE_CHECKING:
 
 _LINK_SECONDS = 900
 
-
-# All AWS services that the functions call: `make build` removes the data of the others from the layer.
+# All AWS services that the functions call: `make build` removes botocore's data of the others from the layer.
 SERVICES = ("dynamodb", "events", "s3", "secretsmanager", "sqs")
 
 
 @cache
-def aws_session() -> Any:
-    """Return the session of all clients; it keeps what it reads from the environment."""
-    from botocore.session import get_session
-
-    return get_session()
-
-
-@cache
 def boto3_client(service: str) -> Any:
-    """Return what boto3.client returns, without the import of boto3: botocore makes the clients.
-
-    Except for S3, all retries of a client end well before API Gateway gives up. Raises ConfigurationError for
-    a service that is not in SERVICES.
-    """
-    if service not in SERVICES:
-        raise ConfigurationError(f"{service} is not in wiring.SERVICES, so the layer has no data about it.")
+    """Return a boto3 client. Except for S3, all its retries end well before API Gateway gives up."""
+    import boto3
     from botocore.config import Config
 
     config = Config(
@@ -72,7 +58,7 @@ def boto3_client(service: str) -> Any:
         signature_version="s3v4" if service == "s3" else None,
         s3=s3_addressing(os.environ) if service == "s3" else None,
     )
-    client: Any = aws_session().create_client(service, config=config)
+    client: Any = boto3.client(service, config=config)  # type: ignore[call-overload]
     return client
 
 

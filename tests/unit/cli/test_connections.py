@@ -9,6 +9,7 @@ import sys
 import uuid
 from pathlib import Path
 
+import boto3
 import pytest
 from moto import mock_aws
 
@@ -266,7 +267,7 @@ def test_missing_region_says_what_to_set(run, monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # or it asks there for credentials first
-    wiring.aws_session.cache_clear()  # it keeps the region it once saw
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the region it once saw
     wiring.boto3_client.cache_clear()
     code, out, problem = run("list")
     assert (code, out) == (1, "")

@@ -5,12 +5,16 @@ Success: {"success": true, "message", "data", "pagination"?}. Error: {"success":
 `errno` may differ from the status. `code` is for programs, `remedy` says what to do.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
+
 from crm_export import errors, strict_json
-from crm_export.api.routes import JsonResponse, Routes
 from crm_export.telemetry import logger
+
+type JsonResponse = Response[str]
 
 # (status, errno) of each class and its subclasses: the first match decides.
 _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
@@ -83,7 +87,12 @@ def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = No
             f"The response has {size} bytes; at most {_LARGEST_RESPONSE} can be sent. Lower limit, or name "
             "fewer fields."
         )
-    return JsonResponse(status, text.decode(), headers or {})
+    return Response(
+        status_code=status,
+        content_type=content_types.APPLICATION_JSON,
+        body=text.decode(),
+        headers=dict(headers or {}),
+    )
 
 
 def error_response(error: errors.ExportError, request_id: str) -> JsonResponse:
@@ -98,6 +107,15 @@ def error_response(error: errors.ExportError, request_id: str) -> JsonResponse:
     return failure(status, errno, error, request_id, headers=headers, **more)
 
 
-def make_app() -> Routes:
-    """Return routes whose functions may raise ExportError."""
-    return Routes(error_response)
+def make_app() -> APIGatewayHttpResolver:
+    """Return a resolver whose routes may raise ExportError."""
+    app = APIGatewayHttpResolver()
+
+    def request_id() -> str:
+        return app.current_event.request_context.request_id or ""
+
+    on_error: Callable[..., Any] = app.exception_handler(errors.ExportError)
+    on_error(lambda error: error_response(error, request_id()))
+    not_found: Callable[..., Any] = app.not_found
+    not_found(lambda _error: error_response(errors.RouteNotFound("Route is not Found"), request_id()))
+    return app

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from boto3.dynamodb.types import TypeDeserializer
+
 from crm_export import strict_json
-from crm_export.aws.attributes import from_attribute
 from crm_export.aws.idempotency import key_item, put_key, read_key
 from crm_export.aws.table import Item, Key, Table, attribute, key, size_of, update_of
 from crm_export.errors import QueryRefused
@@ -456,6 +457,7 @@ _JSON: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "cursor": (Cursor.to_json, Cursor.from_json),
 }
 _TIMES = {field.name for kind in (Export, Part) for field in fields(kind) if "datetime" in str(field.type)}
+_deserialize = TypeDeserializer().deserialize
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -481,7 +483,7 @@ def _decode_item(item: Item, kind: type[Export | Part]) -> dict[str, Any]:
 
 
 def _decode(name: str, stored: Any) -> Any:
-    value = from_attribute(stored)
+    value = _deserialize(stored)
     if name == "strikes" and not isinstance(value, str):
         return {}  # a part that version 0.2.0 wrote: one number for all codes
     if name in _JSON:

@@ -10,9 +10,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
-from crm_export.aws.attributes import to_attribute
 from crm_export.errors import StateUnavailable
 from crm_export.exports.model import timestamp
 from crm_export.outages import outages_as
@@ -20,6 +20,7 @@ from crm_export.outages import outages_as
 type Item = dict[str, Any]
 type Key = dict[str, dict[str, str]]
 
+_serialize = TypeSerializer().serialize
 _outages = partial(outages_as, StateUnavailable, "DynamoDB")
 
 
@@ -34,7 +35,7 @@ def attribute(value: Any) -> dict[str, Any]:
         return {"N": str(value)}
     if isinstance(value, datetime):
         return {"S": timestamp(value)}
-    return to_attribute(value)
+    return dict(_serialize(value))
 
 
 class Table:
