@@ -18,8 +18,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --gen
   --custom-compile-command "make lock"
 COMPILE_LAYER := $(COMPILE) --constraints requirements.txt --no-annotate
 
-.PHONY: help demo local docs quick unit test check format lint types template build audit pipeline mongo sam-local \
-  simulate deploy smoke fuzz advisories lock clean
+.PHONY: help demo local docs quick unit test check format lint types template build native native-check audit \
+  pipeline mongo sam-local simulate bench deploy smoke fuzz advisories lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,7 +42,7 @@ unit: $(VENV)/.test ## unit tests: no process, no AWS server
 test: $(VENV)/.test ## run before a push: unit, functional, contract, simulation and template tests
 	@$(PYTEST) tests --ignore tests/pipeline --ignore tests/sam_local
 
-check: format lint types template build audit pipeline test ## everything a merge needs
+check: format lint types template build native-check audit pipeline test ## everything a merge needs
 
 format: $(VENV)/.lint ## check the formatting (ruff)
 	@$(BIN)/ruff format --check .
@@ -60,6 +60,22 @@ build: $(VENV)/.sam ## build the Lambda packages (arm64, trimmed, with bytecode)
 	@$(BIN)/sam build
 	@$(BIN)/python -m local.package .aws-sam/build $(wildcard $(CONFIG))
 
+# The libraries are in the repository, so that nobody needs a compiler; zig writes the same bytes on every machine.
+SCANNER := layers/crm_export/crm_export/results/csv_scanner
+LIBRARIES = $(OUT).linux-aarch64.so $(OUT).linux-x86_64.so
+native: OUT = $(SCANNER)
+native: $(VENV)/.native ## compile csv_scanner.c for Lambda and for Linux on x86-64, after a change of it
+	@$(COMPILE_SCANNER)
+
+native-check: OUT = .local/native/csv_scanner
+native-check: $(VENV)/.native ## check that the libraries in the repository are what csv_scanner.c compiles to
+	@mkdir -p $(dir $(OUT)) && $(COMPILE_SCANNER)
+	@for library in $(LIBRARIES); do cmp $$library $(dir $(SCANNER))$$(basename $$library) || exit 1; done
+
+COMPILE_SCANNER = for library in $(LIBRARIES); do machine=$${library\#\#*linux-}; \
+  ZIG_GLOBAL_CACHE_DIR=.local/zig $(BIN)/python -m ziglang cc -O3 -Wall -Wextra -Werror -shared -fPIC -s \
+  -target $${machine%.so}-linux-gnu.2.17 $(SCANNER).c -o $$library || exit 1; done
+
 sam-local: $(VENV)/.test $(VENV)/.sam ## run every event with SAM's emulator (HOST=172.17.0.1; needs a container engine)
 	@SAM_LOCAL_HOST=$(or $(HOST),$(error set HOST: docs/sam-local.md)) $(PYTEST) tests/sam_local -n 0
 
@@ -75,6 +91,10 @@ mongo: $(VENV)/.test ## contract tests of connections on a real MongoDB (MONGODB
 
 simulate: $(VENV)/.test ## run the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
 	@$(BIN)/python -m simulation --seeds $(SEEDS)
+
+bench: $(VENV)/.bench ## compare with the alternatives, write docs/benchmarks.md (QUICK=1; BENCH=landing,cost)
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(BENCH),--only $(BENCH)) $(if $(AGAINST),--against $(AGAINST)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS))
 
 deploy: $(CONFIG) build ## build and deploy to AWS with samconfig.local.toml (CONFIG=file)
 	@$(BIN)/sam deploy --config-file $(abspath $(CONFIG))
@@ -96,8 +116,8 @@ advisories: $(VENV)/.audit ## look up known vulnerabilities of our pins (asks th
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.txt
 
 lock: $(VENV)/.uv ## resolve all requirements again after a change of pyproject.toml (UPGRADE=1: newest releases)
-	@$(COMPILE) pyproject.toml $(if $(UPGRADE),--upgrade) \
-	  $(foreach group,layer mongo-layer build test lint sam audit fuzz,--group $(group)) -o requirements.txt
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) $(foreach group,build test lint bench sam audit native fuzz,--group $(group)) \
+	  pyproject.toml -o requirements.txt
 	@$(COMPILE_LAYER) --group layer -o layers/dependencies/requirements.txt
 	@$(COMPILE_LAYER) --group mongo-layer -o layers/mongo/requirements.txt
 

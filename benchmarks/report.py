@@ -21,6 +21,12 @@ class Table:
     note: str = ""
 
 
+def table_of(title: str, rows: Sequence[Mapping[str, Cell]], note: str = "") -> Table:
+    """Return a table of rows as mappings, with the keys of the first row as columns."""
+    columns = list(rows[0])
+    return Table(title, columns, [[row.get(column) for column in columns] for row in rows], note)
+
+
 @dataclass(frozen=True)
 class Plot:
     """An SVG named `name`.svg: bars of `series` over the labels `x`, or lines if `kind` is "line" or "log".

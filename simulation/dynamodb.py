@@ -100,6 +100,24 @@ class DynamoDb:
 
         return self._read(f"dynamodb get {_shown(Key)}", read)
 
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> Item:
+        """See boto3. Reads at one moment; DynamoDB does not promise that, and nothing relies on it."""
+        ((table, request),) = RequestItems.items()
+        assert table == TABLE
+        assert request["ConsistentRead"]
+        keys = [_key(key) for key in request["Keys"]]
+        aliases = request.get("ExpressionAttributeNames", {})
+        only = [
+            aliases.get(name, name) for name in request.get("ProjectionExpression", "").split(", ") if name
+        ]
+
+        def read() -> Item:
+            found = [self._table.items[key] for key in keys if key in self._table.items]
+            shown = [{name: item[name] for name in item if name in (only or item)} for item in found]
+            return {"Responses": {TABLE: shown[::-1]}, "UnprocessedKeys": {}}  # in no certain order
+
+        return self._read(f"dynamodb batch get {', '.join(map('/'.join, keys))}", read)
+
     def update_item(self, **request: Any) -> Item:
         """See boto3."""
         return self._write_one("Update", request)
@@ -114,8 +132,9 @@ class DynamoDb:
             if new is None:
                 raise ConditionFailed
             self._table.write({key: new})
-            return {}
+            return {"Attributes": dict(self._table.items[key])} if returned == "ALL_NEW" else {}
 
+        returned = request.get("ReturnValues", "NONE")
         shown = _shown(request.get("Key") or request["Item"])
         return self._write(f"dynamodb {kind} {shown} {request.get('UpdateExpression', '')[:60]}", write)
 

@@ -153,6 +153,7 @@ class Functions:
             "ZOHO_CLIENT_SECRET_ID": "zoho-client",
             "TRUSTED_ZOHO_ORIGINS": "",
             "ACCESS_TOKEN_CACHE": "shared",
+            "CONNECTION_CACHE_SECONDS": "60",
             "CALLBACK_SECRET_ID": "callback-key",
             "CALLBACK_BASE_URL": CALLBACK_BASE_URL,
             "BULK_READ_API_VERSION": api_version,

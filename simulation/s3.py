@@ -110,7 +110,7 @@ class S3:
 
         def upload(again: bool) -> dict[str, Any]:
             _check(ChecksumCRC32, Body, "UploadPart")
-            self._open(UploadId, "UploadPart").parts[PartNumber] = Body
+            self._open(UploadId, "UploadPart").parts[PartNumber] = bytes(Body)  # the caller reuses its buffer
             return {"ETag": f'"{zlib.crc32(Body):08x}"'}
 
         what = f"s3 upload {UploadId} part {PartNumber} ({len(Body)} bytes)"

@@ -56,10 +56,19 @@ class SimulatorConfig:
     # OAuth
     client_id: str = "1000.LOCAL"
     client_secret: str = "local-secret"  # noqa: S105 - the simulator's own, public by design
+    soid: str = "ZohoCRM.60000000001"  # of the organisation, for client credentials
     refresh_tokens: set[str] = field(default_factory=lambda: {"1000.local.refresh"})
     scopes: str = (
         "ZohoCRM.modules.ALL,ZohoCRM.bulk.ALL,ZohoCRM.settings.ALL,ZohoCRM.users.ALL,ZohoCRM.org.ALL"
     )
+    unknown_scopes: Literal["drop", "refuse"] = "drop"  # [U] what becomes of requested scopes not in `scopes`
+    token_names_scopes: bool = True  # False: the token response has no `scope`, as that of a device
+    authorization_code_seconds: float = 180
+    device_code_seconds: float = 300
+    device_interval_seconds: float = 5  # a device that polls sooner is told slow_down
+    device_approval: Literal["by_hand", "automatic"] = "by_hand"
+    user_location: str = ""  # the data centre of a device's user, if it is another one: other_dc
+    accounts_servers: dict[str, str] = field(default_factory=dict)  # in /oauth/serverinfo, by location
     access_token_seconds: float = 3600
     token_window_seconds: float = 600
     tokens_per_window: int = 10

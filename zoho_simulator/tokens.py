@@ -12,12 +12,17 @@ from zoho_simulator.wire import Request
 
 @dataclass(frozen=True)
 class Grant:
-    """An issued access token. The refresh token stands for the user."""
+    """An issued access token. The refresh token, or the soid of client credentials, stands for the user."""
 
     access_token: str
     refresh_token: str
     expires_at: float
-    scopes: frozenset[str]
+    names: frozenset[str]  # of its scopes
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes in lower case, because Zoho ignores the case."""
+        return frozenset(map(str.lower, self.names))
 
     def require(self, *parts: str) -> None:
         """Raise ZohoError unless ZohoCRM.<parts>.READ or a wider scope is granted."""
@@ -28,6 +33,23 @@ class Grant:
         }
         if not enough & self.scopes:
             raise ZohoError("OAUTH_SCOPE_MISMATCH")
+
+
+def scope_set(names: str) -> frozenset[str]:
+    """Return the scopes of a list with commas or spaces."""
+    return frozenset(names.replace(",", " ").split())
+
+
+def granted_scopes(requested: str, allowed: str) -> frozenset[str]:
+    """Return the requested scopes that an allowed one includes: ZohoCRM.modules.ALL includes each READ."""
+    wider = {scope.lower() for scope in scope_set(allowed)}
+
+    def is_allowed(scope: str) -> bool:
+        *path, kind = scope.lower().split(".")
+        paths = (".".join(path[:n]) for n in range(1, len(path) + 1))
+        return any(f"{above}.{k}" in wider for above in paths for k in (kind, "all"))
+
+    return frozenset(scope for scope in scope_set(requested) if is_allowed(scope))
 
 
 @dataclass(frozen=True)
@@ -41,17 +63,23 @@ class Call:
 
 @dataclass
 class TokenStore:
-    """Access tokens by refresh token, within Zoho's limits. Thread-safe."""
+    """Access tokens by user (see Grant), within Zoho's limits. Thread-safe."""
 
     _config: SimulatorConfig
     _environment: Environment
     _lock: Lock = field(default_factory=Lock)
     _grants: dict[str, Grant] = field(default_factory=dict)
     _active: defaultdict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
+    _scopes: dict[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # of grants that have scopes of their own
     _issued: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
-    def issue(self, refresh_token: str) -> Grant | None:
-        """Return a new access token, or None if the refresh token has used up its tokens of this window."""
+    def issue(self, refresh_token: str, scopes: frozenset[str] | None = None) -> Grant | None:
+        """Return a new access token, or None if the grant has used up its tokens of this window.
+
+        scopes: what this grant may do from now on; None: as before, and otherwise as the settings say.
+        """
         config, now = self._config, self._environment.clock()
         with self._lock:
             issued, active = self._issued[refresh_token], self._active[refresh_token]
@@ -61,8 +89,10 @@ class TokenStore:
                 return None
             issued.append(now)
             token = f"1000.{self._environment.token(16)}.{self._environment.token(16)}"
-            scopes = frozenset(s.strip().lower() for s in config.scopes.split(",") if s.strip())
-            grant = Grant(token, refresh_token, now + config.access_token_seconds, scopes)
+            if scopes is not None:
+                self._scopes[refresh_token] = scopes
+            names = self._scopes.get(refresh_token) or scope_set(config.scopes)
+            grant = Grant(token, refresh_token, now + config.access_token_seconds, names)
             self._grants[token] = grant
             active.append(token)
             while len(active) > config.active_tokens:
@@ -72,7 +102,7 @@ class TokenStore:
     def find(self, access_token: str) -> Grant | None:
         """Return the grant of a valid access token, or None."""
         grant = self._grants.get(access_token)
-        if not grant or grant.refresh_token not in self._config.refresh_tokens:
+        if not grant or grant.refresh_token not in {*self._config.refresh_tokens, self._config.soid}:
             return None
         return grant if grant.expires_at > self._environment.clock() else None
 

@@ -1,5 +1,5 @@
-"""The contract of every store of connections: Secrets Manager on moto, MongoDB over a socket, and the MongoDB
-that the environment variable MONGODB_URI names, if it is set."""
+"""The contract of every store of connections: Secrets Manager on moto, a file, MongoDB over a socket, and the
+MongoDB that the environment variable MONGODB_URI names, if it is set."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,8 +23,6 @@ from moto import mock_aws
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from cli.in_mongo import MongoAdmin
-from cli.stores import CliError
 from crm_export.cached import Cached
 from crm_export.connections.model import Connection, ConnectionStore, require_identity
 from crm_export.connections.mongo import MongoConnections, open_collection
@@ -38,6 +37,11 @@ from crm_export.errors import (
     StoreUnavailable,
     UntrustedOrigin,
 )
+from crm_export.zoho.catalog import DEFAULT_SCOPE
+from crm_export.zoho.grants import ClientCredentials, RefreshToken, ZohoClientCredentials
+from crm_export_cli.exits import CliError
+from crm_export_cli.folder.connections import FolderConnections
+from crm_export_cli.in_mongo import MongoAdmin
 from local.host.aws import move_current_label
 from tests.support.mongo import SILENT, MongoServer, always, ignore_mongomock_throw, mongo_server
 
@@ -48,9 +52,34 @@ PREFIX = "zoho-crm-export/connections"
 TOKEN = {"refresh_token": "1000.r", "api_domain": "https://www.zohoapis.eu"}
 
 
-def connection(account_id: Any, owner: str = "user-1", refresh_token: str = "1000.r") -> Connection:
+CLIENT = {"client_id": "1000.C", "client_secret": "1000.s3cret"}
+OF_CLIENT = {
+    "grant": "client_credentials",
+    "soid": "ZohoCRM.60000000001",
+    "scope": "ZohoCRM.bulk.READ,ZohoCRM.modules.READ",
+    "api_domain": "https://www.zohoapis.eu",
+}
+CREDENTIALS = ClientCredentials(OF_CLIENT["soid"], OF_CLIENT["scope"])
+OWN_CLIENT = ZohoClientCredentials(*CLIENT.values())
+GRANTS = {
+    "refresh token": (TOKEN, RefreshToken("1000.r"), None),
+    "named refresh token": ({**TOKEN, "grant": "refresh_token"}, RefreshToken("1000.r"), None),
+    "refresh token of an own client": ({**TOKEN, **CLIENT}, RefreshToken("1000.r"), OWN_CLIENT),
+    "client credentials": ({**OF_CLIENT, **CLIENT}, CREDENTIALS, OWN_CLIENT),
+    "client credentials of the stack's client": (OF_CLIENT, CREDENTIALS, None),
+}
+each_grant = pytest.mark.parametrize(("token", "grant", "client"), GRANTS.values(), ids=GRANTS)
+
+
+def of(
+    account_id: Any, owner: str, grant: RefreshToken | ClientCredentials, client: Any = None
+) -> Connection:
     """Return a connection as it was read before its grant was refused."""
-    return Connection(account_id, owner, "https://www.zohoapis.eu", "https://accounts.zoho.eu", refresh_token)
+    return Connection(account_id, owner, "https://www.zohoapis.eu", "https://accounts.zoho.eu", grant, client)
+
+
+def connection(account_id: Any, owner: str = "user-1", refresh_token: str = "1000.r") -> Connection:
+    return of(account_id, owner, RefreshToken(refresh_token))
 
 
 def mark_account(store: ConnectionStore, account_id: Any) -> None:
@@ -92,6 +121,26 @@ class Mongo:
         document = self.collection.find_one({"account_id": account_id, "owner": owner})
         del document["_id"]
         return document
+
+
+@dataclass
+class File:
+    path: Path
+    store: FolderConnections
+
+    def write(self, account_id, owner, document):
+        documents = json.loads(self.path.read_text())["connections"] if self.path.exists() else {}
+        documents.setdefault(account_id, {})[owner] = document
+        self.path.write_text(json.dumps({"connections": documents}))
+
+    def read(self, account_id, owner):
+        return json.loads(self.path.read_text())["connections"][account_id][owner]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> File:
+    path = tmp_path / "connections.json"
+    return File(path, FolderConnections(path, TRUSTED))
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +204,7 @@ def mongo(request: pytest.FixtureRequest) -> Mongo:
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["secrets", *MONGOS])
+@pytest.fixture(params=["secrets", "file", *MONGOS])
 def backend(request: pytest.FixtureRequest) -> Backend:
     return request.getfixturevalue(request.param)
 
@@ -163,11 +212,47 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 # --- every store -----------------------------------------------------------------------------
 
 
-def test_stored_connection_is_found(backend):
-    backend.write("acct-1", "user-1", {"account_id": "acct-1", "owner": "user-1", "token": TOKEN})
-    assert backend.store.get("acct-1", "user-1") == Connection(
-        "acct-1", "user-1", "https://www.zohoapis.eu", "https://accounts.zoho.eu", "1000.r"
-    )
+@each_grant
+def test_stored_connection_is_found(backend, token, grant, client):
+    backend.write("acct-1", "user-1", {"account_id": "acct-1", "owner": "user-1", "token": token})
+    assert backend.store.get("acct-1", "user-1") == of("acct-1", "user-1", grant, client)
+
+
+def test_half_a_client_next_to_a_refresh_token_is_ignored(backend):
+    backend.write("acct-1", "user-1", {"token": {**TOKEN, "client_id": "1000.C", "client_secret": 5}})
+    assert backend.store.get("acct-1", "user-1").client is None
+
+
+def test_client_credentials_without_a_scope_have_all_scopes_that_connect_requests(backend):
+    backend.write("acct-1", "user-1", {"token": {**OF_CLIENT, "scope": None}})
+    assert backend.store.get("acct-1", "user-1").grant.scope == DEFAULT_SCOPE
+
+
+@each_grant
+def test_mark_marks_this_kind_of_grant_wherever_the_account_stores_it(backend, token, grant, client):
+    backend.write("acct-1", "user-1", {"token": token})
+    backend.write("acct-1", "user-2", {"token": {**token, "api_domain": "https://www.zohoapis.in"}})
+    backend.write("acct-2", "user-1", {"token": token})
+    backend.store.mark(of("acct-1", "user-1", grant, client))
+    for owner in ("user-1", "user-2"):
+        assert backend.read("acct-1", owner)["token_invalidated"] is True
+    assert backend.read("acct-1", "user-1")["token"] == token
+    assert "token_invalidated" not in backend.read("acct-2", "user-1")
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        TOKEN,
+        {**OF_CLIENT, **CLIENT, "client_secret": "1000.n3w"},
+        {**OF_CLIENT, **CLIENT, "soid": "ZohoCRM.2"},
+    ],
+    ids=["refresh token", "new secret", "other organisation"],
+)
+def test_client_credentials_that_were_replaced_are_not_marked(backend, newer):
+    backend.write("acct-1", "user-1", {"token": newer})
+    backend.store.mark_account(of("acct-1", "user-1", CREDENTIALS, OWN_CLIENT))
+    assert "token_invalidated" not in backend.read("acct-1", "user-1")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +357,7 @@ def test_grant_that_replaced_the_refused_one_is_not_marked(backend, method):
 
 def test_invalidated_connection_is_still_found(backend):
     backend.write("acct-1", "user-1", {"token": TOKEN, "token_invalidated": True})
-    assert backend.store.get("acct-1", "user-1").refresh_token == "1000.r"
+    assert backend.store.get("acct-1", "user-1").grant.value == "1000.r"
 
 
 def test_mark_account_skips_a_malformed_connection_and_marks_the_others(backend):
@@ -298,6 +383,15 @@ def test_mark_account_skips_a_malformed_connection_and_marks_the_others(backend)
         {"token": {"refresh_token": "1000.secret", "api_domain": None}},
         {"token": {**TOKEN, "accounts_server": 5}},
         {"token": {"refresh_token": "1000.secret", "api_domain": {"$ne": "1"}}},
+        {"token": {**TOKEN, "grant": "password"}},
+        {"token": {**TOKEN, "grant": ["client_credentials"]}},
+        {"token": {**OF_CLIENT, "soid": ""}},
+        {"token": {**OF_CLIENT, "soid": 60000000001}},
+        {"token": {**OF_CLIENT, "scope": ["ZohoCRM.bulk.READ"]}},
+        {"token": {**OF_CLIENT, "client_id": "1000.C"}},
+        {"token": {**OF_CLIENT, "client_secret": "1000.s3cret"}},
+        {"token": {**OF_CLIENT, **CLIENT, "client_secret": 5}},
+        {"token": {**OF_CLIENT, **CLIENT, "api_domain": None}},
     ],
 )
 def test_malformed_document_raises(backend, document):
@@ -379,9 +473,9 @@ def test_unicode_identities_are_compared_without_normalisation(mongo):
 def test_newest_valid_document_of_several_is_used(mongo):
     for token, marked in [("1000.old", {}), ("1000.new", {}), ("1000.dead", {"token_invalidated": True})]:
         mongo.write("acct-1", "user-1", {"token": {**TOKEN, "refresh_token": token}, **marked})
-    assert mongo.store.get("acct-1", "user-1").refresh_token == "1000.new"
+    assert mongo.store.get("acct-1", "user-1").grant.value == "1000.new"
     mongo.store.mark(connection("acct-1", refresh_token="1000.new"))
-    assert mongo.store.get("acct-1", "user-1").refresh_token == "1000.old"
+    assert mongo.store.get("acct-1", "user-1").grant.value == "1000.old"
 
 
 def test_functions_create_no_index_and_read_the_token_only(over_a_socket, server):
@@ -499,7 +593,7 @@ def test_refused_login_is_repeated_with_a_newer_uri(collections, method):
     store = MongoConnections(collections.cached, TRUSTED)
     if method == "mark_account":
         mark_account(store, "acct-1")
-    assert store.get("acct-1", "user-1").refresh_token == "1000.r"
+    assert store.get("acct-1", "user-1").grant.value == "1000.r"
 
 
 def test_refused_login_is_not_repeated_with_the_same_uri_nor_within_ten_seconds(collections):

@@ -15,10 +15,17 @@ from crm_export.connections.broker import TokenBroker, cache_key
 from crm_export.connections.model import Connection
 from crm_export.errors import ZohoThrottled, ZohoUnavailable
 from crm_export.system import System
-from crm_export.zoho.oauth import AccessToken, ZohoClientCredentials, refresh_access_token
+from crm_export.zoho.grants import RefreshToken, ZohoClientCredentials
+from crm_export.zoho.oauth import AccessToken, request_access_token
 from crm_export.zoho.transport import make_session
 
 PAGE = "/v1/e/zoho/export/contacts"
+
+
+def stored(world):
+    """Return the world's connection."""
+    grant = RefreshToken(f"1000.{world.account}")
+    return Connection(world.account, "o", world.zoho.url, world.zoho.url, grant)
 
 
 def refreshes(world):
@@ -111,7 +118,7 @@ def test_expires_in_next_to_expires_in_sec_is_read_as_milliseconds(world):
     world.zoho.config.patch({"expires_in_style": "expires_in_sec"})
     assert get(world)[0] == 200
     table = world.deployment.outputs["ExportsTableName"]
-    connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
+    connection = stored(world)
     shared = DynamoTokenCache(world.client("dynamodb"), table).read(cache_key(connection))
     assert 3000 < shared.usable_until - time.time() < 3600
 
@@ -144,10 +151,10 @@ def make_broker(aws_url, zoho_url, table, refresh_token):
         aws_secret_access_key="test",
     )
     session, credentials = make_session(), ZohoClientCredentials("1000.LOCAL", "local-secret")
-    connection = Connection("a", "o", zoho_url, zoho_url, refresh_token)
+    connection = Connection("a", "o", zoho_url, zoho_url, RefreshToken(refresh_token))
 
     def refresh(grant):
-        return refresh_access_token(session, grant.accounts_server, credentials, grant.refresh_token)
+        return request_access_token(session, grant.accounts_server, credentials, grant.grant)
 
     return TokenBroker(connection, NoStore(), refresh, DynamoTokenCache(client, table))
 
@@ -203,7 +210,7 @@ class Clock:
 
 def test_container_that_dies_while_refreshing_blocks_others_for_its_lease_only(world):
     cache = DynamoTokenCache(world.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
-    connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
+    connection = stored(world)
     clock = Clock()
     assert cache.take_lease(cache_key(connection), "died", clock.now, clock.now + 20, None)
     broker = TokenBroker(
@@ -215,7 +222,7 @@ def test_container_that_dies_while_refreshing_blocks_others_for_its_lease_only(w
 
 def test_wait_for_another_refresh_ends_with_a_clear_error(world):
     cache = DynamoTokenCache(world.client("dynamodb"), world.deployment.outputs["ExportsTableName"])
-    connection = Connection(world.account, "o", world.zoho.url, world.zoho.url, f"1000.{world.account}")
+    connection = stored(world)
     clock = Clock()
     cache.take_lease(cache_key(connection), "slow", clock.now, clock.now + 20, None)
 

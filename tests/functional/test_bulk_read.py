@@ -355,8 +355,9 @@ def test_retry_after_of_zoho_is_kept_although_callbacks_arrive(small_jobs):
         world.invoke("ExportReconciler", {})
         world.callback(world.callback_urls()[0], '{"job_id": "1"}')
         world.pump("DownloadQueue")
-    assert len(world.zoho.journal.requests("/result$", "GET")) == 1
-    assert world.export(export_id)["parts"][0]["state"] == "READY"
+    first = world.export(export_id)["parts"][0]
+    assert len(world.zoho.journal.requests(f"/{first['job_id']}/result$", "GET")) == 1
+    assert first["state"] == "READY"
     assert_complete(world, world.finish(export_id), 250)
 
 

@@ -30,6 +30,33 @@ def second_owner(world):
     world.owner = "user-1"
 
 
+# --- client credentials ---
+
+
+def test_connection_of_client_credentials_serves_pages_and_exports(quiet_at_once):
+    world = quiet_at_once
+    name = f"zoho-crm-export/connections/{world.account}/{world.owner}"
+    token = {
+        "grant": "client_credentials",
+        "client_id": world.zoho.config.client_id,
+        "client_secret": world.zoho.config.client_secret,
+        "soid": world.zoho.config.soid,
+        "scope": "ZohoCRM.modules.READ,ZohoCRM.bulk.READ",
+        "api_domain": world.zoho.url,
+        "accounts_server": world.zoho.url,
+    }
+    secrets = world.client("secretsmanager")
+    secrets.put_secret_value(SecretId=name, SecretString=json.dumps({"token": token}))
+    assert get(world)[0] == 200
+    assert world.finish(world.start("deals"))["state"] == "COMPLETED"
+    assert refreshes(world) == 1
+    world.zoho.config.patch({"client_secret": "rotated"})
+    world.zoho.organisation.tokens.expire_all()
+    status, body = get(world)
+    assert (status, body["message"]) == (401, "TOKEN_INVALIDATED")
+    assert is_marked(world)
+
+
 # --- rejected access tokens ---
 
 

@@ -1,6 +1,7 @@
 """Exports from the request to the last record in S3, whatever Zoho's callbacks do."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -136,3 +137,20 @@ def test_callback_with_a_wrong_signature_is_refused_and_changes_nothing(stack: R
         time.sleep(1)
         assert stack.export(export_id)["parts"][0]["state"] == "SUBMITTED"
     stack.wait(export_id)
+
+
+def test_callbacks_that_all_arrive_at_once_are_accepted_and_none_is_lost(stack: RunningStack) -> None:
+    stack.zoho("PATCH", "config", {"callback_mode": "never"})
+    export_ids = [stack.start("deals") for _ in range(5)]
+    jobs = [job for export_id in export_ids for job in stack.jobs(export_id, 1)]
+
+    def call_back(job: dict) -> int:
+        body = {"data": [{"id": job["id"], "state": "COMPLETED"}]}
+        return requests.post(job["callback_url"], json=body, timeout=60).status_code
+
+    with ThreadPoolExecutor(100) as clients:
+        statuses = list(clients.map(call_back, jobs * 20))
+
+    assert statuses == [200] * 100
+    for export_id in export_ids:
+        assert_whole(stack, stack.wait(export_id), 120)

@@ -23,6 +23,7 @@ from crm_export.exports import (
     reconcile,
     records,
     start,
+    submit,
 )
 from crm_export.exports.model import PartState
 from crm_export.results import unzip
@@ -62,7 +63,7 @@ def without_the_zip_check(patch):
 
 
 def without_leases(patch):
-    patch.setattr(DynamoExportTable, "claim", lambda self, *given: True)
+    patch.setattr(DynamoExportTable, "claim", lambda self, part, *given: part)
     patch.setattr(DynamoExportTable, "renew", lambda self, *given: True)
 
 
@@ -101,8 +102,17 @@ def without_the_next_part(patch):
     patch.setattr(
         DynamoExportTable,
         "mark_ready",
-        lambda self, part, job, now: right(self, part, replace(job, more_records=False), now),
+        lambda self, export, part, job, now: right(self, export, part, replace(job, more_records=False), now),
     )
+
+
+def with_a_next_job_for_every_attempt_at_a_download(patch):
+    def submit_again(pipeline, export, part):
+        following = part.following(pipeline.clock())
+        job_id = submit._create_job(pipeline, export, following)
+        return bool(job_id) and bool(pipeline.table.mark_submitted(following, job_id, pipeline.clock()))
+
+    patch.setattr(download, "submit_following", submit_again)
 
 
 def with_any_job_a_callback_names(patch):
@@ -244,9 +254,9 @@ def without_late_announcements(patch):
 def with_an_end_that_counts_as_announced_before_it_is(patch):
     right = announce.announce
 
-    def announce_too_late(pipeline, export_id):
-        pipeline.table.mark_announced(export_id)
-        right(pipeline, export_id)
+    def announce_too_late(pipeline, export):
+        pipeline.table.mark_announced(export.export_id)
+        right(pipeline, export)
 
     patch.setattr(attempt, "announce", announce_too_late)
     patch.setattr(complete, "announce", announce_too_late)
@@ -264,6 +274,7 @@ MUTANTS = [
     with_page_tokens_that_may_repeat,
     without_waiting_for_what_is_not_found,
     without_the_next_part,
+    with_a_next_job_for_every_attempt_at_a_download,
     with_any_job_a_callback_names,
     with_a_hint_that_stays,
     without_signatures,
@@ -296,6 +307,7 @@ TOGETHER = {
     with_any_details_believed: {"job details of another job": 0.3},
     with_page_tokens_that_may_repeat: {"more records but an earlier page": 0.3},
     without_waiting_for_what_is_not_found: {"result not found": 0.5},
+    with_a_next_job_for_every_attempt_at_a_download: {"result truncated": 0.3},
     without_deadlines: {"job never ends": 0.3},
     without_the_generation: {
         "callback never": 0.5,

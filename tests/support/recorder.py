@@ -77,7 +77,7 @@ _EXPRESSIONS = ("UpdateExpression", "ConditionExpression", "ProjectionExpression
 
 def _attributes(action: str, item: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[str, ...]:
     """Return every attribute that a request names. "*": all, which a list of attributes does not allow."""
-    if action == "GetItem" and "ProjectionExpression" not in params:
+    if action in {"GetItem", "BatchGetItem"} and "ProjectionExpression" not in params:
         return ("*",)
     text = " ".join(params.get(name, "") for name in _EXPRESSIONS)
     given = params.get("ExpressionAttributeNames", {})
@@ -184,11 +184,27 @@ def _put_events(params: Mapping[str, Any]) -> list[Request]:
     ]
 
 
+def _batch_get(params: Mapping[str, Any]) -> list[Request]:
+    """Return one request for each table: IAM judges the keys of all its items together."""
+    return [
+        Request(
+            "dynamodb:BatchGetItem",
+            table_arn(table),
+            (
+                *_leading(*(_string(key["pk"]) for key in batch["Keys"])),
+                ("dynamodb:Attributes", _attributes("BatchGetItem", batch["Keys"][0], batch)),
+            ),
+        )
+        for table, batch in params["RequestItems"].items()
+    ]
+
+
 _REQUESTS: dict[tuple[str, str], ToRequests] = {
     **{
         ("dynamodb", action): _item(action, "Item" if action == "PutItem" else "Key")
         for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")
     },
+    ("dynamodb", "BatchGetItem"): _batch_get,
     ("dynamodb", "Query"): _query,
     ("events", "PutEvents"): _put_events,
     ("dynamodb", "TransactWriteItems"): _transaction,

@@ -27,7 +27,11 @@ TOKEN = {"pk": {"S": "TOKEN#1"}, "sk": {"S": "TOKEN"}}
 QUEUE = ENVIRONMENT["DOWNLOAD_QUEUE_URL"]
 ALLOWED = [
     ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": KEY}),
-    ("dynamodb", "GetItem", {"TableName": "exports", "Key": KEY, "ProjectionExpression": "account_id"}),
+    (
+        "dynamodb",
+        "BatchGetItem",
+        {"RequestItems": {"exports": {"Keys": [KEY], "ProjectionExpression": "account_id"}}},
+    ),
     ("sqs", "SendMessage", {"QueueUrl": QUEUE, "MessageBody": "x"}),
     ("secretsmanager", "GetSecretValue", {"SecretId": ENVIRONMENT["CALLBACK_SECRET_ID"]}),
 ]
@@ -135,7 +139,17 @@ def test_permission_without_a_call_is_not_used(left_out):
         ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": TOKEN}),
         ("dynamodb", "UpdateItem", {"TableName": "exports2", "Key": KEY}),
         ("dynamodb", "GetItem", {"TableName": "exports", "Key": KEY}),
-        ("dynamodb", "GetItem", {"TableName": "exports", "Key": KEY, "ProjectionExpression": "query"}),
+        ("dynamodb", "BatchGetItem", {"RequestItems": {"exports": {"Keys": [KEY]}}}),
+        (
+            "dynamodb",
+            "BatchGetItem",
+            {"RequestItems": {"exports": {"Keys": [KEY], "ProjectionExpression": "query"}}},
+        ),
+        (
+            "dynamodb",
+            "BatchGetItem",
+            {"RequestItems": {"exports": {"Keys": [KEY, TOKEN], "ProjectionExpression": "account_id"}}},
+        ),
         (
             "dynamodb",
             "UpdateItem",

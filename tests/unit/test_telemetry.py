@@ -8,7 +8,7 @@ import pytest
 from crm_export.aws.part_queue import consume
 from crm_export.errors import ZohoQueryRefused
 from crm_export.system import repeat, start_thread
-from crm_export.telemetry import count, gauge, logger, metrics, note, noting, observed
+from crm_export.telemetry import count, gauge, logger, metrics, note, noting, observed, uncounted
 
 KEYS = ("request_id", "account_id", "owner", "export_id", "part", "job_id")
 EXPORT_ID = "20261122T130000Z-0123456789abcdef"
@@ -20,6 +20,14 @@ def test_gauge_reports_its_last_value():
     gauge("Waiting", 1)
     assert metrics().metric_set["Waiting"]["Value"] == [1.0]
     metrics().metric_set.clear()
+
+
+def test_nothing_is_counted_or_printed_for_a_command(capsys):
+    metrics().metric_set.clear()
+    with uncounted():
+        for _ in range(101):  # Powertools prints a metric with 100 values
+            count("Parts")
+    assert (metrics().metric_set, capsys.readouterr().out) == ({}, "")
 
 
 class SlowNumber(float):

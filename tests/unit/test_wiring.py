@@ -17,9 +17,10 @@ from crm_export.connections.model import Connection
 from crm_export.errors import ZohoClientRejected
 from crm_export.settings import ExportHandlerSettings
 from crm_export.system import System
-from crm_export.wiring import SERVICES, Container, boto3_client
+from crm_export.wiring import SERVICES, Container, boto3_client, s3_options
+from crm_export.zoho.grants import RefreshToken
 
-ENV = {field.name.upper(): "1" for field in fields(ExportHandlerSettings)}
+ENV = {field.name.upper(): "1" for field in fields(ExportHandlerSettings)} | {"CONNECTION_CACHE_SECONDS": "0"}
 
 
 class CountingContainer(Container):
@@ -27,7 +28,7 @@ class CountingContainer(Container):
 
     def __init__(self):
         super().__init__(ENV, aws=lambda service: None)
-        self.connection = Connection("a", "o", "https://x", "https://y", "refresh")
+        self.connection = Connection("a", "o", "https://x", "https://y", RefreshToken("refresh"))
         self.clients = []
 
     def _connections(self, settings):
@@ -39,7 +40,7 @@ class CountingContainer(Container):
     def get(self, account_id, owner):
         return self.connection
 
-    def _client(self, store, connection):
+    def _client(self, store, connection, successor):
         self.clients.append(connection)
         return object()
 
@@ -50,7 +51,7 @@ def test_grant_keeps_its_client_and_a_new_refresh_token_gets_a_new_one():
     container.handler_zoho("a", "o")
     container.handler_zoho("a", "o")
     assert container.clients == [first]
-    container.connection = replace(first, refresh_token="another")
+    container.connection = replace(first, grant=RefreshToken("another"))
     container.handler_zoho("a", "o")
     assert container.clients == [first, container.connection]
 
@@ -147,13 +148,13 @@ def test_corrected_client_secret_is_used_by_a_warm_container_at_once(zoho_that_w
 
     def call():
         records = container.handler_zoho("acct-1", "user-1").records
-        return records.get_page("v2", "Contacts", parse_page_request("v2", {})).data
+        return records.get_page("v2", "Contacts", parse_page_request("v2", {})).data.text
 
     with pytest.raises(ZohoClientRejected):
         call()
     now += 10
     aws.client_secret = "new-s3cret"
-    assert call() == [{"id": "1"}]
+    assert call() == '[{"id": "1"}]'
     assert aws.reads.count("client") == 3
     now += 299
     call()
@@ -161,3 +162,8 @@ def test_corrected_client_secret_is_used_by_a_warm_container_at_once(zoho_that_w
     now += 1
     call()
     assert aws.reads.count("client") == 4
+
+
+@pytest.mark.parametrize("endpoint", [{}, {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}])
+def test_payloads_to_s3_are_not_signed_because_their_crc32_is_verified(endpoint):
+    assert s3_options(endpoint)["payload_signing_enabled"] is False

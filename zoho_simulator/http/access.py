@@ -1,10 +1,10 @@
-"""Who may call, and how often: the OAuth endpoints, authentication, and Zoho's limits.
+"""Who may call, and how often: authentication, and Zoho's limits.
 
-https://www.zoho.com/crm/developer/docs/api/v8/refresh.html and api-limits.html
+https://www.zoho.com/crm/developer/docs/api/v8/api-limits.html
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,58 +13,14 @@ from threading import Lock
 from zoho_simulator.config import SimulatorConfig
 from zoho_simulator.errors import ZohoError
 from zoho_simulator.tokens import Grant, TokenStore
-from zoho_simulator.wire import Json, Request, Response, json_response
+from zoho_simulator.wire import Request, Response, json_response
 
-_THROTTLED = {
-    "error_description": "You have made too many requests continuously. Please try again after some time.",
-    "error": "Access Denied",
-    "status": "failure",
-}
 _CREDIT_WINDOW_SECONDS = 86_400
 _OUT_OF_CREDITS = "too many requests. please try again after some time"  # [U]: not documented
 _OUT_OF_DOWNLOADS = (
     "All downloads will be unsuccessful as the limit is exceeded. "
     "Requests are processed only after one minute."
 )
-
-
-def token_endpoint(
-    config: SimulatorConfig, tokens: TokenStore, request: Request, api_domain: str
-) -> Response:
-    """POST /oauth/v2/token. Parameters come in the query or as a form; most errors are HTTP 200."""
-    if request.method != "POST":
-        page = b"<!DOCTYPE html><html><body><h1>Invalid request</h1></body></html>"
-        return Response(400, {"Content-Type": "text/html;charset=UTF-8"}, page)
-    parameters = {**request.form(), **request.query}
-    error = _token_error(config, parameters)
-    if error:
-        return json_response(200, {"error": error})
-    grant = tokens.issue(parameters["refresh_token"])
-    if grant is None:
-        return json_response(config.throttle_status, _THROTTLED)
-    seconds = int(config.access_token_seconds)
-    lifetime: Json = {"expires_in": seconds}
-    if config.expires_in_style == "expires_in_sec":
-        lifetime = {"expires_in_sec": seconds, "expires_in": seconds * 1000}
-    body = {
-        "access_token": grant.access_token,
-        **lifetime,
-        "scope": config.scopes.replace(",", " "),
-        "api_domain": config.api_domain or api_domain,
-        "token_type": "Bearer",
-    }
-    return json_response(200, body)
-
-
-def _token_error(config: SimulatorConfig, parameters: Mapping[str, str]) -> str | None:
-    if parameters.get("client_id") != config.client_id:
-        return "invalid_client"
-    if parameters.get("client_secret") != config.client_secret:
-        return "invalid_client_secret"
-    # Zoho has no invalid_grant: any mistake in the code or the refresh token is an invalid_code.
-    is_refresh = parameters.get("grant_type") == "refresh_token"
-    is_known = parameters.get("refresh_token") in config.refresh_tokens
-    return None if is_refresh and is_known else "invalid_code"
 
 
 def stale_token_response(config: SimulatorConfig) -> Response:

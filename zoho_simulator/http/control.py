@@ -1,8 +1,8 @@
 """The simulator's own API under /__sim__/, without authentication.
 
 GET requests, faults, config, jobs, data/{Module}/digest, health. POST faults, data/{Module} (see
-data/changes.py). PATCH config. DELETE requests or faults removes them; DELETE tokens, page_tokens or results
-lets them expire.
+data/changes.py), codes (makes one for a self client), devices/{user_code} (approves or denies). PATCH config.
+DELETE requests or faults removes them; DELETE tokens, page_tokens or results lets them expire.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from zoho_simulator.data.catalog import MODULES_WITH_RECORDS
 from zoho_simulator.data.modules import blocks
+from zoho_simulator.http.oauth import Decision
 from zoho_simulator.http.organisation import Organisation
 from zoho_simulator.wire import Json, Request, Response, json_response
 
@@ -37,6 +38,11 @@ def _control(organisation: Organisation, request: Request, what: list[str]) -> J
             document = _COLLECTIONS[kind](organisation, request)
         case "GET", ["data", module, "digest"]:
             document = _digest(organisation, module, request)
+        case "POST", ["codes"]:
+            document = {"code": organisation.accounts.make_code(**_document(request))}
+        case "POST", ["devices", user_code]:
+            decision: Decision = "deny" if _document(request).get("decision") == "deny" else "approve"
+            document = {"decided": organisation.accounts.decide(user_code, decision)}
         case "POST", ["data", module]:
             document = organisation.changes.apply(module, _document(request))
         case _:

@@ -9,9 +9,10 @@ from zoho_simulator.config import Environment, SimulatorConfig
 from zoho_simulator.data.changes import Changes
 from zoho_simulator.errors import ZohoError
 from zoho_simulator.faults import Fault, Faults, parse_job_faults, quote_request
-from zoho_simulator.http.access import Limits, authenticate, stale_token_response, token_endpoint
+from zoho_simulator.http.access import Limits, authenticate, stale_token_response
 from zoho_simulator.http.journal import Journal
-from zoho_simulator.records.metadata import fields_metadata, modules_metadata
+from zoho_simulator.http.oauth import Accounts
+from zoho_simulator.records.metadata import fields_metadata, modules_metadata, organisation, users
 from zoho_simulator.records.order import Orders
 from zoho_simulator.records.records_api import RecordsApi
 from zoho_simulator.tokens import Call, PageTokens, TokenStore
@@ -30,6 +31,7 @@ class Organisation:
         self.url = url
         self.faults = faults or Faults()
         self.tokens = TokenStore(config, environment)
+        self.accounts = Accounts(config, environment, self.tokens, url)
         self.page_tokens = PageTokens(config, environment)
         self.changes = Changes(config, environment.clock)
         self.jobs = Jobs(config, environment.clock)
@@ -68,9 +70,7 @@ class Organisation:
 
     def _process(self, request: Request, fault: Fault) -> Response:
         try:
-            if request.path == "/oauth/v2/token":
-                return token_endpoint(self.config, self.tokens, request, self.url)
-            return self._crm(request, fault)
+            return self.accounts.handle(request) or self._crm(request, fault)
         except ZohoError as error:
             if error.code == "INVALID_TOKEN":
                 return stale_token_response(self.config)
@@ -121,6 +121,8 @@ class Organisation:
         match parts:
             case ["settings", "modules"]:
                 return modules_metadata(call)
+            case ["org" | "users" as what]:
+                return organisation(self.config, call) if what == "org" else users(call)
             case ["settings", "fields"]:
                 return fields_metadata(self.config, call)
             case [module]:

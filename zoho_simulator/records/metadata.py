@@ -1,6 +1,7 @@
-"""Metadata: the modules of the organisation and the fields of a module.
+"""Metadata: the organisation, its users, its modules and the fields of a module.
 
-https://www.zoho.com/crm/developer/docs/api/v8/modules-api.html and field-meta.html
+https://www.zoho.com/crm/developer/docs/api/v8/get-org-data.html, get-users.html, modules-api.html and
+field-meta.html
 """
 
 from zoho_simulator.config import SimulatorConfig
@@ -11,6 +12,33 @@ from zoho_simulator.errors import ZohoError
 from zoho_simulator.records.query import pattern_not_matched
 from zoho_simulator.tokens import Call
 from zoho_simulator.wire import Json, Response, json_response
+
+
+def organisation(config: SimulatorConfig, call: Call) -> Response:
+    """GET /crm/{v}/org."""
+    call.grant.require("org")
+    org = {
+        "id": "111116000000000001",
+        "zgid": config.soid.removeprefix("ZohoCRM."),
+        "company_name": "Zylker",
+        "country_code": "IN",
+        "time_zone": "Asia/Kolkata",
+        "license_details": {"paid": True, "paid_type": "enterprise", "users_license_purchased": 10},
+    }
+    return json_response(200, {"org": [org]})
+
+
+def users(call: Call) -> Response:
+    """GET /crm/{v}/users. There is one user."""
+    call.grant.require("users")
+    user = {
+        "id": "111116000000000100",
+        "full_name": "Patricia Boyle",
+        "email": "patricia@zylker.example",
+        "status": "active",
+        "profile": {"name": "Administrator"},
+    }
+    return json_response(200, {"users": [user], "info": {"count": 1, "more_records": False}})
 
 
 def modules_metadata(call: Call) -> Response:

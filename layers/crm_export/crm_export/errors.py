@@ -5,6 +5,7 @@
     ├── CallerNotIdentified · RouteNotFound · InvalidRequest · TypeNotSupported · QueryRefused
     ├── IdempotencyConflict · RequestInProgress · ExportNotFound · InvalidSignature · TooManyOpenExports
     ├── ConnectionNotFound · ConnectionMalformed · UntrustedOrigin · WrongDataCentre · TokenInvalidated
+    ├── ConnectionReplaced
     ├── StoreUnavailable
     │   └── StoreTimeout
     ├── PagingBroken · JobOverdue · DeadlineExceeded · WorkerDied · StepFailed
@@ -56,10 +57,14 @@ _REMEDIES = {
     "PART_BUSY": "Wait: another worker is busy with the part.",
     "DOWNLOADS_SPENT": "Wait: the part is downloaded later.",
     "QUERY_REFUSED": "Change the query as the message says and send the request again.",
-    "CONNECTION_NOT_FOUND": "Connect the account to Zoho and store its refresh token.",
-    "CONNECTION_MALFORMED": "Store the connection again with token.refresh_token and token.api_domain.",
+    "CONNECTION_NOT_FOUND": "Connect the account to Zoho: crm-export connect.",
+    "CONNECTION_MALFORMED": (
+        "Store the connection again, for example with `crm-export connect`: token.api_domain with "
+        "token.refresh_token, or with the fields of client credentials."
+    ),
     "UNTRUSTED_ORIGIN": "Correct the connection, or add the origin to the parameter TrustedZohoOrigins.",
     "WRONG_DATA_CENTRE": "Store the connection again with the token.api_domain that the message names.",
+    "CONNECTION_REPLACED": "Send the request again.",
     "TOKEN_INVALIDATED": "Connect the account to Zoho again.",
     "PAGING_BROKEN": "Start a new export; if it fails again, ask Zoho's support.",
     "JOB_OVERDUE": "See Zoho's status page, then start a new export; if it hangs again, ask Zoho's support.",
@@ -211,10 +216,19 @@ class WrongDataCentre(ExportError, code="WRONG_DATA_CENTRE"):
 
 
 class TokenInvalidated(ExportError, code="TOKEN_INVALIDATED"):
-    """Zoho no longer accepts the grant. The message is the original API's; the remedy has the reason."""
+    """Zoho no longer accepts the grant. The message is the original API's; the remedy has the reason.
 
-    def __init__(self, reason: str, **more: Any) -> None:
+    zoho_code: Zoho's word for it, or None.
+    """
+
+    def __init__(self, reason: str, *, zoho_code: str | None = None, **more: Any) -> None:
         super().__init__("TOKEN_INVALIDATED", remedy=f"{type(self).remedy} {reason}", **more)
+        self.reason = redact(reason)
+        self.zoho_code = zoho_code
+
+
+class ConnectionReplaced(ExportError, code="CONNECTION_REPLACED", max_attempts=None):
+    """Another grant was stored while one was in use, and again while the request was repeated with it."""
 
 
 class StoreUnavailable(ExportError, code="STORE_UNAVAILABLE", max_attempts=None):

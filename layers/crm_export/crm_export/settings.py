@@ -73,6 +73,7 @@ class ZohoSettings(Settings):
     zoho_client_secret_id: str
     trusted_zoho_origins: tuple[str, ...]
     access_token_cache: str  # shared | off
+    connection_cache_seconds: int  # 0: off
     exports_table: str
 
 
@@ -115,6 +116,7 @@ class ResultDownloaderSettings(ZohoSettings, EventSettings):
     job_deadline_minutes: int
     submit_queue_url: str
     download_queue_url: str
+    callback_secret_id: str
 
 
 @dataclass(frozen=True)

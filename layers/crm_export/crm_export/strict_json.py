@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 from json.encoder import encode_basestring
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 _encode = json.JSONEncoder(allow_nan=False).encode
 _LONGEST_INTEGER = 4000  # digits; Python refuses to convert more than 4,300
@@ -25,6 +25,12 @@ class ExactNumber(float):
         number = super().__new__(cls, text)
         number.text = text
         return number
+
+
+class RawJson(NamedTuple):
+    """JSON that was verified and is written as it is."""
+
+    text: str
 
 
 def loads(text: str | bytes) -> Any:
@@ -81,6 +87,8 @@ def _written(value: Any) -> str:  # noqa: PLR0911 (a line for each kind of value
     if isinstance(value, dict):
         items = [encode_basestring(key) + ":" + _written(item) for key, item in value.items()]
         return "{" + ",".join(items) + "}"
+    if isinstance(value, RawJson):
+        return value.text
     if isinstance(value, list | tuple):
         return "[" + ",".join([_written(item) for item in value]) + "]"
     if isinstance(value, ExactNumber):

@@ -62,6 +62,19 @@ def metrics() -> Metrics:
     return Metrics(namespace=namespace, service="zoho-crm-export")
 
 
+_is_counted = ContextVar("is_counted", default=True)
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Count nothing in this context: Powertools prints metrics to stdout, which a command needs itself."""
+    token = _is_counted.set(False)
+    try:
+        yield
+    finally:
+        _is_counted.reset(token)
+
+
 _lock = RLock()  # Powertools' metrics are not safe for threads, and the reconciler counts in ten
 
 
@@ -83,6 +96,8 @@ def gauge(name: str, value: float) -> None:
 
 
 def _add(name: str, unit: MetricUnit, value: float) -> None:
+    if not _is_counted.get():
+        return
     with _lock:
         metrics().add_metric(name=name, unit=unit, value=value)
 

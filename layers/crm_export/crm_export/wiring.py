@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from crm_export import deadline
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.callbacks import KeyRing
     from crm_export.zoho.client import TokenSource, ZohoClient
-    from crm_export.zoho.oauth import AccessToken
     from crm_export.zoho.records import RecordsReader
 
 _LINK_SECONDS = 900
+_MOST_CLIENTS = 1000  # connections whose tokens and metadata a container keeps
 
 # All AWS services that the functions call: `make build` removes botocore's data of the others from the layer.
 SERVICES = ("dynamodb", "events", "s3", "secretsmanager", "sqs")
@@ -56,22 +56,24 @@ def boto3_client(service: str) -> Any:
         read_timeout=60 if service == "s3" else 4,
         retries={"mode": "standard", "total_max_attempts": 4 if service == "s3" else 3},
         signature_version="s3v4" if service == "s3" else None,
-        s3=s3_addressing(os.environ) if service == "s3" else None,
+        s3=s3_options(os.environ) if service == "s3" else None,
     )
     client: Any = boto3.client(service, config=config)  # type: ignore[call-overload]
     return client
 
 
-def s3_addressing(env: Mapping[str, str]) -> Any:
-    """Return how buckets are addressed: by a host of the bucket's region, and not by the global one.
+def s3_options(env: Mapping[str, str]) -> Any:
+    """Return how buckets are addressed, and that payloads are not signed.
 
-    The global host redirects to a new bucket's region for hours, and does not serve opt-in regions. A server
-    at an endpoint of its own has no hosts of buckets.
+    A bucket is addressed by a host of its region, and not by the global one, which redirects to a new
+    bucket's region for hours, and does not serve opt-in regions. A server at an endpoint of its own has no
+    hosts of buckets. Each payload has a CRC32 that S3 verifies: a SHA-256 of it would only cost time.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
     """
+    unsigned = {"payload_signing_enabled": False}
     if env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"):
-        return {"addressing_style": "path"}
-    return {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+        return unsigned | {"addressing_style": "path"}
+    return unsigned | {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
 
 
 @cache
@@ -123,6 +125,8 @@ class Container:
     @cached_property
     def handler_zoho(self) -> Callable[[str, str], Zoho]:
         """Zoho for functions/export_handler."""
+        from crm_export.zoho import raw_records  # noqa: F401 - every page uses it; here Lambda initializes
+
         return self._zoho(self.handler_settings)
 
     @cached_property
@@ -163,6 +167,7 @@ class Container:
         return Pipeline(
             **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
             zoho=self._zoho(settings),
+            callback_keys=self._callback_keys(settings.callback_secret_id),
             **self._events(settings),
             results=self._results(settings.results_bucket),
             budget=DynamoDownloadBudget(
@@ -230,14 +235,32 @@ class Container:
         from crm_export.zoho.bulk_read import BulkRead
         from crm_export.zoho.metadata import known_modules
 
-        store, build_client = self._connections(settings), self._client_factory(settings)
-        client_of = cache(lambda connection: build_client(store, connection))
+        client_of = self._clients(settings)
 
         def zoho(account_id: str, owner: str) -> Zoho:
-            client = client_of(store.get(account_id, owner))
+            client = client_of(account_id, owner)
             return Zoho(BulkRead(client), self._records(client), partial(known_modules, client))
 
         return zoho
+
+    def _clients(self, settings: ZohoSettings) -> Callable[[str, str], "ZohoClient"]:
+        """Return a function of account_id and owner that returns the client of their connection."""
+        from crm_export.connections.kept import KeptConnections
+
+        store = KeptConnections(
+            self._connections(settings), settings.connection_cache_seconds, self.system.monotonic
+        )
+        build_client = self._client_factory(settings)
+
+        def client_of(account_id: str, owner: str) -> "ZohoClient":
+            return client_for(store.get(account_id, owner))
+
+        @lru_cache(_MOST_CLIENTS)
+        def client_for(connection: "Connection") -> "ZohoClient":
+            successor = partial(client_of, connection.account_id, connection.owner)
+            return build_client(store, connection, successor)
+
+        return client_of
 
     def _records(self, client: "ZohoClient") -> "RecordsReader":
         from crm_export.zoho.records import RecordsReader
@@ -258,11 +281,11 @@ class Container:
 
     def _client_factory(
         self, settings: ZohoSettings
-    ) -> Callable[["ConnectionStore", "Connection"], "ZohoClient"]:
+    ) -> "Callable[[ConnectionStore, Connection, Callable[[], ZohoClient]], ZohoClient]":
         from crm_export.aws.token_cache import DynamoTokenCache
-        from crm_export.connections.broker import FreshTokens, TokenBroker
+        from crm_export.connections.broker import FreshTokens, TokenBroker, refresher
         from crm_export.zoho.client import ZohoClient
-        from crm_export.zoho.oauth import ZohoClientCredentials, refresh_with_current_client
+        from crm_export.zoho.grants import ZohoClientCredentials
 
         def credentials(text: str) -> ZohoClientCredentials:
             stored = json.loads(text)
@@ -271,19 +294,17 @@ class Container:
         session, system = self._session, self.system
         our_client = self._cached_secret(settings.zoho_client_secret_id, credentials)
         token_cache = DynamoTokenCache(self._aws("dynamodb"), settings.exports_table)
+        refresh = refresher(session, our_client, system)
 
-        def refresh(connection: "Connection") -> "AccessToken":
-            return refresh_with_current_client(
-                session, connection.accounts_server, our_client, connection.refresh_token, system
-            )
-
-        def client(store: "ConnectionStore", connection: "Connection") -> "ZohoClient":
+        def client(
+            store: "ConnectionStore", connection: "Connection", successor: "Callable[[], ZohoClient]"
+        ) -> "ZohoClient":
             tokens: TokenSource
             if settings.access_token_cache == "off":  # noqa: S105
                 tokens = FreshTokens(connection, store, refresh)
             else:
                 tokens = TokenBroker(connection, store, refresh, token_cache, system)
-            return ZohoClient(session, connection.api_domain, tokens, system)
+            return ZohoClient(session, connection.api_domain, tokens, system, successor)
 
         return client
 

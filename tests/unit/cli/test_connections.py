@@ -1,4 +1,4 @@
-"""`python -m cli connections`, on Secrets Manager (moto) and MongoDB (over a socket)."""
+"""`crm-export connections`, on Secrets Manager (moto) and MongoDB (over a socket)."""
 
 import getpass
 import io
@@ -13,14 +13,16 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cli.__main__ import main
 from crm_export import wiring
 from crm_export.connections.model import Connection
 from crm_export.connections.mongo import MongoConnections, open_collection
 from crm_export.connections.secrets_manager import SecretsManagerConnections
 from crm_export.errors import ConnectionNotFound
+from crm_export.zoho.grants import RefreshToken
+from crm_export_cli.main import main
 from local.host.aws import move_current_label
 from tests.support.mongo import always, ignore_mongomock_throw, mongo_server
+from zoho_simulator.http.server import SimulatorConfig, start_simulator
 
 PREFIX = "zoho-crm-export/connections"
 GRANT = ("--account", "acct-1", "--owner", "user-1")
@@ -105,19 +107,19 @@ def test_put_stores_what_the_functions_get(run, store):
     name, connections = store
     assert put(run, name) == (0, "Stored the connection of acct-1/user-1.\n", "")
     stored = connections.get("acct-1", "user-1")
-    assert (stored.refresh_token, stored.api_domain) == (TOKEN, "https://www.zohoapis.eu")
+    assert (stored.grant.value, stored.api_domain) == (TOKEN, "https://www.zohoapis.eu")
     assert stored.accounts_server == "https://accounts.zoho.eu"
 
 
 def test_put_again_replaces_everything_and_clears_the_mark(run, store):
     name, connections = store
     put(run, name, "--accounts-server", "https://accounts.zoho.in")
-    connections.mark_account(Connection("acct-1", "user-1", "", "", TOKEN))
+    connections.mark_account(Connection("acct-1", "user-1", "", "", RefreshToken(TOKEN)))
     code, out, _ = put(run, name, domain="https://www.zohoapis.jp", token="1000.s3cret.new")
     assert (code, out) == (0, "Replaced the connection of acct-1/user-1.\n")
     stored = connections.get("acct-1", "user-1")
-    assert (stored.refresh_token, stored.accounts_server) == ("1000.s3cret.new", "https://accounts.zoho.jp")
-    assert "state           valid\n" in run("show", "--store", name, *GRANT)[1]
+    assert (stored.grant.value, stored.accounts_server) == ("1000.s3cret.new", "https://accounts.zoho.jp")
+    assert "state           stored\n" in run("show", "--store", name, *GRANT)[1]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_put_again_replaces_everything_and_clears_the_mark(run, store):
 def test_put_of_untrusted_host_stores_nothing(run, store, more, domain, says):
     name, connections = store
     code, out, err = put(run, name, *more, domain=domain)
-    assert (code, out) == (1, "")
+    assert (code, out) == (4, "")
     assert says in err
     with pytest.raises(ConnectionNotFound):
         connections.get("acct-1", "user-1")
@@ -154,7 +156,7 @@ def test_trust_origin_allows_another_host(run, store):
 def test_put_of_invalid_token_stores_nothing(run, store, token):
     name, connections = store
     code, _, err = put(run, name, token=token)
-    assert (code, "nothing was stored" in err) == (1, True)
+    assert (code, "nothing was stored" in err) == (2, True)
     with pytest.raises(ConnectionNotFound):
         connections.get("acct-1", "user-1")
 
@@ -166,7 +168,7 @@ def test_put_asks_for_the_token_on_a_terminal_only(run, store, monkeypatch):
     assert (code, "--refresh-token-stdin" in err) == (2, True)
     monkeypatch.setattr(getpass, "getpass", lambda _prompt: TOKEN)
     assert run(*arguments, terminal=True)[0] == 0
-    assert connections.get("acct-1", "user-1").refresh_token == TOKEN
+    assert connections.get("acct-1", "user-1").grant.value == TOKEN
 
 
 def test_put_has_no_option_for_the_token_itself(run):
@@ -190,25 +192,26 @@ def test_show_prints_the_connection_without_its_token(run, store):
     assert out == (
         "account_id      acct-1\n"
         "owner           user-1\n"
+        "grant           refresh_token\n"
         "api_domain      https://www.zohoapis.eu\n"
         "accounts_server https://accounts.zoho.eu\n"
-        "state           valid\n"
+        "state           stored\n"
     )
-    connections.mark_account(Connection("acct-1", "user-1", "", "", TOKEN))
-    assert run("show", "--store", name, *GRANT)[1] == out.replace("valid", "invalidated")
+    connections.mark_account(Connection("acct-1", "user-1", "", "", RefreshToken(TOKEN)))
+    assert run("show", "--store", name, *GRANT)[1] == out.replace("stored", "invalidated")
 
 
 def test_list_prints_a_line_for_each_connection(run, store):
     name, connections = store
     for account, owner in [("b", "u1"), ("a", "u2"), ("a", "u1"), ("a1", "u1")]:
         put(run, name, grant=("--account", account, "--owner", owner))
-    connections.mark_account(Connection("a", "u1", "", "", TOKEN))
+    connections.mark_account(Connection("a", "u1", "", "", RefreshToken(TOKEN)))
     domain = "https://www.zohoapis.eu"
     of_a = [f"a\tu1\t{domain}\tinvalidated", f"a\tu2\t{domain}\tinvalidated"]
     code, out, err = run("list", "--store", name, "--account", "a")
     assert (code, out.splitlines(), err) == (0, of_a, "2 connections\n")
     code, out, err = run("list", "--store", name)
-    others = [f"a1\tu1\t{domain}\tvalid", f"b\tu1\t{domain}\tvalid"]
+    others = [f"a1\tu1\t{domain}\tstored", f"b\tu1\t{domain}\tstored"]
     assert (code, out.splitlines(), err) == (0, of_a + others, "4 connections\n")
     assert run("list", "--store", name, "--account", "c") == (0, "", "0 connections\n")
 
@@ -217,17 +220,36 @@ def test_delete_removes_one_connection(run, store):
     name, connections = store
     put(run, name)
     put(run, name, grant=("--account", "acct-1", "--owner", "user-2"))
-    assert run("delete", "--store", name, *GRANT) == (0, "Deleted the connection of acct-1/user-1.\n", "")
+    assert run("delete", "--yes", "--store", name, *GRANT) == (
+        0,
+        "Deleted the connection of acct-1/user-1.\n",
+        "",
+    )
     with pytest.raises(ConnectionNotFound):
         connections.get("acct-1", "user-1")
-    assert connections.get("acct-1", "user-2").refresh_token == TOKEN
+    assert connections.get("acct-1", "user-2").grant.value == TOKEN
     assert put(run, name)[1].startswith("Stored")
 
 
-@pytest.mark.parametrize("command", ["show", "delete"])
+@pytest.mark.parametrize("command", [("show",), ("test",), ("delete", "--yes")])
 def test_missing_connection_has_its_own_exit_code(run, store, command):
-    code, out, err = run(command, "--store", store[0], *GRANT)
-    assert (code, out, err) == (3, "", "error: No connection of acct-1/user-1 is stored.\n")
+    code, out, err = run(*command, "--store", store[0], *GRANT)
+    assert (code, out, err) == (4, "", "error: No connection of acct-1/user-1 is stored.\n")
+
+
+def test_connect_stores_what_the_functions_get(store, capsys, monkeypatch):
+    name, connections = store
+    monkeypatch.setenv("CRM_EXPORT_CLIENT_SECRET", "local-secret")
+    with start_simulator(SimulatorConfig(records={"Contacts": 1})) as zoho:
+        connections._trusted_origins = (zoho.url,)
+        arguments = (
+            "connect", "--store", name, *GRANT, "--grant", "client_credentials", "--client-id", "1000.LOCAL",
+            "--soid", "60000000001", "--accounts-server", zoho.url, "--trust-origin", zoho.url,
+        )  # fmt: skip
+        assert main(arguments) == 0
+    assert "local-secret" not in capsys.readouterr().out
+    stored = connections.get("acct-1", "user-1")
+    assert (stored.grant.soid, stored.client.client_secret) == ("ZohoCRM.60000000001", "local-secret")
 
 
 # --- Secrets Manager -------------------------------------------------------------------------
@@ -257,9 +279,9 @@ def test_prefix_option_changes_the_names_of_secrets(run, aws):
 def test_secret_scheduled_for_deletion_is_absent_until_put(run, aws):
     put(run, "secretsmanager")
     aws.delete_secret(SecretId=f"{PREFIX}/acct-1/user-1", RecoveryWindowInDays=7)
-    assert run("show", *GRANT)[0] == 3
+    assert run("show", *GRANT)[0] == 4
     assert put(run, "secretsmanager")[0] == 0
-    assert "valid" in run("show", *GRANT)[1]
+    assert "stored" in run("show", *GRANT)[1]
 
 
 def test_missing_region_says_what_to_set(run, monkeypatch, tmp_path):
@@ -275,7 +297,7 @@ def test_missing_region_says_what_to_set(run, monkeypatch, tmp_path):
     assert "AWS_DEFAULT_REGION" in problem
 
 
-def test_unreachable_secrets_manager_has_its_own_exit_code(run, monkeypatch):
+def test_unreachable_secrets_manager_is_reported_as_temporary(run, monkeypatch):
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.setenv(f"AWS_{name}", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -283,7 +305,7 @@ def test_unreachable_secrets_manager_has_its_own_exit_code(run, monkeypatch):
     wiring.boto3_client.cache_clear()
     code, _, err = run("show", *GRANT)
     wiring.boto3_client.cache_clear()
-    assert code == 4
+    assert code == 1
     assert err.endswith("Try again later.\n")
 
 
@@ -312,7 +334,7 @@ def test_unusable_mongo_uri_is_reported(run, monkeypatch, uri):
 
 
 @pytest.mark.usefixtures("collection")
-@pytest.mark.parametrize("arguments", [("list",), ("delete", *GRANT), ("ensure-indexes",)])
+@pytest.mark.parametrize("arguments", [("list",), ("delete", "--yes", *GRANT), ("ensure-indexes",)])
 @pytest.mark.parametrize(("refused", "says"), [(13, "authSource"), (18, "authSource"), (73, "code 73")])
 def test_refusal_of_mongodb_is_reported(run, server, arguments, refused, says):
     server.refuse_code = refused
@@ -338,7 +360,7 @@ def test_ensure_indexes_lists_duplicates_until_they_are_deleted(run, collection)
     assert "\n  2 documents of account acct-1, owner user-1\n" in err
     assert "user-2" not in err
     assert "stored 2 times" in run("show", "--store", "mongo", *GRANT)[2]
-    run("delete", "--store", "mongo", *GRANT)
+    run("delete", "--yes", "--store", "mongo", *GRANT)
     for _ in range(2):
         code, out, err = run("ensure-indexes", "--store", "mongo")
         assert (code, out, err) == (0, "Unique index account_id_1_owner_1 exists.\n", "")
@@ -349,7 +371,7 @@ def test_command_runs_from_the_repository():
     repository = Path(__file__).resolve().parents[3]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "cli", "connections", "--help"],
+        [sys.executable, "-W", "error", "-m", "crm_export_cli", "connections", "--help"],
         cwd=repository, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,20 +1,32 @@
 """Shared access tokens over a table in memory; tests/functional tests them over DynamoDB and processes."""
 
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 import pytest
+import requests
+import responses
 
 from crm_export import deadline
 from crm_export.aws.table import Table, attribute, key
 from crm_export.aws.token_cache import DynamoTokenCache
-from crm_export.connections.broker import SharedToken, TokenBroker, cache_key
+from crm_export.cached import Cached
+from crm_export.connections.broker import FreshTokens, SharedToken, TokenBroker, cache_key, refresher
 from crm_export.connections.model import Connection
-from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoThrottled, ZohoUnavailable
+from crm_export.errors import (
+    ConnectionMalformed,
+    ConnectionReplaced,
+    TokenInvalidated,
+    ZohoClientRejected,
+    ZohoThrottled,
+    ZohoUnavailable,
+)
 from crm_export.telemetry import metrics
+from crm_export.zoho.grants import ClientCredentials, RefreshToken, ZohoClientCredentials
 from crm_export.zoho.oauth import AccessToken
 from simulation.dynamodb import DynamoDb, TableData
 
-CONNECTION = Connection("acct-1", "user-1", "https://api", "https://accounts", "refresh-1")
+CONNECTION = Connection("acct-1", "user-1", "https://api", "https://accounts", RefreshToken("refresh-1"))
 
 
 class World:
@@ -25,6 +37,7 @@ class World:
         self.refreshes = 0
         self.error = None
         self.marked = []
+        self.stored = None
         self.table = DynamoDb(TableData(lambda: 0.0))
         self.cache = DynamoTokenCache(self.table, "exports")
 
@@ -51,6 +64,10 @@ class World:
     def mark(self, connection):
         """ConnectionStore."""
         self.marked.append(connection)
+
+    def stored_now(self, connection):
+        """ConnectionStore."""
+        return self.stored or connection
 
     def broker(self, connection=CONNECTION):
         return TokenBroker(connection, self, self.refresh, self.cache, self)
@@ -102,7 +119,7 @@ def test_rejected_token_stays_in_the_cache_while_zoho_issues_no_other(world):
 
 
 def test_two_owners_of_an_account_never_share_a_token(world):
-    other = replace(CONNECTION, owner="user-2", refresh_token="refresh-2")
+    other = replace(CONNECTION, owner="user-2", grant=RefreshToken("refresh-2"))
     assert world.broker().token() == "token 1"
     assert world.broker(other).token() == "token 2"
     assert world.broker().token() == "token 1"
@@ -110,7 +127,7 @@ def test_two_owners_of_an_account_never_share_a_token(world):
 
 def test_new_refresh_token_of_a_connection_does_not_find_the_token_of_the_last_one(world):
     world.broker().token()
-    assert world.broker(replace(CONNECTION, refresh_token="refresh-2")).token() == "token 2"
+    assert world.broker(replace(CONNECTION, grant=RefreshToken("refresh-2"))).token() == "token 2"
 
 
 def test_throttling_is_shared_until_it_is_over(world):
@@ -201,3 +218,122 @@ def test_new_token_ends_the_pause_that_throttling_began(world):
 
 def test_grants_of_different_servers_share_no_token():
     assert cache_key(CONNECTION) != cache_key(replace(CONNECTION, accounts_server="https://other"))
+
+
+# --- client credentials, and clients of a connection's own ---
+
+OWN = ZohoClientCredentials("1000.OWN", "own-s3cret")
+BY_CLIENT = replace(CONNECTION, grant=ClientCredentials("ZohoCRM.1", "ZohoCRM.bulk.READ"), client=OWN)
+
+
+def test_client_credentials_get_a_new_token_every_hour_and_share_it(world):
+    brokers = [world.broker(BY_CLIENT) for _ in range(2)]
+    assert {broker.token() for broker in brokers} == {"token 1"}
+    world.now += 3600 - 60
+    assert {broker.token() for broker in brokers} == {"token 2"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"client": ZohoClientCredentials("1000.OWN", "new-s3cret")},
+        {"client": None},
+        {"grant": ClientCredentials("ZohoCRM.2", "ZohoCRM.bulk.READ")},
+        {"grant": ClientCredentials("ZohoCRM.1", "ZohoCRM.modules.READ")},
+        {"grant": RefreshToken("refresh-1")},
+    ],
+    ids=["secret", "client", "organisation", "scope", "grant"],
+)
+def test_other_client_credentials_never_find_each_others_token(change):
+    assert cache_key(BY_CLIENT) != cache_key(replace(BY_CLIENT, **change))
+
+
+def test_own_client_of_a_connection_does_not_change_the_key_of_its_refresh_token():
+    assert cache_key(replace(CONNECTION, client=OWN)) == cache_key(CONNECTION)
+
+
+@pytest.fixture
+def zoho():
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+@pytest.mark.parametrize(
+    ("connection", "sent"),
+    [
+        (CONNECTION, {"client_id": "1000.OURS", "grant_type": "refresh_token", "refresh_token": "refresh-1"}),
+        (
+            replace(CONNECTION, client=OWN),
+            {"client_id": "1000.OWN", "grant_type": "refresh_token", "refresh_token": "refresh-1"},
+        ),
+        (
+            BY_CLIENT,
+            {
+                "client_id": "1000.OWN",
+                "client_secret": "own-s3cret",
+                "grant_type": "client_credentials",
+                "soid": "ZohoCRM.1",
+                "scope": "ZohoCRM.bulk.READ",
+            },
+        ),
+        (replace(BY_CLIENT, client=None), {"client_id": "1000.OURS", "soid": "ZohoCRM.1"}),
+    ],
+    ids=["refresh token", "own client", "client credentials", "client credentials of ours"],
+)
+def test_token_is_requested_with_the_grant_and_its_client(zoho, connection, sent):
+    zoho.post("https://accounts/oauth/v2/token", json={"access_token": "1000.a"})
+    ours = Cached(lambda: ZohoClientCredentials("1000.OURS", "our-s3cret"), lambda: 0.0)
+    assert refresher(requests.Session(), ours)(connection).value == "1000.a"
+    assert sent.items() <= dict(parse_qsl(zoho.calls[0].request.body)).items()
+
+
+def test_connection_whose_own_client_is_rejected_is_invalidated(zoho):
+    zoho.post("https://accounts/oauth/v2/token", json={"error": "invalid_client_secret"})
+    with pytest.raises(TokenInvalidated) as raised:
+        refresher(requests.Session(), None)(BY_CLIENT)
+    assert "own client id or secret (invalid_client_secret)" in raised.value.remedy
+
+
+def test_connection_without_a_client_cannot_be_used_where_there_is_no_stack():
+    with pytest.raises(ConnectionMalformed, match=r"acct-1/user-1 has no token\.client_id"):
+        refresher(requests.Session(), None)(CONNECTION)
+
+
+def test_secrets_of_a_grant_are_not_in_its_repr():
+    shown = repr([replace(BY_CLIENT, grant=RefreshToken("refresh-1")), BY_CLIENT])
+    assert "refresh-1" not in shown
+    assert "s3cret" not in shown
+
+
+# --- a connection that was stored again while it was kept ---
+
+
+@pytest.mark.parametrize("changed", [{"grant": RefreshToken("refresh-2")}, {"accounts_server": "https://eu"}])
+@pytest.mark.parametrize("error", [TokenInvalidated("revoked"), ZohoClientRejected("not ours")])
+def test_refused_grant_is_not_marked_if_another_one_is_stored(world, changed, error):
+    world.error = error
+    world.stored = replace(CONNECTION, **changed)
+    with pytest.raises(ConnectionReplaced, match="acct-1/user-1 was stored again"):
+        world.broker().token()
+    assert (world.marked, set(metrics().metric_set)) == ([], set())
+    world.error = None
+    assert world.broker(world.stored).token() == "token 1"
+
+
+def test_rejected_token_of_a_grant_that_was_replaced_requests_no_other(world):
+    broker = world.broker()
+    token = broker.token()
+    world.stored = replace(CONNECTION, grant=RefreshToken("refresh-2"))
+    assert broker.token() == token
+    with pytest.raises(ConnectionReplaced):
+        broker.token(rejected=token)
+    assert world.refreshes == 1
+
+
+def test_fresh_tokens_of_a_grant_that_was_replaced_end_with_a_rejection(world):
+    tokens = FreshTokens(CONNECTION, world, world.refresh)
+    world.stored = replace(CONNECTION, grant=RefreshToken("refresh-2"))
+    token = tokens.token()
+    with pytest.raises(ConnectionReplaced):
+        tokens.token(rejected=token)
+    assert world.refreshes == 1

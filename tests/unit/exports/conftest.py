@@ -201,6 +201,9 @@ class OneExport:
             limits=Limits(),
         )
 
+    def replaced(self, **members):
+        return replace(self.pipeline, **members)
+
     def limit(self, **limits):
         self.pipeline = replace(self.pipeline, limits=Limits(**limits))
 
@@ -255,7 +258,7 @@ class OneExport:
     def ready(self, number=1, job_id="1", count=5, token=None):
         """Let a part's job be done; with a token more records follow."""
         self.submitted(number, job_id)
-        assert self.table.mark_ready(self.part(number), job(job_id, count, token), self.now)
+        assert self.table.mark_ready(self.export(), self.part(number), job(job_id, count, token), self.now)
 
     def stored(self, number=1, job_id="1", count=5, token=None, key=None):
         self.ready(number, job_id, count, token)

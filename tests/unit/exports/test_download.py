@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from crm_export import deadline
 from crm_export.errors import (
     DownloadsSpent,
     JobOverdue,
@@ -13,6 +14,7 @@ from crm_export.errors import (
     PartBusy,
     ResultError,
     ResultTooSlow,
+    StateUnavailable,
     StepPostponed,
     WorkerDied,
     ZohoError,
@@ -22,6 +24,8 @@ from crm_export.errors import (
     ZohoPermissionDenied,
     ZohoQueryRefused,
     ZohoResponseInvalid,
+    ZohoThrottled,
+    ZohoTimeout,
     ZohoTooSlow,
     ZohoUnavailable,
 )
@@ -378,7 +382,9 @@ def test_page_token_that_another_worker_gave_to_the_next_part_is_not_a_ring(one_
     one_export.submitted()
     one_export.zoho.jobs["1"] = ready = job("1", 5, "a")
     part = one_export.part()
-    one_export.zoho.meanwhile = lambda: one_export.table.mark_ready(part, ready, one_export.now)
+    one_export.zoho.meanwhile = lambda: one_export.table.mark_ready(
+        one_export.export(), part, ready, one_export.now
+    )
     one_export.advance()
     assert one_export.part().state is PartState.STORED
     assert one_export.export().state is ExportState.RUNNING
@@ -389,22 +395,130 @@ def test_more_records_before_v7_need_no_page_token(one_export):
     one_export.submitted()
     one_export.zoho.jobs["1"] = job("1", 5, "")
     one_export.advance()
-    assert (one_export.part(1).state, one_export.part(2).state) == (PartState.STORED, PartState.PENDING)
+    assert (one_export.part(1).state, one_export.part(2).state) == (PartState.STORED, PartState.SUBMITTED)
+    assert [request.page for request in one_export.zoho.created] == [2]
 
 
-@pytest.mark.parametrize(("token", "next_parts"), [("t", [2]), (None, [])], ids=["more", "no more"])
-def test_store_submits_the_next_part_if_there_are_more_records(one_export, token, next_parts):
-    one_export.ready(token=token)
+# --- the next part's job, which the downloader creates before it downloads ---
+
+
+def read_results_when_asked(one_export, seen):
+    """Note, when a result is read, which jobs exist by then."""
+    store = one_export.results.store_result
+
+    def store_result(*given, **named):
+        seen.append(len(one_export.zoho.created))
+        return store(*given, **named)
+
+    one_export.results.store_result = store_result
+
+
+def test_job_of_the_next_part_is_created_before_the_download(one_export):
+    one_export.submitted()
+    one_export.zoho.jobs["1"] = job("1", 5, "t")
+    read_results_when_asked(one_export, seen := [])
     one_export.advance()
-    assert one_export.submit_queue.parts == next_parts
+    (request,) = one_export.zoho.created
+    assert (request.page_token, request.callback_url.split("/")[-2], seen) == ("t", "2", [1])
+    assert (one_export.part(2).state, one_export.part(2).job_id) == (PartState.SUBMITTED, "new-1")
+    assert one_export.part().state is PartState.STORED
+    assert one_export.submit_queue.sent == []
+
+
+def test_no_job_is_created_after_the_last_part(one_export):
+    one_export.ready()
+    one_export.advance()
+    assert (one_export.zoho.created, one_export.submit_queue.sent) == ([], [])
     assert one_export.part().state is PartState.STORED
 
 
-def test_store_submits_the_next_part_even_if_its_own_download_has_to_wait(one_export):
+def test_job_of_the_next_part_is_created_even_if_the_download_has_to_wait(one_export):
     one_export.ready(token="t")
     one_export.wait = 7
     with pytest.raises(DownloadsSpent):
         one_export.advance()
+    assert one_export.part(2).state is PartState.SUBMITTED
+
+
+def test_second_attempt_at_a_download_creates_no_second_job(one_export):
+    one_export.ready(token="t")
+    one_export.wait = 7
+    with pytest.raises(DownloadsSpent):
+        one_export.advance()
+    one_export.wait = 0
+    one_export.let_pass(60)
+    one_export.advance()
+    one_export.submit(2)
+    assert len(one_export.zoho.created) == 1
+    assert one_export.part().state is PartState.STORED
+
+
+@pytest.mark.parametrize(
+    ("refusal", "delay"),
+    [
+        (ZohoUnavailable("HTTP 500"), 15),
+        (ZohoThrottled("HTTP 429", retry_after=40), 40),
+        (ZohoTimeout("no response"), 15),
+    ],
+    ids=lambda value: getattr(value, "code", value),
+)
+def test_job_that_zoho_does_not_create_now_is_left_to_the_submit_queue(one_export, refusal, delay):
+    one_export.ready(token="t")
+    one_export.zoho.refusals = [refusal]
+    one_export.advance()
+    assert one_export.part().state is PartState.STORED
+    assert one_export.submit_queue.sent == [(2, delay)]
+    one_export.let_pass(delay)
+    one_export.submit(2)
+    assert one_export.part(2).state is PartState.SUBMITTED
+
+
+def test_job_that_zoho_refuses_for_good_ends_the_export_without_a_download(one_export):
+    one_export.ready(token="t")
+    one_export.zoho.refusals = [ZohoPermissionDenied("no")]
+    one_export.advance()
+    assert one_export.export().failure.code == "ZOHO_PERMISSION_DENIED"
+    assert (one_export.zoho.asked, one_export.submit_queue.sent) == ([], [])
+
+
+def test_next_part_that_another_worker_submits_is_left_to_that_worker(one_export):
+    one_export.ready(token="t")
+    one_export.claim("another", 30, number=2)
+    one_export.advance()
+    assert (one_export.zoho.created, one_export.submit_queue.parts) == ([], [2])
+    assert one_export.part(2).lease_owner == "another"
+    assert one_export.part().state is PartState.STORED
+
+
+def test_next_part_with_the_job_of_a_callback_is_adopted_instead(one_export):
+    one_export.ready(token="t")
+    one_export.table.note_hint(one_export.export_id, 2, "7")
+    one_export.advance()
+    assert (one_export.zoho.created, one_export.download_queue.parts) == ([], [2])
+    assert one_export.part(2).lease_owner is None
+
+
+def test_job_of_the_next_part_leaves_the_download_its_time(one_export):
+    one_export.ready(token="t")
+    left = []
+    one_export.zoho.meanwhile = lambda: left.append(deadline.remaining())
+    with deadline.ends_in(900):
+        one_export.advance()
+    assert left[0] == pytest.approx(24, abs=1)
+
+
+def test_table_that_fails_while_the_next_part_is_claimed_does_not_stop_the_download(one_export):
+    one_export.ready(token="t")
+    claim = one_export.table.claim
+
+    def refuse_the_next(part, *given):
+        if part.part == 2:
+            raise StateUnavailable("DynamoDB throttles.")
+        return claim(part, *given)
+
+    one_export.table.claim = refuse_the_next
+    one_export.advance()
+    assert one_export.part().state is PartState.STORED
     assert one_export.submit_queue.parts == [2]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from crm_export.api.requests import json_object
 from crm_export.errors import InvalidRequest, QueryRefused, TypeNotSupported
 from crm_export.exports.callbacks import KeyRing, receive_callback, sign
-from crm_export.exports.model import Failure
+from crm_export.exports.model import Failure, PartState
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.request import parse_request
 from crm_export.zoho.bulk_read import JobRequest, job_body
@@ -117,8 +117,8 @@ class Recorder:
     def count_callback(self, export_id, part, most):
         return True
 
-    def account_of(self, export_id):
-        return "acct-1"
+    def account_and_state(self, export_id, part):
+        return "acct-1", PartState.PENDING
 
     def send(self, export_id, part, group, delay=0):
         self.parts.append(part)

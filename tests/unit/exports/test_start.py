@@ -248,12 +248,18 @@ class Failing(DynamoDb):
         return response
 
 
-@pytest.mark.parametrize("operation", ["get_item", "update_item"])
-def test_export_is_started_although_the_table_fails_after_the_write(one_export, operation):
+def test_export_is_started_although_the_table_fails_after_the_write(one_export):
     one_export.fail()
-    table = DynamoExportTable(Failing(one_export.items, operation), "exports")
+    table = DynamoExportTable(Failing(one_export.items, "update_item"), "exports")
     assert start(one_export, table=table).export.state is ExportState.RUNNING
     assert_reconciled(one_export)
+
+
+def test_export_is_started_although_it_cannot_be_read_after_the_write(one_export):
+    one_export.fail()
+    table = DynamoExportTable(Failing(one_export.items, "get_item"), "exports")
+    one_export.export_id = start(one_export, table=table).export.export_id
+    assert one_export.part().state is PartState.SUBMITTED
 
 
 def test_export_is_started_although_the_queue_fails_after_the_write(one_export):

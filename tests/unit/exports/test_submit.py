@@ -66,6 +66,13 @@ def test_submit_of_later_part_names_its_page_token_and_signed_callback_url(one_e
     assert one_export.pipeline.callback_keys.verify(one_export.export_id, number, signature) == 2
 
 
+def test_submit_of_an_export_without_a_base_url_asks_for_no_callback(one_export):
+    one_export.create(callback_base_url="")
+    one_export.submit()
+    (request,) = one_export.zoho.created
+    assert request.callback_url == ""
+
+
 def test_submit_after_restart_begins_with_the_requested_page(one_export):
     one_export.create(page=4)
     one_export.stored(token="t")

@@ -168,7 +168,7 @@ def test_worker_that_read_an_earlier_generation_cannot_change_the_export(table, 
 
 def test_restart_of_sealed_export_or_over_an_existing_part_is_refused(table, export):
     submitted(table, export)
-    table.mark_ready(part_of(table, export), Job("1", "COMPLETED", count=1, more_records=True), T2)
+    table.mark_ready(export, part_of(table, export), Job("1", "COMPLETED", count=1, more_records=True), T2)
     assert not table.restart(export, Part(export.export_id, 2, T2))
     assert table.get(export.export_id).generation == 1
     assert table.seal(export, T2, 1)
@@ -390,7 +390,7 @@ def test_transition_resets_counters_pause_and_lease(table, export):
     assert (part.attempts, part.strikes, part.dead_owners) == (0, {}, frozenset())
     assert (part.not_before, part.updated_at) == (None, T1)
     assert table.claim(part, "c", T1, T9)
-    assert table.mark_ready(part, Job("1", "COMPLETED", count=1), T2)
+    assert table.mark_ready(export, part, Job("1", "COMPLETED", count=1), T2)
     assert (part_of(table, export).lease_owner, part_of(table, export).lease_until) == (None, None)
 
 
@@ -409,9 +409,9 @@ def test_submitting_again_keeps_the_first_job(table, export):
 def test_ready_part_creates_the_next_part_once(table, export):
     part = submitted(table, export)
     job = Job("1", "COMPLETED", "Contacts", 1, 200, more_records=True, next_page_token="t")
-    assert not table.mark_ready(part, replace(job, job_id="2"), T2)
-    assert table.mark_ready(part, job, T2)
-    assert not table.mark_ready(part, job, T2)
+    assert not table.mark_ready(export, part, replace(job, job_id="2"), T2)
+    assert table.mark_ready(export, part, job, T2)
+    assert not table.mark_ready(export, part, job, T2)
     first, second = table.get_parts(export)
     assert (first.state, first.expected_records, first.more_records) == (PartState.READY, 200, True)
     assert (first.next_page_token, second.page_token) == ("t", "t")
@@ -423,7 +423,7 @@ def test_part_of_an_earlier_generation_does_not_overwrite_the_first_part_of_this
     part = submitted(table, export)
     assert table.restart(export, Part(export.export_id, 2, T2))
     late = Job("1", "COMPLETED", count=1, more_records=True, next_page_token="of the earlier snapshot")
-    assert not table.mark_ready(part, late, T2)
+    assert not table.mark_ready(export, part, late, T2)
     assert part_of(table, export, 2) == Part(export.export_id, 2, T2)
     assert part_of(table, export).state is PartState.SUBMITTED
 
@@ -432,7 +432,7 @@ def test_part_read_for_an_earlier_generation_does_not_overwrite_the_first_part_o
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T1)
     assert table.restart(export, Part(export.export_id, 2, T2))
-    assert not table.mark_read(part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(export, part, "a", STORED, T2, following=CURSOR)
     assert part_of(table, export, 2) == Part(export.export_id, 2, T2)
 
 
@@ -440,7 +440,7 @@ def test_part_read_for_an_earlier_generation_does_not_overwrite_the_first_part_o
 def test_part_that_was_read_remembers_whether_one_response_had_all_of_it(table, export, one_response):
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T9)
-    assert table.mark_read(part, "a", STORED, None, T2, one_response=one_response)
+    assert table.mark_read(export, part, "a", STORED, T2, following=None, one_response=one_response)
     assert part_of(table, export).one_response is one_response
 
 
@@ -448,7 +448,7 @@ def test_part_of_a_failed_export_cannot_be_stored(table, export):
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T9)
     assert table.fail(export, 1, FAILURE, T1)
-    assert not table.mark_read(part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(export, part, "a", STORED, T2, following=CURSOR)
     assert part_of(table, export).state is PartState.FAILED
     assert table.get_part(export.export_id, 2) is None
 
@@ -467,14 +467,14 @@ def test_only_the_job_that_failed_is_replaced(table, export):
 def test_ready_or_stored_part_never_goes_back(table, export):
     job = Job("1", "COMPLETED", count=1)
     part = submitted(table, export)
-    assert table.mark_ready(part, job, T2)
-    assert not table.mark_ready(part, job, T9)
+    assert table.mark_ready(export, part, job, T2)
+    assert not table.mark_ready(export, part, job, T9)
     assert not table.mark_pending_again(part, T2, T9)
     assert not table.mark_submitted(part, "1", T9)
     ready = part_of(table, export)
     assert ready.state is PartState.READY
     assert table.mark_stored(ready, STORED, T2)
-    assert not table.mark_ready(part, job, T9)
+    assert not table.mark_ready(export, part, job, T9)
     assert not table.mark_pending_again(part, T2, T9)
     assert not table.mark_submitted(part, "1", T9)
     assert not table.mark_stored(ready, replace(STORED, records=2), T9)
@@ -482,7 +482,7 @@ def test_ready_or_stored_part_never_goes_back(table, export):
 
 
 def test_stored_part_stays_stored_when_its_export_fails(table, export):
-    table.mark_ready(submitted(table, export), Job("1", "COMPLETED", count=1), T2)
+    table.mark_ready(export, submitted(table, export), Job("1", "COMPLETED", count=1), T2)
     assert table.mark_stored(part_of(table, export), STORED, T2)
     assert table.fail(export, 1, FAILURE, T2)
     assert part_of(table, export).state is PartState.STORED
@@ -490,7 +490,7 @@ def test_stored_part_stays_stored_when_its_export_fails(table, export):
 
 def test_only_the_ready_part_of_that_job_can_be_stored(table, export):
     assert not table.mark_stored(submitted(table, export), STORED, T2)
-    table.mark_ready(part_of(table, export), Job("1", "COMPLETED", count=1), T2)
+    table.mark_ready(export, part_of(table, export), Job("1", "COMPLETED", count=1), T2)
     ready = part_of(table, export)
     assert not table.mark_stored(replace(ready, job_id="2"), STORED, T2)
     assert table.mark_stored(ready, STORED, T2)
@@ -503,9 +503,9 @@ def test_only_the_ready_part_of_that_job_can_be_stored(table, export):
 def test_only_the_holder_of_the_lease_stores_a_part_that_was_read(table, export):
     part = part_of(table, export)
     assert table.claim(part, "a", T0, T1)
-    assert not table.mark_read(part, "b", STORED, None, T2)
-    assert table.mark_read(part, "a", STORED, CURSOR, T2)
-    assert not table.mark_read(part, "a", STORED, CURSOR, T2)
+    assert not table.mark_read(export, part, "b", STORED, T2, following=None)
+    assert table.mark_read(export, part, "a", STORED, T2, following=CURSOR)
+    assert not table.mark_read(export, part, "a", STORED, T2, following=CURSOR)
     first, second = table.get_parts(export)
     assert (first.state, first.records, first.expected_records) == (PartState.STORED, 1, 1)
     assert (first.more_records, first.lease_owner) == (True, None)
@@ -549,9 +549,56 @@ def test_callbacks_of_a_part_are_counted_up_to_the_most(table, export):
     assert table.get_part(export.export_id, 9) is None
 
 
-def test_account_of_an_export_is_found(table, export):
-    assert table.account_of(export.export_id) == export.account_id
-    assert table.account_of("20250101T000000Z-0123456789abcdef") is None
+def test_account_and_state_are_found(table, export):
+    submitted(table, export)
+    assert table.account_and_state(export.export_id, 1) == (export.account_id, PartState.SUBMITTED)
+    assert table.account_and_state(export.export_id, 2) is None
+    assert table.account_and_state("20250101T000000Z-0123456789abcdef", 1) is None
+
+
+def test_export_is_read_together_with_a_part(table, export):
+    part = submitted(table, export)
+    assert table.get_with_part(export.export_id, 1) == (export, part)
+    assert table.get_with_part(export.export_id, 2) is None
+    assert table.get_with_part("20250101T000000Z-0123456789abcdef", 1) is None
+
+
+def test_change_returns_the_item_as_it_can_be_read(table, export):
+    claimed = table.claim(part_of(table, export), "a", T1, T9)
+    assert claimed == part_of(table, export)
+    marked = table.mark_submitted(claimed, "1", T1)
+    assert marked == part_of(table, export)
+    ready = table.mark_ready(export, marked, Job("1", "COMPLETED", count=1), T2)
+    assert ready == part_of(table, export)
+    assert table.mark_stored(ready, STORED, T9) == part_of(table, export)
+    assert table.seal(export, T9, 1) == table.get(export.export_id)
+    assert table.complete(export.export_id) == table.get(export.export_id)
+
+
+def test_part_that_becomes_ready_and_the_next_one_are_returned_as_they_can_be_read(table, export):
+    table.claim(part_of(table, export), "a", T0, T1)
+    part = table.mark_submitted(part_of(table, export), "1", T1)
+    dead = table.claim(part, "b", T1, T1)
+    taken = table.claim(dead, "c", T2, T9)
+    job = Job("1", "COMPLETED", count=1, more_records=True, next_page_token="t")
+    ready = table.mark_ready(export, taken, job, T2)
+    assert ready == part_of(table, export)
+    assert ready.following(T2) == part_of(table, export, 2)
+
+
+def test_claim_returns_what_was_written_since_the_part_was_read(table, export):
+    seen = part_of(table, export)
+    table.note_hint(export.export_id, 1, "7")
+    assert table.claim(seen, "a", T1, T9).hinted_job_id == "7"
+
+
+def test_failed_export_is_returned_as_it_can_be_read(table, export):
+    assert table.fail(export, 1, FAILURE, T1) == table.get(export.export_id)
+
+
+def test_sealed_export_that_fails_is_returned_as_it_can_be_read(table, export):
+    sealed = table.seal(export, T1, 5)
+    assert table.fail_sealed(sealed, FAILURE, T2) == table.get(export.export_id)
 
 
 def test_only_running_exports_of_the_account_and_the_time_are_counted(table, export):

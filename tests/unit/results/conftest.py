@@ -31,6 +31,8 @@ class RecordingS3:
         return partial(self._request, operation)
 
     def _request(self, operation, *given, **parameters):
+        if "Body" in parameters:
+            parameters["Body"] = bytes(parameters["Body"])  # the writer fills its buffers again
         self.requests.append((operation, parameters))
         self.meanwhile.get(operation, lambda: None)()
         if operation in self.errors:

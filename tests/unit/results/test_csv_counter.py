@@ -2,6 +2,7 @@
 
 import csv
 import io
+import platform
 import time
 
 import pytest
@@ -10,14 +11,25 @@ from hypothesis import strategies as st
 
 from crm_export.errors import CorruptZip
 from crm_export.results.counters import CsvCounter
+from crm_export.results.csv_scanner import NativeCsvCounter, csv_counter
 from tests.support.zips import cut
+
+make_counter = CsvCounter
+
+
+@pytest.fixture(scope="module", params=[CsvCounter, csv_counter], autouse=True)
+def counter(request):
+    """Runs each test with the counter in Python, and with this machine's fastest."""
+    global make_counter  # noqa: PLW0603 (a fixture of a function cannot serve hypothesis)
+    make_counter = request.param
+
 
 _CELLS = st.text(alphabet='a,"\n\r é😀', max_size=6)
 _ROWS = st.lists(st.lists(_CELLS, min_size=1, max_size=3), max_size=8)
 
 
 def count(data: bytes, size: int):
-    counter = CsvCounter()
+    counter = make_counter()
     for chunk in cut(data, size):
         counter.feed(chunk)
     return counter.finish()
@@ -129,7 +141,7 @@ def test_csv_counter_counts_any_bytes_independently_of_chunks_or_refuses_them(da
 
 
 def test_csv_counter_with_a_large_field_keeps_no_bytes_of_it():
-    counter = CsvCounter()
+    counter = make_counter()
     counter.feed(b'Id,N\n1,"')
     for _ in range(100):
         counter.feed(b"a,\n" * 10_000)
@@ -144,7 +156,7 @@ def test_csv_counter_reads_a_header_with_a_newline_in_a_name():
 
 
 def test_csv_counter_finds_the_header_in_linear_time():
-    counter = CsvCounter()
+    counter = make_counter()
     start = time.process_time()
     for _ in range(50_000):
         counter.feed(b'"\n')
@@ -159,7 +171,7 @@ def test_csv_counter_refuses_an_unterminated_quote():
 
 
 def test_csv_counter_refuses_a_header_longer_than_one_mib():
-    counter = CsvCounter()
+    counter = make_counter()
     with pytest.raises(CorruptZip, match="no complete header line in its first 1048576 bytes"):
         for _ in range(11):
             counter.feed(b"a" * 100_000)
@@ -171,9 +183,14 @@ def test_csv_counter_refuses_a_header_that_is_not_utf_8():
 
 
 def test_csv_counter_records_excludes_the_header_and_the_open_record():
-    counter, seen = CsvCounter(), []
+    counter, seen = make_counter(), []
     for chunk in (b"Id,", b"Name\r\n", b'1,"A\r\n', b'B"\r\n2,', b"C"):
         counter.feed(chunk)
         seen.append(counter.records)
     assert seen == [0, 0, 0, 1, 1]
     assert counter.finish()[0] == 2
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="its library is in the repository for Linux only")
+def test_fastest_counter_on_linux_is_the_native_one():
+    assert isinstance(csv_counter(), NativeCsvCounter)

@@ -12,8 +12,19 @@ from hypothesis import strategies as st
 
 from crm_export.errors import RecordRepeated
 from crm_export.results.counters import CsvCounter
+from crm_export.results.csv_scanner import csv_counter
 from crm_export.results.record_ids import MAX_IDS, PartIds, RecordIds
 from tests.support.zips import cut
+
+make_counter = CsvCounter
+
+
+@pytest.fixture(scope="module", params=[CsvCounter, csv_counter], autouse=True)
+def counter(request):
+    """Runs each test with the counter in Python, and with this machine's fastest."""
+    global make_counter  # noqa: PLW0603 (a fixture of a function cannot serve hypothesis)
+    make_counter = request.param
+
 
 FIRST = 554023000000568002
 _NUMBERS = st.integers(1, 20) | st.integers(1, 10**19 - 1)
@@ -24,7 +35,7 @@ _TEXTS = st.text(alphabet='7a,"\n\r é', max_size=6) | st.sampled_from(
 
 def read(data: bytes, size: int) -> PartIds | None:
     ids = RecordIds()
-    counter = CsvCounter(ids)
+    counter = make_counter(ids)
     for chunk in cut(data, size):
         counter.feed(chunk)
     return ids.finish(counter.finish()[0])
@@ -154,13 +165,13 @@ def test_ids_beyond_the_limit_are_not_checked_and_not_kept():
     ids = read(data, 65536)
     assert (ids.count, ids.highest) == (MAX_IDS, FIRST + MAX_IDS - 1)
     collector = RecordIds()
-    counter = CsvCounter(collector)
+    counter = make_counter(collector)
     counter.feed(data + b"1\n")
     assert not collector._ids
     assert collector.finish(counter.finish()[0]) == PartIds(MAX_IDS + 1)
 
 
-def test_id_after_a_record_of_more_than_16_mib_is_not_looked_for():
+def test_counter_in_python_does_not_look_for_an_id_after_a_record_of_more_than_16_mib():
     collector = RecordIds()
     counter = CsvCounter(collector)
     counter.feed(b'"N","Id"\n"')

@@ -75,6 +75,10 @@ def test_job_body_from_v2_1_on_has_module_and_field_as_objects(version):
     }
 
 
+def test_job_body_without_a_callback_url_has_no_callback():
+    assert "callback" not in job_body("v8", request(callback_url=""))
+
+
 def test_job_body_in_v2_has_module_and_field_as_strings():
     query = job_body("v2", request())["query"]
     assert query["module"] == "Leads"

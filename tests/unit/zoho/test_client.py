@@ -1,6 +1,7 @@
 """Calls with one connection's tokens: rejected tokens, retries, streams."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import requests
@@ -12,11 +13,12 @@ from crm_export.connections.broker import FreshTokens, TokenBroker, cache_key
 from crm_export.connections.model import Connection
 from crm_export.system import System
 from crm_export.zoho.client import ZohoClient, pause_before_retry
+from crm_export.zoho.grants import RefreshToken
 from crm_export.zoho.oauth import AccessToken
 from simulation.dynamodb import DynamoDb, TableData
 
 API = "https://www.zohoapis.eu"
-CONNECTION = Connection("acct-1", "user-1", API, "https://accounts.zoho.eu", "1000.refresh")
+CONNECTION = Connection("acct-1", "user-1", API, "https://accounts.zoho.eu", RefreshToken("1000.refresh"))
 SYSTEM = System(sleep=lambda _seconds: None)
 
 
@@ -34,10 +36,14 @@ class Accounts:
         self.issued = 0
         self.api_domain = API
         self.marked = []
+        self.stored = None  # a connection that replaces the one in use
 
     def refresh(self, _connection):
         self.issued += 1
         return AccessToken(f"token-{self.issued}", 3600, self.api_domain)
+
+    def stored_now(self, connection):
+        return self.stored or connection
 
     def mark(self, connection):
         self.marked.append(("one", connection))
@@ -406,3 +412,61 @@ def test_stream_that_ends_early_raises(zoho, client):
     zoho.get(f"{API}/x", body=b"1234", headers={"Content-Length": "10"}, auto_calculate_content_length=False)
     with pytest.raises(errors.ZohoUnavailable, match="ended early"), client.stream("/x") as chunks:
         list(chunks)
+
+
+# --- a connection that was stored again while it was kept ---
+
+SECOND = replace(CONNECTION, api_domain="https://www.zohoapis.com", grant=RefreshToken("1000.second"))
+THIRD = replace(CONNECTION, grant=RefreshToken("1000.third"))
+
+
+@pytest.fixture
+def of_stored(accounts):
+    """Return a function that makes the client of a connection, whose successor is that of the stored one."""
+
+    def make(connection):
+        tokens = FreshTokens(connection, accounts, accounts.refresh)
+        session, successor = requests.Session(), lambda: make(accounts.stored)
+        return ZohoClient(session, connection.api_domain, tokens, SYSTEM, successor)
+
+    return make
+
+
+def test_request_that_meets_a_replaced_connection_goes_to_the_stored_one(zoho, accounts, of_stored):
+    zoho.post(f"{API}/x", json=INVALID, status=401)
+    zoho.post(f"{SECOND.api_domain}/x", json={"data": [1]})
+    accounts.stored = SECOND
+    assert of_stored(CONNECTION).request("POST", "/x").body == b'{"data": [1]}'
+    assert tokens_sent(zoho) == ["token-1", "token-2"]
+    assert not accounts.marked
+
+
+def test_stream_that_meets_a_replaced_connection_comes_from_the_stored_one(zoho, accounts, of_stored):
+    zoho.get(f"{API}/x", json=INVALID, status=401)
+    zoho.get(f"{SECOND.api_domain}/x", body=b"PK", content_type="application/zip")
+    accounts.stored = SECOND
+    with of_stored(CONNECTION).stream("/x") as chunks:
+        assert b"".join(chunks) == b"PK"
+
+
+def test_connection_that_is_replaced_twice_within_a_request_ends_it(zoho, accounts, of_stored):
+    def store_third(_request):
+        accounts.stored = THIRD
+        return 401, {}, '{"code": "INVALID_TOKEN"}'
+
+    zoho.get(f"{API}/x", json=INVALID, status=401)
+    zoho.add_callback("GET", f"{SECOND.api_domain}/x", store_third)
+    accounts.stored = SECOND
+    with pytest.raises(errors.ConnectionReplaced):
+        of_stored(CONNECTION).request("GET", "/x")
+    assert len(zoho.calls) == 2
+    assert not accounts.marked
+
+
+def test_rejected_tokens_of_the_stored_connection_mark_it_and_not_the_replaced_one(zoho, accounts, of_stored):
+    zoho.get(f"{API}/x", json=INVALID, status=401)
+    zoho.get(f"{SECOND.api_domain}/x", json=INVALID, status=401)
+    accounts.stored, accounts.api_domain = SECOND, SECOND.api_domain
+    with pytest.raises(errors.TokenInvalidated):
+        of_stored(CONNECTION).request("GET", "/x")
+    assert accounts.marked == [("account", SECOND)]

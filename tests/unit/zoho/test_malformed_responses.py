@@ -8,14 +8,16 @@ import responses
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from crm_export import strict_json
 from crm_export.aws.export_table import encode
 from crm_export.errors import ExportError, ZohoResponseInvalid
 from crm_export.exports.model import Failure
 from crm_export.results.records_csv import csv_chunks
 from crm_export.zoho.bulk_read import BulkRead, JobRequest, callback_job_id, parse_job
 from crm_export.zoho.client import ZohoClient
+from crm_export.zoho.grants import RefreshToken, ZohoClientCredentials
 from crm_export.zoho.metadata import get_fields, get_modules
-from crm_export.zoho.oauth import ZohoClientCredentials, refresh_access_token
+from crm_export.zoho.oauth import request_access_token
 from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor, PageRequest, RecordsReader
 from crm_export.zoho.refusals import error_from
 from crm_export.zoho.transport import ZohoResponse
@@ -158,7 +160,10 @@ def test_records_response_gives_a_page_or_an_export_error(body, cursor, more_fie
         cursor = Cursor.from_json(json.loads(stored))
         assert cursor == page.next
     found = attempt(lambda: reader.get_page("v8", "Leads", PageRequest(fields=["A"])))
-    assert found is None or isinstance(found.data, list)
+    if found is not None:
+        records = strict_json.loads_exact(strict_json.dumps(found.data))
+        assert isinstance(records, list)
+        assert all(isinstance(record, dict) for record in records)
 
 
 @QUICKLY
@@ -178,7 +183,9 @@ def test_token_response_gives_a_usable_token_or_an_export_error(body, status):
         zoho.post("https://accounts.test/oauth/v2/token", body=body, status=status)
         credentials = ZohoClientCredentials("id", "secret")
         token = attempt(
-            lambda: refresh_access_token(requests.Session(), "https://accounts.test", credentials, "refresh")
+            lambda: request_access_token(
+                requests.Session(), "https://accounts.test", credentials, RefreshToken("refresh")
+            )
         )
     if token:
         requests.Request("GET", "https://zoho.test", headers={"Authorization": token.value}).prepare()

@@ -6,18 +6,15 @@ import responses
 
 from crm_export import deadline, errors
 from crm_export.cached import Cached
-from crm_export.zoho.oauth import (
-    ZohoClientCredentials,
-    refresh_access_token,
-    refresh_with_current_client,
-)
+from crm_export.zoho.grants import ClientCredentials, RefreshToken, ZohoClientCredentials
+from crm_export.zoho.oauth import request_access_token, request_with_current_client
 
 ACCOUNTS = "https://accounts.zoho.eu"
 CREDENTIALS = ZohoClientCredentials("1000.ID", "s3cret")
 
 
 def refresh():
-    return refresh_access_token(requests.Session(), ACCOUNTS, CREDENTIALS, "1000.refresh")
+    return request_access_token(requests.Session(), ACCOUNTS, CREDENTIALS, RefreshToken("1000.refresh"))
 
 
 @pytest.fixture
@@ -69,6 +66,8 @@ def test_refresh_returns_token_and_lifetime_in_seconds(zoho, lifetime, seconds):
         ({"error": "unauthorized_client"}, errors.TokenInvalidated),
         ({"error": "access_denied"}, errors.TokenInvalidated),
         ({"error": "Inactive_User"}, errors.TokenInvalidated),
+        ({"error": "missing_org_info"}, errors.TokenInvalidated),
+        ({"error": "invalid_scope"}, errors.TokenInvalidated),
         ({"error": "invalid_client"}, errors.ZohoClientRejected),
         ({"error": "INVALID_CLIENT"}, errors.ZohoClientRejected),
         ({"error": "invalid_client_secret"}, errors.ZohoClientRejected),
@@ -147,7 +146,7 @@ def test_refresh_has_ten_seconds_whatever_the_function_has_left():
 
     for left in (5, 900):
         with deadline.ends_in(left), pytest.raises(errors.ZohoTimeout):
-            refresh_access_token(Session(), ACCOUNTS, CREDENTIALS, "1000.refresh")
+            request_access_token(Session(), ACCOUNTS, CREDENTIALS, RefreshToken("1000.refresh"))
     assert limits == [(3.05, pytest.approx(4, abs=0.5)), (3.05, 10.0)]
 
 
@@ -155,7 +154,7 @@ def test_refresh_has_ten_seconds_whatever_the_function_has_left():
 def test_secrets_of_a_refresh_are_blanked_from_then_on(zoho, quoted):
     respond(zoho, {"access_token": "token-that-was-issued"})
     credentials = ZohoClientCredentials("1000.ID", "secret-of-the-client")
-    refresh_access_token(requests.Session(), ACCOUNTS, credentials, "refresh-of-the-grant")
+    request_access_token(requests.Session(), ACCOUNTS, credentials, RefreshToken("refresh-of-the-grant"))
     assert errors.ZohoUnavailable(f"Zoho quotes {quoted}.").message == "Zoho quotes ***."
 
 
@@ -211,7 +210,8 @@ class OurClient:
         return ZohoClientCredentials("1000.ID", self.secret)
 
     def refresh(self):
-        return refresh_with_current_client(requests.Session(), ACCOUNTS, self.cached, "1000.refresh").value
+        grant = RefreshToken("1000.refresh")
+        return request_with_current_client(requests.Session(), ACCOUNTS, self.cached, grant).value
 
 
 @pytest.fixture
@@ -256,3 +256,44 @@ def test_accepted_client_is_kept_for_five_minutes(our_client):
         our_client.now += seconds
         our_client.refresh()
     assert our_client.reads == 2
+
+
+# --- other grants ---
+
+
+def test_client_credentials_are_sent_in_the_body_and_their_refusal_is_named(zoho):
+    respond(zoho, {"error": "missing_org_info"})
+    grant = ClientCredentials("ZohoCRM.1", "ZohoCRM.bulk.READ,ZohoCRM.modules.READ")
+    with pytest.raises(errors.TokenInvalidated) as raised:
+        request_access_token(requests.Session(), ACCOUNTS, CREDENTIALS, grant)
+    assert raised.value.zoho_code == "missing_org_info"
+    assert "refused its client credentials (missing_org_info)" in raised.value.reason
+    assert sorted(zoho.calls[0].request.body.split("&")) == [
+        "client_id=1000.ID",
+        "client_secret=s3cret",
+        "grant_type=client_credentials",
+        "scope=ZohoCRM.bulk.READ%2CZohoCRM.modules.READ",
+        "soid=ZohoCRM.1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scope", "scopes"),
+    [
+        ("ZohoCRM.bulk.READ ZohoCRM.org.ALL", {"ZohoCRM.bulk.READ", "ZohoCRM.org.ALL"}),
+        ("ZohoCRM.bulk.READ,ZohoCRM.org.ALL", {"ZohoCRM.bulk.READ", "ZohoCRM.org.ALL"}),
+        ("", None),
+        (5, None),
+    ],
+)
+def test_scopes_are_those_that_the_response_names(zoho, scope, scopes):
+    respond(zoho, {"access_token": "1000.a", "scope": scope})
+    assert refresh().scopes == scopes
+
+
+def test_new_refresh_token_is_returned_and_not_shown(zoho):
+    respond(zoho, {"access_token": "1000.a", "refresh_token": "1000.new-refresh-token"})
+    token = refresh()
+    assert token.refresh_token == "1000.new-refresh-token"
+    assert "new-refresh" not in repr(token)
+    assert errors.ZohoUnavailable("of 1000.new-refresh-token").message == "of ***"

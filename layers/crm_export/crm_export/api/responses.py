@@ -12,6 +12,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 
 from crm_export import errors, strict_json
+from crm_export.strict_json import RawJson
 from crm_export.telemetry import logger
 
 type JsonResponse = Response[str]
@@ -35,6 +36,7 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.ZohoThrottled, (429, 429)),
     (errors.ZohoTimeout, (504, 504)),
     (errors.ZohoError, (502, 502)),
+    (errors.ConnectionReplaced, (503, 503)),
     (errors.StateUnavailable, (503, 503)),
     (errors.StorageUnavailable, (503, 503)),
     (errors.QueueUnavailable, (503, 503)),
@@ -47,6 +49,7 @@ _STATUS: list[tuple[type[errors.ExportError], tuple[int, int]]] = [
     (errors.WrongDataCentre, (502, 502)),
     (errors.ExportError, (500, 500)),
 ]
+_LARGEST_CHARACTER = 4  # bytes of UTF-8; an escaped one has two
 _LARGEST_RESPONSE = 6_000_000  # bytes after escaping: Lambda allows 6,291,556 with status and headers
 
 
@@ -77,22 +80,35 @@ def failure(
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JsonResponse:
     try:
-        # Zoho may send a lone surrogate, which UTF-8 lacks; JSON escapes it as this error handler does.
-        text = strict_json.dumps(body).encode(errors="backslashreplace")
+        text = "{" + ",".join(f'"{name}":{_value(value)}' for name, value in body.items()) + "}"
     except ValueError:
         raise errors.ZohoUnavailable("A record from Zoho is nested too deeply to be sent.") from None
-    size = len(text) + text.count(b'"') + text.count(b"\\")  # Lambda sends the body as a JSON string
+    if len(text) * _LARGEST_CHARACTER > _LARGEST_RESPONSE:
+        _check_size(text.encode())
+    return Response(
+        status_code=status,
+        content_type=content_types.APPLICATION_JSON,
+        body=text,
+        headers=dict(headers or {}),
+    )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, RawJson):  # it was UTF-8
+        return value.text
+    text = strict_json.dumps(value)
+    # Zoho may send a lone surrogate, which UTF-8 lacks; JSON escapes it as this error handler does.
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def _check_size(text: bytes) -> None:
+    """Raise InvalidRequest if Lambda cannot send the text as a JSON string in its response."""
+    size = len(text) + text.count(b'"') + text.count(b"\\")
     if size > _LARGEST_RESPONSE:
         raise errors.InvalidRequest(
             f"The response has {size} bytes; at most {_LARGEST_RESPONSE} can be sent. Lower limit, or name "
             "fewer fields."
         )
-    return Response(
-        status_code=status,
-        content_type=content_types.APPLICATION_JSON,
-        body=text.decode(),
-        headers=dict(headers or {}),
-    )
 
 
 def error_response(error: errors.ExportError, request_id: str) -> JsonResponse:

@@ -64,6 +64,10 @@ class DynamoExportTable(ExportTable):
         item = self._table.get(item_key(export_id, part))
         return read_part(item) if item else None
 
+    def get_with_part(self, export_id: str, part: int) -> tuple[Export, Part] | None:
+        meta, item = self._table.get_both(item_key(export_id), item_key(export_id, part))
+        return (read_export(meta), read_part(item)) if meta and item else None
+
     def get_parts(self, export: Export) -> list[Part]:
         first = item_key(export.export_id, export.first_part)
         items = self._table.query(
@@ -102,9 +106,14 @@ class DynamoExportTable(ExportTable):
         )
         return (item["pk"]["S"].removeprefix("EXPORT#") for item in items)
 
-    def account_of(self, export_id: str) -> str | None:
-        item = self._table.get(item_key(export_id), ProjectionExpression="account_id")
-        return item["account_id"]["S"] if item else None
+    def account_and_state(self, export_id: str, part: int) -> tuple[str, PartState] | None:
+        meta, item = self._table.get_both(
+            item_key(export_id),
+            item_key(export_id, part),
+            ProjectionExpression="pk, sk, account_id, #state",
+            ExpressionAttributeNames={"#state": "state"},
+        )
+        return (meta["account_id"]["S"], PartState(item["state"]["S"])) if meta and item else None
 
     def reconciled_up_to(self) -> str:
         item = self._table.get(_POSITION)
@@ -155,9 +164,9 @@ class DynamoExportTable(ExportTable):
         )
         return self._table.transact({"Update": update}, _put_new(first, export.expires_at))
 
-    def seal(self, export: Export, completed_at: datetime, records: int) -> bool:
-        return self._update(
-            item_key(export.export_id),
+    def seal(self, export: Export, completed_at: datetime, records: int) -> Export | None:
+        return self._changed_export(
+            export.export_id,
             "SET completed_at = if_not_exists(completed_at, :completed_at), records = :records",
             "#state = :RUNNING AND generation = :seen",
             completed_at=completed_at,
@@ -165,9 +174,9 @@ class DynamoExportTable(ExportTable):
             seen=export.generation,
         )
 
-    def complete(self, export_id: str) -> bool:
+    def complete(self, export_id: str) -> Export | None:
         condition = "#state = :RUNNING AND attribute_exists(completed_at)"
-        return self._update(item_key(export_id), "SET #state = :COMPLETED REMOVE failure", condition)
+        return self._changed_export(export_id, "SET #state = :COMPLETED REMOVE failure", condition)
 
     def give_up(self, export: Export, failure: Failure, now: datetime) -> bool:
         return self._update(
@@ -179,9 +188,9 @@ class DynamoExportTable(ExportTable):
             now=now,
         )
 
-    def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> bool:
-        return self._update(
-            item_key(export.export_id),
+    def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> Export | None:
+        return self._changed_export(
+            export.export_id,
             "SET #state = :FAILED, failure = :failure, completed_at = :now",
             _SEALED,
             seen=export.generation,
@@ -192,9 +201,9 @@ class DynamoExportTable(ExportTable):
     def mark_announced(self, export_id: str) -> None:
         self._update(item_key(export_id), "REMOVE #open", "#state <> :RUNNING")
 
-    def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
-        failed = self._update(
-            item_key(export.export_id),
+    def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> Export | None:
+        failed = self._changed_export(
+            export.export_id,
             "SET #state = :FAILED, failure = :failure, completed_at = :now",
             _UNCHANGED,
             seen=export.generation,
@@ -208,14 +217,14 @@ class DynamoExportTable(ExportTable):
 
     # --- The lease and the hint of a part ----------------------------------------------------
 
-    def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> bool:
+    def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> Part | None:
         takeover = part.lease_owner is not None and part.lease_owner != owner
         free = (
             "lease_owner = :dead AND lease_until < :now" if takeover else "attribute_not_exists(lease_owner)"
         )
         died = " ADD dead_owners :died" if takeover else ""
-        return self._update(
-            _part_key(part),
+        return self._changed_part(
+            part,
             f"SET lease_owner = :owner, lease_until = :until, updated_at = :now REMOVE not_before{died}",
             f"#state = :state AND (({free}) OR lease_owner = :owner) AND "
             "(attribute_not_exists(not_before) OR not_before <= :now)",
@@ -317,9 +326,9 @@ class DynamoExportTable(ExportTable):
 
     # --- Transitions of a part ---------------------------------------------------------------
 
-    def mark_submitted(self, part: Part, job_id: str, now: datetime) -> bool:
-        return self._update(
-            _part_key(part),
+    def mark_submitted(self, part: Part, job_id: str, now: datetime) -> Part | None:
+        return self._changed_part(
+            part,
             "SET #state = :SUBMITTED, job_id = :job, submitted_at = if_not_exists(submitted_at, :now), "
             f"{_RESET}, hinted_job_id",
             "#state = :PENDING OR (#state = :SUBMITTED AND job_id = :job)",
@@ -327,21 +336,25 @@ class DynamoExportTable(ExportTable):
             now=now,
         )
 
-    def mark_ready(self, part: Part, job: Job, now: datetime) -> bool:
-        token = job.next_page_token
-        ready = _existing(
-            _part_key(part),
+    def mark_ready(self, export: Export, part: Part, job: Job, now: datetime) -> Part | None:
+        ready = part.become_ready(job, now)
+        token = ready.next_page_token
+        update = (
             f"SET #state = :READY, ready_at = :now, expected_records = :expected, more_records = :more"
             f"{', next_page_token = :token' if token else ''}, {_RESET}",
             "#state = :SUBMITTED AND job_id = :job",
-            job=job.job_id,
-            expected=job.count,
-            more=job.more_records,
-            now=now,
-            **({"token": token} if token else {}),
         )
-        following = Part(part.export_id, part.part + 1, now, page_token=token)
-        return self._transact_with_next(ready, following if job.more_records else None)
+        values: dict[str, Any] = {
+            "job": job.job_id,
+            "expected": job.count,
+            "more": job.more_records,
+            "now": now,
+            **({"token": token} if token else {}),
+        }
+        if not job.more_records:
+            return self._changed_part(part, *update, **values)
+        writes = _existing(_part_key(part), *update, **values)
+        return ready if self._transact_with_next(export, writes, ready.following(now)) else None
 
     def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
         return self._update(
@@ -356,9 +369,9 @@ class DynamoExportTable(ExportTable):
             not_before=not_before,
         )
 
-    def mark_stored(self, part: Part, stored: Stored, now: datetime) -> bool:
-        return self._update(
-            _part_key(part),
+    def mark_stored(self, part: Part, stored: Stored, now: datetime) -> Part | None:
+        return self._changed_part(
+            part,
             f"SET {_STORED}",
             "#state = :READY AND job_id = :job",
             job=part.job_id,
@@ -368,12 +381,13 @@ class DynamoExportTable(ExportTable):
 
     def mark_read(
         self,
+        export: Export,
         part: Part,
         owner: str,
         stored: Stored,
-        following: Cursor | None,
         now: datetime,
         *,
+        following: Cursor | None,
         one_response: bool = False,
     ) -> bool:
         read = _existing(
@@ -387,14 +401,24 @@ class DynamoExportTable(ExportTable):
             **_stored_values(stored),
         )
         next_part = Part(part.export_id, part.part + 1, now, cursor=following)
-        return self._transact_with_next(read, next_part if following is not None else None)
+        return self._transact_with_next(export, read, next_part if following is not None else None)
 
-    def _transact_with_next(self, update: dict[str, Any], following: Part | None) -> bool:
+    def _transact_with_next(self, export: Export, update: dict[str, Any], following: Part | None) -> bool:
         writes: list[dict[str, dict[str, Any]]] = [{"Update": update}]
         if following is not None:
-            meta = self._table.get(item_key(following.export_id)) or {}
-            writes.append(_put_new(following, _decode("expires_at", meta["expires_at"])))
+            writes.append(_put_new(following, export.expires_at))
         return self._table.transact(*writes)
+
+    def _changed_export(self, export_id: str, update: str, condition: str, **values: Any) -> Export | None:
+        item = self._changed(item_key(export_id), update, condition, **values)
+        return read_export(item) if item else None
+
+    def _changed_part(self, part: Part, update: str, condition: str, **values: Any) -> Part | None:
+        item = self._changed(_part_key(part), update, condition, **values)
+        return read_part(item) if item else None
+
+    def _changed(self, item: Key, update: str, condition: str, **values: Any) -> Item | None:
+        return self._table.changed(item, update, f"attribute_exists(pk) AND ({condition})", **values)
 
     def _update(self, item: Key, update: str, condition: str, **values: Any) -> bool:
         return self._table.update(item, update, f"attribute_exists(pk) AND ({condition})", **values)

@@ -29,9 +29,9 @@ class ObjectWriter:
     """The object appears whole at `commit`, or never: leaving the context without it aborts the upload.
 
     Every object is a multipart upload, however small, because an upload can be aborted: a write that hangs
-    cannot land once its upload is gone. Two parts are in memory, however large the object is: one is filled
-    while the other is sent by an executor of this writer's own. A call that hangs raises StorageUnavailable
-    before the function's time is over.
+    cannot land once its upload is gone. Two buffers are in memory, however large the object is: one is filled
+    while the other is sent, as it is, by an executor of this writer's own. A call that hangs raises
+    StorageUnavailable before the function's time is over.
     """
 
     def __init__(
@@ -50,7 +50,8 @@ class ObjectWriter:
         self._part_bytes = part_bytes
         self._make_executor = make_executor
         self._executor = make_executor()
-        self._buffer = bytearray()
+        self._buffer, self._filled = bytearray(part_bytes), 0
+        self._sent_buffer: bytearray | None = None  # of the previous part; free once that has been sent
         self._upload_id: str | None = None
         self._parts: list[dict[str, Any]] = []
         self._sending: Future[dict[str, Any]] | None = None
@@ -61,12 +62,12 @@ class ObjectWriter:
 
     def write(self, chunk: bytes) -> None:
         """Add the next bytes. Sends a full part in the background; raises the error of the previous part."""
-        while len(self._buffer) + len(chunk) >= self._part_bytes:
-            room = self._part_bytes - len(self._buffer)
-            self._buffer += chunk[:room]
-            chunk = chunk[room:]
+        rest = memoryview(chunk)
+        while len(rest) >= (room := self._part_bytes - self._filled):
+            self._fill(rest[:room])
             self._send_part()
-        self._buffer += chunk
+            rest = rest[room:]
+        self._fill(rest)
 
     def commit(self, crc32: int, size: int, confirm: Callable[[], None]) -> None:
         """Create the object, unless its key exists: then S3 refuses with PreconditionFailed.
@@ -74,7 +75,8 @@ class ObjectWriter:
         S3 also refuses it if its CRC32 or size differs. `confirm` is called when everything is uploaded; if
         it raises, there is no object.
         """
-        if self._buffer or self._upload_id is None:
+        if self._filled or self._upload_id is None:
+            del self._buffer[self._filled :]
             self._send_part()
         self._wait_for_part()
         confirm()
@@ -112,6 +114,11 @@ class ObjectWriter:
         """Make a call about the writer's bucket and key. Raises StorageUnavailable if it hangs."""
         return _result(self._executor.submit(call, **self._target, **parameters), _SECONDS_TO_CLEAN_UP)
 
+    def _fill(self, chunk: memoryview) -> None:
+        end = self._filled + len(chunk)
+        self._buffer[self._filled : end] = chunk
+        self._filled = end
+
     def _send_part(self) -> None:
         """Give the buffer to the executor as soon as the previous part has been sent."""
         if self._upload_id is None:
@@ -122,15 +129,16 @@ class ObjectWriter:
                 ChecksumType="FULL_OBJECT",
             )["UploadId"]
         self._wait_for_part()
-        self._sending = self._executor.submit(self._upload_part, len(self._parts) + 1, bytes(self._buffer))
-        self._buffer = bytearray()
+        self._sending = self._executor.submit(self._upload_part, len(self._parts) + 1, self._buffer)
+        free, self._sent_buffer = self._sent_buffer, self._buffer
+        self._buffer, self._filled = free or bytearray(self._part_bytes), 0
 
     def _wait_for_part(self) -> None:
         if self._sending is not None:
             self._parts.append(_result(self._sending, _SECONDS_TO_CLEAN_UP))
             self._sending = None
 
-    def _upload_part(self, number: int, body: bytes) -> dict[str, Any]:
+    def _upload_part(self, number: int, body: bytearray) -> dict[str, Any]:
         checksum = base64_crc32(isal_zlib.crc32(body))
         response = self._s3.upload_part(
             **self._target, UploadId=self._upload_id, PartNumber=number, Body=body, ChecksumCRC32=checksum

@@ -1,10 +1,6 @@
-"""The results bucket: parts of exports and their manifests. Called by the verbs in `crm_export.exports`.
-
-A chunk of a result passes `unzip`, for csv.gz `gzip_member`, then a counter, and ends in an ObjectWriter.
-"""
+"""The results bucket: parts of exports and their manifests. Called by the verbs in `crm_export.exports`."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
@@ -20,39 +16,31 @@ from crm_export.aws.object_writer import (
     base64_crc32,
     single_thread,
 )
-from crm_export.errors import (
-    CorruptZip,
-    CountMismatch,
-    ObjectConflict,
-    ResultTooLarge,
-    StorageRefused,
-    StorageUnavailable,
+from crm_export.errors import ObjectConflict, StorageRefused, StorageUnavailable
+from crm_export.exports.landing import (
+    MAX_OTHER_BYTES,
+    MAX_RECORD_BYTES,
+    Incoming,
+    SizeLimits,
+    Writer,
+    incoming_records,
+    incoming_result,
+    land,
 )
 from crm_export.exports.model import Stored
 from crm_export.exports.pipeline import Results
 from crm_export.outages import is_outage
-from crm_export.results.counters import ByteCounter, CsvCounter, IcsCounter
-from crm_export.results.gzip import Piece, counted, deflate, gzip_member, gzip_trailer
-from crm_export.results.record_ids import RecordIds
-from crm_export.results.records_csv import csv_chunks, read_ids
-from crm_export.results.unzip import unzip
-from crm_export.results.zip_format import Entry
+from crm_export.results.counters import ByteCounter
+from crm_export.results.gzip import gzip_trailer
+from crm_export.results.records_csv import read_ids
 
 CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "csv.gz": "application/gzip",  # and no Content-Encoding: docs/decisions.md
     "ics": "text/calendar; charset=utf-8",
 }
-# No record in Zoho is as large: 500 fields, a few of them with 50,000 characters. The ratio by which a ZIP
-# inflates is no usable limit: records with few filled fields inflate several hundredfold.
-_MAX_RECORD_BYTES = 4 * 1024 * 1024
-# For the header, the lines around a calendar's events, and the record that is being read.
-_MAX_OTHER_BYTES = 16 * 1024 * 1024
 # How S3 refuses to complete an upload if the object exists, or if the upload is complete or aborted.
 _CAME_SECOND = {"PreconditionFailed", "NoSuchUpload"}
-_NUMBERED_NAME = re.compile(
-    rb"(?:.*/)?(\d{15,40})\.(?:csv|ics)$"
-)  # Zoho names the entry after the id of its job
 
 
 @dataclass(frozen=True)
@@ -67,70 +55,39 @@ class ResultsBucket(Results):
     bucket: str
     _: KW_ONLY
     part_bytes: int = MIN_PART_BYTES
-    max_record_bytes: int = _MAX_RECORD_BYTES
-    max_other_bytes: int = _MAX_OTHER_BYTES
+    max_record_bytes: int = MAX_RECORD_BYTES
+    max_other_bytes: int = MAX_OTHER_BYTES
     make_executor: Callable[[], Executor] = single_thread
 
     def store_result(
         self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str,
         confirm: Callable[[], None],
     ) -> Stored:  # fmt: skip
-        entry, pieces = unzip(chunks, compress=file_format == "csv.gz", may_be_empty=expected_records == 0)
-        verified = _verify_job(pieces, entry, job_id)
-        return self._store(verified, entry, key, file_format, expected_records, confirm)
+        incoming = incoming_result(
+            chunks, file_format=file_format, expected_records=expected_records, job_id=job_id
+        )
+        return self._store(incoming, key, confirm)
 
     def store_records(
         self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str,
         confirm: Callable[[], None],
     ) -> Stored:  # fmt: skip
-        chunks, content = csv_chunks(pages, fields), ByteCounter()
-        pieces = deflate(chunks) if file_format == "csv.gz" else map(Piece, chunks)
-        return self._store(counted(pieces, content), content, key, file_format, None, confirm)
+        return self._store(incoming_records(pages, fields=fields, file_format=file_format), key, confirm)
 
-    def _store(  # noqa: PLR0917 (the two callers above)
-        self,
-        pieces: Iterator[Piece],
-        content: ByteCounter,
-        key: str,
-        file_format: str,
-        expected: int | None,
-        confirm: Callable[[], None],
-    ) -> Stored:
-        """Write, count and verify pieces; `content` has counted each piece when it arrives."""
-        ids = RecordIds()
-        counter = IcsCounter() if file_format == "ics" else CsvCounter(ids)
-        is_gzip = file_format == "csv.gz"
-        written = ByteCounter() if is_gzip else content
-        if is_gzip:
-            pieces = gzip_member(pieces, content, written)
+    def _store(self, incoming: Incoming, key: str, confirm: Callable[[], None]) -> Stored:
+        limits = SizeLimits(self.max_record_bytes, self.max_other_bytes, MAX_PARTS * self.part_bytes)
         writer = ObjectWriter(
             self.s3,
             self.bucket,
             key,
-            CONTENT_TYPES[file_format],
+            CONTENT_TYPES[incoming.file_format],
             part_bytes=self.part_bytes,
             make_executor=self.make_executor,
         )
         with _storage_errors("write", key), writer:
-            for piece in pieces:
-                if expected is not None and piece.content:
-                    self._check_growth(content.size, counter.records, expected)
-                counter.feed(piece.content)
-                writer.write(piece.compressed if is_gzip else piece.content)
-            records, header = counter.finish()
-            if expected is not None and records != expected:
-                raise CountMismatch(f"The result has {records} records, but Zoho counted {expected}.")
-            part_ids = ids.finish(records)
-            size = written.size
-            try:
-                writer.commit(written.crc32, size, confirm)
-            except (ClientError, BotoCoreError) as error:
-                if _code(error) not in _CAME_SECOND and not is_outage(error):
-                    raise
-                size = self._size_of_same(writer, key, content, is_gzip=is_gzip)
-        return Stored(key, records, size, f"{content.crc32:08x}", header, part_ids)
+            return land(incoming, key, _Upload(self, writer, key), confirm, limits)
 
-    def _size_of_same(self, writer: ObjectWriter, key: str, content: ByteCounter, *, is_gzip: bool) -> int:
+    def size_of_same(self, writer: ObjectWriter, key: str, content: ByteCounter, *, is_gzip: bool) -> int:
         """Return the size of the object that another attempt, or a lost call, wrote, if it has this content.
 
         Raises ObjectConflict if it has another content, StorageUnavailable if there is no object.
@@ -156,17 +113,6 @@ class ResultsBucket(Results):
         with closing(self.s3.get_object(**target)["Body"]) as body:
             content: bytes = body.read()
             return content
-
-    def _check_growth(self, size: int, records: int, expected: int) -> None:
-        """Stop a ZIP bomb before it costs more time and storage than its records can explain."""
-        if records > expected:
-            raise CountMismatch(f"The result has at least {records} records, but Zoho counted {expected}.")
-        largest = min(self.max_other_bytes + records * self.max_record_bytes, MAX_PARTS * self.part_bytes)
-        if size > largest:
-            raise ResultTooLarge(
-                f"The result has inflated to {size} bytes with {records} complete records; {largest} bytes "
-                "are allowed."
-            )
 
     def read_ids(self, key: str) -> Iterator[str]:
         with (
@@ -222,12 +168,26 @@ class ResultsBucket(Results):
         return True
 
 
-def _verify_job(pieces: Iterator[Piece], entry: Entry, job_id: str) -> Iterator[Piece]:
-    """Raise CorruptZip after the last piece if the entry is named after another job."""
-    yield from pieces
-    number = _NUMBERED_NAME.match(entry.name)
-    if number and number[1].decode() != job_id:
-        raise CorruptZip(f"The result is that of job {number[1].decode()}, not of job {job_id}.")
+@dataclass(frozen=True)
+class _Upload(Writer):
+    """The Writer of one object in S3."""
+
+    results: ResultsBucket
+    writer: ObjectWriter
+    key: str
+
+    def write(self, chunk: bytes) -> None:
+        self.writer.write(chunk)
+
+    def commit(self, content: ByteCounter, written: ByteCounter, confirm: Callable[[], None]) -> int:
+        try:
+            self.writer.commit(written.crc32, written.size, confirm)
+        except (ClientError, BotoCoreError) as error:
+            if _code(error) not in _CAME_SECOND and not is_outage(error):
+                raise
+            is_gzip = written is not content
+            return self.results.size_of_same(self.writer, self.key, content, is_gzip=is_gzip)
+        return written.size
 
 
 @contextmanager

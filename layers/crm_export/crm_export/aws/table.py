@@ -55,6 +55,20 @@ class Table:
         item: Item | None = response.get("Item")
         return item
 
+    def get_both(self, first: Key, second: Key, **more: Any) -> tuple[Item | None, Item | None]:
+        """Return two items, read consistently by one call; another write may happen between the two reads.
+
+        more: further parameters of the batch; a projection must contain the key.
+        https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+        """
+        batch = {"Keys": [first, second], "ConsistentRead": True, **more}
+        with _outages():
+            response = self._client.batch_get_item(RequestItems={self._name: batch})
+        if response.get("UnprocessedKeys"):
+            raise StateUnavailable("DynamoDB throttled the read of an export and its part.")
+        found = {item["sk"]["S"]: item for item in response["Responses"][self._name]}
+        return found.get(first["sk"]["S"]), found.get(second["sk"]["S"])
+
     def query(self, condition: str, more: Mapping[str, Any], **values: Any) -> Iterator[Item]:
         """Yield the items of all pages of a query; `more` are further parameters of Query."""
         request = self._query(condition, more, values)
@@ -81,6 +95,12 @@ class Table:
         """Update an item; True if the condition held."""
         return self._written(self._client.update_item, **update_of(item_key, update, condition, **values))
 
+    def changed(self, item_key: Key, update: str, condition: str, **values: Any) -> Item | None:
+        """Update an item and return it as it then is, or None if the condition did not hold."""
+        request = update_of(item_key, update, condition, **values)
+        response = self._response(self._client.update_item, ReturnValues="ALL_NEW", **request)
+        return None if response is None else response["Attributes"]
+
     def transact(self, *writes: dict[str, dict[str, Any]], or_conflict: bool = False) -> bool:
         """Do all writes or none; True if all conditions held.
 
@@ -103,12 +123,15 @@ class Table:
         return True
 
     def _written(self, write: Callable[..., Any], **request: Any) -> bool:
+        return self._response(write, **request) is not None
+
+    def _response(self, write: Callable[..., Any], **request: Any) -> dict[str, Any] | None:
         try:
             with _outages():
-                write(TableName=self._name, **request)
+                response: dict[str, Any] = write(TableName=self._name, **request)
         except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+            return None
+        return response
 
 
 def size_of(item: Item) -> int:

@@ -9,11 +9,14 @@ https://www.zoho.com/crm/developer/docs/api/v8/token-validity.html
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from crm_export import deadline
+from crm_export.cached import Cached
 from crm_export.connections.model import Connection, ConnectionStore
 from crm_export.errors import (
+    ConnectionMalformed,
+    ConnectionReplaced,
     ExportError,
     TokenInvalidated,
     WrongDataCentre,
@@ -25,7 +28,11 @@ from crm_export.system import MACHINE, System
 from crm_export.telemetry import count
 from crm_export.zoho.catalog import other_api_domain
 from crm_export.zoho.client import TokenSource
-from crm_export.zoho.oauth import AccessToken, throttled
+from crm_export.zoho.grants import ClientCredentials, RefreshToken, ZohoClientCredentials
+from crm_export.zoho.oauth import AccessToken, request_access_token, request_with_current_client, throttled
+
+if TYPE_CHECKING:
+    import requests
 
 # A token is not used in its last minute: it might expire on the way.
 SKEW_SECONDS = 60.0
@@ -70,10 +77,45 @@ def cache_key(connection: Connection) -> str:
     """Return a hash that identifies the grant without revealing it.
 
     The key is of the grant, never of its account: the owners of an account are different users of Zoho, and a
-    new refresh token must not find the token of an earlier one.
+    new grant must not find the token of an earlier one.
     """
-    text = f"{connection.accounts_server}\n{connection.refresh_token}"
+    match connection.grant:
+        case RefreshToken(value):
+            parts = [value]
+        case ClientCredentials(soid, scope):
+            own = connection.client
+            parts = [soid, scope, *((own.client_id, own.client_secret) if own else ())]
+    text = "\n".join((connection.accounts_server, *parts))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def refresher(
+    session: "requests.Session", our_client: Cached[ZohoClientCredentials] | None, system: System = MACHINE
+) -> Refresh:
+    """Return the function that requests a connection's access tokens at Zoho.
+
+    our_client: for connections that store no client of their own; None: each must have one. Raises as
+    `request_access_token`, and ConnectionMalformed for a connection without a client.
+    """
+
+    def refresh(connection: Connection) -> AccessToken:
+        accounts, grant = connection.accounts_server, connection.grant
+        if connection.client is not None:
+            try:
+                return request_access_token(session, accounts, connection.client, grant, system)
+            except ZohoClientRejected as error:  # the client is part of this connection, not of the stack
+                raise TokenInvalidated(
+                    f"Zoho's token endpoint ({accounts}) rejected the connection's own client id or secret "
+                    f"({error.zoho_code}).",
+                    zoho_code=error.zoho_code,
+                ) from error
+        if our_client is None:
+            raise ConnectionMalformed(
+                f"The connection of {connection.account_id}/{connection.owner} has no token.client_id."
+            )
+        return request_with_current_client(session, accounts, our_client, grant, system)
+
+    return refresh
 
 
 class FreshTokens(TokenSource):
@@ -86,6 +128,8 @@ class FreshTokens(TokenSource):
         self._own: AccessToken | None = None  # the last token that this process requested
 
     def token(self, rejected: str | None = None) -> str:
+        if rejected is not None:
+            self._require_current()
         try:
             return self._request().value
         except ExportError as error:
@@ -112,8 +156,18 @@ class FreshTokens(TokenSource):
         self._own = self._refresh(self._connection)
         return self._own
 
+    def _require_current(self) -> None:
+        """Raise ConnectionReplaced if another grant was stored since the connection was read."""
+        connection = self._connection
+        if self._store.stored_now(connection) != connection:
+            raise ConnectionReplaced(
+                f"The connection of {connection.account_id}/{connection.owner} was stored again."
+            )
+
     def _note_failure(self, error: ExportError) -> None:
         """Mark a refused grant; count what alarms watch: our own configuration, and Zoho's limit."""
+        if isinstance(error, TokenInvalidated | ZohoClientRejected):  # another accounts server may accept us
+            self._require_current()
         if isinstance(error, TokenInvalidated):
             self._store.mark(self._connection)
         elif isinstance(error, ZohoClientRejected):
@@ -148,6 +202,8 @@ class TokenBroker(FreshTokens):
         """
         if self._is_usable(self._in_memory, rejected):
             return str(self._in_memory.token)
+        if rejected is not None:
+            self._require_current()
         give_up_at = self._clock() + min(_LONGEST_WAIT, deadline.remaining() - _SPARE_SECONDS)
         owner = self._system.random_hex(16)
         while True:

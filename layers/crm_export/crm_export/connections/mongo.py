@@ -86,7 +86,7 @@ def store_errors() -> Iterator[None]:
 
 
 class MongoConnections(ConnectionStore):
-    """The connections in MongoDB. `python -m cli connections ensure-indexes` creates their index."""
+    """The connections in MongoDB. `crm-export connections ensure-indexes` creates their index."""
 
     def __init__(self, collection: Cached[Collection[Document]], trusted_origins: tuple[str, ...]) -> None:
         self._collection = collection
@@ -107,11 +107,11 @@ class MongoConnections(ConnectionStore):
         return Connection.from_document(account_id, owner, document, self._trusted_origins)
 
     def mark(self, connection: Connection) -> None:
-        self._mark(connection.account_id, _has_its_token(connection))
+        self._mark(connection.account_id, _has_its_grant(connection))
 
     def mark_account(self, connection: Connection) -> None:
         others = {"owner": {"$ne": connection.owner}}
-        self._mark(connection.account_id, {"$or": [_has_its_token(connection), others]})
+        self._mark(connection.account_id, {"$or": [_has_its_grant(connection), others]})
 
     def _mark(self, account_id: str, which: Document) -> None:
         self._do(
@@ -134,5 +134,5 @@ class MongoConnections(ConnectionStore):
             return operation(newer)
 
 
-def _has_its_token(connection: Connection) -> Document:
-    return {"token.refresh_token": {"$eq": connection.refresh_token}}
+def _has_its_grant(connection: Connection) -> Document:
+    return {f"token.{name}": {"$eq": value} for name, value in connection.stored_grant().items()}

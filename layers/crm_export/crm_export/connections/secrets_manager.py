@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from crm_export.connections.model import Connection, ConnectionStore
+from crm_export.connections.model import Connection, ConnectionStore, has_grant
 from crm_export.errors import (
     ConfigurationError,
     ConnectionMalformed,
@@ -111,18 +111,18 @@ class SecretsManagerConnections(ConnectionStore):
 
     def mark(self, connection: Connection) -> None:
         for name in self._names(connection):
-            self._mark(name, connection.refresh_token)
+            self._mark(name, connection.stored_grant())
 
     def mark_account(self, connection: Connection) -> None:
         own = secret_name(self._prefix, connection.account_id, connection.owner)
         for name in self._names(connection):
-            self._mark(name, connection.refresh_token if name == own else None)
+            self._mark(name, connection.stored_grant() if name == own else None)
 
     def _names(self, connection: Connection) -> list[str]:
         return list_names(self._client, secret_name(self._prefix, connection.account_id, ""))
 
-    def _mark(self, name: str, refresh_token: str | None) -> None:
-        """Mark the current version of a secret, if its refresh token is `refresh_token` (None: any).
+    def _mark(self, name: str, grant: dict[str, str] | None) -> None:
+        """Mark the current version of a secret, if its token has all fields of `grant` (None: any token).
 
         A secret that is not a JSON object is skipped.
         The marked document becomes current only in place of the version that was read: AWS refuses to move
@@ -135,7 +135,7 @@ class SecretsManagerConnections(ConnectionStore):
             return
         if not isinstance(document, dict) or not document or document.get("token_invalidated") is True:
             return
-        if refresh_token is not None and not _has(document, refresh_token):
+        if grant is not None and not has_grant(document, grant):
             return
         marked = json.dumps({**document, "token_invalidated": True})
         with store_errors():
@@ -183,8 +183,3 @@ class SecretsManagerConnections(ConnectionStore):
             f"secretsmanager:GetSecretValue for the secret and kms:Decrypt for its key, {key}.",
             remedy="Set SecretsKmsKeyArn to this key and deploy again. See that no other policy denies it.",
         ) from error
-
-
-def _has(document: dict[str, Any], refresh_token: str) -> bool:
-    token = document.get("token")
-    return isinstance(token, dict) and token.get("refresh_token") == refresh_token

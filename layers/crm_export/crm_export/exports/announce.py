@@ -18,7 +18,7 @@ _GIVE_UP_AFTER = timedelta(days=1)
 _LONGEST_SEND = 20.0  # seconds: three attempts that time out, and the write
 
 
-def announce(pipeline: Pipeline, export_id: str) -> None:
+def announce(pipeline: Pipeline, export: Export) -> None:
     """Send the event of an export that has ended, at least once, and note that it was sent.
 
     If the event cannot be sent or noted, or the function's time is almost over, nothing else happens: the
@@ -27,16 +27,13 @@ def announce(pipeline: Pipeline, export_id: str) -> None:
     if deadline.remaining() < _LONGEST_SEND:
         return
     try:
-        export = pipeline.table.get(export_id)
-        if export is None or export.state is ExportState.RUNNING:
-            return
         detail_type, detail = ended_event(export, pipeline.results_bucket)
         pipeline.events.send(detail_type, detail)
-        pipeline.table.mark_announced(export_id)
-        logger.info("export announced", export_id=export_id)
+        pipeline.table.mark_announced(export.export_id)
+        logger.info("export announced", export_id=export.export_id)
     except (EventNotSent, StateUnavailable) as error:
         count("EventsNotSent")
-        logger.warning("export not announced yet", export_id=export_id, reason=error.message)
+        logger.warning("export not announced yet", export_id=export.export_id, reason=error.message)
 
 
 def announce_late(pipeline: Pipeline, export: Export) -> None:
@@ -48,7 +45,7 @@ def announce_late(pipeline: Pipeline, export: Export) -> None:
     if since < pipeline.limits.quiet:
         return
     if since < _GIVE_UP_AFTER:
-        announce(pipeline, export.export_id)
+        announce(pipeline, export)
         return
     logger.error("export never announced", export_id=export.export_id)
     pipeline.table.mark_announced(export.export_id)

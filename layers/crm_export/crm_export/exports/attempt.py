@@ -69,9 +69,9 @@ class Attempt:
         claimed = patiently(
             pipeline, lambda: pipeline.table.claim(part, owner, now, pipeline.after(LEASE_SECONDS))
         )
-        if not claimed:
+        if claimed is None:
             return None
-        return cls(pipeline, export, part, owner, refused=refused)
+        return cls(pipeline, export, claimed, owner, refused=refused)
 
     def keep(self) -> None:
         """Raise PartBusy if another worker took the lease over."""
@@ -206,8 +206,9 @@ def fail_export(
     pipeline: Pipeline, export: Export, part: int | None, error: ExportError, *, refused: bool = False
 ) -> None:
     """End an export in FAILED with `error` as its reason. `refused` is explained at Attempt.claim."""
-    if pipeline.table.fail(export, part, Failure.of(error), pipeline.clock()):
-        report_failure(pipeline, export, part, error, refused=refused)
+    failed = pipeline.table.fail(export, part, Failure.of(error), pipeline.clock())
+    if failed is not None:
+        report_failure(pipeline, failed, part, error, refused=refused)
 
 
 def report_failure(
@@ -218,7 +219,7 @@ def report_failure(
     logger.error(
         "export failed", export_id=export.export_id, part=part, code=error.code, reason=error.message
     )
-    announce(pipeline, export.export_id)
+    announce(pipeline, export)
 
 
 def restart_export(pipeline: Pipeline, export: Export, error: ExportError) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from crm_export.cached import Cached
 from crm_export.errors import ConfigurationError, InvalidRequest, InvalidSignature
-from crm_export.exports.model import LARGEST_PART, Export, is_export_id
+from crm_export.exports.model import LARGEST_PART, Export, PartState, is_export_id
 from crm_export.exports.pipeline import Pipeline
 from crm_export.strict_json import whole_number
 from crm_export.telemetry import logger, note
@@ -91,15 +91,18 @@ def receive_callback(pipeline: Pipeline, export_id: str, part: str, signature: s
     number = pipeline.callback_keys.verify(export_id, part, signature)
     job_id = _job_id(body)
     note(export_id=export_id, part=number, job_id=job_id)
+    known = None
     if pipeline.table.count_callback(export_id, number, _MOST_CALLBACKS):
-        if job_id:
-            pipeline.table.note_hint(export_id, number, job_id)
-        account_id = pipeline.table.account_of(export_id)
-        note(account_id=account_id)
-        pipeline.download_queue.send(export_id, number, group=account_id or export_id)
-        logger.info("callback received")
-    else:
+        known = pipeline.table.account_and_state(export_id, number)
+    if known is None:
         logger.warning("callback ignored: too many, or no such part")
+    else:
+        account_id, state = known
+        note(account_id=account_id)
+        if job_id and state is PartState.PENDING:
+            pipeline.table.note_hint(export_id, number, job_id)
+        pipeline.download_queue.send(export_id, number, group=account_id)
+        logger.info("callback received")
     if not job_id:
         raise InvalidRequest(
             "The body of the callback is not a Bulk Read job: it must be JSON with data[0].id or job_id."

@@ -29,9 +29,7 @@ def complete_export(pipeline: Pipeline, export: Export) -> None:
         return
     if export.completed_at is None and not _fit_together(pipeline, export, parts):
         return
-    if not pipeline.table.seal(export, pipeline.clock(), sum(int(part.records or 0) for part in parts)):
-        return
-    sealed = pipeline.table.get(export.export_id)
+    sealed = pipeline.table.seal(export, pipeline.clock(), sum(int(part.records or 0) for part in parts))
     if sealed is None:
         return
     if sealed.gave_up_at is not None:
@@ -91,10 +89,11 @@ def _same(found: dict[str, Any], document: dict[str, Any]) -> bool:
 
 
 def _complete(pipeline: Pipeline, export: Export) -> None:
-    if pipeline.table.complete(export.export_id):
+    completed = pipeline.table.complete(export.export_id)
+    if completed is not None:
         count("ExportsCompleted")
         logger.info("export completed", export_id=export.export_id, records=export.records)
-        announce(pipeline, export.export_id)
+        announce(pipeline, completed)
 
 
 def _end_given_up(pipeline: Pipeline, export: Export, parts: list[Part]) -> None:
@@ -116,8 +115,9 @@ def _end_given_up(pipeline: Pipeline, export: Export, parts: list[Part]) -> None
 
 
 def _fail_sealed(pipeline: Pipeline, export: Export, error: ExportError) -> None:
-    if pipeline.table.fail_sealed(export, Failure.of(error), pipeline.clock()):
-        report_failure(pipeline, export, None, error)
+    failed = pipeline.table.fail_sealed(export, Failure.of(error), pipeline.clock())
+    if failed is not None:
+        report_failure(pipeline, failed, None, error)
 
 
 def manifest(export: Export, parts: list[Part]) -> dict[str, Any]:

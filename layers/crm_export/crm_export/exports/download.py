@@ -21,7 +21,7 @@ from crm_export.exports.complete import complete_export
 from crm_export.exports.model import Export, Part, Step, Stored, next_step, timestamp
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import read_part
-from crm_export.exports.submit import job_request, read_instead
+from crm_export.exports.submit import job_request, read_instead, submit_following
 from crm_export.telemetry import count, count_bytes, logger
 from crm_export.zoho.bulk_read import COMPLETED, Job, check_is_job_for, is_job_for
 from crm_export.zoho.catalog import has_page_token
@@ -31,6 +31,9 @@ _RESUBMIT_DELAY = 30  # seconds
 _LARGE_BYTES = 50_000_000  # received in a whole invocation: Zoho is not down, the result is too large
 _NOT_YET = timedelta(hours=1)  # a younger job or result that Zoho does not find may still appear
 
+# What a step leaves: the part to go on with, True if export and part are to be read again, False for the end.
+type Left = Part | bool
+
 
 def advance_part(pipeline: Pipeline, export_id: str, part_number: int) -> None:
     """Take a part as far as it goes now: read its state, do the next step, and repeat.
@@ -39,23 +42,31 @@ def advance_part(pipeline: Pipeline, export_id: str, part_number: int) -> None:
     """
     owner = pipeline.system.random_hex(16)
     while True:
-        export, part = pipeline.table.get(export_id), pipeline.table.get_part(export_id, part_number)
-        if export is None or part is None:
+        found = pipeline.table.get_with_part(export_id, part_number)
+        if found is None:
             logger.warning("no such part to download", export_id=export_id, part=part_number)
             return
-        note_part(export, part)
-        step = next_step(export, part)
-        if step is Step.NOTHING or step.is_submitters:
-            return
-        if step is Step.COMPLETE:
-            complete_export(pipeline, export)
-            return
-        if not _attempt_step(pipeline, export, part, step, owner):
+        export, left = found[0], _advance(pipeline, *found, owner)
+        while isinstance(left, Part):
+            left = _advance(pipeline, export, left, owner)
+        if not left:
             return
 
 
-def _attempt_step(pipeline: Pipeline, export: Export, part: Part, step: Step, owner: str) -> bool:
-    """Do one step with the part leased; return True if another step may follow."""
+def _advance(pipeline: Pipeline, export: Export, part: Part, owner: str) -> Left:
+    """Do the next step of a part. The export may have ended meanwhile: all writes of a step check that."""
+    note_part(export, part)
+    step = next_step(export, part)
+    if step is Step.NOTHING or step.is_submitters:
+        return False
+    if step is Step.COMPLETE:
+        complete_export(pipeline, export)
+        return False
+    return _attempt_step(pipeline, export, part, step, owner)
+
+
+def _attempt_step(pipeline: Pipeline, export: Export, part: Part, step: Step, owner: str) -> Left:
+    """Do one step with the part leased."""
     attempt = Attempt.claim(pipeline, export, part, owner=owner)
     if attempt is None:
         reason = busy(pipeline, part)
@@ -70,7 +81,7 @@ def _attempt_step(pipeline: Pipeline, export: Export, part: Part, step: Step, ow
     return moved
 
 
-def _do_step(pipeline: Pipeline, attempt: Attempt, step: Step) -> bool:
+def _do_step(pipeline: Pipeline, attempt: Attempt, step: Step) -> Left:
     match step:
         case Step.READ:
             read_part(pipeline, attempt)
@@ -83,7 +94,7 @@ def _do_step(pipeline: Pipeline, attempt: Attempt, step: Step) -> bool:
             return _store_result(pipeline, attempt)
 
 
-def _adopt_job(pipeline: Pipeline, attempt: Attempt) -> bool:
+def _adopt_job(pipeline: Pipeline, attempt: Attempt) -> Left:
     """PENDING → SUBMITTED with the job that a callback named, if Zoho's details show that it is ours."""
     export, part, job_id = attempt.export, attempt.part, str(attempt.part.hinted_job_id)
     job = None
@@ -100,11 +111,10 @@ def _adopt_job(pipeline: Pipeline, attempt: Attempt) -> bool:
         )
         pipeline.table.forget_hint(part, pipeline.clock())
         return False
-    pipeline.table.mark_submitted(part, job_id, pipeline.clock())
-    return True
+    return pipeline.table.mark_submitted(part, job_id, pipeline.clock()) or True
 
 
-def _check_job(pipeline: Pipeline, attempt: Attempt) -> bool:
+def _check_job(pipeline: Pipeline, attempt: Attempt) -> Left:
     """SUBMITTED → READY if Zoho says COMPLETED; back to PENDING if the job failed."""
     export, part = attempt.export, attempt.part
     try:
@@ -123,8 +133,7 @@ def _check_job(pipeline: Pipeline, attempt: Attempt) -> bool:
         return _replace_overdue_job(pipeline, export, part, job)
     if job.more_records:
         _check_paging(pipeline, export, part, job)
-    pipeline.table.mark_ready(part, job, pipeline.clock())
-    return True
+    return pipeline.table.mark_ready(export, part, job, pipeline.clock()) or True
 
 
 def _leave_failed_job(pipeline: Pipeline, export: Export, part: Part, job: Job) -> bool:
@@ -193,11 +202,11 @@ def _check_paging(pipeline: Pipeline, export: Export, part: Part, job: Job) -> N
             )
 
 
-def _store_result(pipeline: Pipeline, attempt: Attempt) -> bool:
+def _store_result(pipeline: Pipeline, attempt: Attempt) -> Left:
     """READY → STORED. The next part is submitted first, so that Zoho prepares it in the meantime."""
     export, part = attempt.export, attempt.part
-    if part.more_records:
-        pipeline.enqueue_new(export, part.part + 1)
+    if part.more_records and not submit_following(pipeline, export, part):
+        return False
     _take_download(pipeline, export)
     try:
         stored = _download(pipeline, attempt)
@@ -211,11 +220,11 @@ def _store_result(pipeline: Pipeline, attempt: Attempt) -> bool:
     except ObjectConflict as error:
         restart_export(pipeline, export, error)
         return True
-    pipeline.table.mark_stored(part, stored, pipeline.clock())
+    left = pipeline.table.mark_stored(part, stored, pipeline.clock())
     count("RecordsStored", stored.records)
     count_bytes("BytesStored", stored.bytes)
     logger.info("part stored", export_id=export.export_id, part=part.part, records=stored.records)
-    return True
+    return left or True
 
 
 def _download(pipeline: Pipeline, attempt: Attempt) -> Stored:

@@ -1,7 +1,7 @@
 """An export, its parts and their states. `next_step` is the state machine; docs/design.md draws it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +11,7 @@ from crm_export.results.record_ids import PartIds
 from crm_export.zoho.catalog import has_page_token
 
 if TYPE_CHECKING:  # the callback receiver needs no HTTP client
+    from crm_export.zoho.bulk_read import Job
     from crm_export.zoho.records import Cursor
 
 LARGEST_PART = 99_999  # keys have five digits
@@ -225,6 +226,28 @@ class Part:
     key: str | None = None
     stored_at: datetime | None = None
     one_response: bool | None = None  # of the records API: one response of Zoho had all of the part's records
+
+    def become_ready(self, job: "Job", now: datetime) -> Self:
+        """Return the part as READY: `job` has ended, and with the transition the lease and all counts end."""
+        return replace(
+            self,
+            state=PartState.READY,
+            ready_at=now,
+            expected_records=job.count,
+            more_records=job.more_records,
+            next_page_token=job.next_page_token or self.next_page_token,
+            updated_at=now,
+            attempts=0,
+            strikes={},
+            dead_owners=frozenset(),
+            not_before=None,
+            lease_owner=None,
+            lease_until=None,
+        )
+
+    def following(self, now: datetime) -> "Part":
+        """Return the next part as it is written with this one's transition to READY."""
+        return Part(self.export_id, self.part + 1, now, page_token=self.next_page_token)
 
 
 class Step(Enum):

@@ -15,6 +15,7 @@ from crm_export.exports.model import (
     Failure,
     LastError,
     Part,
+    PartState,
     RequestKey,
     Step,
     Stored,
@@ -32,7 +33,8 @@ class ExportTable(Protocol):
     """The state of exports. Every change is one conditional write.
 
     A method that returns bool returns True if the item now is as the caller asked. False means that another
-    worker changed it first: read it again.
+    worker changed it first: read it again. A method that returns an export or a part, or None, does the same
+    with the item as it now is in place of True, so that nobody has to read it.
     """
 
     def create(
@@ -53,6 +55,9 @@ class ExportTable(Protocol):
     def get_part(self, export_id: str, part: int) -> Part | None:
         """Return a part, or None."""
 
+    def get_with_part(self, export_id: str, part: int) -> tuple[Export, Part] | None:
+        """Return an export and one of its parts, or None if one of them does not exist."""
+
     def get_parts(self, export: Export) -> list[Part]:
         """Return the parts of the export's generation (as it was read), in order."""
 
@@ -67,8 +72,8 @@ class ExportTable(Protocol):
     def running_of_account(self, account_id: str, since: datetime) -> Iterator[str]:
         """Yield the ids of the account's exports that are RUNNING and were requested after `since`."""
 
-    def account_of(self, export_id: str) -> str | None:
-        """Return the account of an export; None if there is no such export."""
+    def account_and_state(self, export_id: str, part: int) -> tuple[str, PartState] | None:
+        """Return the account of an export and the state of a part; None if one of them does not exist."""
 
     def reconciled_up_to(self) -> str:
         """Return the export after which the next tick begins, or ""."""
@@ -76,10 +81,11 @@ class ExportTable(Protocol):
     def note_reconciled(self, export_id: str) -> None:
         """Let the next tick begin after this export; "": with the oldest."""
 
-    def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> bool:
+    def claim(self, part: Part, owner: str, now: datetime, until: datetime) -> Part | None:
         """Lease a part in the state it was read in, unless its `not_before` is in the future.
 
-        An expired lease is taken over, and its owner joins the part's dead owners.
+        An expired lease is taken over, and its owner joins the part's dead owners. Return the part as it now
+        is: what does not belong to its state may have changed since it was read.
         """
 
     def renew(self, part: Part, owner: str, until: datetime) -> bool:
@@ -121,26 +127,27 @@ class ExportTable(Protocol):
     def forget_hint(self, part: Part, now: datetime) -> None:
         """Remove the hint: that job is not this part's."""
 
-    def mark_submitted(self, part: Part, job_id: str, now: datetime) -> bool:
+    def mark_submitted(self, part: Part, job_id: str, now: datetime) -> Part | None:
         """PENDING → SUBMITTED."""
 
-    def mark_ready(self, part: Part, job: "Job", now: datetime) -> bool:
+    def mark_ready(self, export: Export, part: Part, job: "Job", now: datetime) -> Part | None:
         """SUBMITTED → READY, and in the same transaction the next part PENDING if there are more records."""
 
     def mark_pending_again(self, part: Part, now: datetime, not_before: datetime) -> bool:
         """SUBMITTED → PENDING: a new job replaces the part's job, but not before `not_before`."""
 
-    def mark_stored(self, part: Part, stored: Stored, now: datetime) -> bool:
+    def mark_stored(self, part: Part, stored: Stored, now: datetime) -> Part | None:
         """READY → STORED."""
 
     def mark_read(
         self,
+        export: Export,
         part: Part,
         owner: str,
         stored: Stored,
-        following: "Cursor | None",
         now: datetime,
         *,
+        following: "Cursor | None",
         one_response: bool = False,
     ) -> bool:
         """PENDING → STORED by the holder of the lease, for a part that was read through the records API.
@@ -161,13 +168,13 @@ class ExportTable(Protocol):
         False if the export has ended or restarted, or has a new part, since it was read.
         """
 
-    def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> bool:
+    def fail(self, export: Export, part: int | None, failure: Failure, now: datetime) -> Export | None:
         """RUNNING → FAILED; never after the export was sealed or restarted."""
 
-    def seal(self, export: Export, completed_at: datetime, records: int) -> bool:
+    def seal(self, export: Export, completed_at: datetime, records: int) -> Export | None:
         """All parts are stored: from now on the export can only become COMPLETED."""
 
-    def complete(self, export_id: str) -> bool:
+    def complete(self, export_id: str) -> Export | None:
         """RUNNING and sealed → COMPLETED: the manifest is written."""
 
     def give_up(self, export: Export, failure: Failure, now: datetime) -> bool:
@@ -176,7 +183,7 @@ class ExportTable(Protocol):
     def mark_announced(self, export_id: str) -> None:
         """Note that the end of an export was announced: from now on it is not open any more."""
 
-    def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> bool:
+    def fail_sealed(self, export: Export, failure: Failure, now: datetime) -> Export | None:
         """RUNNING and sealed → FAILED, if its folder holds no manifest of its own and never will."""
 
 

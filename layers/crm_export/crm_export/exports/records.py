@@ -140,7 +140,7 @@ def read_part(pipeline: Pipeline, attempt: Attempt) -> None:
     marked = patiently(
         pipeline,
         lambda: pipeline.table.mark_read(
-            part, attempt.owner, stored, following, pipeline.clock(), one_response=one
+            export, part, attempt.owner, stored, pipeline.clock(), following=following, one_response=one
         ),
     )
     if not marked:

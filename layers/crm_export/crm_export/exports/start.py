@@ -28,7 +28,7 @@ from crm_export.exports.model import (
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import check_readable
 from crm_export.exports.request import ExportRequest, StartRequest, parse_request
-from crm_export.exports.submit import submit_part
+from crm_export.exports.submit import submit_pending
 from crm_export.telemetry import count, logger, note
 from crm_export.zoho.catalog import has_bulk_read
 
@@ -97,7 +97,8 @@ def create_export(  # noqa: PLR0917 (_start binds the first four)
         check_readable(request.module, request.query, request.page)
     _check_open_exports(pipeline, caller.account_id)
     export = _new_export(pipeline, caller, request, callback_base_url)
-    if not pipeline.table.create(export, Part(export.export_id, 1, export.requested_at), key, replaces):
+    first = Part(export.export_id, 1, export.requested_at)
+    if not pipeline.table.create(export, first, key, replaces):
         raise RequestInProgress(
             f"A request with Idempotency-Key {key and key.shown} is still running; send this one again.",
             retry_after=_BUSY_SECONDS,
@@ -106,7 +107,7 @@ def create_export(  # noqa: PLR0917 (_start binds the first four)
     count("ExportsStarted")
     logger.info("export started", zoho_module=export.module)
     try:
-        _submit_first_part(pipeline, export)
+        _submit_first_part(pipeline, export, first)
         return pipeline.table.get(export.export_id) or export
     except (StateUnavailable, QueueUnavailable) as error:  # the export is written
         reason = error.message
@@ -114,9 +115,9 @@ def create_export(  # noqa: PLR0917 (_start binds the first four)
         return export
 
 
-def _submit_first_part(pipeline: Pipeline, export: Export) -> None:
+def _submit_first_part(pipeline: Pipeline, export: Export, first: Part) -> None:
     try:
-        submit_part(pipeline, export.export_id, 1, caller_waits=True)
+        submit_pending(pipeline, export, first, caller_waits=True)
     except StepPostponed as postponed:
         logger.warning("first job postponed", export_id=export.export_id, reason=postponed.message)
         pipeline.enqueue_new(export, 1, delay=postponed.retry_after or 0)

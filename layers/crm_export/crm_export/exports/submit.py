@@ -1,10 +1,14 @@
-"""Creates the Bulk Read job of a PENDING part. Called by functions/bulk_read_submitter and by `start`."""
+"""Creates the Bulk Read job of a PENDING part.
+
+Called by functions/bulk_read_submitter, by `start` for the first part, and by `download` for the next one.
+"""
 
 import re
 from typing import Any
 
 from crm_export import deadline
 from crm_export.errors import (
+    ExportError,
     PartBusy,
     QueryRefused,
     ZohoError,
@@ -25,51 +29,75 @@ from crm_export.zoho.bulk_read import JobRequest
 
 _SECONDS_TO_RECORD = 5.0  # of the function's time: to write what came of the step, also if Zoho timed out
 _SPARE_SECONDS = 8.0  # besides those: longer than Zoho takes to refuse a job
+_LONGEST_SUBMISSION = 29.0  # of the downloader's time, as the submitter has; Zoho creates a job in a second
 _FIELD_PATH = re.compile(r"\$?\.?query\.fields\[(\d{1,4})\]")
 _LONGEST_REASON = 500  # characters: the reasons of all dropped fields are part of one DynamoDB item
 _MAX_FIELDS = 200  # of a job; with more names Zoho exports all fields instead
 
 
-def submit_part(pipeline: Pipeline, export_id: str, part_number: int, *, caller_waits: bool = False) -> None:
+def submit_part(pipeline: Pipeline, export_id: str, part_number: int) -> None:
     """PENDING → SUBMITTED, or on to the download queue if the part needs no job. Otherwise do nothing.
 
-    caller_waits: an error that ends the export becomes the response of the request that started it.
     Raises StepPostponed if the part stays PENDING, else the ExportError that failed the export.
     """
-    export, part = pipeline.table.get(export_id), pipeline.table.get_part(export_id, part_number)
-    if export is None or part is None:
+    found = pipeline.table.get_with_part(export_id, part_number)
+    if found is None:
         logger.warning("no such part to submit", export_id=export_id, part=part_number)
         return
+    export, part = found
     note_part(export, part)
-    match next_step(export, part):
-        case Step.ADOPT | Step.READ:
-            pipeline.enqueue(export, part)
-            return
-        case Step.SUBMIT | Step.SETTLE as step:
-            pass
-        case _:
-            return
+    step = next_step(export, part)
+    if step in {Step.ADOPT, Step.READ}:
+        pipeline.enqueue(export, part)
+    elif step.is_submitters:
+        submit_pending(pipeline, export, part)
+
+
+def submit_pending(pipeline: Pipeline, export: Export, part: Part, *, caller_waits: bool = False) -> bool:
+    """Do the step of `submit_part` for a part that was read as PENDING; False if it could not be claimed.
+
+    caller_waits: an error that ends the export becomes the response of the request that started it.
+    Raises as `submit_part` does.
+    """
     attempt = Attempt.claim(
-        pipeline,
-        export,
-        part,
-        owner=pipeline.system.random_hex(16),
-        refused=caller_waits,
+        pipeline, export, part, owner=pipeline.system.random_hex(16), refused=caller_waits
     )
     if attempt is None:
-        return
+        return False
+    part, step = attempt.part, next_step(export, attempt.part)
+    job_id = None
     with attempt, deadline.reserving(_SECONDS_TO_RECORD):
-        job_id = None
         if step is Step.SUBMIT:
             job_id = _create_job(pipeline, export, part)
-        else:
+        elif step is Step.SETTLE:
             settle_reading(pipeline, export)
     if job_id is None:
         attempt.release()
         _enqueue_again(pipeline, export, part)
     elif not pipeline.table.mark_submitted(part, job_id, pipeline.clock()):
         # The callback or another attempt was faster than the response: the part keeps the job it has.
-        logger.info("part has moved on", export_id=export_id, part=part_number, job_id=job_id)
+        logger.info("part has moved on", export_id=part.export_id, part=part.part, job_id=job_id)
+    return True
+
+
+def submit_following(pipeline: Pipeline, export: Export, part: Part) -> bool:
+    """Create the job of the part after `part`, which is READY, so that Zoho prepares it in the meantime.
+
+    Called before each attempt at the download of `part`, which it neither fails nor delays for long: what
+    cannot be done at once is left to the submit queue. False if Zoho's refusal has ended the export.
+    """
+    following = part.following(pipeline.clock())
+    delay = 0
+    try:
+        with deadline.ends_in(min(_LONGEST_SUBMISSION, deadline.remaining())):
+            if submit_pending(pipeline, export, following):
+                return True
+    except ExportError as error:
+        if not error.retryable:
+            return False
+        delay = error.retry_after or 0
+    pipeline.enqueue(export, following, delay=delay)
+    return True
 
 
 def job_request(export: Export, part: Part, url: str = "") -> JobRequest:
@@ -127,7 +155,9 @@ def _create_accepted_job(pipeline: Pipeline, export: Export, part: Part) -> str 
 
 
 def _request_job(pipeline: Pipeline, export: Export, part: Part) -> str:
-    url = callback_url(pipeline.callback_keys.current(), export, part.part)
+    url = ""  # nobody listens: the worker asks for the job's state instead
+    if export.callback_base_url:
+        url = callback_url(pipeline.callback_keys.current(), export, part.part)
     bulk_read = pipeline.zoho_for(export).bulk_read
     job_id = bulk_read.create_job(export.api_version, job_request(export, part, url))
     count("JobsSubmitted")

@@ -151,9 +151,9 @@ class CsvCounter:
         line = next(_HEADER.finditer(header))  # there is one, because a line has ended
         self._header, rest = _column_names(line[1]), header[line.end() :]
         self._header_bytes = bytearray()
-        self._begin_lines()
         if self._ids:
             self._ids.begin(self._header)
+        self._begin_lines()
         return rest
 
 

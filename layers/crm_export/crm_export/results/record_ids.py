@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import compress, islice
-from operator import eq
+from operator import eq, lt
 from typing import Any, Self
 
 from crm_export.errors import RecordRepeated
 
-MAX_IDS = 200_000  # of a part: the most records of one Bulk Read job; 1.6 MB
+MAX_IDS = 250_000  # of a part: a Bulk Read job has at most 200,000 records; 2 MB
 _ID = re.compile("[1-9][0-9]{0,18}")  # fits in 8 bytes
 _QUOTED_ID = re.compile(rb'\n"([1-9][0-9]{0,18})"(?=[,\r\n])')
 _LONGEST_ID = 22  # bytes: newline, quotes and 19 digits
@@ -44,13 +44,11 @@ class PartIds:
     @classmethod
     def of(cls, ids: "array[int]") -> Self:
         """Describe ids that are in the order of the file. Raises RecordRepeated."""
-        ordered = sorted(ids)
-        repeated = next(compress(ordered, map(eq, ordered, islice(ordered, 1, None))), None)
-        if repeated is not None:
-            raise RecordRepeated(f"Record {repeated} is in the result more than once.")
-        if not ordered:
-            return cls(0, digest=_digest(ordered))
-        return cls(len(ids), ids[0], ids[-1], ordered[0], ordered[-1], _digest(ordered))
+        ordered = ids if all(map(lt, ids, islice(ids, 1, None))) else _sorted(ids)
+        digest = _digest(ordered)
+        return (
+            cls(len(ids), ids[0], ids[-1], ordered[0], ordered[-1], digest) if ids else cls(0, digest=digest)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, for JSON. Ids are strings: JavaScript's numbers cannot hold them."""
@@ -64,8 +62,17 @@ class PartIds:
         return cls(count=values["count"], digest=values["digest"], **ids)
 
 
-def _digest(ordered: list[int]) -> str:
-    ids = array("Q", ordered)
+def _sorted(ids: "array[int]") -> "array[int]":
+    """Return ids in ascending order. Raises RecordRepeated."""
+    ordered = sorted(ids)
+    repeated = next(compress(ordered, map(eq, ordered, islice(ordered, 1, None))), None)
+    if repeated is not None:
+        raise RecordRepeated(f"Record {repeated} is in the result more than once.")
+    return array("Q", ordered)
+
+
+def _digest(ordered: "array[int]") -> str:
+    ids = ordered[:]
     if sys.byteorder == "little":
         ids.byteswap()
     return blake2b(ids, digest_size=16).hexdigest()
@@ -81,7 +88,7 @@ class RecordIds:
     """
 
     def __init__(self) -> None:
-        self._column: int | None = None
+        self.column: int | None = None
         self._reader: _PatternReader | _CsvReader | None = None
         self._ids: array[int] = array("Q")
         self._is_readable = True
@@ -89,7 +96,7 @@ class RecordIds:
     def begin(self, header: tuple[str, ...]) -> None:
         """Take the header of the CSV."""
         names = [name.casefold() for name in header]
-        self._column = names.index("id") if "id" in names else None
+        self.column = names.index("id") if "id" in names else None
 
     def feed(self, chunk: bytes, seen: bytes, *, ends_quoted: bool) -> None:
         """Read the next bytes, in which every quote begins, ends or belongs to a quoted string.
@@ -97,12 +104,12 @@ class RecordIds:
         seen: the last byte before the chunk, then the chunk with one quote in place of each quoted string.
         ends_quoted: whether the chunk ends within a quoted string.
         """
-        if self._column is None or not self._is_readable:
+        if self.column is None or not self._is_readable:
             return
         if self._reader is None:
             if not chunk.strip(b"\r\n"):
                 return
-            self._reader = _reader(self._column, chunk, seen)
+            self._reader = _reader(self.column, chunk, seen)
         try:
             self._ids.extend(map(int, self._reader.read(chunk, seen, ends_quoted=ends_quoted)))
         except (ValueError, IndexError, csv.Error):
@@ -112,13 +119,17 @@ class RecordIds:
         if not self._is_readable:
             self._ids, self._reader = array("Q"), None
 
+    def take(self, ids: "array[int] | None") -> None:
+        """Take all ids of the file from another reader; None if one of them cannot be read."""
+        self._is_readable, self._ids = ids is not None, array("Q") if ids is None else ids
+
     def finish(self, records: int) -> PartIds | None:
         """Return the ids of all `records` of the file, or None if it has no column Id.
 
         Raises RecordRepeated.
         """
         self.feed(b"\n", b"\n\n", ends_quoted=False)
-        if self._column is None:
+        if self.column is None:
             return None
         if not self._is_readable or len(self._ids) != records:
             return PartIds(records)

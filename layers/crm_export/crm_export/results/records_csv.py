@@ -90,10 +90,15 @@ def read_ids(body: BinaryIO, name: str) -> Iterator[str]:
     Raises ResultError, which contains `name`, if the file is not such a CSV or is truncated or corrupted.
     """
     csv.field_size_limit(_MAX_CELL_BYTES)
-    raw: Any = io.BufferedReader(body, _BUFFER_BYTES)
+    buffered = io.BufferedReader(body, _BUFFER_BYTES)  # type: ignore[type-var]
+    raw: Any = buffered
     if name.endswith(".gz"):
-        raw = igzip.IGzipFile(fileobj=raw, mode="rb")  # type: ignore[no-untyped-call]
-    rows = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), strict=True)
+        raw = igzip.IGzipFile(fileobj=buffered, mode="rb")  # type: ignore[no-untyped-call]
+    with buffered, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+        yield from _ids(csv.reader(text, strict=True), name)
+
+
+def _ids(rows: Iterator[list[str]], name: str) -> Iterator[str]:
     try:
         column = [cell.lower() for cell in next(rows, [])].index("id")
         yield from (row[column] for row in rows if row)

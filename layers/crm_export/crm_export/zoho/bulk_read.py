@@ -62,7 +62,7 @@ class JobRequest:
     file_type: str
     page: int
     page_token: str | None
-    callback_url: str
+    callback_url: str  # "" for none
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,9 @@ class BulkRead:
 
 def job_body(version: str, request: JobRequest) -> dict[str, Any]:
     """Return the JSON body of "create job" in the format of the API version."""
-    body: dict[str, Any] = {"callback": {"url": request.callback_url, "method": "post"}}
+    body: dict[str, Any] = {}
+    if request.callback_url:
+        body["callback"] = {"url": request.callback_url, "method": "post"}
     if request.page_token:
         # The token stands for the whole query; Zoho's own sample sends it alone.
         body["query"] = {"page_token": request.page_token}

@@ -112,6 +112,37 @@ PARENT_MODULE = "$se_module"  # the field of a record that names the module of i
 BULK_READ_SCOPE = "ZohoCRM.bulk.READ"
 SETTINGS_FIELDS_SCOPE = "ZohoCRM.settings.fields.READ"
 SETTINGS_MODULES_SCOPE = "ZohoCRM.settings.modules.READ"
+MODULES_SCOPE = "ZohoCRM.modules.READ"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A scope that `crm-export connect` requests. purpose: completes "is needed to ..."."""
+
+    name: str
+    purpose: str
+    required: bool = False
+
+
+SCOPES = (
+    Scope(BULK_READ_SCOPE, "export whole modules with Bulk Read", required=True),
+    Scope(MODULES_SCOPE, "read the records of modules", required=True),
+    Scope(SETTINGS_MODULES_SCOPE, "list the modules and check a module's name before an export"),
+    Scope(SETTINGS_FIELDS_SCOPE, "list the fields of a module and export all of them"),
+    Scope("ZohoCRM.org.READ", "show the name, edition and id of the organisation"),
+    Scope("ZohoCRM.users.READ", "show the user that the connection acts as"),
+    Scope("ZohoSearch.securesearch.READ", "compare an export with Zoho's own count of the module"),
+    Scope("ZohoCRM.settings.layouts.READ", "compare an export with Zoho's own count of the module"),
+)
+DEFAULT_SCOPE = ",".join(scope.name for scope in SCOPES)
+
+
+def covers(granted: str, wanted: str) -> bool:
+    """Return True if a scope includes another, as `ZohoCRM.modules.ALL` includes that of a module."""
+    *granted_path, granted_kind = granted.lower().split(".")
+    *wanted_path, wanted_kind = wanted.lower().split(".")
+    is_above = wanted_path[: len(granted_path)] == granted_path
+    return is_above and granted_kind in ("all", wanted_kind)
 
 
 def module_scope(api_name: str) -> str:
@@ -143,6 +174,16 @@ _ACCOUNTS = {
     "zohoapis.sa": "https://accounts.zoho.sa",
     "zohoapis.uk": "https://accounts.zoho.uk",
     "zohoapis.ae": "https://accounts.zoho.ae",
+}
+# The accounts servers, in the order in which `connect` asks them; China's is a separate service.
+ACCOUNTS_SERVERS = tuple(sorted(_ACCOUNTS.values(), key=lambda server: server.endswith(".cn")))
+# A user's location, as Zoho's multi-DC responses name it -> the accounts server
+LOCATIONS = {
+    "us": "https://accounts.zoho.com",
+    "au": "https://accounts.zoho.com.au",
+    "cn": "https://accounts.zoho.com.cn",
+    "ca": "https://accounts.zohocloud.ca",
+    **{code: f"https://accounts.zoho.{code}" for code in ("eu", "in", "jp", "sa", "uk", "ae")},
 }
 _API_DOMAINS = {
     f"https://{host}.{suffix}": accounts
@@ -177,6 +218,12 @@ def trusted_accounts_server(url: str | None, api_domain: str, trusted: tuple[str
     if origin is None or (origin not in _ACCOUNTS.values() and origin not in trusted):
         raise _untrusted("accounts_server", url, "https://accounts.zoho.com, .eu, .in, ...")
     return origin
+
+
+def api_domain_of(accounts_server: str) -> str | None:
+    """Return the API domain of an accounts server's data centre, or None if it is not one of Zoho's."""
+    centres = {accounts: f"https://www.{suffix}" for suffix, accounts in _ACCOUNTS.items()}
+    return centres.get(accounts_server)
 
 
 def other_api_domain(named: str | None, api_domain: str) -> str | None:

@@ -8,7 +8,14 @@ from typing import Any, Protocol
 import requests
 
 from crm_export import deadline
-from crm_export.errors import ExportError, ZohoError, ZohoThrottled, ZohoTokenRejected, ZohoUnavailable
+from crm_export.errors import (
+    ConnectionReplaced,
+    ExportError,
+    ZohoError,
+    ZohoThrottled,
+    ZohoTokenRejected,
+    ZohoUnavailable,
+)
 from crm_export.redaction import remember
 from crm_export.strict_json import whole_number
 from crm_export.system import MACHINE, System
@@ -31,7 +38,8 @@ class TokenSource(Protocol):
     def token(self, rejected: str | None = None) -> str:
         """Return a token that is believed to be valid, and not the one that Zoho has just rejected.
 
-        Raises as `refresh_access_token`.
+        Raises as `request_access_token`, and ConnectionReplaced if another connection was stored meanwhile:
+        after a rejection it is read again.
         """
 
     def is_own(self, token: str) -> bool:
@@ -74,16 +82,23 @@ def pause_before_retry(
 class ZohoClient:
     """The API of one data centre, with the tokens of one connection.
 
-    metadata: what `zoho.metadata` caches for this connection.
+    metadata: what `zoho.metadata` caches for this connection. successor: returns the client of the connection
+    that was stored in place of this one; it gets the request that finds this out.
     """
 
     def __init__(
-        self, session: requests.Session, api_domain: str, tokens: TokenSource, system: System = MACHINE
+        self,
+        session: requests.Session,
+        api_domain: str,
+        tokens: TokenSource,
+        system: System = MACHINE,
+        successor: "Callable[[], ZohoClient] | None" = None,
     ) -> None:
         self._session = session
         self._api_domain = api_domain
         self._tokens = tokens
         self.system = system
+        self._successor = successor
         self.metadata: dict[tuple[str, str], Any] = {}
 
     def request(self, method: str, path: str, *, scopes: tuple[str, ...] = (), **kwargs: Any) -> ZohoResponse:
@@ -96,7 +111,9 @@ class ZohoClient:
         `exchange` and the TokenSource.
         """
         with deadline.ends_in(min(LONGEST_REQUEST, deadline.remaining())):
-            return self._with_token(lambda auth: self._exchange(method, path, scopes, auth=auth, **kwargs))
+            return self._with_token(
+                lambda client, auth: client._exchange(method, path, scopes, auth=auth, **kwargs)
+            )
 
     @contextmanager
     def stream(
@@ -106,16 +123,28 @@ class ZohoClient:
 
         Not retried here: the queue delivers the message again after Zoho's Retry-After.
         """
-        with self._with_token(lambda auth: self._open(path, scopes, auth=auth, timeout=timeout)) as response:
+        with self._with_token(
+            lambda client, auth: client._open(path, scopes, auth=auth, timeout=timeout)
+        ) as response:
             yield chunks(response, spare_seconds=_SECONDS_TO_CLEAN_UP, monotonic=self.system.monotonic)
 
-    def _with_token[T](self, call: Callable[[requests.auth.AuthBase], T]) -> T:
+    def _with_token[T](self, call: "Callable[[ZohoClient, requests.auth.AuthBase], T]") -> T:
+        """Call with this client and a token, or, once, with its successor if the connection was replaced."""
+        try:
+            return self._with_own_token(call)
+        except ConnectionReplaced:
+            if self._successor is None:
+                raise
+            successor = self._successor()
+        return successor._with_own_token(call)
+
+    def _with_own_token[T](self, call: "Callable[[ZohoClient, requests.auth.AuthBase], T]") -> T:
         """Call with a token; if Zoho rejects it, with another, until a new token of our own is rejected."""
         rejected: str | None = None
         for _ in range(_TOKENS):
             token = self._tokens.token(rejected)
             try:
-                return call(_ZohoAuth(token))
+                return call(self, _ZohoAuth(token))
             except ZohoTokenRejected as error:
                 if rejected is not None and self._tokens.is_own(token):
                     raise self._rejected(error, token) from error

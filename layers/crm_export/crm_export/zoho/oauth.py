@@ -1,4 +1,4 @@
-"""Zoho's token endpoint: exchanges a refresh token for an access token.
+"""Zoho's token endpoint: exchanges a grant for an access token.
 
 https://www.zoho.com/crm/developer/docs/api/v8/refresh.html
 """
@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 
 import requests
 
@@ -15,6 +15,7 @@ from crm_export.cached import Cached
 from crm_export.errors import TokenInvalidated, ZohoClientRejected, ZohoError, ZohoThrottled, ZohoUnavailable
 from crm_export.redaction import remember
 from crm_export.system import MACHINE, System
+from crm_export.zoho.grants import Grant, ZohoClientCredentials
 from crm_export.zoho.refusals import clean_text, error_object, retry_after_seconds
 from crm_export.zoho.transport import ZohoResponse, exchange
 
@@ -28,66 +29,61 @@ _CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 _OUR_CLIENT = {"invalid_client", "invalid_client_secret", "invalid_redirect_uri"}
 _THE_GRANT = {
     "invalid_code", "invalid_grant", "invalid_token", "invalid_request", "unauthorized_client",
-    "access_denied", "inactive_user",
+    "access_denied", "inactive_user", "invalid_scope", "missing_org_info", "invalid_org",
 }  # fmt: skip
 _FINAL, _REDIRECT = (2, 4), 3  # first digits of a status
-
-
-@dataclass(frozen=True)
-class ZohoClientCredentials:
-    """Client id and secret of the API client that is registered at Zoho."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
 
 
 @dataclass(frozen=True)
 class AccessToken:
     """An access token and its lifetime in seconds, counted from its issue.
 
-    api_domain: the URL at which it is valid, as Zoho names it, or None.
+    api_domain: the URL at which it is valid, scopes: what it may do; None if Zoho does not say so.
+    refresh_token: the new one that an authorization code was exchanged for.
     """
 
     value: str = field(repr=False)
     expires_in: float
     api_domain: str | None = None
+    scopes: frozenset[str] | None = None
+    refresh_token: str | None = field(default=None, repr=False)
 
 
-def refresh_with_current_client(
+def request_with_current_client(
     session: requests.Session,
     accounts_server: str,
     client: Cached[ZohoClientCredentials],
-    refresh_token: str,
+    grant: Grant,
     system: System = MACHINE,
 ) -> AccessToken:
     """Request a new access token; once more with newer credentials if Zoho rejects those in use.
 
-    Raises what `refresh_access_token` and `client` raise.
+    Raises what `request_access_token` and `client` raise.
     """
     credentials = client.get()
     try:
-        return refresh_access_token(session, accounts_server, credentials, refresh_token, system)
+        return request_access_token(session, accounts_server, credentials, grant, system)
     except ZohoClientRejected:
         newer = client.again()
         if newer is None or newer == credentials:
             raise
-    return refresh_access_token(session, accounts_server, newer, refresh_token, system)
+    return request_access_token(session, accounts_server, newer, grant, system)
 
 
-def refresh_access_token(
+def request_access_token(
     session: requests.Session,
     accounts_server: str,
     credentials: ZohoClientCredentials,
-    refresh_token: str,
+    grant: Grant,
     system: System = MACHINE,
 ) -> AccessToken:
     """Request a new access token.
 
-    Raises TokenInvalidated (Zoho refuses the refresh token), ZohoClientRejected (our client id or secret),
+    Raises TokenInvalidated (Zoho refuses the grant), ZohoClientRejected (the client id or secret),
     ZohoThrottled (10 tokens in 10 minutes), ZohoUnavailable, ZohoTimeout.
     """
-    remember(refresh_token)
-    remember(credentials.client_secret)
+    for secret in (credentials.client_secret, *grant.secrets()):
+        remember(secret)
     response = exchange(
         session,
         "POST",
@@ -97,19 +93,37 @@ def refresh_access_token(
         repeatable=True,  # the worst that can come of it is one token too many
         # In the body, not in the query string, where proxies would log the secret.
         data={
-            "grant_type": "refresh_token",
             "client_id": credentials.client_id,
             "client_secret": credentials.client_secret,
-            "refresh_token": refresh_token,
+            **grant.parameters(),
         },
     )
     body = error_object(response.body)
-    token = body.get("access_token")
-    if response.status == HTTPStatus.OK and isinstance(token, str) and _TOKEN.fullmatch(token):
-        remember(token)
-        domain = body.get("api_domain")
-        return AccessToken(token, _lifetime(body), domain if isinstance(domain, str) else None)
-    raise _token_error(response, body, accounts_server)
+    issued = issued_token(body) if response.status == HTTPStatus.OK else None
+    if issued is None:
+        raise _token_error(response, body, accounts_server, grant)
+    return issued
+
+
+def issued_token(body: dict[str, Any]) -> AccessToken | None:
+    """Return the tokens in a response of Zoho, or None if it has no usable access token."""
+    token, domain, scope = (body.get(name) for name in ("access_token", "api_domain", "scope"))
+    if not _is_token(token):
+        return None
+    refresh_token = body.get("refresh_token")
+    for secret in filter(_is_token, (token, refresh_token)):
+        remember(secret)
+    return AccessToken(
+        token,
+        _lifetime(body),
+        domain if isinstance(domain, str) else None,
+        frozenset(re.split(r"[\s,]+", scope.strip())) if isinstance(scope, str) and scope.strip() else None,
+        refresh_token if _is_token(refresh_token) else None,
+    )
+
+
+def _is_token(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(_TOKEN.fullmatch(value))
 
 
 def throttled(seconds: int, **more: Any) -> ZohoThrottled:
@@ -132,7 +146,7 @@ def _lifetime(body: dict[str, Any]) -> float:
 
 
 def _token_error(
-    response: ZohoResponse, body: dict[str, Any], accounts_server: str
+    response: ZohoResponse, body: dict[str, Any], accounts_server: str, grant: Grant
 ) -> ZohoError | TokenInvalidated:
     """Choose by the body's code: errors also come with HTTP 200, and Zoho translates the messages.
 
@@ -146,7 +160,7 @@ def _token_error(
     is_sentence = bool(text) and not _CODE.fullmatch(str(error)) and code not in _THE_GRANT | _OUR_CLIENT
     is_final = status != HTTPStatus.TOO_MANY_REQUESTS and status // 100 in _FINAL
     if code in _THE_GRANT and is_final:
-        return TokenInvalidated(f"{asked} refused its refresh token ({text}).")
+        return TokenInvalidated(f"{asked} refused its {grant.name} ({text}).", zoho_code=text)
     if code in _OUR_CLIENT and is_final:
         return ZohoClientRejected(
             f"{asked} rejected this deployment's client id or secret ({text}).", **facts

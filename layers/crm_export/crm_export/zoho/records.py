@@ -6,6 +6,7 @@ https://www.zoho.com/crm/developer/docs/api/v8/get-records.html (v2: .../v2/get-
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from hashlib import blake2b
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from crm_export import strict_json
 from crm_export.errors import PagingBroken, ResultError, ZohoError, ZohoPaginationLimit, ZohoUnavailable
+from crm_export.strict_json import RawJson
 from crm_export.zoho.catalog import PARENT_MODULE, POLYMORPHIC_LOOKUPS, module_scope, records_need_fields
 from crm_export.zoho.metadata import MAX_FIELDS, SINGLE_RECORD_TYPES, choose_fields, get_fields
 from crm_export.zoho.refusals import error_from, is_name, parse_json, usable_page_token
@@ -62,9 +64,12 @@ class PageRequest:
 
 @dataclass(frozen=True)
 class PageResponse:
-    """A page for the page API: `data` as Zoho sent it, and `info`, Zoho's own facts about paging."""
+    """A page for the page API: `data` as Zoho sent it, and `info`, Zoho's own facts about paging.
 
-    data: Records
+    `strict_json.dumps` writes both with the characters that Zoho sent.
+    """
+
+    data: RawJson | Records
     info: dict[str, Any]
 
 
@@ -223,17 +228,12 @@ class RecordsReader:
             fields, left_out = choose_fields(self._client, version, module)
             request = replace(request, fields=fields)
         since = request.modified_since
-        found = self._get(version, module, request.params(), since=since)
-        data, info = found or ([], {})
+        found = self._get(version, module, request.params(), since=since, read=_raw_listing)
+        data, count, info = found or ([], 0, {})
         if not info:
             # A full page without facts about paging is followed by another page, which may be empty.
-            more = len(data) >= request.per_page
-            info = {
-                "page": request.page,
-                "per_page": request.per_page,
-                "count": len(data),
-                "more_records": more,
-            }
+            more = count >= request.per_page
+            info = {"page": request.page, "per_page": request.per_page, "count": count, "more_records": more}
         return PageResponse(data, info | {"fields_left_out": left_out} if found and left_out else info)
 
     # --- whole modules for exports ---
@@ -390,15 +390,23 @@ class RecordsReader:
 
     def _list(self, version: str, module: str, params: dict[str, str], since: str | None = None) -> Listing:
         """Return records with usable ids, as strings. Raises ZohoUnavailable for any others."""
-        records, info = self._get(version, module, params, since=since) or ([], {})
+        records, info = self._get(version, module, params, since=since, read=_listing) or ([], {})
         for record in records:
             record["id"] = _usable_id(module, record.get("id"))
         return records, info
 
     # --- both ---
 
-    def _get(self, version: str, module: str, params: dict[str, str], *, since: str | None) -> Listing | None:
-        """GET a list of records; return its `data` and `info`, or None if no record matches."""
+    def _get[T](
+        self,
+        version: str,
+        module: str,
+        params: dict[str, str],
+        *,
+        since: str | None,
+        read: Callable[[bytes], T | None],
+    ) -> T | None:
+        """GET a list of records; return what `read` makes of its body, or None if no record matches."""
         path, scopes = f"/crm/{version}/{module}", (module_scope(module),)
         headers = {"If-Modified-Since": since} if since else {}
         response = self._client.request("GET", path, params=params, headers=headers, scopes=scopes)
@@ -406,14 +414,34 @@ class RecordsReader:
             since is not None and response.status == HTTPStatus.NOT_MODIFIED
         ):
             return None
-        parsed = parse_json(response.body) if response.status == HTTPStatus.OK else None
-        body = parsed if isinstance(parsed, dict) else {}
-        if "data" not in body and body.get("status") == "error":
+        found = read(response.body) if response.status == HTTPStatus.OK else None
+        if found is not None:
+            return found
+        body = parse_json(response.body) if response.status == HTTPStatus.OK else None
+        if isinstance(body, dict) and "data" not in body and body.get("status") == "error":
             raise error_from(response.status, response.body, response.headers, f"GET {path}", scopes)
-        data, info = body.get("data"), body.get("info")
-        if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
-            raise ZohoUnavailable(f"Zoho responded to GET {path} with HTTP {response.status} but no records.")
-        return data, info if isinstance(info, dict) else {}
+        raise ZohoUnavailable(f"Zoho responded to GET {path} with HTTP {response.status} but no records.")
+
+
+def _listing(body: bytes) -> Listing | None:
+    """Return `data` and `info` of a body, or None if it has no records."""
+    found = parse_json(body)
+    data = found.get("data") if isinstance(found, dict) else None
+    if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
+        return None
+    info = found.get("info")
+    return data, info if isinstance(info, dict) else {}
+
+
+def _raw_listing(body: bytes) -> tuple[RawJson | Records, int, dict[str, Any]] | None:
+    """Return `data`, the number of its records, and `info`; without reading the records, if possible."""
+    from crm_export.zoho.raw_records import cut_out  # noqa: PLC0415 - exports do not load msgspec
+
+    raw = cut_out(body)
+    if raw is not None:
+        return raw.data, raw.count, raw.info if isinstance(raw.info, dict) else {}
+    listing = _listing(body)
+    return None if listing is None else (listing[0], len(listing[0]), listing[1])
 
 
 def _check_info(module: str, info: dict[str, Any]) -> None:

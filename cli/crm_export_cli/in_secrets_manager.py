@@ -7,7 +7,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.stores import AdminStore, CliError, Entry
 from crm_export import wiring
 from crm_export.connections.secrets_manager import (
     error_code,
@@ -16,6 +15,8 @@ from crm_export.connections.secrets_manager import (
     secret_name,
     store_errors,
 )
+from crm_export_cli.entries import AdminStore, Entry
+from crm_export_cli.exits import CliError
 
 
 @contextmanager

@@ -9,8 +9,9 @@ import pymongo
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from cli.stores import AdminStore, CliError, Entry
 from crm_export.connections.mongo import store_errors
+from crm_export_cli.entries import AdminStore, Entry
+from crm_export_cli.exits import CliError
 
 _IDENTITY = [("account_id", pymongo.ASCENDING), ("owner", pymongo.ASCENDING)]
 _DUPLICATE_KEY = 11000

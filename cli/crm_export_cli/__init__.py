@@ -1,0 +1,1 @@
+"""The command line `crm-export`, over the same package as the functions."""

@@ -1,0 +1,217 @@
+"""The results of a folder: DIR/exports, with the same layout and the same checks as in S3."""
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from crm_export.errors import ObjectConflict, StorageUnavailable
+from crm_export.exports.landing import (
+    Incoming,
+    SizeLimits,
+    Writer,
+    incoming_records,
+    incoming_result,
+    land,
+)
+from crm_export.exports.model import Stored
+from crm_export.exports.pipeline import Results
+from crm_export.results.counters import ByteCounter
+from crm_export.results.gzip import gzip_trailer
+from crm_export.results.records_csv import read_ids
+from crm_export_cli.folder.errors import file_errors
+from crm_export_cli.folder.locks import Processes, locked
+
+_BUFFER_BYTES = 1024 * 1024
+_TRAILER_BYTES = 8
+# How a file system says that it has no hard links.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+@dataclass(frozen=True)
+class FolderResults(Results):
+    """Stores results so that each file appears whole and verified, or not at all.
+
+    root: the folder; keys are paths in it. A file is written under a hidden name, which contains the process,
+    and gets its own name at the end, unless that name exists. `keep_on` is called before each write, and may
+    raise to stop it.
+    """
+
+    root: Path
+    processes: Processes
+    keep_on: Callable[[], None] = lambda: None
+
+    def store_result(
+        self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str,
+        confirm: Callable[[], None],
+    ) -> Stored:  # fmt: skip
+        incoming = incoming_result(
+            chunks, file_format=file_format, expected_records=expected_records, job_id=job_id
+        )
+        return self._store(incoming, key, confirm)
+
+    def store_records(
+        self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str,
+        confirm: Callable[[], None],
+    ) -> Stored:  # fmt: skip
+        return self._store(incoming_records(pages, fields=fields, file_format=file_format), key, confirm)
+
+    def _store(self, incoming: Incoming, key: str, confirm: Callable[[], None]) -> Stored:
+        with _File(self, key) as file:
+            return land(incoming, key, file, confirm, SizeLimits())
+
+    def read_ids(self, key: str) -> Iterator[str]:
+        with file_errors(self.root, "read", key):
+            file = (self.root / key).open("rb", buffering=0)  # `read_ids` has its own buffer
+        with file:
+            yield from read_ids(file, key)
+
+    def remove_leftovers(self, folder: str, keep: set[str]) -> None:
+        with file_errors(self.root, "delete from", folder):
+            found = [path for path in (self.root / folder).rglob("*part-*") if path.is_file()]
+            # First the unfinished files: a worker that still has one cannot complete it any more.
+            for path in sorted(found, key=lambda path: not path.name.startswith(".")):
+                if path.relative_to(self.root).as_posix() not in keep:
+                    path.unlink(missing_ok=True)
+
+    def read_manifest(self, key: str) -> dict[str, Any] | None:
+        with file_errors(self.root, "read", key):
+            if not (self.root / key).exists():
+                return None
+            content = (self.root / key).read_bytes()
+        try:
+            document = json.loads(content)
+        except ValueError:
+            document = None
+        return document if isinstance(document, dict) else {}
+
+    def write_manifest(self, key: str, manifest: dict[str, Any]) -> bool:
+        with _File(self, key) as file:
+            file.write(json.dumps(manifest, ensure_ascii=False, indent=1).encode())
+            return file.publish()
+
+    def sweep(self, pattern: str = "exports/*/*/*/.*.tmp") -> None:
+        """Delete the unfinished files of processes that have died."""
+        for path in self.root.glob(pattern):
+            process = path.name.rsplit(".", 2)[1].partition("-")[0]
+            if not self.processes.is_alive(process):
+                path.unlink(missing_ok=True)
+
+
+class _File(Writer):
+    """One file, under a hidden name until it is complete. Leaving the context deletes the hidden name."""
+
+    def __init__(self, results: FolderResults, key: str) -> None:
+        self._results = results
+        self._key = key
+        self._path = results.root / key
+        unique = f"{results.processes.own}-{secrets.token_hex(4)}"
+        self._hidden = self._path.with_name(f".{self._path.name}.{unique}.tmp")
+        with self._errors():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._hidden.open("x+b", buffering=_BUFFER_BYTES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, chunk: bytes) -> None:
+        self._results.keep_on()
+        with self._errors():
+            self._file.write(chunk)
+
+    def commit(self, content: ByteCounter, written: ByteCounter, confirm: Callable[[], None]) -> int:
+        self._results.keep_on()
+        with self._errors():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            found = _count(self._hidden)
+        if (found.crc32, found.size) != (written.crc32, written.size):
+            raise StorageUnavailable(
+                f"The file {self._key} was written wrongly: it has {found.size} bytes and the CRC32 "
+                f"{found.crc32:08x} instead of {written.size} and {written.crc32:08x}."
+            )
+        confirm()
+        if self.publish():
+            return written.size
+        return self._size_of_same(content, is_gzip=written is not content)
+
+    def publish(self) -> bool:
+        """Give the file its name. Return False if a file of that name exists."""
+        with self._errors():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            try:
+                self._link()
+            except FileExistsError:
+                return False
+            _sync_folder(self._path.parent)
+        return True
+
+    def _link(self) -> None:
+        try:
+            self._path.hardlink_to(self._hidden)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            self._rename()
+
+    def _rename(self) -> None:
+        """Do as `_link` where there are no hard links: one process after the other."""
+        with locked(self._results.root / ".crm-export" / "rename.lock"):
+            if self._path.exists():
+                raise FileExistsError(errno.EEXIST, "exists", str(self._path))
+            self._hidden.rename(self._path)
+
+    def _size_of_same(self, content: ByteCounter, *, is_gzip: bool) -> int:
+        """Return the size of the file that exists, if it has this content. Raises ObjectConflict."""
+        with self._errors():
+            size = self._path.stat().st_size
+            if is_gzip:  # Zoho may compress the same CSV differently
+                with self._path.open("rb") as file:
+                    file.seek(max(size - _TRAILER_BYTES, 0))
+                    is_same = file.read() == gzip_trailer(content)
+            else:
+                found = _count(self._path)
+                is_same = (found.crc32, found.size) == (content.crc32, content.size)
+        if not is_same:
+            raise ObjectConflict(
+                f"{self._key} exists, and its content is not what this attempt read from Zoho."
+            )
+        return size
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Unlinked first: closing writes what is still buffered, which fails if there is no space left.
+        self._hidden.unlink(missing_ok=True)
+        try:
+            self._file.close()
+        except OSError:
+            if error is None:
+                raise
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return file_errors(self._results.root, "write", self._key)
+
+
+def _count(path: Path) -> ByteCounter:
+    counter = ByteCounter()
+    with path.open("rb") as file:
+        while chunk := file.read(_BUFFER_BYTES):
+            counter.feed(chunk)
+    return counter
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,59 @@
+"""`crm-export`: runs one command and returns its exit code (`crm_export_cli.exits.Exit`)."""
+
+import signal
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from crm_export.errors import ExportError
+from crm_export_cli import connections, exporting
+from crm_export_cli.connect import HELP, connect
+from crm_export_cli.exits import CliError, Exit, from_export_error
+from crm_export_cli.logs import silenced
+from crm_export_cli.output import print_json
+
+app = typer.Typer(
+    name="crm-export",
+    help="Zoho CRM data, out of Zoho: into a folder, or into your AWS account.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some modules were refused, 4 not connected or not "
+    "allowed, 130 interrupted (can be resumed).",
+)
+app.command("connect", help=HELP, short_help="Connect to a Zoho CRM organisation.")(connect)
+app.command(short_help="Export whole modules into a folder.")(exporting.export)
+app.add_typer(exporting.exports_app, name="exports")
+app.add_typer(connections.app, name="connections")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. `--json` reports an error as a document on stdout."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    try:
+        with silenced():
+            code = app(args=list(arguments), standalone_mode=False)
+    except typer.TyperException as error:  # of the parser: wrong usage
+        failed = CliError(
+            f"{error.format_message()}.".replace("..", "."), Exit.USAGE, remedy="See crm-export --help."
+        )
+        return _report(failed, as_json="--json" in arguments)
+    except CliError as error:
+        return _report(error, as_json="--json" in arguments)
+    except ExportError as error:
+        return _report(from_export_error(error), as_json="--json" in arguments)
+    except (KeyboardInterrupt, typer.Abort):
+        return Exit.INTERRUPTED
+    return code or Exit.DONE
+
+
+def _report(error: CliError, *, as_json: bool) -> int:
+    if as_json:
+        print_json({"error": error.to_dict()})
+    else:
+        remedy = f" {error.remedy}" if error.remedy else ""
+        print(f"error: {error.message}{remedy}", file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,126 @@
+"""Verifies a result or records while they are written. Every implementation of `pipeline.Results` uses it.
+
+A chunk of a result passes `unzip`, for csv.gz `gzip_member`, then a counter, and ends in a Writer.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from crm_export.errors import CorruptZip, CountMismatch, ResultTooLarge
+from crm_export.exports.model import Stored
+from crm_export.results.counters import ByteCounter, IcsCounter
+from crm_export.results.csv_scanner import csv_counter
+from crm_export.results.gzip import Piece, counted, deflate, gzip_member
+from crm_export.results.record_ids import RecordIds
+from crm_export.results.records_csv import csv_chunks
+from crm_export.results.unzip import unzip
+from crm_export.results.zip_format import Entry
+
+# No record in Zoho is as large: 500 fields, a few of them with 50,000 characters. The ratio by which a ZIP
+# inflates is no usable limit: records with few filled fields inflate several hundredfold.
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+# For the header, the lines around a calendar's events, and the record that is being read.
+MAX_OTHER_BYTES = 16 * 1024 * 1024
+_NUMBERED_NAME = re.compile(
+    rb"(?:.*/)?(\d{15,40})\.(?:csv|ics)$"
+)  # Zoho names the entry after the id of its job
+
+
+class Writer(Protocol):
+    """Writes one object, which appears whole at `commit`, or never."""
+
+    def write(self, chunk: bytes) -> None:
+        """Add the next bytes."""
+
+    def commit(self, content: ByteCounter, written: ByteCounter, confirm: Callable[[], None]) -> int:
+        """Create the object unless its key exists, and return its size.
+
+        content: the file; written: the object's bytes, which is `content` itself unless they are compressed.
+        `confirm` is called when everything is written; if it raises, there is no object. If the key exists
+        with the same content, return that object's size; with another one raise ObjectConflict.
+        """
+
+
+@dataclass(frozen=True)
+class SizeLimits:
+    """A result may have `other` bytes plus `record` for each of its records, but not more than `all`."""
+
+    record: int = MAX_RECORD_BYTES
+    other: int = MAX_OTHER_BYTES
+    all: float = float("inf")
+
+    def check(self, size: int, records: int, expected: int) -> None:
+        """Stop a ZIP bomb before it costs more time and storage than its records can explain."""
+        if records > expected:
+            raise CountMismatch(f"The result has at least {records} records, but Zoho counted {expected}.")
+        largest = min(self.other + records * self.record, self.all)
+        if size > largest:
+            raise ResultTooLarge(
+                f"The result has inflated to {size} bytes with {records} complete records; {largest} bytes "
+                "are allowed."
+            )
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """The file to be written, as pieces. `content` has counted each piece when it arrives.
+
+    expected: the number of its records, if it is known.
+    """
+
+    pieces: Iterator[Piece]
+    content: ByteCounter
+    file_format: str
+    expected: int | None = None
+
+
+def incoming_result(
+    chunks: Iterable[bytes], *, file_format: str, expected_records: int, job_id: str
+) -> Incoming:
+    """Return the file in a result ZIP. Reading it raises ResultError, also if it is of another job."""
+    entry, pieces = unzip(chunks, compress=file_format == "csv.gz", may_be_empty=expected_records == 0)
+    return Incoming(_verify_job(pieces, entry, job_id), entry, file_format, expected_records)
+
+
+def incoming_records(
+    pages: Iterable[list[dict[str, Any]]], *, fields: list[str], file_format: str
+) -> Incoming:
+    """Return pages of the records API as a file like that of Bulk Read."""
+    chunks, content = csv_chunks(pages, fields), ByteCounter()
+    pieces = deflate(chunks) if file_format == "csv.gz" else map(Piece, chunks)
+    return Incoming(counted(pieces, content), content, file_format)
+
+
+def land(
+    incoming: Incoming, key: str, writer: Writer, confirm: Callable[[], None], limits: SizeLimits
+) -> Stored:
+    """Write, count and verify a file; commit it if all is right. Raises ResultError, ObjectConflict."""
+    content, expected = incoming.content, incoming.expected
+    ids = RecordIds()
+    counter = IcsCounter() if incoming.file_format == "ics" else csv_counter(ids)
+    is_gzip = incoming.file_format == "csv.gz"
+    pieces, written = incoming.pieces, content
+    if is_gzip:
+        written = ByteCounter()
+        pieces = gzip_member(pieces, content, written)
+    for piece in pieces:
+        if expected is not None and piece.content:
+            limits.check(content.size, counter.records, expected)
+        counter.feed(piece.content)
+        writer.write(piece.compressed if is_gzip else piece.content)
+    records, header = counter.finish()
+    if expected is not None and records != expected:
+        raise CountMismatch(f"The result has {records} records, but Zoho counted {expected}.")
+    part_ids = ids.finish(records)
+    size = writer.commit(content, written, confirm)
+    return Stored(key, records, size, f"{content.crc32:08x}", header, part_ids)
+
+
+def _verify_job(pieces: Iterator[Piece], entry: Entry, job_id: str) -> Iterator[Piece]:
+    """Raise CorruptZip after the last piece if the entry is named after another job."""
+    yield from pieces
+    number = _NUMBERED_NAME.match(entry.name)
+    if number and number[1].decode() != job_id:
+        raise CorruptZip(f"The result is that of job {number[1].decode()}, not of job {job_id}.")
