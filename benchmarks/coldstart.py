@@ -1,7 +1,7 @@
 """The init of each function on its built layers, next to that of a bare handler with the same clients.
 
 A bare handler imports boto3 and requests, and creates its clients with boto3.client. Both have bytecode, and
-both run in fresh interpreters, interleaved. `python -m benchmarks.coldstart` prints the table.
+both run in fresh interpreters, interleaved.
 """
 
 import compileall
@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from benchmarks.report import Report, Table, medians, ratio, run_interleaved
+from benchmarks.report import Cell, Plot, Report, Table, medians, ratio, run_interleaved
 from crm_export import settings
 from local.host.processes import REPOSITORY
 from local.package import finish, trim
@@ -30,6 +30,7 @@ _INSTALL = (
     "--link-mode",
     "copy",
 )
+_KINDS = ("ours", "bare", "trimmed")
 _ROUNDS, _QUICK_ROUNDS = 15, 3
 _LAMBDA = {
     "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
@@ -41,12 +42,20 @@ _LAMBDA = {
 }
 _MEASURE = """
 import time, resource
-cpu, wall = time.process_time(), time.perf_counter()
+cpu = time.process_time()
 import app
-cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-print(cpu, wall, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+cpu = time.process_time() - cpu
+print(cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
-_FIGURES = ("cpu", "wall", "mb")
+_COLUMNS = ("function", "ours ms", "bare ms", "ratio", "trimmed ms", "ratio", "ours MB", "bare MB")
+_TEXT = """\
+What a function does before its first event: imports, clients, settings. Each row runs in a fresh
+interpreter on a whole core, and all rows take turns; the figures are medians of its CPU time. Ours runs on
+packages as `make build` makes them, but for this machine, and includes a rehearsed call of each client,
+without the network. *Bare* is a handler that imports boto3 and requests and creates the same clients, with
+the packages as pip installs them and with bytecode. *Trimmed* is the same handler with botocore's data
+trimmed as in our layer, which nobody gets without extra work. MB is the peak memory of the process.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ FUNCTIONS = {
 def run(quick: bool) -> Report:
     """Build the packages for this machine, measure all functions, and return one table."""
     ours, bare, trimmed = _build(FOLDER)
-    names = [f"{name} {kind}" for name in FUNCTIONS for kind in ("ours", "bare", "trimmed")]
+    names = [f"{name} {kind}" for name in FUNCTIONS for kind in _KINDS]
 
     def measure(name: str) -> dict[str, float]:
         function, _, kind = name.partition(" ")
@@ -85,42 +94,39 @@ def run(quick: bool) -> Report:
     figures = {name: medians(found) for name, found in run_interleaved(names, rounds, measure).items()}
     return Report(
         name="Cold start",
-        tables=[Table("Init of a function", _COLUMNS, [_row(name, figures) for name in FUNCTIONS], _NOTE)],
+        tables=[Table("Init of a function", _COLUMNS, [_row(name, figures) for name in FUNCTIONS])],
+        plots=[_plot(figures)],
         facts={"Rounds": rounds, "Size of the layers, unzipped (MB)": _megabytes(ours)},
+        text=_TEXT,
     )
 
 
-_COLUMNS = (
-    "function",
-    "ours: CPU ms",
-    "wall ms",
-    "MB",
-    "bare: CPU ms",
-    "ratio",
-    "bare, trimmed: CPU ms",
-    "ratio",
-)
-_NOTE = """\
-*bare* is a handler that imports boto3 and requests and creates the same clients, with the packages as pip
-installs them, and with bytecode. *bare, trimmed* is the same handler with botocore's data trimmed as in our
-layer, which nobody gets without extra work. MB is the peak memory of the process after init. Our init
-includes a rehearsed call of each client, without the network."""
-
-
-def _row(name: str, figures: dict[str, dict[str, float]]) -> list[str | int | float | None]:
-    ours, bare, trimmed = (figures[f"{name} {kind}"] for kind in ("ours", "bare", "trimmed"))
+def _row(name: str, figures: dict[str, dict[str, float]]) -> list[Cell]:
+    ours, bare, trimmed = (figures[f"{name} {kind}"] for kind in _KINDS)
     return [
         name,
-        *(round(ours[figure]) for figure in _FIGURES),
+        round(ours["cpu"]),
         round(bare["cpu"]),
         ratio(ours["cpu"], bare["cpu"]),
         round(trimmed["cpu"]),
         ratio(ours["cpu"], trimmed["cpu"]),
+        round(ours["mb"]),
+        round(bare["mb"]),
     ]
 
 
+def _plot(figures: dict[str, dict[str, float]]) -> Plot:
+    return Plot(
+        name="coldstart",
+        title="CPU time of a function's init",
+        x=list(FUNCTIONS),
+        series={kind: [figures[f"{name} {kind}"]["cpu"] for name in FUNCTIONS] for kind in _KINDS},
+        y_title="ms",
+    )
+
+
 def _measure(paths: list[Path], variables: dict[str, str]) -> dict[str, float]:
-    """Import `app` in a fresh interpreter. Returns CPU and wall time in milliseconds, and peak memory."""
+    """Import `app` in a fresh interpreter. Returns CPU milliseconds and peak memory."""
     child = subprocess.run(
         [Path(sys.executable).resolve(), "-S", "-B", "-c", _MEASURE],
         env={**_LAMBDA, **variables, "PYTHONPATH": os.pathsep.join(map(str, paths))},
@@ -128,8 +134,8 @@ def _measure(paths: list[Path], variables: dict[str, str]) -> dict[str, float]:
         text=True,
         check=True,
     )
-    cpu, wall, megabytes = map(float, child.stdout.split())
-    return {"cpu": cpu * 1000, "wall": wall * 1000, "mb": megabytes}
+    cpu, megabytes = map(float, child.stdout.split())
+    return {"cpu": cpu * 1000, "mb": megabytes}
 
 
 def _build(folder: Path) -> tuple[Path, Path, Path]:
@@ -173,19 +179,3 @@ def _write_bare_handler(folder: Path, clients: tuple[str, ...]) -> None:
 def _megabytes(folder: Path) -> int:
     layers = [folder / "DependenciesLayer", folder / "CrmExportLayer"]
     return round(sum(path.stat().st_size for layer in layers for path in layer.rglob("*.*")) / 1e6)
-
-
-def main() -> None:
-    """Print the table; with --quick from three rounds."""
-    report = run("--quick" in sys.argv)
-    (table,) = report.tables
-    widths = [
-        max(len(str(row[i])) for row in (table.columns, *table.rows)) for i in range(len(table.columns))
-    ]
-    for row in (table.columns, *table.rows):
-        print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)))
-    print(report.facts)
-
-
-if __name__ == "__main__":
-    main()

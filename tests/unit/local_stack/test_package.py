@@ -103,7 +103,7 @@ def finished(tmp_path_factory):
     python = build / "DependenciesLayer/python"
     shutil.copytree(packages / "botocore", python / "botocore", ignore=not_needed)
     shutil.copytree(REPOSITORY / "layers/crm_export", build / "CrmExportLayer", ignore=not_needed)
-    for name in ("dateutil", "jmespath", "urllib3"):
+    for name in ("boto3", "dateutil", "jmespath", "s3transfer", "urllib3"):
         shutil.copytree(packages / name, python / name, ignore=not_needed)
     shutil.copy(packages / "six.py", python)
     (build / "Worker").mkdir()
