@@ -16,6 +16,7 @@ INSTALL := $(BIN)/uv pip install --quiet --no-config --only-binary :all: --requi
   --constraints requirements.txt --overrides $(VENV)/overrides.txt
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
+COMPILE_LAYER := $(COMPILE) --constraints requirements.txt --no-annotate
 
 .PHONY: help demo local docs quick unit test check format lint types template build native native-check audit \
   pipeline mongo sam-local wheel simulate picture reference bench deploy smoke fuzz advisories lock clean
@@ -55,11 +56,9 @@ types: $(VENV)/.lint ## check the types (mypy, strict)
 template: $(VENV)/.sam ## validate template.yaml (includes cfn-lint)
 	@AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 
-# With bytecode, because Lambda cannot write it: otherwise every cold start compiles all modules that it imports.
-# unchecked-hash, because packaging and unpacking change the files' times.
-build: $(VENV)/.sam ## build the Lambda packages (arm64, with bytecode) into .aws-sam/
+build: $(VENV)/.sam ## build the Lambda packages (arm64, trimmed, with bytecode) into .aws-sam/
 	@$(BIN)/sam build
-	@$(BIN)/python -m compileall -q -j 0 --invalidation-mode unchecked-hash .aws-sam/build
+	@$(BIN)/python -m local.package .aws-sam/build $(wildcard $(CONFIG))
 
 # The libraries are in the repository, so that nobody needs a compiler; zig writes the same bytes on every machine.
 SCANNER := layers/crm_export/crm_export/results/csv_scanner
@@ -128,7 +127,8 @@ advisories: $(VENV)/.audit ## look up known vulnerabilities of our pins (asks th
 lock: $(VENV)/.uv ## resolve all requirements again after a change of pyproject.toml (UPGRADE=1: newest releases)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) $(foreach group,build test lint bench sam audit native fuzz,--group $(group)) \
 	  pyproject.toml -o requirements.txt
-	@$(COMPILE) --constraints requirements.txt --no-annotate --group layer -o layers/dependencies/requirements.txt
+	@$(COMPILE_LAYER) --group layer -o layers/dependencies/requirements.txt
+	@$(COMPILE_LAYER) --group mongo-layer -o layers/mongo/requirements.txt
 
 clean: ## remove everything made here
 	rm -rf $(VENV) .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,7 +15,15 @@ from benchmarks.report import Report
 from benchmarks.servers import ROOT
 
 # The sections of the page, in order: modules of this package with `run(quick: bool) -> Report`.
-BENCHMARKS: tuple[str, ...] = ("landing", "flood_model", "cost")
+BENCHMARKS: tuple[str, ...] = (
+    "landing",
+    "page",
+    "coldstart",
+    "module",
+    "flood",
+    "flood_model",
+    "cost",
+)
 _PAGE, _ROUGH_PAGE = ROOT / "docs" / "benchmarks.md", ROOT / ".local" / "bench" / "benchmarks.md"
 _INTRODUCTION = """\
 # Benchmarks

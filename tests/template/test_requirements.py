@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from local.host.processes import REPOSITORY
 
 LOCK = REPOSITORY / "requirements.txt"
-LAYER = REPOSITORY / "layers" / "dependencies" / "requirements.txt"
+LAYERS = {"layer": "dependencies", "mongo-layer": "mongo"}  # dependency group: folder
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
 
@@ -36,14 +36,25 @@ def closure_of(names: list[str]) -> set[str]:
     return found
 
 
-def test_layer_holds_exactly_the_dependency_group_layer():
-    direct = [Requirement(item).name for item in PROJECT["dependency-groups"]["layer"]]
-    assert set(pins_of(LAYER)) == closure_of(direct)
+def requirements_of(folder):
+    return REPOSITORY / "layers" / folder / "requirements.txt"
 
 
-def test_layer_has_the_pins_and_hashes_of_the_lock_file():
+@pytest.mark.parametrize(("group", "folder"), LAYERS.items())
+def test_layer_holds_exactly_what_its_dependency_group_needs(group, folder):
+    direct = [Requirement(item).name for item in PROJECT["dependency-groups"][group]]
+    assert set(pins_of(requirements_of(folder))) == closure_of(direct)
+
+
+def test_project_depends_on_all_that_the_layers_ship():
+    shipped = {item for group in LAYERS for item in PROJECT["dependency-groups"][group]}
+    assert shipped <= set(PROJECT["project"]["dependencies"])
+
+
+@pytest.mark.parametrize("folder", LAYERS.values())
+def test_layer_has_the_pins_and_hashes_of_the_lock_file(folder):
     lock = pins_of(LOCK)
-    for name, (requirement, hashes) in pins_of(LAYER).items():
+    for name, (requirement, hashes) in pins_of(requirements_of(folder)).items():
         assert (str(requirement.specifier), hashes) == (str(lock[name][0].specifier), lock[name][1])
 
 
@@ -66,7 +77,7 @@ def test_lock_file_fulfils_the_overrides():
     assert f"^({'|'.join(names)})==" in (REPOSITORY / "Makefile").read_text()
 
 
-@pytest.mark.parametrize("path", [LOCK, LAYER])
+@pytest.mark.parametrize("path", [LOCK, *map(requirements_of, LAYERS.values())])
 def test_every_pin_is_exact_and_hashed_without_a_host(path):
     for requirement, hashes in pins_of(path).values():
         assert [item.operator for item in requirement.specifier] == ["=="], requirement

@@ -93,11 +93,31 @@ def test_function_has_a_log_group_with_retention(resources, function):
 
 
 @pytest.mark.parametrize("function", SETTINGS)
-def test_function_runs_python_313_on_arm64_with_both_layers(resources, function):
+def test_function_runs_python_313_on_arm64_with_its_layers(resources, function):
     properties = functions(resources)[function]
     assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["arm64"])
-    layers = [re.sub(r"[0-9a-f]{10}$", "", layer["Ref"]) for layer in properties["Layers"]]
-    assert layers == ["DependenciesLayer", "CrmExportLayer"]
+    assert list(map(layer_of, properties["Layers"])) == [
+        "DependenciesLayer",
+        "CrmExportLayer",
+        *(["MongoLayer if UsesMongo"] if "MONGO_URI_SECRET_ID" in variables_of(properties) else []),
+    ]
+
+
+def layer_of(item):
+    """Return the name of a layer in the template (the translator adds a hash to it) and its condition."""
+    match item:
+        case {"Fn::If": [condition, layer, {"Ref": "AWS::NoValue"}]}:
+            return f"{layer_of(layer)} if {condition}"
+    return re.sub(r"[0-9a-f]{10}$", "", item["Ref"])
+
+
+def variables_of(properties):
+    return properties["Environment"]["Variables"]
+
+
+def test_layer_with_mongodb_s_driver_exists_only_for_mongodb(resources):
+    (layer,) = [item for name, item in resources.items() if name.startswith("MongoLayer")]
+    assert layer["Condition"] == "UsesMongo"
 
 
 @pytest.mark.parametrize("function", SETTINGS)

@@ -6,9 +6,11 @@ from dataclasses import fields
 
 import pytest
 
+from benchmarks.coldstart import FUNCTIONS
 from crm_export import settings
 
-HTTP_CLIENT, ZIP, MONGO = "requests", "isal", "pymongo"
+HTTP_CLIENT, ZIP = "requests", "isal"
+NEVER = ("pymongo",)
 BUILD = """
 import importlib, sys
 from crm_export.wiring import Container
@@ -35,17 +37,18 @@ def test_function_loads_only_what_it_uses(function, member, kind, loaded):
         function=function,
         member=member,
         env={field.name.upper(): "1" for field in fields(kind)},
-        names=[HTTP_CLIENT, ZIP, MONGO],
+        names=[HTTP_CLIENT, ZIP, *NEVER],
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == loaded.split()
 
 
 INIT = """
-import importlib
+import gc, importlib
 from crm_export import wiring
 app = importlib.import_module("functions.{function}.app")
-print(wiring.boto3_client.cache_info().currsize, *vars(wiring._lambda_container()))
+print(",".join(wiring._lambda_container().clients), gc.isenabled(), gc.get_freeze_count())
+print(*vars(wiring._lambda_container()))
 """
 OF_LAMBDA = {
     "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
@@ -57,7 +60,10 @@ OF_LAMBDA = {
 
 
 def init(function, environment):
-    """Import a function's module in a process with this environment; return what it has built."""
+    """Import a function's module in a process with this environment; return what it has built.
+
+    In Lambda everything that exists then is left out of garbage collections, which go on in any case.
+    """
     run = subprocess.run(
         [sys.executable, "-c", INIT.format(function=function)],
         env={"PYTHONPATH": ":".join(sys.path), **environment},
@@ -65,25 +71,28 @@ def init(function, environment):
         text=True,
         check=True,
     )
-    clients, *built = run.stdout.split()
-    return int(clients), set(built)
+    (clients, collects, frozen), built = (line.split(" ") for line in run.stdout.splitlines())
+    assert collects == "True"
+    assert (int(frozen) > 0) is ("AWS_LAMBDA_INITIALIZATION_TYPE" in environment)
+    return set(filter(None, clients.split(","))), set(built)
 
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("function", "member", "kind", "clients"),
+    ("function", "member"),
     [
-        ("export_handler", "handler_zoho", settings.ExportHandlerSettings, 2),
-        ("bulk_read_submitter", "submitter", settings.BulkReadSubmitterSettings, 3),
-        ("callback_receiver", "receiver", settings.CallbackReceiverSettings, 3),
-        ("result_downloader", "downloader", settings.ResultDownloaderSettings, 4),
-        ("export_reconciler", "reconciler", settings.ExportReconcilerSettings, 2),
+        ("export_handler", "handler_zoho"),
+        ("bulk_read_submitter", "submitter"),
+        ("callback_receiver", "receiver"),
+        ("result_downloader", "downloader"),
+        ("export_reconciler", "reconciler"),
     ],
 )
-def test_function_builds_what_it_always_uses_while_lambda_initializes_it(function, member, kind, clients):
-    variables = {field.name.upper(): "1" for field in fields(kind)}
-    built_clients, built = init(function, OF_LAMBDA | variables)
-    assert built_clients == clients
+def test_function_builds_what_it_always_uses_while_lambda_initializes_it(function, member):
+    subject = FUNCTIONS[function]
+    variables = {field.name.upper(): "1" for field in fields(subject.settings)}
+    clients, built = init(function, OF_LAMBDA | variables)
+    assert clients == set(subject.clients)
     assert member in built
 
 
@@ -97,4 +106,25 @@ def test_invalid_setting_is_left_to_the_invocation():
 def test_nothing_is_built_outside_lambda():
     variables = {field.name.upper(): "1" for field in fields(settings.ExportReconcilerSettings)}
     environment = {name: value for name, value in OF_LAMBDA.items() if "INITIALIZATION" not in name}
-    assert init("export_reconciler", environment | variables)[0] == 0
+    assert init("export_reconciler", environment | variables)[0] == set()
+
+
+AFTER_RESTORE = """
+import importlib, random
+importlib.import_module("functions.export_reconciler.app")
+from snapshot_restore_py import get_after_restore
+state = random.getstate()
+for hook, arguments, named in get_after_restore():
+    hook(*arguments, **named)
+print(random.getstate() != state)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("kind", "seeded"), [("snap-start", "True"), ("on-demand", "False")])
+def test_environment_restored_from_a_snapshot_gets_random_numbers_of_its_own(kind, seeded):
+    environment = {"PYTHONPATH": ":".join(sys.path), **OF_LAMBDA, "AWS_LAMBDA_INITIALIZATION_TYPE": kind}
+    run = subprocess.run(
+        [sys.executable, "-c", AFTER_RESTORE], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == [seeded]

@@ -1,19 +1,23 @@
 """What a container builds once and keeps between invocations."""
 
+import ast
 import json
+import re
 from dataclasses import fields, replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import boto3
 import pytest
 import responses
 
+from crm_export import wiring
 from crm_export.api.requests import parse_page_request
 from crm_export.connections.model import Connection
 from crm_export.errors import ZohoClientRejected
 from crm_export.settings import ExportHandlerSettings
 from crm_export.system import System
-from crm_export.wiring import Container, boto3_client, s3_options
+from crm_export.wiring import SERVICES, Container, boto3_client, s3_options
 from crm_export.zoho.grants import RefreshToken
 
 ENV = {field.name.upper(): "1" for field in fields(ExportHandlerSettings)} | {"CONNECTION_CACHE_SECONDS": "0"}
@@ -94,6 +98,18 @@ def test_link_has_the_regional_host_of_the_bucket(link, region, host):
 def test_bucket_at_an_endpoint_of_its_own_is_part_of_the_path(link, variable):
     url = link(AWS_DEFAULT_REGION="eu-central-1", **{variable: "http://stack.local:5000"})
     assert (url.netloc, url.path) == ("stack.local:5000", "/results/a/b")
+
+
+# --- the AWS services of the functions ---
+
+
+def test_functions_call_exactly_the_services_whose_data_the_layer_has():
+    tree = ast.parse(Path(wiring.__file__).read_text())
+    calls = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    named = {
+        match[1] for call in calls if (match := re.match(r"(?:partial\()?self\._aws(?:\(|, )'(\w+)'", call))
+    }
+    assert named == set(SERVICES)
 
 
 # --- the secrets of the stack's own ---

@@ -4,8 +4,10 @@ Imports are lazy, so that a function loads only what it uses.
 """
 # ruff: noqa: PLC0415
 
+import gc
 import json
 import os
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 _LINK_SECONDS = 900
 _MOST_CLIENTS = 1000  # connections whose tokens and metadata a container keeps
+
+# All AWS services that the functions call: `make build` removes botocore's data of the others from the layer.
+SERVICES = ("dynamodb", "events", "s3", "secretsmanager", "sqs")
 
 
 @cache
@@ -95,9 +100,15 @@ class Container:
         system: System = MACHINE,
     ) -> None:
         self._env = env
-        self._aws = aws
+        self._make_client = aws
+        self.clients: dict[str, Any] = {}  # those that are in use, by service
         self._given_session = session
         self.system = system
+
+    def _aws(self, service: str) -> Any:
+        if service not in self.clients:
+            self.clients[service] = self._make_client(service)
+        return self.clients[service]
 
     @cached_property
     def api(self) -> ApiSettings:
@@ -325,11 +336,24 @@ def _lambda_container() -> Container:
 def at_init(build: Callable[[Container], object]) -> None:
     """Build what a function always uses while Lambda initializes it, with a whole CPU; elsewhere do nothing.
 
-    An invalid setting does not end the initialization: the invocation reports it.
+    An invalid setting does not end the initialization: the invocation reports it. What exists at the end
+    stays as long as the process, so the garbage collector, which is off until then, never looks at it.
     """
-    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE"):
-        with suppress(ConfigurationError):
-            build(_lambda_container())
+    if not os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE"):
+        return
+    from crm_export.aws.rehearsal import rehearse
+
+    own = _lambda_container()
+    with suppress(ConfigurationError):
+        build(own)
+    for service, client in own.clients.items():
+        rehearse(client, service)
+    gc.freeze()
+    gc.enable()
+    if os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"] == "snap-start":
+        from snapshot_restore_py import register_after_restore  # a part of Lambda's runtime
+
+        register_after_restore(random.seed)  # or all environments of one snapshot would wait equally long
 
 
 def container() -> Container:

@@ -1,11 +1,19 @@
 """The arithmetic and the text of reports."""
 
+import inspect
 import io
 
+import pytest
 from rich.console import Console
 
+from benchmarks.__main__ import BENCHMARKS, benchmark
 from benchmarks.render import markdown, print_report, text_of
 from benchmarks.report import Report, Table, interleaved, medians, ratio, run_interleaved, table_of
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmark_of_the_page_can_be_run_quickly(name):
+    assert "quick" in inspect.signature(benchmark(name)).parameters
 
 
 def test_rounds_are_interleaved():
