@@ -16,7 +16,7 @@ from benchmarks.shapes import SHAPES, archive_of
 _MIB = 1024 * 1024
 _PART_SIZES = (5, 8, 16, 32)  # MiB
 _SMALL = 200  # records of an export that costs little more than being an export
-_DOWNLOADER_MB = 1024
+_DOWNLOADER_MB = 768
 _RECORD_BYTES = 450  # of a contact as CSV; managed services that charge by volume are given this
 _TICKS = 30 * 24 * 12  # of the reconciler in a month
 _TICK_CPU, _TICK_MB = 0.02, 512

@@ -35,7 +35,7 @@ from functions.export_reconciler import app as reconciler
 from simulation.s3 import S3
 from simulation.world import run
 
-SEEDS = 400
+SEEDS = 800
 
 
 def without_conditions(patch):
