@@ -74,7 +74,8 @@ class Target:
     @property
     def folder(self) -> Path:
         """The folder that has the exports, if no stack does."""
-        assert self.to is not None  # noqa: S101 (checked above)
+        if self.to is None:
+            raise CliError("This needs a folder.", Exit.USAGE, remedy="Add --to DIR.")
         return self.to
 
     @property
