@@ -139,7 +139,7 @@ def _measure(paths: list[Path], variables: dict[str, str]) -> dict[str, float]:
 
 
 def _build(folder: Path) -> tuple[Path, Path, Path]:
-    """Build anew: our packages as `make build` does, but for this machine; and those of bare handlers."""
+    """Build again: our packages as `make build` does, but for this machine; and those of bare handlers."""
     shutil.rmtree(folder, ignore_errors=True)
     ours, bare, trimmed = folder / "ours", folder / "bare", folder / "trimmed"
     _uv(*_INSTALL, "--target", ours / "DependenciesLayer", "-r", "layers/dependencies/requirements.txt")

@@ -173,7 +173,7 @@ def cancel(
     if as_json:
         print_json(view)
     else:
-        print(f"{view['module']}: export {view['export_id']} is cancelled, and its files are deleted.")
+        print(f"{view['module']}: export {view['export_id']} is cancelled; its files are being deleted.")
     return Exit.DONE
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from crm_export.telemetry import logger, uncounted
 
 _lines = logging.getLogger(logger.name)  # what Powertools' logger writes to
-_LARGEST = 5_000_000  # bytes, after which a log begins anew
+_LARGEST = 5_000_000  # bytes, after which the log begins again with an empty file
 
 
 class _LogFile(logging.FileHandler):

@@ -286,7 +286,7 @@ def _lines(path: Path, *, follow: bool) -> Iterator[dict[str, Any]]:
             else:
                 time.sleep(0.2)
                 if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-                    return  # the log began anew
+                    return  # the log has begun again with an empty file
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
