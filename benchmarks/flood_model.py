@@ -119,7 +119,7 @@ def run(quick: bool) -> Report:
     loads = QUICK_LOADS if quick else LOADS
     by_setting = {setting.name: [row(setting, load) for load in loads] for setting in SETTINGS}
     plot = Plot(
-        "flood",
+        "flood-model",
         "Seconds from the request to COMPLETED, 95th percentile",
         [str(load) for load in loads],
         {name: [point["p95 s"] for point in points] for name, points in by_setting.items()},
