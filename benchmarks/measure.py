@@ -60,6 +60,7 @@ def run_row(
     """
     paths = [str(checkout / "layers" / "crm_export")] if checkout else []
     environment = {
+        "BOTO_DISABLE_CRT": "true",  # awscrt may be here for the SAM CLI; boto3 does not require it
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         **env,
         "PYTHONPATH": os.pathsep.join(paths),

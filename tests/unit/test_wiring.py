@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 from dataclasses import fields, replace
 from pathlib import Path
@@ -167,3 +168,11 @@ def test_corrected_client_secret_is_used_by_a_warm_container_at_once(zoho_that_w
 @pytest.mark.parametrize("endpoint", [{}, {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}])
 def test_payloads_to_s3_are_not_signed_because_their_crc32_is_verified(endpoint):
     assert s3_options(endpoint)["payload_signing_enabled"] is False
+
+
+def test_client_of_aws_does_not_use_awscrt_whose_signer_copies_payloads(monkeypatch):
+    monkeypatch.delenv("BOTO_DISABLE_CRT", raising=False)
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "us-east-1")
+    boto3_client.__wrapped__("sqs")
+    assert os.environ["BOTO_DISABLE_CRT"] == "true"

@@ -48,6 +48,8 @@ SERVICES = ("dynamodb", "events", "s3", "secretsmanager", "sqs")
 @cache
 def boto3_client(service: str) -> Any:
     """Return a boto3 client. Except for S3, all its retries end well before API Gateway gives up."""
+    # Where awscrt is installed, botocore's signer in it copies each payload, even if it is not signed.
+    os.environ.setdefault("BOTO_DISABLE_CRT", "true")
     import boto3
     from botocore.config import Config
 
