@@ -36,7 +36,7 @@ _OUTRO = """\
 ## How to repeat it
 
 `make bench` installs what it needs into `.venv`, generates its data into `.local/bench/` (once), and runs for
-about half an hour on two idle cores. `make bench QUICK=1` is a pass of a few minutes with small files, to see
+some 20 minutes on two idle cores. `make bench QUICK=1` is a pass of a few minutes with small files, to see
 that all rows work. `make bench BENCH=landing` runs one section. Both write `.local/bench/benchmarks.md` and
 leave this page alone. `make bench AGAINST=FOLDER` adds our landing rows as another checkout has them, in the
 same rounds.
