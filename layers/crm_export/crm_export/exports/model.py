@@ -7,6 +7,7 @@ from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from crm_export.errors import ExportError
+from crm_export.exports.runs import Run, with_window
 from crm_export.results.record_ids import PartIds
 from crm_export.zoho.catalog import has_page_token
 
@@ -162,6 +163,8 @@ class Export:
     witness: "Witness | None" = None  # set with completed_at
     run_id: str | None = None  # the caller's name for exports that belong together
     cleaned_at: datetime | None = None  # of a CANCELLED export: its objects are deleted
+    sync: Run | None = None  # of an export that is a run of a sync
+    credits: int = 0  # of Zoho's API, that its steps have spent; counted for runs of a sync
 
     @property
     def is_readable(self) -> bool:
@@ -175,9 +178,11 @@ class Export:
 
     @property
     def job_query(self) -> dict[str, Any]:
-        """The query of the export's jobs: with the settled field names in place of "all"."""
+        """The query of the export's jobs: with the settled field names in place of "all", and a run's window."""
         query = {key: value for key, value in self.query.items() if key != "fields"}
         fields = self.query.get("fields") if self.fields is None else self.fields
+        if self.sync is not None and self.sync.reads_from is not None:
+            query = with_window(query, self.sync.reads_from)
         return {**query, "fields": fields} if fields else query
 
     @property
@@ -233,6 +238,7 @@ class Part:
     key: str | None = None
     stored_at: datetime | None = None
     one_response: bool | None = None  # of the records API: one response of Zoho had all of the part's records
+    index: str | None = None  # key of the index of its records; of runs of a sync
 
     def become_ready(self, job: "Job", now: datetime) -> Self:
         """Return the part as READY: `job` has ended, and with the transition the lease and all counts end."""

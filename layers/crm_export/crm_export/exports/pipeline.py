@@ -25,9 +25,11 @@ from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:  # a function loads only what it uses
     from crm_export.exports.callbacks import KeyRing
+    from crm_export.exports.runs import Run, RunResult
     from crm_export.exports.witness import Witness
     from crm_export.zoho.bulk_read import BulkRead, Job
     from crm_export.zoho.census import Census
+    from crm_export.zoho.changes import Changes
     from crm_export.zoho.records import Cursor, RecordsReader
 
 
@@ -164,9 +166,12 @@ class ExportTable(Protocol):
     def amend(self, export: Export, **values: Any) -> Export | None:
         """Change what Zoho is asked for (fields, fields_dropped, source, api_version, read_order).
 
-        Or note Zoho's count (counted_before). Return the changed export, or None if it has ended or restarted
+        Or note Zoho's count (counted_before) or what a run found (sync). Return the changed export, or None if it has ended or restarted
         since it was read.
         """
+
+    def add_credits(self, export_id: str, credits: int) -> None:
+        """Add API credits that a step has spent."""
 
     def restart(self, export: Export, first: Part) -> bool:
         """Start a new generation with this first part.
@@ -212,6 +217,9 @@ class PartQueue(Protocol):
 
         group: the export's account. The queue is fair between groups.
         """
+
+    def send_sync(self, account_id: str, module: str, *, delay: int = 0) -> None:
+        """Send {"account_id", "module"} of a sync that is due."""
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:
         """Let a received message arrive again after that many seconds."""
@@ -280,6 +288,18 @@ class EventBus(Protocol):
         """Send an event. Raises EventNotSent for every failure."""
 
 
+class Runs(Protocol):
+    """What a sync does at the end of an export that is one of its runs: `crm_export.sync.finish`."""
+
+    def find(
+        self, pipeline: "Pipeline", export: Export, run: "Run", parts: list[Part], keep: Callable[[], None]
+    ) -> "RunResult":
+        """Read deletions and compare, when all parts are stored. Raises ExportError."""
+
+    def complete(self, pipeline: "Pipeline", export: Export) -> Export | None:
+        """RUNNING and sealed → COMPLETED, together with the sync's watermark; the manifest is written."""
+
+
 @dataclass(frozen=True)
 class Zoho:
     """Zoho's API with the tokens of one connection. known_modules(version): `zoho.metadata.known_modules`."""
@@ -287,6 +307,7 @@ class Zoho:
     bulk_read: "BulkRead"
     records: "RecordsReader"
     census: "Census"
+    changes: "Changes"
     known_modules: Callable[[str], list[str] | None]
 
 
@@ -337,6 +358,7 @@ class Pipeline:
     results: Results = _not_wired("results")
     budget: DownloadBudget = _not_wired("budget")
     events: EventBus = _not_wired("events")
+    runs: Runs = _not_wired("runs")
     results_bucket: str = ""
     callback_keys: "KeyRing" = _not_wired("callback_keys")
     callback_base_url: str = ""

@@ -1,0 +1,89 @@
+"""Plans a run: full or changes, from when on, and whether it needs a job. Pure decisions."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crm_export.exports.runs import (
+    CHANGES,
+    DELETES_UNREADABLE,
+    FIRST,
+    FULL,
+    REQUESTED,
+    SCHEDULED,
+    Run,
+)
+from crm_export.sync.model import Sync
+from crm_export.zoho.catalog import has_deleted
+
+LONGEST_OVERLAP = timedelta(days=1)
+# Zoho keeps rows of the recycle bin for 60 days.
+_LONGEST_WITHOUT_DELETES = timedelta(days=55)
+_LONGEST_WITHOUT_JOB = timedelta(days=1)
+_RUNS_WITHOUT_JOB = 24
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far the windows of runs reach back.
+
+    overlap: before the last watermark; so long may a change take to become visible. lag: the watermark stays
+    so far behind Zoho's clock.
+    """
+
+    overlap: timedelta = timedelta(minutes=15)
+    lag: timedelta = timedelta(minutes=5)
+
+
+def window_from(sync: Sync, lag: Lag) -> datetime | None:
+    """Return the beginning of the next window, or None before the first complete run."""
+    if sync.watermark is None:
+        return None
+    return sync.watermark - max(sync.overlap or lag.overlap, lag.overlap)
+
+
+def plan(sync: Sync, now: datetime, lag: Lag, requested: str | None = None) -> Run:
+    """Return the run that begins at Zoho's time `now`. requested: the kind that a user asked for."""
+    reason = _why_full(sync, now, requested)
+    begins = window_from(sync, lag)
+    return Run(
+        kind=FULL if reason else CHANGES,
+        reason=reason or (REQUESTED if requested else SCHEDULED),
+        watermark=max(now - lag.lag, sync.watermark or now - lag.lag),
+        since=sync.watermark,
+        window_from=begins,
+        previous=sync.previous,
+    )
+
+
+def _why_full(sync: Sync, now: datetime, requested: str | None) -> str | None:
+    """Return why the next run is full, or None for a run of changes."""
+    if sync.watermark is None or sync.full is None:
+        return FIRST
+    if sync.full_reason is not None:
+        return sync.full_reason
+    if not has_deleted(sync.module) or sync.deletes_read_at is None:
+        return DELETES_UNREADABLE
+    if now - sync.deletes_read_at > _LONGEST_WITHOUT_DELETES:
+        return DELETES_UNREADABLE
+    if requested == FULL:
+        return REQUESTED
+    if sync.full_every is not None and sync.full_at is not None and now - sync.full_at >= sync.full_every:
+        return SCHEDULED
+    return None
+
+
+def needs_job(sync: Sync, run: Run, now: datetime, *, has_changes: bool) -> bool:
+    """Return True unless the probe showed that no record has changed.
+
+    A probe may be wrong, so a job is created at least once a day, and once in 24 runs.
+    """
+    if run.kind == FULL or has_changes or sync.job_at is None:
+        return True
+    return now - sync.job_at >= min(sync.every * _RUNS_WITHOUT_JOB, _LONGEST_WITHOUT_JOB)
+
+
+def grown(overlap: timedelta, late: int) -> timedelta:
+    """Return the overlap for the next run: twice as long, up to a day, if rows came late."""
+    if not late:
+        return overlap
+    return min(max(overlap * 2, timedelta(minutes=1)), LONGEST_OVERLAP)
