@@ -106,7 +106,8 @@ class SimulatorConfig:
     records_parent_module: Literal["field", "lookup"] = "field"
     restricted_modules: set[str] = field(default_factory=set)  # 403 NO_PERMISSION
     count_lag_seconds: float = 0.0  # [U] actions/count is that of so long ago
-    deleted_order: Literal["newest", "any"] = "newest"  # [U] any: the same each time, but not that of time
+    # [U] any: the same each time, but not that of time; random: another one from each first page on
+    deleted_order: Literal["newest", "any", "random"] = "newest"
     recycle_days: float = 60.0  # then a deleted record is listed as permanent
     permanent_days: float = 120.0  # then it is not listed any more
 

@@ -86,6 +86,16 @@ def test_deleted_records_are_paged_and_may_come_in_any_order(start):
     assert sum(pages, []) not in (gone, gone[::-1])
 
 
+def test_deleted_records_may_come_in_another_order_each_time(start):
+    client = start(deleted={}, deleted_order="random")
+    gone = change(client, delete=30)["deleted"]
+    passes = [
+        sum((deleted_ids(client, f"?page={page}&per_page=10") for page in (1, 2, 3)), []) for _ in range(2)
+    ]
+    assert passes[0] != passes[1]
+    assert sorted(passes[0]) == sorted(passes[1]) == gone
+
+
 def test_deletion_while_the_list_is_read_shifts_its_pages(start):
     client = start(deleted={}, deleted_order="any")
     change(client, delete=30)
