@@ -6,10 +6,11 @@ from typing import Any
 from crm_export import PRODUCT, deadline
 from crm_export.errors import ExportError, HeadersDiffer, ManifestConflict, PartsOverlap, StorageRefused
 from crm_export.exports.announce import announce
-from crm_export.exports.attempt import fail_export, report_failure, restart_export
+from crm_export.exports.attempt import Attempt, busy, fail_export, report_failure, restart_export
 from crm_export.exports.fit import check_parts, ids_are_unique
 from crm_export.exports.model import Export, Failure, Part, all_parts_stored, is_snapshot, timestamp
 from crm_export.exports.pipeline import Pipeline
+from crm_export.exports.runs import Run
 from crm_export.exports.witness import GAP, testify
 from crm_export.telemetry import count, logger
 
@@ -31,6 +32,11 @@ def complete_export(pipeline: Pipeline, export: Export) -> None:
         return
     if export.completed_at is None and not _fit_together(pipeline, export, parts):
         return
+    if export.sync is not None and export.sync.result is None and export.completed_at is None:
+        finished = _finish_run(pipeline, export, export.sync, parts)
+        if finished is None:
+            return
+        export = finished
     records = sum(int(part.records or 0) for part in parts)
     witness = testify(pipeline, export, records) if export.completed_at is None else None
     sealed = pipeline.table.seal(export, pipeline.clock(), records, witness)
@@ -49,6 +55,25 @@ def complete_export(pipeline: Pipeline, export: Export) -> None:
             pipeline.table.give_up(sealed, Failure.of(error), pipeline.clock())
         raise
     _complete(pipeline, sealed)
+
+
+def _finish_run(pipeline: Pipeline, export: Export, run: Run, parts: list[Part]) -> Export | None:
+    """Let the sync read deletions and compare; None if another worker does so, or has changed the export.
+
+    It is a step like those of parts, with the lease of the last one. Raises PartBusy, StepPostponed.
+    """
+    last = parts[-1]
+    attempt = Attempt.claim(pipeline, export, last, owner=pipeline.system.random_hex(16))
+    if attempt is None:
+        reason = busy(pipeline, last)
+        if reason is None:
+            return None
+        raise reason
+    with attempt:
+        found = pipeline.runs.find(pipeline, export, run, parts, attempt.keep)
+        finished = pipeline.table.amend(export, sync=found)
+    attempt.release()
+    return finished
 
 
 def _fit_together(pipeline: Pipeline, export: Export, parts: list[Part]) -> bool:
@@ -103,7 +128,10 @@ def _same(found: dict[str, Any], document: dict[str, Any]) -> bool:
 
 
 def _complete(pipeline: Pipeline, export: Export) -> None:
-    completed = pipeline.table.complete(export.export_id)
+    if export.sync is not None:
+        completed = pipeline.runs.complete(pipeline, export)
+    else:
+        completed = pipeline.table.complete(export.export_id)
     if completed is not None:
         count("ExportsCompleted")
         logger.info("export completed", export_id=export.export_id, records=export.records)
@@ -163,7 +191,8 @@ def manifest(export: Export, parts: list[Part], fields: list[dict[str, Any]] | N
         "completed_at": export.completed_at and timestamp(export.completed_at),
         "records": sum(int(part.records or 0) for part in parts),
         "bytes": sum(int(part.bytes or 0) for part in parts),
-        "parts": [_manifest_part(part) for part in parts],
+        "sync": export.sync and {**export.sync.in_manifest(), "credits": export.sync.credits + export.credits},
+        "parts": [_manifest_part(part) for part in parts if part.key is not None],
     }
 
 
@@ -177,5 +206,6 @@ def _manifest_part(part: Part) -> dict[str, Any]:
         "crc32": part.crc32,
         "header": part.header,
         "ids": part.ids and part.ids.to_dict(),
+        "index": part.index,
         "stored_at": part.stored_at and timestamp(part.stored_at),
     }

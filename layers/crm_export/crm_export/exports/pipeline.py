@@ -25,7 +25,7 @@ from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:  # a function loads only what it uses
     from crm_export.exports.callbacks import KeyRing
-    from crm_export.exports.runs import Run, RunResult
+    from crm_export.exports.runs import Run
     from crm_export.exports.witness import Witness
     from crm_export.zoho.bulk_read import BulkRead, Job
     from crm_export.zoho.census import Census
@@ -293,8 +293,11 @@ class Runs(Protocol):
 
     def find(
         self, pipeline: "Pipeline", export: Export, run: "Run", parts: list[Part], keep: Callable[[], None]
-    ) -> "RunResult":
-        """Read deletions and compare, when all parts are stored. Raises ExportError."""
+    ) -> "Run":
+        """Read deletions and compare, when all parts are stored; return the run with its result.
+
+        Raises ExportError.
+        """
 
     def complete(self, pipeline: "Pipeline", export: Export) -> Export | None:
         """RUNNING and sealed → COMPLETED, together with the sync's watermark; the manifest is written."""

@@ -121,6 +121,7 @@ def read_part(pipeline: Pipeline, attempt: Attempt) -> None:
             fields=export.fields or [],
             file_format=export.file_format,
             confirm=attempt.confirm,
+            index=export.sync is not None,
         )
     except (ZohoPageTokenExpired, ObjectConflict) as error:  # a lost attempt may have stored other records
         restart_export(pipeline, export, error)

@@ -4,7 +4,7 @@ Times are Zoho's own, in UTC and whole seconds.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Self
 
@@ -42,7 +42,7 @@ class RunResult:
 
     deleted: the rows of deleted-00001.csv, or None if the deletions were not read. late: rows that changed
     before the window's last watermark, and that the previous run did not have. signature: of the module's
-    fields. credits: what the steps after the rows cost.
+    fields.
     """
 
     deleted: int | None = None
@@ -52,7 +52,6 @@ class RunResult:
     diff_key: str | None = None
     signature: str | None = None
     schema_changed: bool = False
-    credits: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Run:
 
     kind, reason: the constants above. since: the watermark of the run before, None for the first run.
     window_from: `since` less the overlap. watermark: the sync's next watermark, once the run is complete.
-    credits: what the start of the run cost.
+    credits: what the start of the run cost. booked: what the run was expected to cost.
     """
 
     kind: str
@@ -71,16 +70,13 @@ class Run:
     window_from: datetime | None = None
     previous: Link | None = None
     credits: int = 0
+    booked: int = 0
     result: RunResult | None = None
 
     @property
     def reads_from(self) -> datetime | None:
         """The time from which on changes are read, or None if all records are read."""
         return self.window_from if self.kind == CHANGES else None
-
-    def finished(self, result: RunResult) -> Self:
-        """Return the run with its result."""
-        return replace(self, result=result)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the run as JSON values."""

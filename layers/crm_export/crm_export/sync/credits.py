@@ -6,12 +6,17 @@ https://www.zoho.com/crm/developer/docs/api/v8/api-limits.html
 from datetime import timedelta
 
 from crm_export.errors import CreditShareSpent
-from crm_export.exports.model import Part
 from crm_export.exports.runs import FULL, Run
 from crm_export.sync.model import Sync
-from crm_export.zoho.catalog import BULK_READ_CREDITS, DELETED_CREDITS, LIST_CREDITS, has_bulk_read
+from crm_export.zoho.catalog import (
+    CREDITS_BULK_READ_JOB,
+    CREDITS_DELETED_PAGE,
+    CREDITS_OTHER_CALL,
+    has_bulk_read,
+)
 
 _RECORDS_PER_JOB, _RECORDS_PER_PAGE = 200_000, 200
+_CALLS_PER_JOB = 3  # that read its state and its result
 _AGAIN_AFTER = timedelta(hours=1)
 
 
@@ -34,18 +39,11 @@ def check_share(share: int, remaining: int | None, spent: int, cost: int) -> Non
 
 def estimate(sync: Sync, run: Run, *, with_job: bool) -> int:
     """Return about how many credits a run costs after its probe: its rows, deletions and fields."""
-    others = 2 * DELETED_CREDITS + LIST_CREDITS
+    others = 2 * CREDITS_DELETED_PAGE + CREDITS_OTHER_CALL
     if not with_job:
         return others
     records = sync.last_run.records if run.kind == FULL and sync.last_run else 1
     if has_bulk_read(sync.module):
-        return others + BULK_READ_CREDITS * -(-max(records, 1) // _RECORDS_PER_JOB)
-    return others + LIST_CREDITS * -(-max(records, 1) // _RECORDS_PER_PAGE)
+        return others + (CREDITS_BULK_READ_JOB + _CALLS_PER_JOB) * -(-max(records, 1) // _RECORDS_PER_JOB)
+    return others + CREDITS_OTHER_CALL * -(-max(records, 1) // _RECORDS_PER_PAGE)
 
-
-def cost_of_rows(parts: list[Part], *, by_jobs: bool) -> int:
-    """Return the credits that the rows of a run cost: 50 for each job, also of those that failed."""
-    if by_jobs:
-        jobs = sum((part.job_id is not None) + len(part.failed_job_ids) for part in parts)
-        return BULK_READ_CREDITS * jobs
-    return LIST_CREDITS * sum(1 + int(part.records or 0) // _RECORDS_PER_PAGE for part in parts)

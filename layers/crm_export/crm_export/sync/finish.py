@@ -10,7 +10,7 @@ from typing import Any
 
 from crm_export import strict_json
 from crm_export.errors import ChainBroken, ExportError, ObjectConflict, ResultError, StateUnavailable
-from crm_export.exports.model import Export, Part
+from crm_export.exports.model import RECORDS, Export, Part
 from crm_export.exports.pipeline import Pipeline, Runs, Zoho
 from crm_export.exports.runs import CHANGES, DELETES_UNREADABLE, FULL, SCHEMA, Link, Run, RunResult
 from crm_export.sync.chain import publish_latest, updated
@@ -32,15 +32,17 @@ class Syncs(Runs):
 
     def find(
         self, pipeline: Pipeline, export: Export, run: Run, parts: list[Part], keep: Callable[[], None]
-    ) -> RunResult:
-        """Read what was deleted, compare the rows with the chain, and return what was found.
+    ) -> Run:
+        """Read what was deleted, compare the rows with the chain, and return the run with what was found.
 
         Called when all rows are stored, and again after a failure: files that an earlier attempt wrote stay.
         keep: called now and then; raises if another worker has taken over. Raises ExportError.
         """
         sync = self.table.get(export.account_id, export.module)
         if sync is None or sync.open_run != export.export_id:
-            return RunResult()  # the sync was deleted or changed meanwhile: this is an export like others
+            return replace(run, result=RunResult())  # the sync was deleted or changed: an export like others
+        if export.source == RECORDS and export.read_order != "Modified_Time":
+            run = replace(run, kind=FULL, reason=DELETES_UNREADABLE)  # it could only read all records
         zoho = pipeline.zoho_for(export)
         deletions = read_deletions(pipeline, zoho, export, run)
         signature = _signature(zoho, export)
@@ -51,7 +53,7 @@ class Syncs(Runs):
             result = _audited(pipeline, export, run, sync, rows, deletions)
         count("SyncLateRows", result.late)
         changed = None not in {signature, sync.signature} and signature != sync.signature
-        return replace(result, signature=signature, schema_changed=changed)
+        return replace(run, result=replace(result, signature=signature, schema_changed=changed))
 
     def complete(self, pipeline: Pipeline, export: Export) -> Export | None:
         """Add the run to latest.json, then RUNNING → COMPLETED together with the sync's new watermark.

@@ -20,6 +20,7 @@ from crm_export.sync.model import Blocked, Sync, SyncTable
 from crm_export.sync.schedule import next_due
 from crm_export.sync.window import Lag, needs_job, plan, window_from
 from crm_export.telemetry import count, logger, note
+from crm_export.zoho.credits import metering
 
 _SOON = 300  # seconds until a blocked sync is tried again, if its error does not say when
 
@@ -60,14 +61,16 @@ def start_run(
     check_open_exports(pipeline, sync.account_id)
     zoho = pipeline.zoho(sync.account_id, sync.owner)
     version = pipeline.limits.api_version
-    probe = zoho.changes.probe(version, sync.module, window_from(sync, limits.lag))
+    with metering() as meter:
+        probe = zoho.changes.probe(version, sync.module, window_from(sync, limits.lag))
     run = plan(sync, probe.at, limits.lag, requested)
     with_job = needs_job(sync, run, probe.at, has_changes=probe.has_changes)
     spent = table.spent(sync.account_id, pipeline.clock())
     cost = estimate(sync, run, with_job=with_job)
     check_share(limits.credit_share, probe.credits_remaining, spent, cost)
-    table.spend(sync.account_id, pipeline.clock(), probe.credits + cost)
-    return _start(pipeline, table, sync, replace(run, credits=probe.credits), with_job=with_job)
+    table.spend(sync.account_id, pipeline.clock(), meter.credits + cost)
+    run = replace(run, credits=meter.credits, booked=meter.credits + cost)
+    return _start(pipeline, table, sync, run, with_job=with_job)
 
 
 def _start(pipeline: Pipeline, table: SyncTable, sync: Sync, run: Run, *, with_job: bool) -> Export:

@@ -32,13 +32,15 @@ _meters: ContextVar[tuple[Meter, ...]] = ContextVar("meters", default=())
 
 
 @contextmanager
-def metering() -> Iterator[Meter]:
+def metering(*, apart: bool = False) -> Iterator[Meter]:
     """Measure what the calls in this context cost. Blocks may be nested; an outer one includes the inner.
+
+    apart: the outer blocks do not include this one.
 
     Calls of other threads are not measured, not even of those that the block has started.
     """
     meter = Meter()
-    token = _meters.set((*_meters.get(), meter))
+    token = _meters.set((meter,) if apart else (*_meters.get(), meter))
     try:
         yield meter
     finally:
