@@ -1,5 +1,6 @@
 """An export, its parts and their states. `next_step` is the state machine; docs/design.md draws it."""
 
+import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -165,6 +166,11 @@ class Export:
     cleaned_at: datetime | None = None  # of a CANCELLED export: its objects are deleted
     sync: Run | None = None  # of an export that is a run of a sync
     credits: int = 0  # of Zoho's API, that its steps have spent; counted for runs of a sync
+
+    @property
+    def group(self) -> str:
+        """The account as the queues and callback URLs name it: 16 hex digits, whatever its characters."""
+        return hashlib.sha256(self.account_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property
     def is_readable(self) -> bool:
