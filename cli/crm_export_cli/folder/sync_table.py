@@ -1,4 +1,4 @@
-"""The state of syncs in SQLite: a row for each sync, with its fields as JSON, and one for each hour's credits."""
+"""The state of syncs in SQLite: a row for each sync, with its fields as JSON, and for each hour's credits."""
 
 import json
 from collections.abc import Iterator

@@ -20,7 +20,7 @@ _KEPT = timedelta(days=2)  # hours that nobody counts any more
 
 
 class DynamoSyncTable(SyncTable):
-    """The state of syncs in DynamoDB. Reads are strongly consistent, but for `due`, which an index answers."""
+    """The state of syncs in DynamoDB. Reads are strongly consistent; `due` looks in an index first."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._table = Table(client, table)
@@ -93,7 +93,10 @@ def _hour(moment: datetime) -> str:
 def _item(sync: Sync) -> Item:
     due = {} if sync.due_at is None else {"due": "DUE", "due_at": timestamp(sync.due_at)}
     values = {"sync": _text(sync), "revision": sync.revision, **due}
-    return {**_key(sync.account_id, sync.module), **{name: attribute(value) for name, value in values.items()}}
+    return {
+        **_key(sync.account_id, sync.module),
+        **{name: attribute(value) for name, value in values.items()},
+    }
 
 
 def _text(sync: Sync) -> str:

@@ -191,7 +191,8 @@ def manifest(export: Export, parts: list[Part], fields: list[dict[str, Any]] | N
         "completed_at": export.completed_at and timestamp(export.completed_at),
         "records": sum(int(part.records or 0) for part in parts),
         "bytes": sum(int(part.bytes or 0) for part in parts),
-        "sync": export.sync and {**export.sync.in_manifest(), "credits": export.sync.credits + export.credits},
+        "sync": export.sync
+        and {**export.sync.in_manifest(), "credits": export.sync.credits + export.credits},
         "parts": [_manifest_part(part) for part in parts if part.key is not None],
     }
 

@@ -169,8 +169,8 @@ class Export:
 
     @property
     def group(self) -> str:
-        """The account as the queues and callback URLs name it: 16 hex digits, whatever its characters."""
-        return hashlib.sha256(self.account_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        """The account as queues and callback URLs name it."""
+        return group_of(self.account_id)
 
     @property
     def is_readable(self) -> bool:
@@ -184,7 +184,7 @@ class Export:
 
     @property
     def job_query(self) -> dict[str, Any]:
-        """The query of the export's jobs: with the settled field names in place of "all", and a run's window."""
+        """The query of the export's jobs: with settled field names in place of "all", and a run's window."""
         query = {key: value for key, value in self.query.items() if key != "fields"}
         fields = self.query.get("fields") if self.fields is None else self.fields
         if self.sync is not None and self.sync.reads_from is not None:
@@ -313,6 +313,11 @@ def next_step(export: Export, part: Part) -> Step:  # noqa: C901, PLR0911 (a row
             return Step.COMPLETE
         case _:
             return Step.NOTHING
+
+
+def group_of(account_id: str) -> str:
+    """Return the name of an account in queues and callback URLs: 16 hex digits, whatever its characters."""
+    return hashlib.sha256(account_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def all_parts_stored(export: Export, parts: list[Part]) -> bool:

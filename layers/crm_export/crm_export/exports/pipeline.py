@@ -162,8 +162,8 @@ class ExportTable(Protocol):
     def amend(self, export: Export, **values: Any) -> Export | None:
         """Change what Zoho is asked for (fields, fields_dropped, source, api_version, read_order).
 
-        Or note Zoho's count (counted_before) or what a run found (sync). Return the changed export, or None if it has ended or restarted
-        since it was read.
+        Or note Zoho's count (counted_before) or what a run found (sync). Return the changed export, or None
+        if it has ended or restarted since it was read.
         """
 
     def add_credits(self, export_id: str, credits: int) -> None:

@@ -256,8 +256,8 @@ def _beginning(export: Export) -> Cursor:
     """Return where an export begins to read. Without Modified_Time a run reads all records."""
     if export.read_order != "Modified_Time":
         return BY_ID
-    since = export.sync and export.sync.reads_from
-    return replace(BY_MODIFIED_TIME, since=since and since - timedelta(seconds=1))
+    since = export.sync.reads_from if export.sync else None
+    return replace(BY_MODIFIED_TIME, since=since - timedelta(seconds=1) if since else None)
 
 
 class _Ids:

@@ -125,8 +125,8 @@ def with_window(query: dict[str, Any], begins: datetime) -> dict[str, Any]:
 
 
 def _text(moment: datetime | None) -> str | None:
-    return moment and moment.isoformat(timespec="seconds")
+    return moment.isoformat(timespec="seconds") if moment else None
 
 
 def _moment(text: str | None) -> datetime | None:
-    return text and datetime.fromisoformat(text) or None
+    return datetime.fromisoformat(text) if text else None

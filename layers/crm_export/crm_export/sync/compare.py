@@ -13,7 +13,7 @@ from typing import Any
 
 from crm_export.errors import ChainBroken
 from crm_export.exports.model import Export, Part
-from crm_export.exports.pipeline import Pipeline, Results
+from crm_export.exports.pipeline import Results
 from crm_export.exports.runs import Drift, Link, Run, RunResult
 from crm_export.results.record_index import write_index
 from crm_export.strict_json import moment
@@ -55,11 +55,9 @@ class Rows:
         return next((part.header for part in self.parts if part.header), None)
 
 
-def compare_changes(
-    pipeline: Pipeline, export: Export, run: Run, rows: Rows, deletions: StoredDeletions
-) -> RunResult:
+def compare_changes(run: Run, rows: Rows, deletions: StoredDeletions) -> RunResult:
     """Count late rows, and store which deletions remove a row of the chain."""
-    began = _window_of_previous(pipeline.results, run)
+    began = _window_of_previous(rows.results, run)
     modified: dict[int, datetime | None] = {}
     early = set[int]()
     for record_id, changed in rows.modified():
@@ -70,11 +68,11 @@ def compare_changes(
     if deletions.key is not None:
         removed = array("Q", sorted(effective_deletions(deletions.times, modified)))
         content = write_index(removed, array("Q", bytes(8 * len(removed))))
-        pipeline.results.write_object(_index_key(deletions.key), content)
+        rows.results.write_object(_index_key(deletions.key), content)
     return RunResult(
         deleted=deletions.count,
         deleted_key=deletions.key,
-        late=_late(pipeline.results, run, rows, early) if early else 0,
+        late=_late(run, rows, early) if early else 0,
     )
 
 
@@ -87,25 +85,25 @@ def _window_of_previous(results: Results, run: Run) -> datetime:
     return began or datetime.min.replace(tzinfo=run.watermark.tzinfo)
 
 
-def _late(results: Results, run: Run, rows: Rows, early: set[int]) -> int:
+def _late(run: Run, rows: Rows, early: set[int]) -> int:
     """Return how many of the rows that changed before the last watermark the previous run did not have."""
-    manifest = results.read_manifest(run.previous.manifest_key) if run.previous else None
+    manifest = rows.results.read_manifest(run.previous.manifest_key) if run.previous else None
     keys = [part.get("index") for part in (manifest or {}).get("parts", [])]
     try:
-        return late((row for row in rows.index() if row[0] in early), merged(results, keys))
+        return late((row for row in rows.index() if row[0] in early), merged(rows.results, keys))
     except ChainBroken:
         return 0
 
 
 def compare_full(
-    pipeline: Pipeline, export: Export, run: Run, previous: Link, rows: Rows, deletions: StoredDeletions
+    export: Export, run: Run, previous: Link, rows: Rows, deletions: StoredDeletions
 ) -> RunResult:
     """Compare a full run with the last full run (diff-00001.csv) and with the chain since then (drift).
 
     A difference from the chain is drift if neither the window since the last run nor the deletions explain
     it. Raises ChainBroken, ResultError if the chain cannot be read.
     """
-    results = pipeline.results
+    results = rows.results
     chain = follow(results.read_manifest, previous)
     same_fields = rows.header == _header(chain.full)
     differences = compare(

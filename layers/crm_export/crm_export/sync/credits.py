@@ -46,4 +46,3 @@ def estimate(sync: Sync, run: Run, *, with_job: bool) -> int:
     if has_bulk_read(sync.module):
         return others + (CREDITS_BULK_READ_JOB + _CALLS_PER_JOB) * -(-max(records, 1) // _RECORDS_PER_JOB)
     return others + CREDITS_OTHER_CALL * -(-max(records, 1) // _RECORDS_PER_PAGE)
-

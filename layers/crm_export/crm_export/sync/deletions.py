@@ -45,18 +45,24 @@ def read_deletions(pipeline: Pipeline, zoho: Zoho, export: Export, run: Run) -> 
     except ZohoError as error:
         if error.retryable:
             raise
-        logger.warning("deletions not read", export_id=export.export_id, code=error.code, reason=error.message)
+        logger.warning(
+            "deletions not read", export_id=export.export_id, code=error.code, reason=error.message
+        )
         return StoredDeletions({})
     key = deleted_key(export)
     if run.kind != CHANGES or not found.rows:
-        return StoredDeletions(_times((row.record_id, row.deleted_time) for row in found.rows), len(found.rows))
+        return StoredDeletions(
+            _times((row.record_id, row.deleted_time) for row in found.rows), len(found.rows)
+        )
     try:
         pipeline.results.write_object(key, _chunks(found.rows))
     except ObjectConflict:
         stored = list(pipeline.results.read_columns(key, ("Id", "Deleted_Time")))
         times = _times((record_id, datetime.fromisoformat(time)) for record_id, time in stored)
         return StoredDeletions(times, len(stored), key)
-    return StoredDeletions(_times((row.record_id, row.deleted_time) for row in found.rows), len(found.rows), key)
+    return StoredDeletions(
+        _times((row.record_id, row.deleted_time) for row in found.rows), len(found.rows), key
+    )
 
 
 def _times(rows: Iterable[tuple[str, datetime]]) -> dict[int, datetime]:

@@ -1,6 +1,6 @@
 """Ends the runs of a sync: reads deletions when all rows are stored, compares, and moves the watermark.
 
-`exports.complete` calls `Syncs` through `Pipeline.runs`, in functions/result_downloader.
+`exports.complete` calls `RunEnds` through `Pipeline.runs`, in functions/result_downloader.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ from crm_export.exports.runs import CHANGES, DELETES_UNREADABLE, FULL, SCHEMA, L
 from crm_export.sync.chain import publish_latest, updated
 from crm_export.sync.compare import Rows, compare_changes, compare_full
 from crm_export.sync.deletions import StoredDeletions, read_deletions
-from crm_export.sync.model import LastRun, Sync, SyncTable
-from crm_export.sync.window import Lag, grown
+from crm_export.sync.model import Lag, LastRun, Sync, SyncTable
+from crm_export.sync.window import grown
 from crm_export.telemetry import count, logger
 
 _TRIES = 5
 
 
 @dataclass(frozen=True)
-class Syncs(Runs):
+class RunEnds(Runs):
     """What `exports.complete` needs for the exports that are runs of a sync."""
 
     table: SyncTable
@@ -48,9 +48,9 @@ class Syncs(Runs):
         signature = _signature(zoho, export)
         rows = Rows(pipeline.results, parts, keep)
         if run.kind == CHANGES:
-            result = compare_changes(pipeline, export, run, rows, deletions)
+            result = compare_changes(run, rows, deletions)
         else:
-            result = _audited(pipeline, export, run, sync, rows, deletions)
+            result = _audited(export, run, sync, rows, deletions)
         count("SyncLateRows", result.late)
         changed = None not in {signature, sync.signature} and signature != sync.signature
         return replace(run, result=replace(result, signature=signature, schema_changed=changed))
@@ -67,7 +67,9 @@ class Syncs(Runs):
                 return self._complete_alone(pipeline, export, sync)
             publish_latest(pipeline.results, export, run, updated(export))
             link = Link(export.export_id, export.manifest_key, pipeline.results.digest(export.manifest_key))
-            completed = self.table.complete_run(export.export_id, self._after(pipeline, sync, export, run, link))
+            completed = self.table.complete_run(
+                export.export_id, self._after(pipeline, sync, export, run, link)
+            )
             if completed is not None:
                 return completed
         raise StateUnavailable(f"The sync of {export.module} was changed again and again by others.")
@@ -94,7 +96,6 @@ class Syncs(Runs):
             "full_reason": None,
             "open_run": None,
             "last_run": _last_run(export, run, result),
-            "updated_at": pipeline.clock(),
         }
         if export.records or run.kind == FULL:
             changes["job_at"] = run.watermark
@@ -108,7 +109,6 @@ class Syncs(Runs):
 
 
 def _audited(
-    pipeline: Pipeline,
     export: Export,
     run: Run,
     sync: Sync,
@@ -119,7 +119,7 @@ def _audited(
     if sync.full is None or sync.previous is None:
         return RunResult(deleted=deletions.count)
     try:
-        return compare_full(pipeline, export, run, sync.previous, rows, deletions)
+        return compare_full(export, run, sync.previous, rows, deletions)
     except (ChainBroken, ResultError) as error:
         if isinstance(error, ObjectConflict):
             raise
@@ -146,7 +146,7 @@ def _last_run(export: Export, run: Run, result: RunResult) -> LastRun:
         records=int(export.records or 0),
         deleted=result.deleted,
         late=result.late,
-        drift=result.drift and asdict(result.drift),
+        drift=asdict(result.drift) if result.drift else None,
         credits=run.credits + export.credits,
     )
 

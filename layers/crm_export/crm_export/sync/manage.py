@@ -2,29 +2,26 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from crm_export.errors import InvalidRequest, QueryRefused, StateUnavailable, SyncNotFound
 from crm_export.exports.model import Caller, Export, ExportState, timestamp
-from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import check_readable
 from crm_export.exports.request import parse_request, resolve_module
 from crm_export.exports.runs import CHANGES, FULL, REQUESTED
 from crm_export.sync.chain import latest_key
 from crm_export.sync.model import (
-    DEFAULT_EVERY,
-    DEFAULT_FULL_EVERY,
     LONGEST_EVERY,
     LONGEST_FULL_EVERY,
     NEVER,
     SHORTEST_EVERY,
     Sync,
-    SyncTable,
+    Syncs,
 )
-from crm_export.sync.run import SyncLimits, start_run
+from crm_export.sync.run import start_run
 from crm_export.telemetry import logger, note
 from crm_export.zoho.catalog import has_bulk_read
 from crm_export.zoho.criteria import MAX_CRITERIA, shown
@@ -45,46 +42,45 @@ class PutRequest:
     base_url: str
 
 
-def put_sync(pipeline: Pipeline, table: SyncTable, caller: Caller, put: PutRequest) -> tuple[Sync, bool]:
+def put_sync(syncs: Syncs, caller: Caller, put: PutRequest) -> tuple[Sync, bool]:
     """Create a sync, or change what the body names; return it, and True if it is new.
 
     A new sync and one with another query begin with a full run, at the next tick. Raises ConnectionNotFound,
     TypeNotSupported, InvalidRequest, QueryRefused.
     """
+    pipeline = syncs.pipeline
     zoho = pipeline.zoho(caller.account_id, caller.owner)
     body = put.read_body()
     module = resolve_module(put.export_type, partial(zoho.known_modules, pipeline.limits.api_version))
     changes = parse_sync(module, body)
     note(zoho_module=module)
     for _ in range(_TRIES):
-        sync = table.get(caller.account_id, module)
-        after = _changed(pipeline, caller, put, sync, changes, module)
-        if table.write(after):
+        sync = syncs.table.get(caller.account_id, module)
+        base_url = pipeline.callback_base_url or put.base_url
+        new = Sync(caller.account_id, caller.owner, module, base_url, pipeline.clock())
+        after = _created(new, changes) if sync is None else _changed(sync, new, changes)
+        if syncs.table.write(after):
             logger.info("sync written", zoho_module=module, new=sync is None)
             return after, sync is None
     raise StateUnavailable(f"The sync of {module} was changed again and again by others.")
 
 
-def _changed(  # noqa: PLR0917
-    pipeline: Pipeline, caller: Caller, put: PutRequest, sync: Sync | None, changes: dict[str, Any], module: str
-) -> Sync:
-    """Return a sync with what a request changes, or a new one."""
-    now = pipeline.clock()
-    if sync is None:
-        given = {"query": {}, "every": DEFAULT_EVERY, "full_every": DEFAULT_FULL_EVERY} | changes
-        return Sync(
-            account_id=caller.account_id, owner=caller.owner, module=module,
-            callback_base_url=pipeline.callback_base_url or put.base_url,
-            created_at=now, updated_at=now, due_at=now if given.get("enabled", True) else None, **given,
-        )  # fmt: skip
-    more: dict[str, Any] = {"owner": caller.owner, "updated_at": now}
-    enabled = changes.get("enabled", sync.enabled)
-    if "query" in changes and changes["query"] != sync.query:
+def _created(new: Sync, changes: dict[str, Any]) -> Sync:
+    due_at = new.updated_at if changes.get("enabled", True) else None
+    return replace(new, due_at=due_at, **changes)
+
+
+def _changed(sync: Sync, new: Sync, changes: dict[str, Any]) -> Sync:
+    """Return a sync with what a request changes; its owner is the last who changed it."""
+    now = new.updated_at
+    more: dict[str, Any] = {"owner": new.owner, "updated_at": now}
+    every, enabled = changes.get("every", sync.every), changes.get("enabled", sync.enabled)
+    if changes.get("query", sync.query) != sync.query:
         # What was read with another query is no part of the chain.
         more |= {"full_reason": REQUESTED, "due_at": now, "blocked": None}
-    elif changes.get("every", sync.every) != sync.every or enabled != sync.enabled:
+    elif (every, enabled) != (sync.every, sync.enabled):
         started = (sync.due_at or now) - sync.every
-        more["due_at"] = max(started + changes.get("every", sync.every), now)
+        more["due_at"] = max(started + every, now)
     if not enabled:
         more["due_at"] = None
     return sync.next(**changes, **more)
@@ -162,10 +158,10 @@ def span_text(span: timedelta | None) -> str:
     return f"{minutes}m"
 
 
-def find_sync(pipeline: Pipeline, table: SyncTable, caller: Caller, export_type: str) -> Sync:
+def find_sync(syncs: Syncs, caller: Caller, export_type: str) -> Sync:
     """Return one of the caller's syncs. Raises SyncNotFound."""
     # Without asking Zoho: a sync must be shown and deleted even if the connection is gone.
-    names = {sync.module.lower(): sync for sync in table.list_of_account(caller.account_id)}
+    names = {sync.module.lower(): sync for sync in syncs.table.list_of_account(caller.account_id)}
     known = resolve_module(export_type, lambda: None)
     sync = names.get(known.lower()) or names.get(export_type.lower())
     if sync is None:
@@ -174,24 +170,17 @@ def find_sync(pipeline: Pipeline, table: SyncTable, caller: Caller, export_type:
     return sync
 
 
-def delete_sync(pipeline: Pipeline, table: SyncTable, caller: Caller, export_type: str) -> Sync:
+def delete_sync(syncs: Syncs, caller: Caller, export_type: str) -> Sync:
     """Delete a sync; its files stay, and a run in progress ends as an export. Raises SyncNotFound."""
     for _ in range(_TRIES):
-        sync = find_sync(pipeline, table, caller, export_type)
-        if table.delete(sync):
+        sync = find_sync(syncs, caller, export_type)
+        if syncs.table.delete(sync):
             logger.info("sync deleted", zoho_module=sync.module)
             return sync
     raise StateUnavailable(f"The sync of {export_type} was changed again and again by others.")
 
 
-def request_run(
-    pipeline: Pipeline,
-    table: SyncTable,
-    limits: SyncLimits,
-    caller: Caller,
-    export_type: str,
-    body: dict[str, Any],
-) -> Export:
+def request_run(syncs: Syncs, caller: Caller, export_type: str, body: dict[str, Any]) -> Export:
     """Start a run now: {"kind": "changes" | "full"}, by default changes.
 
     Raises SyncNotFound, InvalidRequest, RunInProgress, and what else `start_run` raises.
@@ -199,12 +188,12 @@ def request_run(
     kind = body.get("kind", CHANGES)
     if set(body) - {"kind"} or kind not in {CHANGES, FULL}:
         raise InvalidRequest(f'The body is {shown(body)}; it must be {{"kind": "changes"}} or "full".')
-    return start_run(pipeline, table, limits, find_sync(pipeline, table, caller, export_type), kind)
+    return start_run(syncs, find_sync(syncs, caller, export_type), kind)
 
 
-def describe_sync(pipeline: Pipeline, sync: Sync) -> dict[str, Any]:
+def describe_sync(syncs: Syncs, sync: Sync) -> dict[str, Any]:
     """Return a sync as the API shows it, docs/openapi.yaml's Sync."""
-    export = pipeline.table.get(sync.open_run) if sync.open_run else None
+    export = syncs.pipeline.table.get(sync.open_run) if sync.open_run else None
     running = export is not None and export.state is ExportState.RUNNING
     failed = export if export is not None and export.state is ExportState.FAILED else None
     state = "RUNNING" if running else "BLOCKED" if sync.blocked or failed else "IDLE"
@@ -221,10 +210,9 @@ def describe_sync(pipeline: Pipeline, sync: Sync) -> dict[str, Any]:
         "next_run_at": sync.due_at and timestamp(sync.due_at),
         "next_kind_reason": sync.full_reason,
         "run": _describe_run(export) if running and export else None,
-        "last_run": sync.last_run and _describe_last(sync),
+        "last_run": _describe_last(sync),
         "blocked": _describe_blocked(sync, failed),
         "latest_key": latest_key(sync.account_id, sync.module) if sync.previous else None,
-        "created_at": timestamp(sync.created_at),
         "updated_at": timestamp(sync.updated_at),
     }
 
@@ -241,7 +229,7 @@ def _describe_run(export: Export) -> dict[str, Any]:
 
 def _describe_last(sync: Sync) -> dict[str, Any] | None:
     last = sync.last_run
-    return last and asdict(last) | {"completed_at": timestamp(last.completed_at)}
+    return asdict(last) | {"completed_at": timestamp(last.completed_at)} if last else None
 
 
 def _describe_blocked(sync: Sync, failed: Export | None) -> dict[str, Any] | None:

@@ -1,17 +1,17 @@
 """A sync: what keeps one module of one account current, and what it knows about its runs."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, Self
 
 from crm_export.exports.model import Export, Part
+from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.runs import Link
 
 NEVER = "never"
 SHORTEST_EVERY, LONGEST_EVERY = timedelta(minutes=15), timedelta(days=30)
 LONGEST_FULL_EVERY = timedelta(days=90)
-DEFAULT_EVERY, DEFAULT_FULL_EVERY = timedelta(hours=1), timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,24 @@ class LastRun:
 class Sync:
     """One module of one account, kept current.
 
-    revision: counts the writes; each write names the one that it replaces. due_at: when the next run starts;
-    None if the sync is not enabled. queued_at: when the reconciler last sent a message about it. open_run:
-    the export that reads for it. watermark: Zoho's time up to which the chain has all changes. overlap: how
-    far before the watermark the next window begins. previous, full: the manifests of the last run and of the
-    last full run. full_at, deletes_read_at, job_at: Zoho's time of the last full run, of the last deletions
-    that were read, and of the last run that created a job. signature: of the module's fields. full_reason:
-    why the next run has to be full, although nothing else says so.
+    updated_at: when a user last changed it. revision: counts the writes; each write names the one that it
+    replaces. due_at: when the next run starts; None if the sync is not enabled. queued_at: when the
+    reconciler last sent a message about it. open_run: the export that reads for it. watermark: Zoho's time up
+    to which the chain has all changes. overlap: how far before the watermark the next window begins.
+    previous, full: the manifests of the last run and of the last full run. full_at, deletes_read_at, job_at:
+    Zoho's time of the last full run, of the last deletions that were read, and of the last run that created a
+    job. signature: of the module's fields. full_reason: why the next run has to be full, although nothing
+    else says so.
     """
 
     account_id: str
     owner: str
     module: str
-    query: dict[str, Any]
-    every: timedelta
-    full_every: timedelta | None
     callback_base_url: str
-    created_at: datetime
     updated_at: datetime
+    query: dict[str, Any] = field(default_factory=dict)
+    every: timedelta = timedelta(hours=1)
+    full_every: timedelta | None = timedelta(days=7)
     enabled: bool = True
     revision: int = 0
     due_at: datetime | None = None
@@ -92,6 +92,18 @@ class Sync:
         return cls(**{name: _read(name, value) for name, value in stored.items() if name in known})
 
 
+@dataclass(frozen=True)
+class Lag:
+    """How far the windows of runs reach back.
+
+    overlap: before the last watermark; so long may a change take to become visible. lag: the watermark stays
+    so far behind Zoho's clock.
+    """
+
+    overlap: timedelta = timedelta(minutes=15)
+    lag: timedelta = timedelta(minutes=5)
+
+
 class SyncTable(Protocol):
     """The state of syncs. Every change is one conditional write, as in `ExportTable`."""
 
@@ -114,13 +126,33 @@ class SyncTable(Protocol):
         """Write a new export, its first part and the sync, which names it, or nothing: then False."""
 
     def complete_run(self, export_id: str, sync: Sync) -> Export | None:
-        """RUNNING and sealed → COMPLETED, and write the sync in the same transaction; or None, and nothing."""
+        """RUNNING and sealed → COMPLETED, and write the sync in the same transaction.
+
+        Else write nothing, and return None.
+        """
 
     def spend(self, account_id: str, now: datetime, credits: int) -> None:
         """Note credits that syncs of an account have spent."""
 
     def spent(self, account_id: str, now: datetime) -> int:
         """Return how many credits syncs of an account have spent in the last 24 hours, to the hour."""
+
+
+@dataclass(frozen=True)
+class SyncLimits:
+    """The stack's parameters about syncs. credit_share: in percent."""
+
+    lag: Lag = Lag()
+    credit_share: int = 30
+
+
+@dataclass(frozen=True)
+class Syncs:
+    """The first argument of the verbs of syncs. pipeline: for the exports that are their runs."""
+
+    pipeline: Pipeline
+    table: SyncTable
+    limits: SyncLimits = SyncLimits()
 
 
 _SPANS = {"every", "full_every", "overlap"}

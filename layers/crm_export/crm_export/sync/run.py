@@ -1,7 +1,7 @@
 """Starts the runs of a sync. Called by functions/bulk_read_submitter, for a message or for a request."""
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from crm_export.errors import (
     CreditShareSpent,
@@ -16,47 +16,38 @@ from crm_export.exports.request import ExportRequest
 from crm_export.exports.runs import Run
 from crm_export.exports.start import begin, check_open_exports, new_export
 from crm_export.sync.credits import check_share, estimate
-from crm_export.sync.model import Blocked, Sync, SyncTable
+from crm_export.sync.model import Blocked, Sync, Syncs
 from crm_export.sync.schedule import next_due
-from crm_export.sync.window import Lag, needs_job, plan, window_from
+from crm_export.sync.window import needs_job, plan, window_from
 from crm_export.telemetry import count, logger, note
 from crm_export.zoho.credits import metering
 
 _SOON = 300  # seconds until a blocked sync is tried again, if its error does not say when
 
 
-@dataclass(frozen=True)
-class SyncLimits:
-    """The stack's parameters about syncs. credit_share: in percent."""
-
-    lag: Lag = Lag()
-    credit_share: int = 30
-
-
-def run_due(pipeline: Pipeline, table: SyncTable, limits: SyncLimits, account_id: str, module: str) -> None:
+def run_due(syncs: Syncs, account_id: str, module: str) -> None:
     """Start the run of a sync if it is due; what keeps it from starting is noted in the sync.
 
     Raises only what the queue should deliver again.
     """
     note(account_id=account_id, zoho_module=module)
-    sync = table.get(account_id, module)
-    if sync is None or sync.due_at is None or sync.due_at > pipeline.clock():
+    sync = syncs.table.get(account_id, module)
+    if sync is None or sync.due_at is None or sync.due_at > syncs.pipeline.clock():
         return
     try:
-        start_run(pipeline, table, limits, sync)
+        start_run(syncs, sync)
     except (StateUnavailable, QueueUnavailable):
         raise
     except ExportError as error:
-        _note_blocked(pipeline, table, account_id, module, error)
+        _note_blocked(syncs, sync, error)
 
 
-def start_run(
-    pipeline: Pipeline, table: SyncTable, limits: SyncLimits, sync: Sync, requested: str | None = None
-) -> Export:
+def start_run(syncs: Syncs, sync: Sync, requested: str | None = None) -> Export:
     """Start a run and return its export. requested: the kind that a user asked for.
 
     Raises RunInProgress if a run is not complete yet, CreditShareSpent, and as `start_export` does.
     """
+    pipeline, table, limits = syncs.pipeline, syncs.table, syncs.limits
     _check_no_run(pipeline, sync)
     check_open_exports(pipeline, sync.account_id)
     zoho = pipeline.zoho(sync.account_id, sync.owner)
@@ -70,11 +61,11 @@ def start_run(
     check_share(limits.credit_share, probe.credits_remaining, spent, cost)
     table.spend(sync.account_id, pipeline.clock(), meter.credits + cost)
     run = replace(run, credits=meter.credits, booked=meter.credits + cost)
-    return _start(pipeline, table, sync, run, with_job=with_job)
+    return _start(syncs, sync, run, with_job=with_job)
 
 
-def _start(pipeline: Pipeline, table: SyncTable, sync: Sync, run: Run, *, with_job: bool) -> Export:
-    now = pipeline.clock()
+def _start(syncs: Syncs, sync: Sync, run: Run, *, with_job: bool) -> Export:
+    pipeline, now = syncs.pipeline, syncs.pipeline.clock()
     request = ExportRequest(sync.module, sync.query, "csv")
     caller = Caller(sync.account_id, sync.owner)
     export = replace(new_export(pipeline, caller, request, sync.callback_base_url), sync=run)
@@ -82,7 +73,7 @@ def _start(pipeline: Pipeline, table: SyncTable, sync: Sync, run: Run, *, with_j
     if not with_job:  # nothing to read: the deletions are next
         first = replace(first, state=PartState.STORED, records=0, stored_at=now)
     after = sync.next(open_run=export.export_id, due_at=next_due(sync, now), queued_at=None, blocked=None)
-    if not table.start_run(export, first, after):
+    if not syncs.table.start_run(export, first, after):
         raise RunInProgress(f"The sync of {sync.module} was changed or started by another request.")
     logger.info("run started", export_id=export.export_id, kind=run.kind, reason=run.reason)
     count("SyncRunsStarted")
@@ -98,25 +89,23 @@ def _check_no_run(pipeline: Pipeline, sync: Sync) -> None:
         )
 
 
-def _note_blocked(
-    pipeline: Pipeline, table: SyncTable, account_id: str, module: str, error: ExportError
-) -> None:
+def _note_blocked(syncs: Syncs, seen: Sync, error: ExportError) -> None:
     """Note why a run did not start, and when it is tried again."""
-    sync = table.get(account_id, module)
+    sync = syncs.table.get(seen.account_id, seen.module)
     if sync is None or sync.due_at is None:
         return
     logger.warning("sync blocked", code=error.code, reason=error.message)
     count("SyncsBlocked")
-    now = pipeline.clock()
+    now = syncs.pipeline.clock()
     since = sync.blocked.since if sync.blocked and sync.blocked.code == error.code else now
     blocked = Blocked(error.code, error.message, error.remedy, since)
-    again = _again_at(pipeline, sync, error, now)
-    table.write(sync.next(blocked=blocked, due_at=again, queued_at=None))
+    again = _again_at(sync, error, now)
+    syncs.table.write(sync.next(blocked=blocked, due_at=again, queued_at=None))
 
 
-def _again_at(pipeline: Pipeline, sync: Sync, error: ExportError, now: datetime) -> datetime:
+def _again_at(sync: Sync, error: ExportError, now: datetime) -> datetime:
     """Return when to try again: soon for what passes by itself, else in the sync's own rhythm."""
     passes = error.retryable or isinstance(error, CreditShareSpent | RunInProgress)
     if passes:
-        return pipeline.after(max(error.retry_after or _SOON, _SOON))
+        return now + timedelta(seconds=max(error.retry_after or _SOON, _SOON))
     return next_due(sync, now) or now

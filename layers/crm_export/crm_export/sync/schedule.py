@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from itertools import islice, zip_longest
 
 from crm_export import deadline
-from crm_export.exports.pipeline import Pipeline
-from crm_export.sync.model import Sync, SyncTable
+from crm_export.sync.model import Sync, Syncs
 from crm_export.telemetry import count, logger
 
 # A message that is older is taken for lost; a run takes a minute to start at most.
@@ -17,13 +16,13 @@ _MOST_PER_TICK = 5_000
 _SECONDS_TO_END = 60.0  # of the function's time, for the exports
 
 
-def start_due(pipeline: Pipeline, table: SyncTable) -> int:
+def start_due(syncs: Syncs) -> int:
     """Queue every sync that is due, and return their number.
 
     The accounts take turns, and the messages arrive spread over four minutes, so that a thousand syncs that
     are due at once neither exhaust the API of Zoho nor keep one account waiting for another's.
     """
-    now = pipeline.clock()
+    pipeline, table, now = syncs.pipeline, syncs.table, syncs.pipeline.clock()
     due = [sync for sync in islice(table.due(now), _MOST_PER_TICK) if not _is_queued(sync, now)]
     queued = 0
     for place, sync in enumerate(in_turn(due)):

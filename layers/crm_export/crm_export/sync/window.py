@@ -1,6 +1,5 @@
 """Plans a run: full or changes, from when on, and whether it needs a job. Pure decisions."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crm_export.exports.runs import (
@@ -12,7 +11,7 @@ from crm_export.exports.runs import (
     SCHEDULED,
     Run,
 )
-from crm_export.sync.model import Sync
+from crm_export.sync.model import Lag, Sync
 from crm_export.zoho.catalog import has_deleted
 
 LONGEST_OVERLAP = timedelta(days=1)
@@ -20,18 +19,6 @@ LONGEST_OVERLAP = timedelta(days=1)
 _LONGEST_WITHOUT_DELETES = timedelta(days=55)
 _LONGEST_WITHOUT_JOB = timedelta(days=1)
 _RUNS_WITHOUT_JOB = 24
-
-
-@dataclass(frozen=True)
-class Lag:
-    """How far the windows of runs reach back.
-
-    overlap: before the last watermark; so long may a change take to become visible. lag: the watermark stays
-    so far behind Zoho's clock.
-    """
-
-    overlap: timedelta = timedelta(minutes=15)
-    lag: timedelta = timedelta(minutes=5)
 
 
 def window_from(sync: Sync, lag: Lag) -> datetime | None:
@@ -57,19 +44,17 @@ def plan(sync: Sync, now: datetime, lag: Lag, requested: str | None = None) -> R
 
 def _why_full(sync: Sync, now: datetime, requested: str | None) -> str | None:
     """Return why the next run is full, or None for a run of changes."""
-    if sync.watermark is None or sync.full is None:
+    if sync.watermark is None or sync.full is None or sync.full_at is None:
         return FIRST
     if sync.full_reason is not None:
         return sync.full_reason
-    if not has_deleted(sync.module) or sync.deletes_read_at is None:
-        return DELETES_UNREADABLE
-    if now - sync.deletes_read_at > _LONGEST_WITHOUT_DELETES:
+    read_at = sync.deletes_read_at
+    if not has_deleted(sync.module) or read_at is None or now - read_at > _LONGEST_WITHOUT_DELETES:
         return DELETES_UNREADABLE
     if requested == FULL:
         return REQUESTED
-    if sync.full_every is not None and sync.full_at is not None and now - sync.full_at >= sync.full_every:
-        return SCHEDULED
-    return None
+    is_due = sync.full_every is not None and now - sync.full_at >= sync.full_every
+    return SCHEDULED if is_due else None
 
 
 def needs_job(sync: Sync, run: Run, now: datetime, *, has_changes: bool) -> bool:
