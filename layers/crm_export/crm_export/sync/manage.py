@@ -208,7 +208,7 @@ def describe_sync(syncs: Syncs, sync: Sync) -> dict[str, Any]:
         "watermark": sync.watermark and timestamp(sync.watermark),
         "overlap_minutes": sync.overlap and int(sync.overlap.total_seconds()) // 60,
         "next_run_at": sync.due_at and timestamp(sync.due_at),
-        "next_kind_reason": sync.full_reason,
+        "next_full_because": sync.full_reason,
         "run": _describe_run(export) if running and export else None,
         "last_run": _describe_last(sync),
         "blocked": _describe_blocked(sync, failed),
