@@ -48,7 +48,7 @@ _REMEDIES = {
     "TOO_MANY_OPEN_EXPORTS": "Wait until an export has ended, or raise MaxOpenExports.",
     "EXPORT_NOT_FOUND": "Use an export id that GET /v1/e/zoho/bulk-read/exports lists.",
     "EXPORT_NOT_CANCELLABLE": "Leave the export as it is; to be rid of its files, delete its folder.",
-    "SYNC_NOT_FOUND": "Use a module that GET /v1/e/zoho/syncs lists, or create the sync with PUT.",
+    "SYNC_NOT_FOUND": "Create it with PUT, or use a module that GET /v1/e/zoho/syncs lists.",
     "RUN_IN_PROGRESS": "Wait until the run has ended, or cancel its export.",
     "CREDIT_SHARE_SPENT": "Wait: the sync goes on by itself. Raise CreditShare, or let it run less often.",
     "CHAIN_BROKEN": "Start a full run; keep manifests longer than the time between two full runs.",

@@ -165,7 +165,8 @@ def find_sync(syncs: Syncs, caller: Caller, export_type: str) -> Sync:
     known = resolve_module(export_type, lambda: None)
     sync = names.get(known.lower()) or names.get(export_type.lower())
     if sync is None:
-        raise SyncNotFound(f"Account {caller.account_id} has no sync of {known}.")
+        missing = f"Account {caller.account_id} has no sync of {known}."
+        raise SyncNotFound("Sync is not Found", remedy=f"{missing} {SyncNotFound.remedy}")
     note(zoho_module=sync.module)
     return sync
 
