@@ -119,7 +119,8 @@ class Stored:
     """A part's object in S3. `records` is counted in the file, `bytes` is the size of the object.
 
     crc32: of the file before gzip, as 8 hex digits. header: the names of the CSV's columns; empty for ICS.
-    ids: None if the file has no column Id.
+    ids: None if the file has no column Id. index: the key of the part's index (`results.record_index`); None
+    if none was asked for, or the ids cannot be read.
     """
 
     key: str
@@ -128,6 +129,7 @@ class Stored:
     crc32: str
     header: tuple[str, ...]
     ids: PartIds | None = None
+    index: str | None = None
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,7 @@ class Part:
     key: str | None = None
     stored_at: datetime | None = None
     one_response: bool | None = None  # of the records API: one response of Zoho had all of the part's records
+    index: str | None = None  # key of the index of its records; of runs of a sync
 
     def become_ready(self, job: "Job", now: datetime) -> Self:
         """Return the part as READY: `job` has ended, and with the transition the lease and all counts end."""
