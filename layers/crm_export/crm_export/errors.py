@@ -15,7 +15,8 @@
     ├── StateUnavailable · StorageUnavailable · QueueUnavailable · EventNotSent
     ├── ResultError
     │   ├── TruncatedZip · CorruptZip · UnsupportedZip · ResultTooLarge
-    │   └── CountMismatch · RecordWithoutId · RecordRepeated · StorageRefused
+    │   ├── CountMismatch · RecordWithoutId · RecordRepeated · IndexCorrupt
+    │   └── StorageRefused
     └── ZohoError
         ├── ZohoTokenRejected · ZohoPermissionDenied · ZohoClientRejected
         ├── ZohoRequestMalformed · ZohoNotFound · ZohoThrottled · ZohoJobFailed · ZohoResponseInvalid
@@ -369,6 +370,10 @@ class RecordWithoutId(ResultError, code="RECORD_WITHOUT_ID"):
 
 class RecordRepeated(ResultError, code="RECORD_REPEATED"):
     """A result contains a record twice."""
+
+
+class IndexCorrupt(ResultError, code="INDEX_CORRUPT"):
+    """The index of a part is not what was written, or is truncated."""
 
 
 class StorageRefused(ResultError, code="STORAGE_REFUSED"):

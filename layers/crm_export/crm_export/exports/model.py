@@ -121,7 +121,8 @@ class Stored:
     """A part's object in S3. `records` is counted in the file, `bytes` is the size of the object.
 
     crc32: of the file before gzip, as 8 hex digits. header: the names of the CSV's columns; empty for ICS.
-    ids: None if the file has no column Id.
+    ids: None if the file has no column Id. index: the key of the part's index (`results.record_index`); None
+    if none was asked for, or the ids cannot be read.
     """
 
     key: str
@@ -130,6 +131,7 @@ class Stored:
     crc32: str
     header: tuple[str, ...]
     ids: PartIds | None = None
+    index: str | None = None
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ class Results(Protocol):
 
     def store_result(
         self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str,
-        confirm: Callable[[], None],
+        confirm: Callable[[], None], index: bool = False,
     ) -> Stored:  # fmt: skip
         """Stream a result ZIP into an object, which appears only if it is whole and verified.
 
@@ -256,12 +256,12 @@ class Results(Protocol):
         another content ObjectConflict is raised. `confirm` is called just before the object appears, and may
         raise. Raises ResultError, StorageUnavailable, and whatever `chunks` raises. CountMismatch and
         ResultTooLarge are raised as soon as there are more records than expected, or more bytes than the
-        records so far explain.
+        records so far explain. index: of a CSV, store the index, too, before the object appears.
         """
 
     def store_records(
         self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str,
-        confirm: Callable[[], None],
+        confirm: Callable[[], None], index: bool = False,
     ) -> Stored:  # fmt: skip
         """Stream pages of the records API into an object, written as Bulk Read writes it: csv or csv.gz.
 
@@ -271,11 +271,27 @@ class Results(Protocol):
     def read_ids(self, key: str) -> Iterator[str]:
         """Yield the Id column of a stored csv or csv.gz. Raises ResultError."""
 
+    def read_index(self, key: str) -> Iterator[tuple[int, int]]:
+        """Yield id and hash of each record in a stored index, sorted by id.
+
+        Raises ResultError, also for an index that is corrupted; StorageUnavailable.
+        """
+
+    def write_object(self, key: str, chunks: Iterable[bytes]) -> None:
+        """Write an object, which appears whole or never.
+
+        If the key exists with the same content, nothing is written. Raises ObjectConflict if it exists with
+        another content; ResultError, StorageUnavailable.
+        """
+
+    def digest(self, key: str) -> str:
+        """Return the SHA-256 of an object's bytes, in hex. Raises ResultError, StorageUnavailable."""
+
     def remove_leftovers(self, folder: str, keep: set[str]) -> None:
         """Abort all uploads to an export's folder, and delete its parts whose keys are not in `keep`.
 
-        A part is an object whose file name contains "part-"; a manifest's does not. Raises ResultError,
-        StorageUnavailable.
+        A part is an object whose file name contains "part-"; a manifest's does not. A part's index is kept
+        with its part. Raises ResultError, StorageUnavailable.
         """
 
     def read_manifest(self, key: str) -> dict[str, Any] | None:
@@ -288,6 +304,18 @@ class Results(Protocol):
         """Write the manifest unless there is one: a second write would announce the export again.
 
         True if it was written. Raises ResultError, StorageUnavailable.
+        """
+
+    def read_latest(self, key: str) -> tuple[dict[str, Any], str] | None:
+        """Return a JSON object that is replaced again and again, and its ETag; None if there is none.
+
+        {} for an object that is not a JSON object. Raises ResultError, StorageUnavailable.
+        """
+
+    def write_latest(self, key: str, document: dict[str, Any], etag: str | None) -> bool:
+        """Replace the object that was read with this ETag, or make it if that is None.
+
+        False, and nothing is written, if it was changed meanwhile. Raises ResultError, StorageUnavailable.
         """
 
 
