@@ -190,6 +190,7 @@ def test_example_of_an_error_has_the_code_and_remedy_of_an_error(example: Any) -
     assert remedies
     made_for_the_case = example["code"] in {
         "CONNECTION_NOT_FOUND", "TYPE_NOT_SUPPORTED", "TOKEN_INVALIDATED", "ZOHO_REQUEST_MALFORMED",
+        "SYNC_NOT_FOUND",
     }  # fmt: skip
     assert made_for_the_case or example["remedy"] in remedies
 

@@ -28,7 +28,7 @@ from crm_export.exports.pipeline import Results
 from crm_export.results.counters import ByteCounter
 from crm_export.results.gzip import gzip_trailer
 from crm_export.results.record_index import read_index
-from crm_export.results.records_csv import read_ids
+from crm_export.results.records_csv import read_columns
 from crm_export_cli.folder.errors import file_errors
 from crm_export_cli.folder.locks import Processes, locked
 
@@ -81,10 +81,13 @@ class FolderResults(Results):
             file.commit(content, content, lambda: None)
 
     def read_ids(self, key: str) -> Iterator[str]:
+        return (row[0] for row in self.read_columns(key, ("Id",)))
+
+    def read_columns(self, key: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         with file_errors(self.root, "read", key):
-            file = (self.root / key).open("rb", buffering=0)  # `read_ids` has its own buffer
+            file = (self.root / key).open("rb", buffering=0)  # `read_columns` has its own buffer
         with file:
-            yield from read_ids(file, key)
+            yield from read_columns(file, key, columns)
 
     def read_index(self, key: str) -> Iterator[tuple[int, int]]:
         return read_index(self._chunks(key))
@@ -104,7 +107,7 @@ class FolderResults(Results):
 
     def remove_leftovers(self, folder: str, keep: set[str]) -> None:
         with file_errors(self.root, "delete from", folder):
-            found = [path for path in (self.root / folder).rglob("*part-*") if path.is_file()]
+            found = [path for path in (self.root / folder).rglob("*") if path.is_file()]
             # First the unfinished files: a worker that still has one cannot complete it any more.
             found.sort(key=lambda path: not path.name.startswith("."))
             for key in leftovers((path.relative_to(self.root).as_posix() for path in found), keep):

@@ -36,7 +36,7 @@ from crm_export.outages import is_outage
 from crm_export.results.counters import ByteCounter
 from crm_export.results.gzip import gzip_trailer
 from crm_export.results.record_index import read_index
-from crm_export.results.records_csv import read_ids
+from crm_export.results.records_csv import read_columns
 
 CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -138,11 +138,14 @@ class ResultsBucket(Results):
             return content
 
     def read_ids(self, key: str) -> Iterator[str]:
+        return (row[0] for row in self.read_columns(key, ("Id",)))
+
+    def read_columns(self, key: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         with (
             _storage_errors("read", key),
             closing(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]) as body,
         ):
-            yield from read_ids(body, key)
+            yield from read_columns(body, key, columns)
 
     def read_index(self, key: str) -> Iterator[tuple[int, int]]:
         return read_index(self._chunks(key))

@@ -95,11 +95,21 @@ def _fit_together(pipeline: Pipeline, export: Export, parts: list[Part]) -> bool
 def _publish(pipeline: Pipeline, export: Export, parts: list[Part]) -> None:
     """Write the manifest. Raises ManifestConflict, before anything is changed, if there is another one."""
     document = manifest(export, parts, _field_types(pipeline, export))
-    if export.generation > 1:  # only then can the folder hold other parts
+    # Only then can the folder hold other parts, or an index that another attempt has stored.
+    if export.generation > 1 or export.sync is not None:
         _check_manifest(export, pipeline.results.read_manifest(export.manifest_key), document)
-        pipeline.results.remove_leftovers(export.folder, {str(part.key) for part in parts})
+        pipeline.results.remove_leftovers(export.folder, _keys_of(export, parts))
     if not pipeline.results.write_manifest(export.manifest_key, document):
         _check_manifest(export, pipeline.results.read_manifest(export.manifest_key), document)
+
+
+def _keys_of(export: Export, parts: list[Part]) -> set[str]:
+    """Return the keys of all objects that belong to an export."""
+    keys = {key for part in parts for key in (part.key, part.index)}
+    result = export.sync.result if export.sync else None
+    if result is not None:
+        keys |= {result.deleted_key, result.removed_key, result.diff_key}
+    return {key for key in keys if key is not None}
 
 
 def _field_types(pipeline: Pipeline, export: Export) -> list[dict[str, Any]] | None:

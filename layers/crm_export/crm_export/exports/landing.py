@@ -155,12 +155,8 @@ def index_key(part_key: str, content: ByteCounter) -> str:
 
 
 def leftovers(keys: Iterable[str], keep: set[str]) -> Iterator[str]:
-    """Yield the keys of parts that are not in `keep`, and of the indices of other parts than those."""
-    kept = {_without_suffix(key) for key in keep}
-    for key in keys:
-        is_kept = key in keep or (key.endswith(_INDEX) and key.rpartition("-")[0] in kept)
-        if "part-" in key.rpartition("/")[2] and not is_kept:
-            yield key
+    """Yield the keys of objects that are neither in `keep` nor manifests."""
+    return (key for key in keys if key not in keep and "manifest.json" not in key.rpartition("/")[2])
 
 
 def _without_suffix(key: str) -> str:

@@ -271,6 +271,9 @@ class Results(Protocol):
     def read_ids(self, key: str) -> Iterator[str]:
         """Yield the Id column of a stored csv or csv.gz. Raises ResultError."""
 
+    def read_columns(self, key: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """Yield columns of a stored csv or csv.gz as `records_csv.read_columns` does. Raises ResultError."""
+
     def read_index(self, key: str) -> Iterator[tuple[int, int]]:
         """Yield id and hash of each record in a stored index, sorted by id.
 
@@ -288,10 +291,9 @@ class Results(Protocol):
         """Return the SHA-256 of an object's bytes, in hex. Raises ResultError, StorageUnavailable."""
 
     def remove_leftovers(self, folder: str, keep: set[str]) -> None:
-        """Abort all uploads to an export's folder, and delete its parts whose keys are not in `keep`.
+        """Abort all uploads to an export's folder, and delete its objects whose keys are not in `keep`.
 
-        A part is an object whose file name contains "part-"; a manifest's does not. A part's index is kept
-        with its part. Raises ResultError, StorageUnavailable.
+        Manifests are always kept. Raises ResultError, StorageUnavailable.
         """
 
     def read_manifest(self, key: str) -> dict[str, Any] | None:

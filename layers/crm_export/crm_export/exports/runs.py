@@ -40,13 +40,15 @@ class Drift:
 class RunResult:
     """What was found when all rows of a run were stored.
 
-    deleted: the rows of deleted-00001.csv, or None if the deletions were not read. late: rows that changed
+    deleted: the rows of deleted-00001.csv, or None if the deletions were not read. removed_key: of the index
+    of those that remove a row of the chain. late: rows that changed
     before the window's last watermark, and that the previous run did not have. signature: of the module's
     fields.
     """
 
     deleted: int | None = None
     deleted_key: str | None = None
+    removed_key: str | None = None
     late: int = 0
     drift: Drift | None = None
     diff_key: str | None = None
@@ -103,6 +105,7 @@ class Run:
             "previous": self.previous and asdict(self.previous),
             "deleted": result.deleted,
             "deleted_key": result.deleted_key,
+            "removed_key": result.removed_key,
             "late": result.late,
             "drift": result.drift and asdict(result.drift),
             "diff_key": result.diff_key,

@@ -65,15 +65,24 @@ def compare_changes(run: Run, rows: Rows, deletions: StoredDeletions) -> RunResu
             modified[record_id] = changed
         if changed is not None and run.since is not None and began <= changed < run.since:
             early.add(record_id)
-    if deletions.key is not None:
-        removed = array("Q", sorted(effective_deletions(deletions.times, modified)))
-        content = write_index(removed, array("Q", bytes(8 * len(removed))))
-        rows.results.write_object(_index_key(deletions.key), content)
     return RunResult(
         deleted=deletions.count,
         deleted_key=deletions.key,
+        removed_key=_store_removed(rows.results, deletions, modified),
         late=_late(run, rows, early) if early else 0,
     )
+
+
+def _store_removed(
+    results: Results, deletions: StoredDeletions, modified: dict[int, datetime | None]
+) -> str | None:
+    """Store the ids of the deletions that remove a row of the chain, as an index; return its key."""
+    if deletions.key is None:
+        return None
+    removed = array("Q", sorted(effective_deletions(deletions.times, modified)))
+    key = deletions.key.removesuffix(".csv") + ".index"
+    results.write_object(key, write_index(removed, array("Q", bytes(8 * len(removed)))))
+    return key
 
 
 def _window_of_previous(results: Results, run: Run) -> datetime:
@@ -195,13 +204,9 @@ def _indices(manifest: dict[str, Any]) -> list[str | None]:
 
 
 def _changes_index(results: Results, manifest: dict[str, Any]) -> ChangesIndex:
-    key = manifest["sync"]["deleted_key"]
-    deleted = (record_id for record_id, _ in results.read_index(_index_key(key))) if key else iter(())
+    key = manifest["sync"]["removed_key"]
+    deleted = (record_id for record_id, _ in results.read_index(key)) if key else iter(())
     return ChangesIndex(merged(results, _indices(manifest)), deleted)
-
-
-def _index_key(deleted_key: str) -> str:
-    return deleted_key.removesuffix(".csv") + ".index"
 
 
 def _header(manifest: dict[str, Any]) -> tuple[str, ...] | None:

@@ -13,7 +13,7 @@ from crm_export.telemetry import count, logger
 _LOST_AFTER = timedelta(minutes=20)
 _SPREAD = timedelta(minutes=4)  # less than the time between two ticks
 _MOST_PER_TICK = 5_000
-_SECONDS_TO_END = 60.0  # of the function's time, for the exports
+_SHARE_OF_TIME = 0.5  # of the function's; the rest is for the exports
 
 
 def start_due(syncs: Syncs) -> int:
@@ -23,10 +23,11 @@ def start_due(syncs: Syncs) -> int:
     are due at once neither exhaust the API of Zoho nor keep one account waiting for another's.
     """
     pipeline, table, now = syncs.pipeline, syncs.table, syncs.pipeline.clock()
+    ends_at = pipeline.system.monotonic() + _SHARE_OF_TIME * deadline.remaining()
     due = [sync for sync in islice(table.due(now), _MOST_PER_TICK) if not _is_queued(sync, now)]
     queued = 0
     for place, sync in enumerate(in_turn(due)):
-        if deadline.remaining() < _SECONDS_TO_END:
+        if pipeline.system.monotonic() > ends_at:
             logger.warning("syncs left to the next tick", syncs=len(due) - place)
             break
         if table.write(sync.next(queued_at=now)):  # else another tick has it, or a user changed it
