@@ -161,6 +161,7 @@ class FakeZoho:
         self.pages_read: list[Any] = []  # (version, module, cvid, fields)
         self.names: Any = (["Note_Title"], [])
         self.census = FakeCensus()
+        self.changes: Any = None
 
     def create_job(self, version, request):
         self.created.append(request)
@@ -221,7 +222,9 @@ class OneExport:
             table=self.table,
             submit_queue=self.submit_queue,
             download_queue=self.download_queue,
-            zoho=lambda account_id, owner: Zoho(self.zoho, self.zoho, self.zoho.census, lambda version: None),
+            zoho=lambda account_id, owner: Zoho(
+                self.zoho, self.zoho, self.zoho.census, self.zoho.changes, lambda version: None
+            ),
             results=self.results,
             events=self.events,
             results_bucket="results",

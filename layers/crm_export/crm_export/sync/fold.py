@@ -1,7 +1,7 @@
 """Folds the chain of a sync into its current rows: the one implementation of the rule in docs/sync.md.
 
-Begin with the rows of the full run. Then, for each run of changes in order: put its rows by Id, and after that
-remove the rows of its deletions whose Deleted_Time is not earlier than the row's Modified_Time.
+Begin with the rows of the full run. Then, for each run of changes in order: put its rows by Id, and after
+that remove the rows of its deletions whose Deleted_Time is not earlier than the row's Modified_Time.
 """
 
 import json
