@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NotConnected
 
 from crm_export_cli.exits import CliError, Exit, from_response
 
@@ -177,7 +178,7 @@ def aws_errors() -> Iterator[None]:
             code="AWS_REFUSED",
             remedy='docs/deploy.md, "Operators", lists the permissions that are needed.',
         ) from error
-    except HTTPClientError as error:
+    except (NotConnected, HTTPClientError) as error:
         raise CliError(
             f"AWS cannot be reached: {error}",
             code="AWS_UNREACHABLE",
