@@ -40,6 +40,7 @@ _REMEDIES = {
 
 # In place of messages of the original API.
 _MESSAGES = {
+    "CONNECTION_NOT_FOUND": "There is no connection to Zoho.",
     "TOKEN_INVALIDATED": "Zoho does not accept the connection.",
     "TYPE_NOT_SUPPORTED": "There is no such module.",
 }

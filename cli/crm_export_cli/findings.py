@@ -9,7 +9,7 @@ from crm_export.errors import ExportError
 from crm_export_cli.exits import CliError, from_export_error
 
 if TYPE_CHECKING:
-    from crm_export.zoho.checks import Report
+    from crm_export.zoho.checks import Report, ScopeCheck
 
 _MOST_SKEW = 60.0  # seconds; the lives of tokens and of Zoho's results are compared with our clock
 _FEW_CREDITS = 500  # ten jobs
@@ -68,11 +68,22 @@ def _scopes(report: "Report") -> Iterator[Finding]:
     lack = lacking(report, "No export would work.")
     if lack is not None:
         yield of_error("scopes", lack)
-    for check in report.missing(required=False):
-        purpose = f"{check.scope.name} is missing. It is used to {check.scope.purpose}."
-        yield Finding("scopes", "warning", purpose, "Connect again with this scope, if you need it.")
-    if lack is None and not report.missing(required=False):
-        yield Finding("scopes", "ok", "All scopes are granted.")
+    for check in report.scopes:
+        if check.state != "missing" or not check.scope.required:
+            yield _scope(check)
+
+
+def _scope(check: "ScopeCheck") -> Finding:
+    """Return whether a scope is granted, and what it is for."""
+    name, used = check.scope.name, f"It is used to {check.scope.purpose}."
+    if check.state == "granted":
+        granted = f"{name} is granted ({check.why})" if check.why else f"{name} is granted"
+        return Finding("scopes", "ok", f"{granted}. {used}")
+    if check.state == "missing":
+        remedy = "Connect again with this scope, if you need it."
+        return Finding("scopes", "warning", f"{name} is missing. {used}", remedy)
+    message = f"It is not known whether {name} is granted. {used}"
+    return Finding("scopes", "warning", message, f"Zoho's reason: {check.why}" if check.why else None)
 
 
 def _credits(left: int | None) -> Finding:

@@ -154,6 +154,8 @@ def test_unknown_stack_is_reported_with_a_remedy(by_name):
     code, out = by_name("exports", "list", "--stack", "nosuch")
     assert (code, out["error"]["code"]) == (1, "AWS_REFUSED")
     assert "nosuch" in out["error"]["message"]
+    code, out = by_name("doctor", "--stack", "nosuch")
+    assert (code, [finding["check"] for finding in out["findings"]]) == (1, ["stack"])
 
 
 def test_missing_state_file_is_reported_with_a_remedy(by_name, tmp_path):

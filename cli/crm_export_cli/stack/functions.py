@@ -26,6 +26,7 @@ _REFUSED = {
     "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId",
     "UnrecognizedClientException",
 }  # fmt: skip
+_PERMISSIONS = 'docs/deploy.md, "Operators", lists the permissions that are needed.'
 LOCAL_STATE = Path(".local/stack.json")
 
 
@@ -172,11 +173,12 @@ def aws_errors() -> Iterator[None]:
         yield
     except ClientError as error:
         code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+        is_refused = code in _REFUSED
         raise CliError(
             f"AWS refuses {error.operation_name}: {code} {message}".strip(),
-            Exit.NOT_CONNECTED if code in _REFUSED else Exit.FAILED,
+            Exit.NOT_CONNECTED if is_refused else Exit.FAILED,
             code="AWS_REFUSED",
-            remedy='docs/deploy.md, "Operators", lists the permissions that are needed.',
+            remedy=_PERMISSIONS if is_refused else "Look at the name of the stack, and at the region.",
         ) from error
     except (NotConnected, HTTPClientError) as error:
         raise CliError(

@@ -27,7 +27,8 @@ CALLBACK = re.compile(r"https://api\.example\.com/v1/e/zoho/bulk-read/callback/.
 
 def report(**changes):
     checks = tuple(ScopeCheck(scope, "granted") for scope in SCOPES)
-    return Report(**{"token_seconds": 3600, "api_domain": "https://z", "scopes": checks, **changes})
+    known = {"token_seconds": 3600, "api_domain": "https://z", "scopes": checks, "clock_ahead": 0.4}
+    return Report(**{**known, **changes})
 
 
 def by_check(findings):
@@ -38,7 +39,7 @@ def by_check(findings):
 
 
 def test_working_connection_has_nothing_to_remedy():
-    found = by_check(of_connection(lambda: report(clock_ahead=0.4)))
+    found = by_check(of_connection(report))
     assert list(found) == ["connection", "token", "clock", "scopes", "credits"]
     assert {finding.state for finding in found.values()} == {"ok"}
 
@@ -55,13 +56,30 @@ def test_few_credits_are_a_warning(left, state):
     assert by_check(of_connection(lambda: report(credits_left=left)))["credits"].state == state
 
 
+def with_one(scope, state, why=""):
+    checks = (
+        ScopeCheck(each, state, why) if each is scope else ScopeCheck(each, "granted") for each in SCOPES
+    )
+    return list(of_connection(lambda: report(scopes=tuple(checks))))
+
+
+def test_granted_scopes_say_what_each_is_for():
+    messages = [finding.message for finding in of_connection(report) if finding.check == "scopes"]
+    assert len(messages) == len(SCOPES)
+    assert all(scope.purpose in message for scope, message in zip(SCOPES, messages, strict=True))
+
+
 @pytest.mark.parametrize("scope", SCOPES, ids=lambda scope: scope.name)
 def test_missing_scope_says_what_it_is_for(scope):
-    checks = tuple(ScopeCheck(each, "missing" if each is scope else "granted") for each in SCOPES)
-    found = by_check(of_connection(lambda: report(scopes=checks)))["scopes"]
-    assert found.state == ("error" if scope.required else "warning")
+    (found,) = (finding for finding in with_one(scope, "missing") if finding.state != "ok")
+    assert (found.check, found.state) == ("scopes", "error" if scope.required else "warning")
     assert scope.purpose in found.message
     assert found.remedy
+
+
+def test_scope_of_which_zoho_says_nothing_is_not_reported_as_granted():
+    (found,) = (finding for finding in with_one(SCOPES[3], "unknown", "no reply") if finding.state != "ok")
+    assert (found.check, found.state, found.remedy) == ("scopes", "warning", "Zoho's reason: no reply")
 
 
 @pytest.mark.parametrize(
