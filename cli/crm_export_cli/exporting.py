@@ -256,7 +256,7 @@ def _start(
         except (ExportError, CliError) as error:  # of a folder, or as a stack reports it
             failed = from_export_error(error) if isinstance(error, ExportError) else error
             if len(modules) == 1 or _concerns_all(failed):
-                raise failed from error
+                raise _with_started(failed, backend, started) from error
             refused.append({"module": module, **failed.to_dict()})
     return started, refused
 
@@ -265,6 +265,15 @@ def _concerns_all(error: CliError) -> bool:
     """Return True if the other modules would fail, too: the connection or the stack does not work."""
     is_one = error.code == ZohoPermissionDenied.code  # Zoho's users may be allowed to see some modules only
     return not is_one and (error.exit_code == Exit.NOT_CONNECTED or error.code.startswith(("AWS_", "STACK_")))
+
+
+def _with_started(error: CliError, backend: Backend, export_ids: list[str]) -> CliError:
+    """Return the error, and the command that continues what was started before it."""
+    if not export_ids:
+        return error
+    rest = f"To continue what was started: {backend.resume_command(export_ids)}"
+    remedy = f"{error.to_dict()['remedy'] or ''} {rest}".strip()
+    return CliError(error.message, error.exit_code, code=error.code, remedy=remedy)
 
 
 def _interrupted(backend: Backend, export_ids: list[str]) -> CliError:

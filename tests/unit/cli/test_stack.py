@@ -164,3 +164,13 @@ def test_error_that_concerns_all_modules_stops_at_once(answer):
     with pytest.raises(CliError):
         start_all(backend_over(aws), ["a", "b"], {})
     assert len(aws.events) == 1
+
+
+def test_error_after_a_start_names_the_command_that_continues():
+    aws = OperatorAws(succeeded({"export_id": "1"}), refusal("TOKEN_INVALIDATED"))
+    with pytest.raises(CliError) as raised:
+        start_all(backend_over(aws), ["a", "b"], {})
+    assert raised.value.remedy == (
+        "r To continue what was started: crm-export exports resume 1 --stack zoho-crm-export "
+        "--account acct-1 --owner user-1"
+    )
