@@ -11,10 +11,10 @@ import typer
 from crm_export.connections.model import CLIENT_CREDENTIALS, REFRESH_TOKEN, Connection
 from crm_export.errors import TokenInvalidated, ZohoClientRejected
 from crm_export.zoho.catalog import SCOPES
+from crm_export.zoho.checks import Checks, Report
 from crm_export.zoho.grants import ClientCredentials, ZohoClientCredentials
 from crm_export.zoho.transport import make_session
 from crm_export_cli import options
-from crm_export_cli.checks import Checks, Report
 from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.obtain import DevicePrompt, Obtained, Zoho, hosts
 from crm_export_cli.output import print_json, tell
@@ -240,7 +240,7 @@ def _tried(zoho: Zoho, answers: Answers, account: str, owner: str) -> tuple[Conn
         connection = Connection(
             account, owner, obtained.api_domain, obtained.accounts_server, obtained.grant, answers.client
         )
-        report = Checks(zoho.session, connection, obtained.token).run()
+        report = Checks(zoho.session, connection.api_domain, obtained.token).run()
     except KeyboardInterrupt:
         tell("Stopped. Nothing was stored.")
         raise

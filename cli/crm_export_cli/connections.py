@@ -11,9 +11,9 @@ import typer
 from crm_export.connections.broker import refresher
 from crm_export.connections.model import Connection
 from crm_export.errors import ExportError, UntrustedOrigin
+from crm_export.zoho.checks import Checks
 from crm_export.zoho.grants import ZohoClientCredentials
 from crm_export.zoho.transport import make_session
-from crm_export_cli.checks import Checks
 from crm_export_cli.connect import lacking
 from crm_export_cli.entries import Entry
 from crm_export_cli.exits import CliError, Exit
@@ -165,7 +165,7 @@ def test(
     trusted = (*(trust_origin or ()), *entry.trusted_origins)
     stored = Connection.from_document(account, owner, entry.document, trusted)
     connection, session = _with_client(stored), make_session()
-    report = Checks(session, connection, refresher(session, None)(connection)).run()
+    report = Checks(session, connection.api_domain, refresher(session, None)(connection)).run()
     error = lacking(report, "No export would work.")
     if as_json:
         document = {"connection": connection_document(connection), **report.document()}

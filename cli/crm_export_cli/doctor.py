@@ -1,60 +1,65 @@
-"""`crm-export doctor`: looks for what would stop an export into a folder, each finding with its remedy.
-
-A stack adds checks of its own to `_CHECKS`: its issuer and parts, and whether Zoho reaches its callback.
-"""
+"""`crm-export doctor`: looks for what would stop an export, each finding with its remedy."""
 # ruff: noqa: PLC0415 - `--help` and shell completion need no HTTP client
 
 import shlex
 import shutil
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from crm_export.errors import ConnectionNotFound, ExportError
-from crm_export.system import utc_now
-from crm_export_cli.exits import Exit, from_export_error
+from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.findings import Finding, of_connection, of_error
 from crm_export_cli.folder import ACCOUNT, OWNER, STATE
 from crm_export_cli.options import JsonOption, TrustOption
 from crm_export_cli.output import fitted, print_json
-from crm_export_cli.targets import ToOption
+from crm_export_cli.targets import (
+    DEFAULT_STATE_FILE,
+    AccountOf,
+    LocalOption,
+    MaybeFolder,
+    OwnerOf,
+    StackOption,
+    StateFileOption,
+    Target,
+)
 
 if TYPE_CHECKING:
-    from crm_export.connections.model import Connection
+    from crm_export.zoho.checks import Report
 
 _INDENT = 21  # columns before a message
 _LEAST_FREE = 1_000_000_000  # bytes
-_MOST_SKEW = 60.0  # seconds; the lives of tokens and of Zoho's results are compared with our clock
-_FEW_CREDITS = 500  # ten jobs
+_NOT_CONNECTED = {"credentials", "connection", "token", "scopes"}  # checks whose errors end with code 4
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. ok: nothing to do; warning: may fail later; error: no export works."""
-
-    check: str
-    state: Literal["ok", "warning", "error"]
-    message: str
-    remedy: str | None = None
-
-
-def doctor(*, to: ToOption, trust_origin: TrustOption = None, as_json: JsonOption = False) -> int:
+def doctor(
+    *,
+    to: MaybeFolder = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
+    trust_origin: TrustOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """Example: crm-export doctor --to ./out
 
-    Check the folder, the connection, the token, its scopes, the clock and the API credits. Exit code 4 if the
-    connection does not work, 1 for another error, 0 otherwise.
+    Check the folder or the stack, the connection, the token, its scopes, the clock and the API credits. Of a
+    stack also: its resources, the functions, the issuer of tokens, the URL for Zoho's callbacks, the quota of
+    Lambda and the dead letters. Exit code 4 if the connection does not work or AWS refuses the operator,
+    1 for another error, 0 otherwise.
     """
-    findings = [finding for check in _CHECKS for finding in check(to, tuple(trust_origin or ()))]
+    target = Target(to, stack, local, state_file, account, owner)
+    findings = list(_of_stack(target) if target.is_stack else _of_folder(target.folder, trust_origin or []))
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
             _print(finding)
     errors = {finding.check for finding in findings if finding.state == "error"}
-    if errors & {"connection", "token", "scopes"}:
+    if errors & _NOT_CONNECTED:
         return Exit.NOT_CONNECTED
     return Exit.FAILED if errors else Exit.DONE
 
@@ -65,12 +70,30 @@ def _print(finding: Finding) -> None:
         print(fitted(f"{'':<{_INDENT}}{finding.remedy}", _INDENT))
 
 
+def _of_stack(target: Target) -> Iterator[Finding]:
+    from crm_export_cli.stack.checks import check_stack
+
+    try:
+        backend = target.stack_backend()
+    except CliError as error:
+        if error.exit_code == Exit.USAGE:
+            raise
+        yield of_error("credentials" if error.exit_code == Exit.NOT_CONNECTED else "stack", error)
+        return
+    yield from check_stack(backend.stack)
+    yield from of_connection(backend.check)
+
+
+def _of_folder(to: Path, trusted: list[str]) -> Iterator[Finding]:
+    yield from _check_folder(to)
+    yield from of_connection(lambda: _try_folder(to, tuple(trusted)))
+
+
 # --- the folder ------------------------------------------------------------------------------
 
 
-def check_folder(to: Path, trusted: tuple[str, ...] = ()) -> Iterator[Finding]:
+def _check_folder(to: Path) -> Iterator[Finding]:
     """Check that only the owner can read the folder's secrets, and that there is space."""
-    del trusted
     wide = sorted(_readable_by_others(to / STATE))
     if wide:
         quoted = shlex.quote(str(to / STATE))
@@ -102,93 +125,14 @@ def _existing(path: Path) -> Path:
     return next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
 
 
-# --- Zoho ------------------------------------------------------------------------------------
-
-
-def check_zoho(to: Path, trusted: tuple[str, ...]) -> Iterator[Finding]:
-    """Check the connection, and try it: token, clock, scopes, credits. Later checks need the earlier ones."""
-    from crm_export_cli.folder.wiring import connections_of
-
-    try:
-        connection = connections_of(to, trusted).get(ACCOUNT, OWNER)
-    except ConnectionNotFound:
-        remedy = f"Run: crm-export connect --to {shlex.quote(str(to))}"
-        yield Finding("connection", "error", f"The folder {to} has no connection to Zoho.", remedy)
-        return
-    except ExportError as error:
-        yield _failed("connection", error)
-        return
-    yield Finding("connection", "ok", f"A connection to {connection.api_domain} is stored.")
-    yield _check_clock(connection)
-    yield from _try(connection)
-
-
-def _try(connection: "Connection") -> Iterator[Finding]:
+def _try_folder(to: Path, trusted: tuple[str, ...]) -> "Report":
+    """Try the folder's connection. Raises ExportError and CliError."""
     from crm_export.connections.broker import refresher
+    from crm_export.zoho.checks import Checks
     from crm_export.zoho.transport import make_session
-    from crm_export_cli.checks import Checks
-    from crm_export_cli.connect import lacking
+    from crm_export_cli.folder.backend import FolderBackend
+    from crm_export_cli.folder.wiring import FolderSettings, connections_of
 
-    session = make_session()
-    try:
-        token = refresher(session, None)(connection)
-        report = Checks(session, connection, token).run()
-    except ExportError as error:
-        yield _failed("token", error)
-        return
-    yield Finding(
-        "token", "ok", f"Zoho issued an access token for {round(report.token_seconds / 60)} minutes."
-    )
-    lack = lacking(report, "No export would work.")
-    if lack is not None:
-        yield Finding("scopes", "error", lack.message, lack.remedy)
-    for check in report.missing(required=False):
-        purpose = f"{check.scope.name} is missing. It is used to {check.scope.purpose}."
-        yield Finding("scopes", "warning", purpose, "Connect again with this scope, if you need it.")
-    if lack is None and not report.missing(required=False):
-        yield Finding("scopes", "ok", "All scopes are granted.")
-    yield _credits(report.credits_left)
-
-
-def _credits(left: int | None) -> Finding:
-    if left is None:
-        return Finding("credits", "ok", "More than half of the API credits of a day are left.")
-    if left >= _FEW_CREDITS:
-        return Finding("credits", "ok", f"{left:,} API credits of the last 24 hours are left.")
-    message = f"Only {left:,} API credits of the last 24 hours are left; a Bulk Read job costs 50."
-    return Finding("credits", "warning", message, "Wait, or stop other programs that use the API.")
-
-
-def _check_clock(connection: "Connection") -> Finding:
-    """Compare our clock with Zoho's `Date`, whatever the status: the request needs no token."""
-    import requests
-
-    from crm_export.zoho.transport import TIMEOUT, make_session
-
-    try:
-        with make_session().get(
-            f"{connection.api_domain}/", timeout=TIMEOUT, allow_redirects=False, stream=True
-        ) as response:
-            theirs = parsedate_to_datetime(response.headers["Date"])
-    except (requests.RequestException, KeyError, ValueError) as error:
-        return Finding("clock", "warning", f"Zoho's time is not known ({type(error).__name__}).")
-    return compare_clocks(theirs, utc_now())
-
-
-def compare_clocks(theirs: datetime, ours: datetime) -> Finding:
-    """Return what the difference of the clocks means."""
-    theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)
-    skew = (ours - theirs).total_seconds()
-    if abs(skew) <= _MOST_SKEW:
-        return Finding("clock", "ok", "The clock agrees with Zoho's.")
-    way = "ahead of" if skew > 0 else "behind"
-    message = f"The clock is {abs(skew):,.0f} seconds {way} Zoho's."
-    return Finding("clock", "warning", message, "Set this machine's clock, for example with NTP.")
-
-
-def _failed(check: str, error: ExportError) -> Finding:
-    failed = from_export_error(error)
-    return Finding(check, "error", failed.message, failed.remedy)
-
-
-_CHECKS: tuple[Callable[[Path, tuple[str, ...]], Iterator[Finding]], ...] = (check_folder, check_zoho)
+    FolderBackend.require_connection(to, FolderSettings(trusted))
+    session, connection = make_session(), connections_of(to, trusted).get(ACCOUNT, OWNER)
+    return Checks(session, connection.api_domain, refresher(session, None)(connection)).run()

@@ -1,6 +1,7 @@
 """How a command ends: its exit code, and what it reports if it failed."""
 
 from enum import IntEnum
+from typing import Any
 
 from crm_export.errors import (
     CallerNotIdentified,
@@ -35,6 +36,13 @@ _REMEDIES = {
     "STORAGE_REFUSED": "Look at the permissions of the folder and its disk, then start a new export.",
     "ZOHO_CLIENT_REJECTED": "Connect again with the right client id and secret: crm-export connect.",
     "ZOHO_PAGE_RANGE_EXCEEDED": "Split the export with --where.",
+}
+
+# In place of messages of the original API.
+_MESSAGES = {
+    "CONNECTION_NOT_FOUND": "There is no connection to Zoho.",
+    "TOKEN_INVALIDATED": "Zoho does not accept the connection.",
+    "TYPE_NOT_SUPPORTED": "There is no such module.",
 }
 
 
@@ -77,6 +85,12 @@ class CliError(Exception):
         return {"code": self.code, "message": self.message, "remedy": self.remedy or usual}
 
 
+def from_response(error: dict[str, Any]) -> CliError:
+    """Return the error that a stack has responded with, as the command line reports it."""
+    code, message = error["code"], _MESSAGES.get(error["code"], error["message"])
+    return CliError(message, exit_of(code), code=code, remedy=error.get("remedy"))
+
+
 def exit_of(code: str) -> Exit:
     """Return the exit code for the `code` of an error, which a stack has reported."""
     matching = [kind for kind in _below(ExportError) if kind.code == code]
@@ -91,8 +105,8 @@ def _below(kind: type[ExportError]) -> list[type[ExportError]]:
 
 def from_export_error(error: ExportError) -> CliError:
     """Return an error of the package as the command line reports it."""
-    if isinstance(error, TokenInvalidated):  # its message is that of the original API
-        message = f"Zoho does not accept the connection. {error.reason}"
+    if isinstance(error, TokenInvalidated):
+        message = f"{_MESSAGES[error.code]} {error.reason}"
         remedy = "Connect again: crm-export connect."
         return CliError(message, Exit.NOT_CONNECTED, code=error.code, remedy=remedy)
     exit_code = Exit.FAILED
@@ -103,6 +117,5 @@ def from_export_error(error: ExportError) -> CliError:
     # The remedies of outages speak of requests to a stack.
     later = error.retryable and not isinstance(error, FolderFull)
     remedy = "Try again later." if later else _REMEDIES.get(error.code, error.remedy)
-    # Its message is that of the original API, for which a request named a type.
-    message = "There is no such module." if isinstance(error, TypeNotSupported) else error.message
+    message = _MESSAGES.get(error.code, error.message)
     return CliError(message, exit_code, code=error.code, remedy=remedy)

@@ -8,11 +8,11 @@ import secrets
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from crm_export.errors import ExportError
+from crm_export.errors import ExportError, ZohoPermissionDenied
 from crm_export.system import utc_now
 from crm_export_cli.backend import Backend, View
 from crm_export_cli.exits import CliError, Exit, from_export_error
@@ -28,9 +28,6 @@ from crm_export_cli.targets import (
     StateFileOption,
     Target,
 )
-
-if TYPE_CHECKING:
-    from crm_export_cli.folder.wiring import FolderSettings
 
 exports_app = typer.Typer(help="Exports that were started.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -98,34 +95,19 @@ def export(
         raise CliError("Name modules, or give --all, but not both.", Exit.USAGE, remedy=_EXAMPLE)
     several = all_modules or len(modules or []) > 1
     body = _body(fields, cvid, file_format, _criteria(where, criteria), several=several)
-    if target.is_stack:
-        if file_format == "csv.gz":
-            raise CliError(
-                "--format is 'csv.gz', which is a setting of the stack.",
-                Exit.USAGE,
-                remedy="Leave --format out; the parameter ResultFormat decides.",
-            )
-        with target.opened() as backend:
-            started, refused = _start(backend, modules or backend.modules(), body)
-            return finish(backend, started, refused, to, wait=wait, as_json=as_json)
+    if target.is_stack and file_format == "csv.gz":
+        raise CliError(
+            "--format is 'csv.gz', which is a setting of the stack.",
+            Exit.USAGE,
+            remedy="Leave --format out; the parameter ResultFormat decides.",
+        )
     from crm_export_cli.folder.wiring import FolderSettings
 
     result_format = file_format if file_format != "ics" else "csv"
     settings = FolderSettings(tuple(trust_origin or ()), result_format, downloads_per_minute)
-    return _export_to_folder(target.folder, settings, modules, body, wait=wait, as_json=as_json)
-
-
-def _export_to_folder(
-    root: Path, settings: "FolderSettings", modules: list[str] | None, body: dict[str, Any], *,
-    wait: bool, as_json: bool,
-) -> int:  # fmt: skip
-    """Export the named modules, or all."""
-    from crm_export_cli.folder.backend import FolderBackend
-
-    FolderBackend.require_connection(root, settings)
-    with FolderBackend.open(root, settings) as backend:
+    with target.connected(settings) as backend:
         started, refused = _start(backend, modules or backend.modules(), body)
-        return finish(backend, started, refused, None, wait=wait, as_json=as_json)
+        return finish(backend, started, refused, target.downloads, wait=wait, as_json=as_json)
 
 
 @exports_app.command(short_help="Continue exports where they stopped.")
@@ -271,12 +253,27 @@ def _start(
             started.append(backend.start(module, body)["export_id"])
         except KeyboardInterrupt:
             raise _interrupted(backend, started) from None
-        except ExportError as error:
-            failed = from_export_error(error)
-            if len(modules) == 1 or failed.exit_code == Exit.NOT_CONNECTED:
-                raise failed from error
+        except (ExportError, CliError) as error:  # of a folder, or as a stack reports it
+            failed = from_export_error(error) if isinstance(error, ExportError) else error
+            if len(modules) == 1 or _concerns_all(failed):
+                raise _with_started(failed, backend, started) from error
             refused.append({"module": module, **failed.to_dict()})
     return started, refused
+
+
+def _concerns_all(error: CliError) -> bool:
+    """Return True if the other modules would fail, too: the connection or the stack does not work."""
+    is_one = error.code == ZohoPermissionDenied.code  # Zoho's users may be allowed to see some modules only
+    return not is_one and (error.exit_code == Exit.NOT_CONNECTED or error.code.startswith(("AWS_", "STACK_")))
+
+
+def _with_started(error: CliError, backend: Backend, export_ids: list[str]) -> CliError:
+    """Return the error, and the command that continues what was started before it."""
+    if not export_ids:
+        return error
+    rest = f"To continue what was started: {backend.resume_command(export_ids)}"
+    remedy = f"{error.to_dict()['remedy'] or ''} {rest}".strip()
+    return CliError(error.message, error.exit_code, code=error.code, remedy=remedy)
 
 
 def _interrupted(backend: Backend, export_ids: list[str]) -> CliError:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,12 +16,23 @@ import typer
 
 from crm_export import strict_json
 from crm_export.errors import ExportError
+from crm_export.redaction import printable
 from crm_export_cli.backend import Backend
 from crm_export_cli.exits import CliError, Exit, from_export_error
 from crm_export_cli.folder import STATE
 from crm_export_cli.options import JsonOption, TrustOption
-from crm_export_cli.output import print_json, printable, tell
-from crm_export_cli.targets import ToOption
+from crm_export_cli.output import print_json, tell
+from crm_export_cli.targets import (
+    DEFAULT_STATE_FILE,
+    AccountOf,
+    LocalOption,
+    MaybeFolder,
+    OwnerOf,
+    StackOption,
+    StateFileOption,
+    Target,
+    ToOption,
+)
 
 if TYPE_CHECKING:
     from crm_export.zoho.metadata import Field
@@ -46,16 +57,11 @@ class Output(StrEnum):
 ModuleArgument = Annotated[str, typer.Argument(metavar="MODULE", help="such as contacts or Price_Books")]
 
 
-@contextmanager
-def opened(to: Path, trust_origin: list[str] | None) -> Iterator[Backend]:
-    """Open the folder's backend. Raises CliError if the folder has no connection."""
-    from crm_export_cli.folder.backend import FolderBackend
+def opened(target: Target, trust_origin: list[str] | None) -> AbstractContextManager[Backend]:
+    """Open the backend. Raises CliError if it has no connection."""
     from crm_export_cli.folder.wiring import FolderSettings
 
-    settings = FolderSettings(tuple(trust_origin or ()))
-    FolderBackend.require_connection(to, settings)
-    with FolderBackend.open(to, settings) as backend:
-        yield backend
+    return target.connected(FolderSettings(tuple(trust_origin or ())))
 
 
 # --- page ------------------------------------------------------------------------------------
@@ -64,7 +70,12 @@ def opened(to: Path, trust_origin: list[str] | None) -> Iterator[Backend]:
 def page(
     *,
     module: ModuleArgument,
-    to: ToOption,
+    to: MaybeFolder = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
     output: Annotated[
         Output | None, typer.Option("--output", help="default: table; --json means json", show_default=False)
     ] = None,
@@ -89,7 +100,7 @@ def page(
         raise CliError(f"--json and --output {output} are both given; give one of them.", Exit.USAGE)
     names = [name.strip() for name in fields.split(",") if name.strip()] if fields else []
     request = PageRequest(page=number, per_page=_MOST if all_pages else limit, fields=names)
-    with opened(to, trust_origin) as backend:
+    with opened(Target(to, stack, local, state_file, account, owner), trust_origin) as backend:
         pages = _pages(backend, module, request, all_pages=all_pages)
         if as_json or output is Output.JSON:
             return _write_json(pages)
@@ -191,14 +202,24 @@ def _named(value: Any) -> str:
 # --- modules, fields -------------------------------------------------------------------------
 
 
-def modules(*, to: ToOption, trust_origin: TrustOption = None, as_json: JsonOption = False) -> int:
+def modules(
+    *,
+    to: MaybeFolder = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
+    trust_origin: TrustOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """Example: crm-export modules --to ./out
 
     List the modules of the organisation, and how `export` reads them.
     """
     from crm_export.zoho.catalog import has_bulk_read
 
-    with opened(to, trust_origin) as backend:
+    with opened(Target(to, stack, local, state_file, account, owner), trust_origin) as backend:
         found = [
             {"api_name": name, "read_with": _BULK_READ if has_bulk_read(name) else _RECORDS}
             for name in backend.modules()
@@ -213,13 +234,22 @@ def modules(*, to: ToOption, trust_origin: TrustOption = None, as_json: JsonOpti
 
 
 def fields(
-    *, module: ModuleArgument, to: ToOption, trust_origin: TrustOption = None, as_json: JsonOption = False
+    *,
+    module: ModuleArgument,
+    to: MaybeFolder = None,
+    stack: StackOption = None,
+    local: LocalOption = False,
+    state_file: StateFileOption = DEFAULT_STATE_FILE,
+    account: AccountOf = None,
+    owner: OwnerOf = None,
+    trust_origin: TrustOption = None,
+    as_json: JsonOption = False,
 ) -> int:
     """Example: crm-export fields contacts --to ./out
 
     List the fields of a module with their types, and the fields that Bulk Read does not export.
     """
-    with opened(to, trust_origin) as backend:
+    with opened(Target(to, stack, local, state_file, account, owner), trust_origin) as backend:
         found = [
             {
                 "api_name": field.api_name,

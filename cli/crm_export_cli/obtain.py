@@ -20,7 +20,7 @@ from crm_export.errors import (
     ZohoResponseInvalid,
     ZohoUnavailable,
 )
-from crm_export.redaction import remember
+from crm_export.redaction import printable, remember
 from crm_export.system import MACHINE, System
 from crm_export.zoho.catalog import (
     ACCOUNTS_SERVERS,
@@ -35,7 +35,6 @@ from crm_export.zoho.grants import ClientCredentials, RefreshToken, ZohoClientCr
 from crm_export.zoho.oauth import AccessToken, issued_token, request_access_token
 from crm_export.zoho.refusals import clean_text, error_object
 from crm_export.zoho.transport import exchange
-from crm_export_cli.output import printable
 
 # If Zoho refuses a scope by name, fewer are requested: a module's count is of another service than the CRM.
 _SCOPE_LISTS = tuple(

@@ -38,8 +38,3 @@ def fitted(line: str, indent: int) -> str:
     return textwrap.fill(
         line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )
-
-
-def printable(text: str) -> str:
-    """Return somebody else's text without characters that would control a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

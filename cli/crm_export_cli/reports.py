@@ -3,8 +3,8 @@
 from typing import Any
 
 from crm_export.connections.model import CLIENT_CREDENTIALS, REFRESH_TOKEN, Connection
+from crm_export.zoho.checks import Report, ScopeCheck
 from crm_export.zoho.grants import ClientCredentials
-from crm_export_cli.checks import Report, ScopeCheck
 
 _WIDTH = 14
 

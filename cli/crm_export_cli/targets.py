@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crm_export_cli.backend import Backend
 from crm_export_cli.exits import CliError, Exit
+
+if TYPE_CHECKING:
+    from crm_export_cli.folder.wiring import FolderSettings
+    from crm_export_cli.stack.backend import StackBackend
 
 FolderOrDownloads = Annotated[
     Path | None,
@@ -23,6 +27,10 @@ FolderOrDownloads = Annotated[
 ]
 ToOption = Annotated[
     Path,
+    typer.Option("--to", metavar="DIR", envvar="CRM_EXPORT_TO", help="the folder of the exports"),
+]
+MaybeFolder = Annotated[
+    Path | None,
     typer.Option("--to", metavar="DIR", envvar="CRM_EXPORT_TO", help="the folder of the exports"),
 ]
 StackOption = Annotated[
@@ -87,7 +95,7 @@ class Target:
     def opened(self) -> Iterator[Backend]:
         """Open the backend to look at exports; a folder that has none is not created. Raises CliError."""
         if self.is_stack:
-            yield self._stack_backend()
+            yield self.stack_backend()
             return
         from crm_export_cli.folder.backend import FolderBackend
         from crm_export_cli.folder.wiring import Folder, FolderSettings
@@ -101,7 +109,20 @@ class Target:
         with FolderBackend.open(self.to, FolderSettings()) as backend:
             yield backend
 
-    def _stack_backend(self) -> Backend:
+    @contextmanager
+    def connected(self, settings: "FolderSettings") -> Iterator[Backend]:
+        """Open the backend to work with Zoho. Raises CliError, also if a folder has no connection."""
+        if self.is_stack:
+            yield self.stack_backend()
+            return
+        from crm_export_cli.folder.backend import FolderBackend
+
+        FolderBackend.require_connection(self.folder, settings)
+        with FolderBackend.open(self.folder, settings) as backend:
+            yield backend
+
+    def stack_backend(self) -> "StackBackend":
+        """Return the stack as a backend. Raises CliError."""
         from crm_export_cli.stack.backend import StackBackend
         from crm_export_cli.stack.functions import deployed_stack, local_stack
 

@@ -1,7 +1,8 @@
-"""GET /v1/e/zoho/export/{type}: one page of contacts, accounts, deals or notes."""
+"""GET /v1/e/zoho/export/{type}: one page of contacts, accounts, deals or notes. Operators see any module."""
 
 from typing import Any
 
+from crm_export.api.operator import http_event
 from crm_export.api.requests import at_root, caller_of, page_module, parse_page_request
 from crm_export.api.responses import JsonResponse, make_app, success
 from crm_export.telemetry import Context, Event, observed
@@ -23,7 +24,16 @@ def get_page() -> JsonResponse:
     return success("Received Information", page.data, pagination=page.info)
 
 
+@app.get("/operator/.+")
+def get_operator() -> JsonResponse:
+    from crm_export.api.looking import look  # noqa: PLC0415 - only operators need it
+
+    event, own = app.current_event.raw_event, container()
+    return look(event, caller_of(event, own.api), own.handler_clients, own.handler_check)
+
+
 @observed
 def lambda_handler(event: Event, context: Context) -> dict[str, Any]:
-    """Handle an event of the HTTP API, payload format 2.0."""
-    return app.resolve(at_root(event, container().api.api_base_path), context)
+    """Handle an event of the HTTP API, payload format 2.0, or of an operator."""
+    api = container().api
+    return app.resolve(at_root(http_event(event, api), api.api_base_path), context)

@@ -48,8 +48,11 @@ class Control:
         return response
 
     def _invoke(self, request: Request, name: str) -> Response:
-        event = request.get_data() or b"{}"
-        if request.headers.get("X-Amz-Invocation-Type") == "Event":
+        event, kind = request.get_data() or b"{}", request.headers.get("X-Amz-Invocation-Type")
+        if kind == "DryRun":
+            self._lambdas.require(name)
+            return Response(status=HTTPStatus.NO_CONTENT)
+        if kind == "Event":
             self._lambdas.start(name, event)
             return Response(status=HTTPStatus.ACCEPTED)
         outcome = self._lambdas.invoke(name, event)

@@ -143,6 +143,10 @@ class Lambdas:
         self._observe(outcome.report, concurrent)
         return outcome
 
+    def require(self, name: str) -> None:
+        """Raise LocalStackError if there is no such function."""
+        self._pool(name)
+
     def start(self, name: str, event: bytes) -> "Future[Outcome]":
         """Invoke a function without waiting."""
         return self._executor.submit(self.invoke, name, event)

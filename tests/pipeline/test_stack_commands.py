@@ -1,4 +1,4 @@
-"""`crm-export` on the local stack: export, list, show, cancel, retry, download and verify."""
+"""`crm-export` on the local stack: exports, and what Zoho and the stack have."""
 
 import json
 import os
@@ -78,9 +78,48 @@ def test_running_export_is_cancelled_and_leaves_no_object(run, stack):
     assert (code, out["error"]["code"]) == (1, "EXPORT_NOT_CANCELLABLE")
 
 
-def test_account_without_connection_exits_with_4(run):
-    code, out, _ = run("export", "contacts", account="nobody")
+@pytest.mark.parametrize(
+    "command", [("export", "contacts"), ("export", "--all"), ("page", "contacts"), ("modules",)]
+)
+def test_account_without_connection_exits_with_4(run, command):
+    code, out, _ = run(*command, account="nobody")
     assert (code, out["error"]["code"]) == (4, "CONNECTION_NOT_FOUND")
+
+
+def test_modules_fields_and_all_pages_are_seen_through_the_stack(run):
+    code, out, _ = run("modules")
+    read_with = {module["api_name"]: module["read_with"] for module in out["modules"]}
+    assert (code, read_with["Contacts"], read_with["Notes"]) == (0, "Bulk Read", "records API")
+    code, out, _ = run("fields", "cases")
+    bulk_read = {field["api_name"]: field["bulk_read"] for field in out["fields"]}
+    assert (code, bulk_read["Subject"], bulk_read["Comments"]) == (0, True, False)
+    code, out, _ = run("page", "contacts", "--fields", "Last_Name", "--all-pages")
+    assert (code, len({record["id"] for record in out["data"]})) == (0, 450)
+
+
+def test_all_exports_the_modules_of_the_stack_and_lists_the_refused_ones(run):
+    code, out, err = run("export", "--all", "--no-wait", "--where", "Closing_Date > '2100-01-01'")
+    assert code == 3, (out, err)
+    assert "Deals" in {export["module"] for export in out["exports"]}
+    refused = {module["module"]: module["message"] for module in out["refused"]}
+    assert "Closing_Date" in refused["Contacts"]
+
+
+def test_doctor_of_the_local_stack_finds_nothing(run):
+    code, out, err = run("doctor")
+    found = {finding["check"]: finding["state"] for finding in out["findings"]}
+    assert code == 0, (out, err)
+    assert found.pop("dead-letter")  # other tests of this stack may have left some
+    assert found == dict.fromkeys(
+        ("functions", "callback", "connection", "token", "clock", "scopes", "credits"), "ok"
+    )
+
+
+def test_doctor_of_an_account_without_connection_exits_with_4(run):
+    code, out, _ = run("doctor", account="nobody")
+    (error,) = [finding for finding in out["findings"] if finding["state"] == "error"]
+    assert (code, error["check"]) == (4, "connection")
+    assert error["remedy"]
 
 
 def test_exports_of_another_account_are_not_found(run):
@@ -115,6 +154,8 @@ def test_unknown_stack_is_reported_with_a_remedy(by_name):
     code, out = by_name("exports", "list", "--stack", "nosuch")
     assert (code, out["error"]["code"]) == (1, "AWS_REFUSED")
     assert "nosuch" in out["error"]["message"]
+    code, out = by_name("doctor", "--stack", "nosuch")
+    assert (code, [finding["check"] for finding in out["findings"]]) == (1, ["stack"])
 
 
 def test_missing_state_file_is_reported_with_a_remedy(by_name, tmp_path):

@@ -168,6 +168,13 @@ def test_consumed_queue_has_a_dead_letter_queue_with_an_alarm(resources):
         assert json.dumps({"Fn::GetAtt": [dead, "QueueName"]}) in alarms
 
 
+def test_http_api_has_no_route_to_what_only_operators_see(resources):
+    """Paths below /operator/ exist in the function, so no route may be greedy or catch the rest."""
+    (api,) = of_type(resources, "AWS::ApiGatewayV2::Api").values()
+    paths = api["Body"]["paths"]
+    assert all(path.startswith("/v1/e/zoho/") and "+}" not in path for path in paths), paths
+
+
 def test_functions_of_the_api_time_out_before_api_gateway(resources):
     (api,) = of_type(resources, "AWS::ApiGatewayV2::Api").values()
     text = json.dumps(api["Body"])

@@ -9,13 +9,14 @@ from typing import Any
 
 from crm_export.errors import ConnectionMalformed, ConnectionNotFound, ExportNotFound, UntrustedOrigin
 from crm_export.exports.cancel import cancel_export, clean_up
+from crm_export.exports.looking import list_fields, list_modules, read_page
 from crm_export.exports.model import Caller
 from crm_export.exports.pipeline import Pipeline
-from crm_export.exports.request import StartRequest, resolve_module
+from crm_export.exports.request import StartRequest
 from crm_export.exports.start import start_export
 from crm_export.exports.view import describe_export, summarize
-from crm_export.zoho.metadata import Field, get_fields, get_modules, known_modules
-from crm_export.zoho.records import PageRequest, PageResponse, RecordsReader
+from crm_export.zoho.metadata import Field
+from crm_export.zoho.records import PageRequest, PageResponse
 from crm_export_cli.backend import Backend, Ids, View, Views
 from crm_export_cli.exits import CliError, Exit, folder_remedy
 from crm_export_cli.folder import ACCOUNT, OWNER
@@ -23,7 +24,6 @@ from crm_export_cli.folder.wiring import Folder, FolderSettings, connections_of,
 from crm_export_cli.folder.worker import Worker
 
 _CALLER = Caller(ACCOUNT, OWNER)
-_VERSION = "v8"  # of the records API and of metadata
 
 
 class FolderBackend(Backend):
@@ -72,16 +72,13 @@ class FolderBackend(Backend):
         return summarize(started.export)
 
     def modules(self) -> list[str]:
-        return get_modules(self._client(), _VERSION)
+        return list_modules(self._client())
 
     def fields(self, module: str) -> list[Field]:
-        return get_fields(self._client(), _VERSION, self._api_name(module))
+        return list_fields(self._client(), module)
 
     def page(self, module: str, request: PageRequest) -> PageResponse:
-        return RecordsReader(self._client()).get_page(_VERSION, self._api_name(module), request)
-
-    def _api_name(self, module: str) -> str:
-        return resolve_module(module, lambda: known_modules(self._client(), _VERSION))
+        return read_page(self._client(), module, request)
 
     def view(self, export_id: str) -> View:
         try:

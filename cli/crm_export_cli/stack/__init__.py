@@ -2,7 +2,8 @@
 
     backend     what the commands call
     functions   finds the stack's functions, and sends requests to them
+    checks      what `doctor` looks at in a stack
 
-It needs lambda:InvokeFunction on one function, and cloudformation:DescribeStacks and DescribeStackResources
-on the stack: docs/deploy.md, "Operators". Files are downloaded through the links that the API gives.
+The permissions that it needs are in docs/deploy.md, "Operators". Files are downloaded through the links that
+the API gives.
 """

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from crm_export import strict_json
 from crm_export_cli.backend import Backend, Ids, View, Views
-from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.exits import CliError
 from crm_export_cli.stack.functions import Stack
 
 if TYPE_CHECKING:
+    from crm_export.zoho.checks import Report
     from crm_export.zoho.metadata import Field
     from crm_export.zoho.records import PageRequest, PageResponse
 
+_BULK_READ = "/v1/e/zoho/bulk-read"
 _LOOK_SECONDS = 1.0
 _LONGEST_PAGE = 100
 _TIMEOUT = (10, 60)
@@ -29,36 +32,60 @@ class StackBackend(Backend):
         caller: tuple[str, str],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._stack = stack
+        self.stack = stack
         self._caller = caller
         self._sleep = sleep
         self._session = requests.Session()
 
     def start(self, module: str, body: dict[str, Any]) -> View:
-        data: View = self._stack.request(self._caller, "POST", module, body=body)["data"]
+        data: View = self._request("POST", f"{_BULK_READ}/{module}", body=body)["data"]
         return data
 
     def modules(self) -> list[str]:
-        raise _not_with_a_stack("--all")
+        names: list[str] = self._request("GET", "/operator/modules")["data"]
+        return names
 
     def fields(self, module: str) -> "list[Field]":
-        raise _not_with_a_stack("fields")
+        from crm_export.zoho.metadata import Field  # noqa: PLC0415 - exports do not load it
+
+        found = self._request("GET", "/operator/fields", module=module)["data"]
+        return [Field(**field) for field in found]
 
     def page(self, module: str, request: "PageRequest") -> "PageResponse":
-        raise _not_with_a_stack("page")
+        from crm_export.zoho.records import PageResponse  # noqa: PLC0415
+
+        found = self._request(
+            "GET",
+            "/operator/page",
+            loads=strict_json.loads_exact,
+            module=module,
+            page=None if request.page_token else request.page,
+            limit=request.per_page,
+            page_token=request.page_token,
+            fields=",".join(request.fields) or None,
+        )
+        return PageResponse(found["data"], found["pagination"])
+
+    def check(self) -> "Report":
+        """Let the stack try the connection. Raises CliError."""
+        from crm_export.zoho.checks import Report  # noqa: PLC0415
+
+        return Report.from_document(self._request("GET", "/operator/check")["data"])
+
+    def _request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        return self.stack.request(self._caller, method, path, **more)
 
     def view(self, export_id: str) -> View:
-        data: View = self._stack.request(self._caller, "GET", f"exports/{export_id}")["data"]
+        data: View = self._request("GET", f"{_BULK_READ}/exports/{export_id}")["data"]
         return data
 
     def list(self, limit: int, run_id: str | None = None) -> Views:
         found: Views = []
         token = None
         while len(found) < limit:
-            page = self._stack.request(
-                self._caller,
+            page = self._request(
                 "GET",
-                "exports",
+                f"{_BULK_READ}/exports",
                 limit=min(limit, _LONGEST_PAGE),
                 page_token=token,
                 run_id=run_id,
@@ -77,7 +104,7 @@ class StackBackend(Backend):
         return next((view["export_id"] for view in self.list(1)), None)
 
     def cancel(self, export_id: str) -> View:
-        data: View = self._stack.request(self._caller, "POST", f"exports/{export_id}/cancel")["data"]
+        data: View = self._request("POST", f"{_BULK_READ}/exports/{export_id}/cancel")["data"]
         return data
 
     def wait(self, export_ids: Ids, show: Callable[[Views], None]) -> Views:
@@ -95,7 +122,7 @@ class StackBackend(Backend):
     @property
     def options(self) -> str:
         account_id, owner = self._caller
-        return f"{self._stack.option} --account {account_id} --owner {owner}"
+        return f"{self.stack.option} --account {account_id} --owner {owner}"
 
     @contextmanager
     def open_file(self, url: str, offset: int) -> Iterator[tuple[int, Iterator[bytes]]]:
@@ -114,11 +141,3 @@ class StackBackend(Backend):
                 code="DOWNLOAD_FAILED",
                 remedy="Run the command again: it continues where it stopped.",
             ) from error
-
-
-def _not_with_a_stack(what: str) -> CliError:
-    return CliError(
-        f"{what} does not work with a stack yet: its functions have no route for it.",
-        Exit.USAGE,
-        remedy="Name the modules, or use a folder: --to DIR.",
-    )

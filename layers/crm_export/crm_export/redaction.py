@@ -67,3 +67,8 @@ def _spans(plain: str) -> list[tuple[int, int]]:
             spans.append((start, start + len(secret)))
             start = plain.find(secret, start + len(secret))
     return sorted(spans)
+
+
+def printable(text: str) -> str:
+    """Return somebody else's text without characters that would control a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

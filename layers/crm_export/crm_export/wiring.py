@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from crm_export.aws.part_queue import SqsPartQueue
     from crm_export.aws.results_bucket import ResultsBucket
     from crm_export.cached import Cached
+    from crm_export.connections.broker import Refresh
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.callbacks import KeyRing
     from crm_export.sync.model import Syncs, SyncTable
+    from crm_export.zoho.checks import Report
     from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.records import RecordsReader
 
@@ -131,7 +133,24 @@ class Container:
         """Zoho for functions/export_handler."""
         from crm_export.zoho import raw_records  # noqa: F401 - every page uses it; here Lambda initializes
 
-        return self._zoho(self.handler_settings)
+        return self._zoho_of(self.handler_clients)
+
+    @cached_property
+    def handler_clients(self) -> Callable[[str, str], "ZohoClient"]:
+        """The clients of connections, for functions/export_handler."""
+        return self._clients(self.handler_settings)
+
+    def handler_check(self, account_id: str, owner: str) -> "Report":
+        """Try a connection as it is stored now, with a new access token. Nothing is changed or marked.
+
+        Raises as ConnectionStore.get, `refresher` and Checks.run do.
+        """
+        from crm_export.zoho.checks import Checks
+
+        settings = self.handler_settings
+        connection = self._connections(settings).get(account_id, owner)
+        token = self._refresh(settings)(connection)
+        return Checks(self._session, connection.api_domain, token, self.system).run()
 
     @cached_property
     def submitter(self) -> Pipeline:
@@ -271,12 +290,13 @@ class Container:
 
         There is one client per stored grant, so a new refresh token gets a new client.
         """
+        return self._zoho_of(self._clients(settings))
+
+    def _zoho_of(self, client_of: Callable[[str, str], "ZohoClient"]) -> Callable[[str, str], Zoho]:
         from crm_export.zoho.bulk_read import BulkRead
         from crm_export.zoho.census import Census
         from crm_export.zoho.changes import Changes
         from crm_export.zoho.metadata import known_modules
-
-        client_of = self._clients(settings)
 
         def zoho(account_id: str, owner: str) -> Zoho:
             client = client_of(account_id, owner)
@@ -325,18 +345,12 @@ class Container:
         self, settings: ZohoSettings
     ) -> "Callable[[ConnectionStore, Connection, Callable[[], ZohoClient]], ZohoClient]":
         from crm_export.aws.token_cache import DynamoTokenCache
-        from crm_export.connections.broker import FreshTokens, TokenBroker, refresher
+        from crm_export.connections.broker import FreshTokens, TokenBroker
         from crm_export.zoho.client import ZohoClient
-        from crm_export.zoho.grants import ZohoClientCredentials
-
-        def credentials(text: str) -> ZohoClientCredentials:
-            stored = json.loads(text)
-            return ZohoClientCredentials(stored["client_id"], stored["client_secret"])
 
         session, system = self._session, self.system
-        our_client = self._cached_secret(settings.zoho_client_secret_id, credentials)
         token_cache = DynamoTokenCache(self._aws("dynamodb"), settings.exports_table)
-        refresh = refresher(session, our_client, system)
+        refresh = self._refresh(settings)
 
         def client(
             store: "ConnectionStore", connection: "Connection", successor: "Callable[[], ZohoClient]"
@@ -349,6 +363,17 @@ class Container:
             return ZohoClient(session, connection.api_domain, tokens, system, successor)
 
         return client
+
+    def _refresh(self, settings: ZohoSettings) -> "Refresh":
+        from crm_export.connections.broker import refresher
+        from crm_export.zoho.grants import ZohoClientCredentials
+
+        def credentials(text: str) -> ZohoClientCredentials:
+            stored = json.loads(text)
+            return ZohoClientCredentials(stored["client_id"], stored["client_secret"])
+
+        our_client = self._cached_secret(settings.zoho_client_secret_id, credentials)
+        return refresher(self._session, our_client, self.system)
 
     def _cached_secret[T](self, secret_id: str, use: Callable[[str], T]) -> "Cached[T]":
         """Return what `use` makes of a secret of the stack's own."""

@@ -1,11 +1,12 @@
 """What is shown of exports while they run."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
-from crm_export_cli.progress import Lines, Speed, show_table, size_of, waiting
+from crm_export_cli.progress import Lines, Speed, show_table, size_of, transfer, waiting
 
 
 def view(state="RUNNING", records=0, parts=(), **more):
@@ -86,3 +87,14 @@ def test_live_table_fits_into_the_terminal(width):
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
     assert "Ctrl-C is safe" in text
+
+
+@pytest.mark.parametrize(("no_color", "is_coloured"), [("", True), ("1", False)])
+def test_terminal_gets_no_colours_with_no_color(capsys, monkeypatch, no_color, is_coloured):
+    for name, value in {"NO_COLOR": no_color, "FORCE_COLOR": "1", "TERM": "xterm-256color"}.items():
+        monkeypatch.setenv(name, value)
+    with transfer() as show:
+        show(1, 2)
+    written = capsys.readouterr().err
+    assert "Downloading" in written
+    assert bool(re.search(r"\x1b\[[0-9;]*(?:3[0-7]|38)[;m]", written)) is is_coloured

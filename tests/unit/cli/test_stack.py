@@ -1,57 +1,29 @@
-"""The stack backend over fakes of CloudFormation and Lambda."""
-
-import io
-import json
+"""The stack backend over a fake of an operator's AWS."""
 
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
+from crm_export import strict_json
+from crm_export.zoho.metadata import Field
+from crm_export.zoho.records import PageRequest
 from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.exporting import _start as start_all
 from crm_export_cli.stack.backend import StackBackend
 from crm_export_cli.stack.functions import deployed_stack
+from tests.support.operator_aws import OperatorAws, succeeded
 
-
-class FakeAws:
-    """CloudFormation and Lambda of an account with one stack; `answers` are the function's responses."""
-
-    def __init__(self, *answers, resources=("BulkReadSubmitter",)):
-        self.answers, self.resources = list(answers), resources
-        self.events = []
-        self.refuses = None
-
-    def client(self, service, config):
-        return self
-
-    def describe_stacks(self, StackName):  # noqa: N803
-        if self.refuses:
-            raise self.refuses
-        outputs = [{"OutputKey": "ApiUrl", "OutputValue": "https://api.example.com"}]
-        return {"Stacks": [{"Outputs": outputs}]}
-
-    def describe_stack_resources(self, StackName, LogicalResourceId):  # noqa: N803
-        return {"StackResources": [{"PhysicalResourceId": f"s-{name}-1X"} for name in self.resources]}
-
-    def invoke(self, FunctionName, Payload):  # noqa: N803
-        assert FunctionName == "s-BulkReadSubmitter-1X"
-        self.events.append(json.loads(Payload)["operator"])
-        answer = self.answers.pop(0)
-        if answer is None:
-            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorMessage": "x"}')}
-        return {"Payload": io.BytesIO(json.dumps({"body": json.dumps(answer)}).encode())}
-
-
-def succeeded(data, token=None):
-    return {"success": True, "data": data, "pagination": {"next_page_token": token}}
+NAME = "zoho-crm-export"
 
 
 def backend_over(aws):
-    return StackBackend(deployed_stack("s", aws.client), ("acct-1", "user-1"), lambda seconds: None)
+    return StackBackend(deployed_stack(NAME, aws.client), ("acct-1", "user-1"), lambda seconds: None)
 
 
 def test_request_names_the_caller_and_the_url_for_callbacks():
-    aws = FakeAws(succeeded({"export_id": "e"}))
+    aws = OperatorAws(succeeded({"export_id": "e"}))
     assert backend_over(aws).start("contacts", {"file_type": "csv"}) == {"export_id": "e"}
-    (event,) = aws.events
+    ((function, event),) = aws.events
+    assert function == "BulkReadSubmitter"
     assert event.pop("headers")["idempotency-key"].startswith("cli-")
     assert event == {
         "account_id": "acct-1",
@@ -65,14 +37,16 @@ def test_request_names_the_caller_and_the_url_for_callbacks():
 
 
 def test_list_reads_pages_until_it_has_enough():
-    aws = FakeAws(succeeded([{"export_id": "3"}], "t"), succeeded([], "u"), succeeded([{"export_id": "1"}]))
+    aws = OperatorAws(
+        succeeded([{"export_id": "3"}], "t"), succeeded([], "u"), succeeded([{"export_id": "1"}])
+    )
     assert [view["export_id"] for view in backend_over(aws).list(9, "run")] == ["3", "1"]
-    assert [event["query"].get("page_token") for event in aws.events] == [None, "t", "u"]
+    assert [event["query"].get("page_token") for _, event in aws.events] == [None, "t", "u"]
 
 
 def test_wait_looks_until_all_have_ended():
     states = ("RUNNING", "RUNNING", "COMPLETED", "FAILED")
-    aws = FakeAws(*(succeeded({"state": state}) for state in states))
+    aws = OperatorAws(*(succeeded({"state": state}) for state in states))
     shown = []
     assert [view["state"] for view in backend_over(aws).wait(["a", "b"], shown.append)] == [
         "COMPLETED",
@@ -94,19 +68,20 @@ def test_wait_looks_until_all_have_ended():
 def test_error_of_the_stack_ends_the_command_as_in_a_folder(code, exit_code):
     failed = {"success": False, "code": code, "message": "m", "remedy": "r"}
     with pytest.raises(CliError) as raised:
-        backend_over(FakeAws(failed)).view("e")
+        backend_over(OperatorAws(failed)).view("e")
     assert (raised.value.code, raised.value.exit_code, raised.value.remedy) == (code, exit_code, "r")
 
 
 def test_function_that_fails_is_reported():
     with pytest.raises(CliError, match="did not respond as expected") as raised:
-        backend_over(FakeAws(None)).view("e")
+        backend_over(OperatorAws(None)).view("e")
     assert raised.value.code == "STACK_UNUSABLE"
 
 
 def test_stack_of_another_project_is_refused():
-    with pytest.raises(CliError, match="has no function BulkReadSubmitter"):
-        deployed_stack("s", FakeAws(resources=()).client)
+    aws = OperatorAws(missing=["BulkReadSubmitter"])
+    with pytest.raises(CliError, match="has no resource BulkReadSubmitter"):
+        backend_over(aws).view("e")
 
 
 @pytest.mark.parametrize(
@@ -115,12 +90,87 @@ def test_stack_of_another_project_is_refused():
         (ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks"), 4),
         (ClientError({"Error": {"Code": "ValidationError", "Message": "no"}}, "DescribeStacks"), 1),
         (NoCredentialsError(), 4),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), 1),
     ],
 )
 def test_refusal_of_aws_is_reported_without_a_traceback(error, exit_code):
-    aws = FakeAws()
-    aws.refuses = error
+    def refuse(service, config):
+        raise error
+
     with pytest.raises(CliError) as raised:
-        deployed_stack("s", aws.client)
+        deployed_stack(NAME, refuse)
     assert raised.value.exit_code == exit_code
     assert raised.value.remedy
+
+
+# --- what Zoho has ---
+
+
+def test_modules_and_fields_come_from_the_function_that_pages_records():
+    field = {"api_name": "Amount", "data_type": "currency", "is_polymorphic": False, "decimal_place": 2}
+    aws = OperatorAws(succeeded(["Deals"]), succeeded([field]))
+    backend = backend_over(aws)
+    assert backend.modules() == ["Deals"]
+    assert backend.fields("deals") == [Field("Amount", "currency", decimal_place=2)]
+    assert [(function, event["path"]) for function, event in aws.events] == [
+        ("ExportHandler", "/operator/modules"),
+        ("ExportHandler", "/operator/fields"),
+    ]
+
+
+def test_page_keeps_the_characters_of_numbers():
+    body = '{"success": true, "data": [{"id": "1", "Amount": 1.10}], "pagination": {"more_records": false}}'
+    response = backend_over(OperatorAws(body)).page("deals", PageRequest())
+    assert strict_json.dumps(response.data) == '[{"id":"1","Amount":1.10}]'
+    assert response.info == {"more_records": False}
+
+
+def test_page_is_named_by_its_number_or_its_token():
+    aws = OperatorAws(succeeded([]), succeeded([]))
+    backend = backend_over(aws)
+    backend.page("deals", PageRequest(page=2, per_page=200, fields=["A", "B"]))
+    backend.page("deals", PageRequest(page=3, per_page=200, page_token="t"))
+    assert [event["query"] for _, event in aws.events] == [
+        {"module": "deals", "page": "2", "limit": "200", "fields": "A,B"},
+        {"module": "deals", "limit": "200", "page_token": "t"},
+    ]
+
+
+def refusal(code):
+    return {"success": False, "code": code, "message": "Zoho's reason", "remedy": "r"}
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [("TYPE_NOT_SUPPORTED", "There is no such module."), ("QUERY_REFUSED", "Zoho's reason")],
+)
+def test_messages_of_the_original_api_are_replaced(code, message):
+    with pytest.raises(CliError) as raised:
+        backend_over(OperatorAws(refusal(code))).fields("x")
+    assert raised.value.message == message
+
+
+@pytest.mark.parametrize("code", ["ZOHO_PERMISSION_DENIED", "ZOHO_MODULE_NOT_SUPPORTED", "QUERY_REFUSED"])
+def test_refused_module_does_not_stop_the_others(code):
+    aws = OperatorAws(succeeded({"export_id": "1"}), refusal(code), succeeded({"export_id": "3"}))
+    started, refused = start_all(backend_over(aws), ["a", "b", "c"], {})
+    assert started == ["1", "3"]
+    assert refused == [{"module": "b", "code": code, "message": "Zoho's reason", "remedy": "r"}]
+
+
+@pytest.mark.parametrize("answer", [refusal("CONNECTION_NOT_FOUND"), refusal("TOKEN_INVALIDATED"), None])
+def test_error_that_concerns_all_modules_stops_at_once(answer):
+    aws = OperatorAws(answer)
+    with pytest.raises(CliError):
+        start_all(backend_over(aws), ["a", "b"], {})
+    assert len(aws.events) == 1
+
+
+def test_error_after_a_start_names_the_command_that_continues():
+    aws = OperatorAws(succeeded({"export_id": "1"}), refusal("TOKEN_INVALIDATED"))
+    with pytest.raises(CliError) as raised:
+        start_all(backend_over(aws), ["a", "b"], {})
+    assert raised.value.remedy == (
+        "r To continue what was started: crm-export exports resume 1 --stack zoho-crm-export "
+        "--account acct-1 --owner user-1"
+    )

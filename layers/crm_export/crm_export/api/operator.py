@@ -1,7 +1,7 @@
 """Requests of an operator, who invokes a function with AWS credentials instead of calling the HTTP API.
 
 `crm-export --stack` sends them with lambda:InvokeFunction; docs/deploy.md, "Operators", describes the event.
-Called by functions/bulk_read_submitter.
+Called by functions/bulk_read_submitter and functions/export_handler.
 """
 
 import json

@@ -1,14 +1,17 @@
 """Tries a connection at Zoho: what its token may do, and what the organisation has. Nothing is changed there.
 
-`connect` does so before it stores anything, `connections test` with what is stored.
+`crm-export connect` does so before it stores anything, `connections test` and `doctor` with what is stored;
+functions/export_handler does so for an operator.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, Self
 
 import requests
 
-from crm_export.connections.model import Connection
 from crm_export.errors import (
     ExportError,
     TokenInvalidated,
@@ -16,6 +19,7 @@ from crm_export.errors import (
     ZohoNotFound,
     ZohoPermissionDenied,
 )
+from crm_export.redaction import printable
 from crm_export.strict_json import whole_number
 from crm_export.system import MACHINE, System
 from crm_export.zoho.catalog import MODULES_SCOPE, SCOPES, Scope, covers
@@ -23,10 +27,10 @@ from crm_export.zoho.client import TokenSource, ZohoClient
 from crm_export.zoho.oauth import AccessToken
 from crm_export.zoho.refusals import clean_text, parse_json
 from crm_export.zoho.transport import ZohoResponse
-from crm_export_cli.output import printable
 
 type State = Literal["granted", "missing", "unknown"]
 _VERSION = "v8"
+_DOTS = MODULES_SCOPE.count(".")  # the scope of a single module has one more
 _COUNT = f"/crm/{_VERSION}/Contacts/actions/count"
 # A request that needs the scope, costs one credit and changes nothing. No Bulk Read job has the number 1.
 _REQUESTS = {
@@ -49,6 +53,12 @@ class ScopeCheck:
     state: State
     why: str = ""
 
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        """Return the check that `document` made."""
+        scope = Scope(document["name"], document["for"], required=document["required"])
+        return cls(scope, document["state"], document.get("why", ""))
+
     def document(self) -> dict[str, Any]:
         """Return the check as JSON."""
         scope = self.scope
@@ -58,7 +68,10 @@ class ScopeCheck:
 
 @dataclass(frozen=True)
 class Report:
-    """What was tried, and what Zoho said. credits_left: Zoho says so once half of a day's are used."""
+    """What was tried, and what Zoho said. credits_left: Zoho says so once half of a day's are used.
+
+    clock_ahead: seconds by which this machine's clock is ahead of Zoho's; None if Zoho did not say the time.
+    """
 
     token_seconds: float
     api_domain: str
@@ -67,6 +80,21 @@ class Report:
     user: dict[str, Any] = field(default_factory=dict)
     modules: int | None = None
     credits_left: int | None = None
+    clock_ahead: float | None = None
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        """Return the report that `document` made. Raises KeyError and TypeError for another document."""
+        return cls(
+            document["token"]["seconds"],
+            document["api_domain"],
+            tuple(map(ScopeCheck.from_document, document["scopes"])),
+            organisation=document["organisation"] or {},
+            user=document["user"] or {},
+            modules=document["modules"],
+            credits_left=document["credits_left"],
+            clock_ahead=document["clock_ahead_seconds"],
+        )
 
     def missing(self, *, required: bool) -> list[ScopeCheck]:
         """Return the missing scopes that are required, or those that would help."""
@@ -83,6 +111,7 @@ class Report:
             "user": self.user or None,
             "modules": self.modules,
             "credits_left": self.credits_left,
+            "clock_ahead_seconds": self.clock_ahead,
             "scopes": [check.document() for check in self.scopes],
         }
 
@@ -90,9 +119,9 @@ class Report:
 class _OneToken(TokenSource):
     """The access token that was just issued; it is not replaced."""
 
-    def __init__(self, token: AccessToken, connection: Connection) -> None:
+    def __init__(self, token: AccessToken, api_domain: str) -> None:
         self._token = token
-        self._connection = connection
+        self._api_domain = api_domain
 
     def token(self, rejected: str | None = None) -> str:
         if rejected is not None:
@@ -104,7 +133,7 @@ class _OneToken(TokenSource):
 
     def reject_grant(self, token: str) -> ExportError:
         del token
-        return TokenInvalidated(f"{self._connection.api_domain} rejects its new access token.")
+        return TokenInvalidated(f"{self._api_domain} rejects its new access token.")
 
 
 class Checks:
@@ -113,28 +142,31 @@ class Checks:
     def __init__(
         self,
         session: requests.Session,
-        connection: Connection,
+        api_domain: str,
         token: AccessToken,
         system: System = MACHINE,
     ) -> None:
-        self._client = ZohoClient(session, connection.api_domain, _OneToken(token, connection), system)
+        self._client = ZohoClient(session, api_domain, _OneToken(token, api_domain), system)
         self._token = token
-        self._connection = connection
+        self._api_domain = api_domain
+        self._system = system
         self._seen: dict[str, tuple[State, str]] = {}
         self._bodies: dict[str, Any] = {}
         self._credits: int | None = None
+        self._clock_ahead: float | None = None
 
     def run(self) -> Report:
         """Try all scopes. Raises TokenInvalidated, ZohoUnavailable, ZohoThrottled, ..."""
         scopes = tuple(self._check(scope) for scope in SCOPES)
         return Report(
             self._token.expires_in,
-            self._connection.api_domain,
+            self._api_domain,
             scopes,
             organisation=_organisation(self._first("ZohoCRM.org.READ", "org")),
             user=_user(self._first("ZohoCRM.users.READ", "users")),
             modules=self._modules(),
             credits_left=self._credits,
+            clock_ahead=self._clock_ahead,
         )
 
     def _check(self, scope: Scope) -> ScopeCheck:
@@ -158,7 +190,9 @@ class Checks:
     def _some_modules(self) -> list[str]:
         """Return the scopes of single modules that the token response names."""
         return sorted(
-            name for name in self._token.scopes or () if covers(MODULES_SCOPE, name) and name.count(".") > 2
+            name
+            for name in self._token.scopes or ()
+            if covers(MODULES_SCOPE, name) and name.count(".") > _DOTS
         )
 
     def _try(self, path: str, scope: Scope) -> tuple[State, str]:
@@ -178,6 +212,10 @@ class Checks:
         self._bodies[path] = parse_json(response.body) if response.body else None
         left = whole_number(response.headers.get("X-API-CREDITS-REMAINING"), 12)
         self._credits = self._credits if left is None else left
+        with suppress(KeyError, ValueError):
+            theirs = parsedate_to_datetime(response.headers["Date"])
+            theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)
+            self._clock_ahead = round((self._system.now() - theirs).total_seconds(), 1)
 
     def _first(self, scope: str, key: str) -> dict[str, Any]:
         """Return the first object of the array `key` in the response to a scope's request."""
