@@ -55,6 +55,9 @@ class SimulatorConfig:
     clock_skew_seconds: float = 0.0  # of Zoho's clock, which is in the header Date and in all its times
     visibility_seconds: float = 0.0  # [U] so much later a created or modified record shows in lists and jobs
     restore_moves_modified_time: bool = False  # [U]
+    # Minutes east of UTC, by the moment from which on times carry that offset: {"2026-03-29T01:00:00Z": 120}
+    utc_offsets: dict[str, float] = field(default_factory=dict)
+    one_offset: bool = False  # [U] True: all times carry the offset of the present, not of their own moment
 
     # OAuth
     client_id: str = "1000.LOCAL"

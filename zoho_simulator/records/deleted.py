@@ -10,7 +10,6 @@ from hashlib import blake2b
 from http import HTTPStatus
 
 from zoho_simulator.config import SimulatorConfig
-from zoho_simulator.data.builder import iso_time
 from zoho_simulator.data.catalog import WITHOUT_COUNT
 from zoho_simulator.data.modules import Module, current_user
 from zoho_simulator.errors import ZohoError
@@ -89,7 +88,7 @@ class DeletedApi:
             "display_name": f"Deleted {number}",
             "type": "recycle",
             "created_by": current_user(),
-            "deleted_time": iso_time(moment),
+            "deleted_time": self._records.changes.shown(moment),
         }
         if is_permanent or days > self._config.recycle_days:
             unknown = {"created_by": None, "display_name": None, "deleted_by": None}

@@ -48,6 +48,19 @@ class Difference:
         return _change(self.chain, self.new)
 
 
+def merge_rows(parts: Sequence[Rows]) -> Rows:
+    """Yield the rows of all parts of an export, sorted by id, faster than heapq.merge does.
+
+    A few thousand rows of each part are in memory: about 3 MB.
+    """
+    for window in _windows(parts):
+        found: list[Row] = []
+        for rows in window:
+            found += rows
+        found.sort()
+        yield from found
+
+
 def compare(
     old_full: Rows | None, changes: Sequence[ChangesIndex], new: Rows, *, same_fields: bool
 ) -> Iterator[Difference]:
@@ -60,7 +73,7 @@ def compare(
     for run in changes:
         sources += [run.rows, zip(run.deleted, repeat(0))]
     for old_rows, new_rows, *runs in _windows(sources):
-        old, current = _by_id(old_rows), _by_id(new_rows)
+        old, current = dict(old_rows), dict(new_rows)
         chain = _folded(old, runs)
         if not same_fields:
             old, chain, current = (dict.fromkeys(hashes, 0) for hashes in (old, chain, current))
@@ -104,10 +117,6 @@ def _change(before: int | None, after: int | None) -> str | None:
     if before is None:
         return "I"
     return "D" if after is None else "U"
-
-
-def _by_id(rows: list[Row]) -> dict[int, int]:
-    return dict(rows)
 
 
 def _folded(full: dict[int, int], runs: Sequence[list[Row]]) -> dict[int, int]:
