@@ -77,6 +77,7 @@ FULL_PART = Part(
     key="k",
     stored_at=LATER,
     one_response=True,
+    index="k.index",
 )
 
 
@@ -223,7 +224,7 @@ def test_part_written_by_the_previous_version_is_read():
         stored_at="2026-11-22T13:01:30.250Z",
         expires_at=1795352400,
     )
-    assert read_part(item) == replace(FULL_PART, ready_at=None, one_response=None)
+    assert read_part(item) == replace(FULL_PART, ready_at=None, one_response=None, index=None)
 
 
 @pytest.mark.parametrize(

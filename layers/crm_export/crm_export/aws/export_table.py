@@ -44,10 +44,6 @@ _POSITION = key("RECONCILER", "POSITION")
 # the fields to ask for (20 KB), the failure (15 KB), and fields that Zoho refuses, with the reasons (100 KB).
 _LARGEST_NEW_ITEM = 256 * 1024
 _EXPORTS_READ = 1000  # at a time, to find those of a run: DynamoDB stops at 1 MB
-_STORED = (
-    "#state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, header = :header, ids = :ids, "
-    f"#key = :key, stored_at = :now, {_RESET}"
-)
 
 
 class DynamoExportTable(ExportTable):
@@ -396,7 +392,7 @@ class DynamoExportTable(ExportTable):
     def mark_stored(self, part: Part, stored: Stored, now: datetime) -> Part | None:
         return self._changed_part(
             part,
-            f"SET {_STORED}",
+            f"SET {_stored(stored)}",
             "#state = :READY AND job_id = :job",
             job=part.job_id,
             now=now,
@@ -416,7 +412,7 @@ class DynamoExportTable(ExportTable):
     ) -> bool:
         read = _existing(
             _part_key(part),
-            f"SET expected_records = :records, more_records = :more, one_response = :one, {_STORED}",
+            f"SET expected_records = :records, more_records = :more, one_response = :one, {_stored(stored)}",
             "#state = :PENDING AND lease_owner = :owner",
             owner=owner,
             more=following is not None,
@@ -480,8 +476,17 @@ def _put_new(part: Part, expires_at: datetime) -> dict[str, dict[str, Any]]:
     return {"Put": {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
 
 
+def _stored(stored: Stored) -> str:
+    return (
+        f"#state = :STORED, {', '.join(f'#{name} = :{name}' for name in _stored_values(stored))}, "
+        f"stored_at = :now, {_RESET}"
+    )
+
+
 def _stored_values(stored: Stored) -> dict[str, Any]:
-    return {**vars(stored), **{name: _plain(name, getattr(stored, name)) for name in ("header", "ids")}}
+    index = {} if stored.index is None else {"index": stored.index}
+    plain = {name: _plain(name, getattr(stored, name)) for name in ("header", "ids")}
+    return {name: value for name, value in vars(stored).items() if name != "index"} | plain | index
 
 
 # --- Attributes: how the fields of Export and Part are stored ---------------------------------
