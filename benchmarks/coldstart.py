@@ -69,7 +69,7 @@ class Subject:
 FUNCTIONS = {
     "export_handler": Subject(settings.ExportHandlerSettings, ("dynamodb", "secretsmanager")),
     "bulk_read_submitter": Subject(settings.BulkReadSubmitterSettings, ("dynamodb", "secretsmanager", "sqs")),
-    "callback_receiver": Subject(settings.CallbackReceiverSettings, ("dynamodb", "secretsmanager", "sqs")),
+    "callback_receiver": Subject(settings.CallbackReceiverSettings, ("secretsmanager", "sqs")),
     "result_downloader": Subject(
         settings.ResultDownloaderSettings, ("dynamodb", "secretsmanager", "sqs", "s3")
     ),

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from random import Random
 from typing import Any
 
-from crm_export.exports.callbacks import sign
 from simulation.calls import Calls
 from simulation.dynamodb import DynamoDb, TableData
 from simulation.events import EventBridge
@@ -136,7 +135,7 @@ class World:
         if not self.invariants.broken:
             self.invariants.at_rest()
             secrets = {SIGNING_KEY.decode(), CLIENT_SECRET, REFRESH_TOKEN, *self.zoho.access_tokens}
-            secrets |= {sign(SIGNING_KEY, *part) for part in self.zoho.jobs_of}
+            secrets |= {_digits(job.job.callback_url) for job in self.zoho.jobs.values()}
             messages = [message.body for queue in self.queues.values() for message in queue.messages]
             self.invariants.no_secret_in(secrets, output.lines, messages)
         return Outcome(
@@ -233,7 +232,14 @@ class World:
     def _forge(self, record: JobRecord) -> None:
         """Post with the signature of another part or an invented one, which must have no effect."""
         *base, export_id, part, signature = str(record.job.callback_url).split("/")
-        forged = self.rng.choice(((export_id, str(int(part) + 1), signature), (export_id, part, "0" * 64)))
+        other_group = f"{signature.partition('-')[0]}-{'0' * 16}"
+        forged = self.rng.choice(
+            (
+                (export_id, str(int(part) + 1), signature),
+                (export_id, part, other_group),
+                (export_id, part, "0" * 64),
+            )
+        )
 
         def call() -> None:
             before = dict(self.table.items), len(self.queues["download"].messages)
@@ -258,6 +264,11 @@ class World:
         if delay is None:
             delay = self.rng.choice(_CALLBACK_SECONDS)
         self.scheduler.after(delay, lambda: self.functions.callback(url, body, done))
+
+
+def _digits(callback_url: str | None) -> str:
+    """Return the secret part of a callback URL."""
+    return str(callback_url).rpartition("/")[2].partition("-")[0]
 
 
 def _body(record: JobRecord) -> bytes:

@@ -22,10 +22,7 @@ _PSEUDO = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 # StringEquals has no wildcards; our values of it contain none.
-_CONDITIONS = {
-    *("ForAllValues:StringEquals", "ForAllValues:StringLike"),
-    *("StringEquals", "StringLike", "StringLikeIfExists"),
-}
+_CONDITIONS = {"ForAllValues:StringEquals", "ForAllValues:StringLike", "StringEquals", "StringLike"}
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,13 @@ class Permission:
     written: str = field(default="", compare=False)
 
     def allows(self, request: Request) -> bool:
-        """Return True if it covers `request`. A missing key satisfies only ForAllValues and …IfExists."""
+        """Return True if it covers `request`. A missing key satisfies only ForAllValues."""
         context = dict(request.context)
         return (
             _like(request.action.lower(), self.action.lower())
             and _like(request.resource, self.resource)
             and all(
-                (operator.startswith("ForAllValues:") or operator.endswith("IfExists") or key in context)
+                (operator.startswith("ForAllValues:") or key in context)
                 and all(_like(value, *allowed) for value in context.get(key, ()))
                 for operator, key, allowed in self.conditions
             )

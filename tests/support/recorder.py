@@ -71,31 +71,11 @@ def _leading(*keys: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return (("dynamodb:LeadingKeys", keys),)
 
 
-_WORDS = {"SET", "REMOVE", "ADD", "DELETE", "AND", "OR", "NOT", "BETWEEN", "IN"}
-_EXPRESSIONS = ("UpdateExpression", "ConditionExpression", "ProjectionExpression")
-
-
-def _attributes(action: str, item: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return every attribute that a request names. "*": all, which a list of attributes does not allow."""
-    if action in {"GetItem", "BatchGetItem"} and "ProjectionExpression" not in params:
-        return ("*",)
-    text = " ".join(params.get(name, "") for name in _EXPRESSIONS)
-    given = params.get("ExpressionAttributeNames", {})
-    tokens = re.findall(r"[:#]?\w+(?: *\()?", text)
-    words = {token for token in tokens if token[0] != ":" and token[-1] != "("} - _WORDS
-    return tuple(sorted({*item, *(given.get(word, word) for word in words)}))
-
-
 def _item(action: str, member: str = "Key") -> ToRequests:
     def requests(params: Mapping[str, Any]) -> list[Request]:
         # All items are in one table with the partition key pk; its indexes are only queried.
         key = _string(params[member]["pk"])
-        context = (
-            *_leading(key),
-            ("dynamodb:Attributes", _attributes(action, params[member], params)),
-            ("dynamodb:ReturnValues", (params.get("ReturnValues", "NONE"),)),
-        )
-        return [Request(f"dynamodb:{action}", table_arn(params["TableName"]), context)]
+        return [Request(f"dynamodb:{action}", table_arn(params["TableName"]), _leading(key))]
 
     return requests
 
@@ -190,10 +170,7 @@ def _batch_get(params: Mapping[str, Any]) -> list[Request]:
         Request(
             "dynamodb:BatchGetItem",
             table_arn(table),
-            (
-                *_leading(*(_string(key["pk"]) for key in batch["Keys"])),
-                ("dynamodb:Attributes", _attributes("BatchGetItem", batch["Keys"][0], batch)),
-            ),
+            _leading(*(_string(key["pk"]) for key in batch["Keys"])),
         )
         for table, batch in params["RequestItems"].items()
     ]

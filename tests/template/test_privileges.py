@@ -17,7 +17,6 @@ MANAGED_BY_VPC = {"service-role/AWSLambdaVPCAccessExecutionRole": "network inter
 POLLED = {"BulkReadSubmitter", "ResultDownloader"}
 CALL_ZOHO = {"ExportHandler", "BulkReadSubmitter", "ResultDownloader"}
 ENVIRONMENT = dict.fromkeys(variables_of("CallbackReceiver"), "x") | {
-    "EXPORTS_TABLE": "exports",
     "DOWNLOAD_QUEUE_URL": "http://127.0.0.1:1/123456789012/download",
     "CALLBACK_SECRET_ID": "arn:aws:secretsmanager:us-east-1:123456789012:secret:callback-a1B2c3",
     "POWERTOOLS_LOG_LEVEL": "INFO",
@@ -26,12 +25,6 @@ KEY = {"pk": {"S": "EXPORT#1"}, "sk": {"S": "META"}}
 TOKEN = {"pk": {"S": "TOKEN#1"}, "sk": {"S": "TOKEN"}}
 QUEUE = ENVIRONMENT["DOWNLOAD_QUEUE_URL"]
 ALLOWED = [
-    ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": KEY}),
-    (
-        "dynamodb",
-        "BatchGetItem",
-        {"RequestItems": {"exports": {"Keys": [KEY], "ProjectionExpression": "account_id"}}},
-    ),
     ("sqs", "SendMessage", {"QueueUrl": QUEUE, "MessageBody": "x"}),
     ("secretsmanager", "GetSecretValue", {"SecretId": ENVIRONMENT["CALLBACK_SECRET_ID"]}),
 ]
@@ -136,46 +129,8 @@ def test_permission_without_a_call_is_not_used(left_out):
 @pytest.mark.parametrize(
     ("service", "operation", "params"),
     [
-        ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": TOKEN}),
-        ("dynamodb", "UpdateItem", {"TableName": "exports2", "Key": KEY}),
+        ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": KEY}),
         ("dynamodb", "GetItem", {"TableName": "exports", "Key": KEY}),
-        ("dynamodb", "BatchGetItem", {"RequestItems": {"exports": {"Keys": [KEY]}}}),
-        (
-            "dynamodb",
-            "BatchGetItem",
-            {"RequestItems": {"exports": {"Keys": [KEY], "ProjectionExpression": "query"}}},
-        ),
-        (
-            "dynamodb",
-            "BatchGetItem",
-            {"RequestItems": {"exports": {"Keys": [KEY, TOKEN], "ProjectionExpression": "account_id"}}},
-        ),
-        (
-            "dynamodb",
-            "UpdateItem",
-            {"TableName": "exports", "Key": KEY, "UpdateExpression": "SET job_id = :x"},
-        ),
-        (
-            "dynamodb",
-            "UpdateItem",
-            {
-                "TableName": "exports",
-                "Key": KEY,
-                "UpdateExpression": "REMOVE #lease",
-                "ExpressionAttributeNames": {"#lease": "lease_until"},
-            },
-        ),
-        (
-            "dynamodb",
-            "UpdateItem",
-            {"TableName": "exports", "Key": KEY, "ConditionExpression": "attribute_exists(cursor)"},
-        ),
-        ("dynamodb", "UpdateItem", {"TableName": "exports", "Key": KEY, "ReturnValues": "ALL_NEW"}),
-        (
-            "dynamodb",
-            "TransactWriteItems",
-            {"TransactItems": [{"Put": {"TableName": "exports", "Item": {**KEY, "x": {"N": "1"}}}}]},
-        ),
         ("sqs", "SendMessage", {"QueueUrl": QUEUE + "2", "MessageBody": "x"}),
         ("sqs", "ChangeMessageVisibility", {"QueueUrl": QUEUE}),
         ("secretsmanager", "GetSecretValue", {"SecretId": "zoho-crm-export/connections/a/b"}),
@@ -184,6 +139,41 @@ def test_permission_without_a_call_is_not_used(left_out):
 )
 def test_call_without_a_permission_is_refused(service, operation, params):
     assert len(refused(calls_of((service, operation, params)))) == 1
+
+
+BOTH = {"RequestItems": {"exports": {"Keys": [KEY, {**KEY, "sk": {"S": "PART#00001"}}]}}}
+WRITE = {"TransactItems": [{"Put": {"TableName": "exports", "Item": {**KEY, "x": {"N": "1"}}}}]}
+
+
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("UpdateItem", {"TableName": "exports", "Key": KEY}),
+        ("BatchGetItem", BOTH),
+        ("TransactWriteItems", WRITE),
+    ],
+)
+def test_downloader_may_use_the_items_of_exports(operation, params):
+    assert refused_for_downloader(operation, params) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("DeleteItem", {"TableName": "exports", "Key": KEY}),
+        ("UpdateItem", {"TableName": "exports", "Key": {**KEY, "pk": {"S": "IDEMPOTENCY#1"}}}),
+        ("UpdateItem", {"TableName": "exports2", "Key": KEY}),
+        ("BatchGetItem", {"RequestItems": {"exports": {"Keys": [KEY, TOKEN]}}}),
+        ("TransactWriteItems", {"TransactItems": [{"Delete": {"TableName": "exports", "Key": KEY}}]}),
+    ],
+)
+def test_downloader_may_not_use_other_items_or_tables_or_delete(operation, params):
+    assert len(refused_for_downloader(operation, params)) == 1
+
+
+def refused_for_downloader(operation, params):
+    environment = dict.fromkeys(variables_of("ResultDownloader"), "x") | {"EXPORTS_TABLE": "exports"}
+    return refused(calls_of(("dynamodb", operation, params), function="ResultDownloader", **environment))
 
 
 def test_operation_without_an_entry_fails():

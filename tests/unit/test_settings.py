@@ -7,7 +7,7 @@ from crm_export.settings import ApiSettings, CallbackReceiverSettings
 
 
 def test_empty_variable_is_not_set():
-    env = {"EXPORTS_TABLE": "t", "DOWNLOAD_QUEUE_URL": "", "CALLBACK_SECRET_ID": "s"}
+    env = {"DOWNLOAD_QUEUE_URL": "", "CALLBACK_SECRET_ID": "s"}
     with pytest.raises(ConfigurationError, match="DOWNLOAD_QUEUE_URL is not set"):
         CallbackReceiverSettings.from_env(env)
 
@@ -17,5 +17,5 @@ def test_setting_with_a_default_need_not_be_set():
     assert (
         ApiSettings.from_env({}) == ApiSettings.from_env({"ACCOUNT_CLAIM": "", "API_BASE_PATH": ""}) == ours
     )
-    env = {"EXPORTS_TABLE": "t", "DOWNLOAD_QUEUE_URL": "q", "CALLBACK_SECRET_ID": "s", "API_BASE_PATH": "crm"}
+    env = {"DOWNLOAD_QUEUE_URL": "q", "CALLBACK_SECRET_ID": "s", "API_BASE_PATH": "crm"}
     assert CallbackReceiverSettings.from_env(env).api_base_path == "crm"

@@ -127,10 +127,6 @@ class SqliteExportTable(ExportTable):
         )
         return (export_id for (export_id,) in rows)
 
-    def account_and_state(self, export_id: str, part: int) -> tuple[str, PartState] | None:
-        found = self.get_with_part(export_id, part)
-        return (found[0].account_id, found[1].state) if found else None
-
     def reconciled_up_to(self) -> str:
         rows = self._database.rows("SELECT value FROM position WHERE name = ?", _POSITION)
         return rows[0][0] if rows else ""
@@ -344,13 +340,13 @@ class SqliteExportTable(ExportTable):
             ),
         )
 
-    def count_callback(self, export_id: str, part: int, most: int) -> bool:
+    def count_callback(self, export_id: str, part: int, most: int) -> Part | None:
         counted = self._change_row(
             export_id,
             part,
             lambda row: replace(row, callbacks=row.callbacks + 1) if row.callbacks < most else None,
         )
-        return counted is not None
+        return counted.part if counted is not None else None
 
     def note_hint(self, export_id: str, part: int, job_id: str) -> None:
         def hinted(row: _Row) -> _Row | None:

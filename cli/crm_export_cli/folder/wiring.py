@@ -11,7 +11,7 @@ from typing import Any
 
 from crm_export.connections.broker import TokenBroker, refresher
 from crm_export.connections.model import Connection
-from crm_export.exports.pipeline import EventBus, Limits, PartQueue, Pipeline, Zoho
+from crm_export.exports.pipeline import Callback, EventBus, Limits, PartQueue, Pipeline, Zoho
 from crm_export.system import MACHINE, System
 from crm_export.zoho.bulk_read import BulkRead
 from crm_export.zoho.census import Census
@@ -40,7 +40,9 @@ class WakingQueue(PartQueue):
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
 
-    def send(self, export_id: str, part: int, *, group: str, delay: int = 0) -> None:
+    def send(
+        self, export_id: str, part: int, *, group: str, delay: int = 0, callback: Callback | None = None
+    ) -> None:
         self._wake()
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:

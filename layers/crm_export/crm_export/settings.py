@@ -101,9 +101,8 @@ class BulkReadSubmitterSettings(ZohoSettings, ApiSettings, EventSettings):
 
 @dataclass(frozen=True)
 class CallbackReceiverSettings(ApiSettings):
-    """Settings of functions/callback_receiver."""
+    """Settings of functions/callback_receiver, which does not use the table."""
 
-    exports_table: str
     download_queue_url: str
     callback_secret_id: str
 

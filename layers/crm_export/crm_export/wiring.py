@@ -31,6 +31,7 @@ from crm_export.settings import (
 from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:
+    from crm_export.aws.part_queue import SqsPartQueue
     from crm_export.aws.results_bucket import ResultsBucket
     from crm_export.cached import Cached
     from crm_export.connections.broker import Refresh
@@ -155,7 +156,7 @@ class Container:
         """The Pipeline of functions/bulk_read_submitter."""
         settings = BulkReadSubmitterSettings.from_env(self._env)
         return Pipeline(
-            **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
+            **self._table_and_queues(settings),
             zoho=self._zoho(settings),
             callback_keys=self._callback_keys(settings.callback_secret_id),
             **self._events(settings),
@@ -175,7 +176,8 @@ class Container:
         """The Pipeline of functions/callback_receiver."""
         settings = CallbackReceiverSettings.from_env(self._env)
         return Pipeline(
-            **self._table_and_queues(settings, None, settings.download_queue_url),
+            download_queue=self._queue(settings.download_queue_url),
+            system=self.system,
             callback_keys=self._callback_keys(settings.callback_secret_id),
         )
 
@@ -186,7 +188,7 @@ class Container:
 
         settings = ResultDownloaderSettings.from_env(self._env)
         return Pipeline(
-            **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
+            **self._table_and_queues(settings),
             zoho=self._zoho(settings),
             callback_keys=self._callback_keys(settings.callback_secret_id),
             **self._events(settings),
@@ -202,25 +204,29 @@ class Container:
         """The Pipeline of functions/export_reconciler."""
         settings = ExportReconcilerSettings.from_env(self._env)
         return Pipeline(
-            **self._table_and_queues(settings, settings.submit_queue_url, settings.download_queue_url),
+            **self._table_and_queues(settings),
             **self._events(settings),
             limits=Limits(quiet=timedelta(seconds=settings.part_quiet_seconds)),
         )
 
     # --- Parts that several functions use ----------------------------------------------------
 
-    def _table_and_queues(self, settings: Any, submit_url: str | None, download_url: str) -> dict[str, Any]:
+    def _table_and_queues(
+        self, settings: BulkReadSubmitterSettings | ResultDownloaderSettings | ExportReconcilerSettings
+    ) -> dict[str, Any]:
         from crm_export.aws.export_table import DynamoExportTable
-        from crm_export.aws.part_queue import SqsPartQueue
 
-        members: dict[str, Any] = {
+        return {
             "table": DynamoExportTable(self._aws("dynamodb"), settings.exports_table),
-            "download_queue": SqsPartQueue(self._aws("sqs"), download_url),
+            "submit_queue": self._queue(settings.submit_queue_url),
+            "download_queue": self._queue(settings.download_queue_url),
             "system": self.system,
         }
-        if submit_url is not None:
-            members["submit_queue"] = SqsPartQueue(self._aws("sqs"), submit_url)
-        return members
+
+    def _queue(self, url: str) -> "SqsPartQueue":
+        from crm_export.aws.part_queue import SqsPartQueue
+
+        return SqsPartQueue(self._aws("sqs"), url)
 
     def _events(self, settings: EventSettings) -> dict[str, Any]:
         from crm_export.aws.event_bus import EventBridgeBus

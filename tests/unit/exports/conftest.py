@@ -15,7 +15,7 @@ from crm_export.errors import ObjectConflict, StepPostponed, ZohoNotFound
 from crm_export.exports.callbacks import KeyRing
 from crm_export.exports.download import advance_part
 from crm_export.exports.model import Caller, Export, Failure, Part, Stored
-from crm_export.exports.pipeline import Limits, Pipeline, Zoho
+from crm_export.exports.pipeline import Callback, Limits, Pipeline, Zoho
 from crm_export.exports.reconcile import reconcile
 from crm_export.exports.request import ExportRequest
 from crm_export.exports.start import create_export
@@ -39,9 +39,11 @@ class FakeQueue:
     def __init__(self):
         self.sent: list[tuple[int, int]] = []
         self.groups: list[str] = []
+        self.callbacks: list[Callback | None] = []
 
-    def send(self, export_id, part, *, group, delay=0):
+    def send(self, export_id, part, *, group, delay=0, callback=None):
         self.groups.append(group)
+        self.callbacks.append(callback)
         self.sent.append((part, delay))
 
     @property
@@ -316,9 +318,9 @@ class OneExport:
         with _cause():
             submit_part(self.pipeline, self.export_id, number)
 
-    def advance(self, number=1):
+    def advance(self, number=1, callback=None):
         with _cause():
-            advance_part(self.pipeline, self.export_id, number)
+            advance_part(self.pipeline, self.export_id, number, callback)
 
     def take(self, account_id, now):
         """DownloadBudget."""

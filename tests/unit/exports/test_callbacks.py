@@ -1,5 +1,6 @@
 """Callbacks: signatures of their URLs, rotation of the key, and what a callback changes."""
 
+import hashlib
 import hmac
 
 import pytest
@@ -12,7 +13,16 @@ from crm_export.errors import (
     ZohoThrottled,
     ZohoTimeout,
 )
-from crm_export.exports.callbacks import KeyRing, callback_url, receive_callback, sign, verify
+from crm_export.exports.callbacks import (
+    KeyRing,
+    callback_url,
+    heed_callback,
+    receive_callback,
+    sign,
+    verify,
+)
+from crm_export.exports.pipeline import Callback, Pipeline
+from tests.unit.exports.conftest import job
 
 EXPORT = "20260101T000000Z-0123456789abcdef"
 OTHER = "20260101T000000Z-fedcba9876543210"
@@ -56,6 +66,11 @@ def url_of(ring, part=1):
 def test_signature_is_the_hmac_of_export_and_part_under_the_key():
     message = f"{EXPORT}/7".encode()
     assert sign(b"k" * 32, EXPORT, 7) == hmac.digest(b"k" * 32, message, "sha256").hex()
+
+
+def test_signature_of_a_group_covers_the_group_and_ends_with_it():
+    digits = hmac.digest(b"k" * 32, f"{EXPORT}/7-abc".encode(), "sha256").hex()
+    assert sign(b"k" * 32, EXPORT, 7, "abc") == f"{digits}-abc"
 
 
 def test_signature_is_verified_by_the_key_that_made_it(vault):
@@ -191,62 +206,111 @@ def test_short_key_neither_signs_nor_verifies(vault):
     assert ring.verify(*url_of(ring)) == 1
 
 
-# --- a callback ---
+# --- a callback is received ---
+
+GROUP = hashlib.sha256(b"acct-1").hexdigest()[:16]
 
 
 def receive(one_export, body, part=1, **changes):
     """Receive a callback with a correct signature, unless `changes` has another one."""
     url = callback_url(one_export.pipeline.callback_keys.current(), one_export.export(), part)
     signature = changes.get("signature", url.rpartition("/")[2])
-    receive_callback(one_export.pipeline, one_export.export_id, str(part), signature, body)
+    own = Pipeline(download_queue=one_export.download_queue, callback_keys=one_export.pipeline.callback_keys)
+    receive_callback(own, one_export.export_id, str(part), signature, body)
 
 
-def test_callback_is_noted_before_its_part_is_queued(one_export):
-    hints = []
-    one_export.download_queue.send = lambda export_id, part, group: hints.append(
-        one_export.part(part).hinted_job_id
-    )
+def test_callback_becomes_one_message_that_carries_its_job(one_export):
     receive(one_export, b'{"data": [{"id": "7"}]}')
-    assert hints == ["7"]
+    queue = one_export.download_queue
+    assert (queue.parts, queue.callbacks) == ([1], [Callback("7")])
 
 
-def test_callback_with_wrong_signature_changes_nothing(one_export):
+def test_callback_with_wrong_signature_sends_nothing(one_export):
     with pytest.raises(InvalidSignature):
         receive(one_export, b"not JSON", signature="0" * 64)
-    assert (one_export.part().hinted_job_id, one_export.download_queue.parts) == (None, [])
+    assert one_export.download_queue.parts == []
 
 
 def test_callback_without_job_queues_its_part_and_is_refused(one_export):
     with pytest.raises(InvalidRequest, match=r"data\[0\]\.id or job_id"):
         receive(one_export, b"not JSON")
-    assert (one_export.part().hinted_job_id, one_export.download_queue.parts) == (None, [1])
+    assert one_export.download_queue.callbacks == [Callback(None)]
 
 
-def test_callback_is_queued_in_the_group_of_its_account(one_export):
+def test_callback_is_queued_in_the_group_of_the_other_messages_of_its_account(one_export):
     receive(one_export, b'{"job_id": "7"}')
-    assert one_export.download_queue.groups == ["acct-1"]
+    one_export.submitted()
+    one_export.pipeline.enqueue(one_export.export(), one_export.part())
+    assert one_export.download_queue.groups == [GROUP, GROUP]
 
 
-def test_callbacks_beyond_the_budget_of_a_part_change_nothing(one_export):
-    for _ in range(20):
-        receive(one_export, b'{"job_id": "7"}')
+def test_callback_url_of_an_earlier_version_is_queued_in_a_group_of_its_export(one_export):
+    signature = sign(b"k" * 32, one_export.export_id, 1)
+    receive(one_export, b'{"job_id": "7"}', signature=signature)
+    assert (len(signature), one_export.download_queue.groups) == (64, [one_export.export_id])
+
+
+@pytest.mark.parametrize("group", ["", "0" * 16, f"{GROUP}0", f"{GROUP}-", "\ud800"])
+def test_callback_url_with_another_group_is_refused(one_export, group):
+    digits = sign(b"k" * 32, one_export.export_id, 1, GROUP).partition("-")[0]
+    with pytest.raises(InvalidSignature):
+        receive(one_export, b"", signature=f"{digits}-{group}" if group else digits)
+
+
+# --- a callback is heeded ---
+
+
+def heed(one_export, job_id, part=1, **more):
+    return heed_callback(one_export.pipeline, one_export.export_id, part, Callback(job_id, **more))
+
+
+def test_callback_of_a_pending_part_is_kept_as_a_hint(one_export):
+    assert heed(one_export, "7")
+    assert one_export.part().hinted_job_id == "7"
+
+
+def test_callback_of_a_part_with_a_job_is_only_counted(one_export):
+    one_export.submitted()
+    before = one_export.part()
+    assert heed(one_export, "7")
+    assert one_export.part() == before
+
+
+def test_callback_that_names_no_job_leaves_no_hint(one_export):
+    assert heed(one_export, None)
+    assert one_export.part().hinted_job_id is None
+
+
+def test_callbacks_beyond_the_budget_of_a_part_do_nothing(one_export):
+    assert all(heed(one_export, "7") for _ in range(20))
     one_export.table.forget_hint(one_export.part(), one_export.now)
-    receive(one_export, b'{"job_id": "8"}')
-    assert (one_export.part().hinted_job_id, len(one_export.download_queue.parts)) == (None, 20)
+    one_export.advance(callback=Callback("8"))
+    assert (one_export.part().hinted_job_id, one_export.zoho.asked) == (None, [])
 
 
-def test_callback_of_a_part_that_no_longer_exists_is_not_queued(one_export):
-    receive(one_export, b'{"job_id": "7"}', part=9)
-    assert one_export.download_queue.parts == []
+def test_message_of_a_callback_that_is_received_again_is_not_counted_again(one_export):
+    for _ in range(30):
+        assert heed(one_export, "7", is_new=False)
+    assert heed(one_export, "7")
+
+
+def test_message_that_failed_before_its_hint_was_kept_keeps_it_when_it_is_received_again(one_export):
+    assert heed(one_export, "7", is_new=False)
+    assert one_export.part().hinted_job_id == "7"
+
+
+def test_callback_of_a_part_that_does_not_exist_is_ignored(one_export):
+    assert not heed(one_export, "7", part=9)
+    one_export.advance(9, Callback("7"))
+    assert one_export.part(9) is None
 
 
 def test_callback_does_not_end_a_pause_that_zoho_asked_for(one_export):
     one_export.claim("a", 90)
     until = one_export.at(600)
     one_export.table.release(one_export.part(), "a", one_export.now, not_before=until, asked=True)
-    receive(one_export, b'{"job_id": "7"}')
+    one_export.advance(callback=Callback("7"))
     assert (one_export.part().not_before, one_export.part().hinted_job_id) == (until, "7")
-    one_export.advance()
     assert one_export.zoho.asked == []
 
 
@@ -255,7 +319,7 @@ def test_throttled_part_waits_as_long_as_zoho_asked_in_spite_of_a_callback(one_e
     with pytest.raises(ZohoThrottled):
         one_export.submit()
     pause = one_export.part().not_before
-    receive(one_export, b'{"job_id": "7"}')
+    assert heed(one_export, "7")
     assert one_export.part().not_before == pause
 
 
@@ -263,5 +327,6 @@ def test_part_whose_job_was_created_without_a_response_continues_at_the_callback
     one_export.zoho.refusals = [ZohoTimeout("no response")]
     with pytest.raises(ZohoTimeout):
         one_export.submit()
-    receive(one_export, b'{"job_id": "7"}')
-    assert one_export.part().not_before is None
+    one_export.zoho.jobs["7"] = job("7", created_time=one_export.now, query={"page": 1})
+    one_export.advance(callback=Callback("7"))
+    assert one_export.part().job_id == "7"

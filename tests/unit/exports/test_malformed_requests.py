@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from crm_export.api.requests import json_object
 from crm_export.errors import InvalidRequest, QueryRefused, TypeNotSupported
 from crm_export.exports.callbacks import KeyRing, receive_callback, sign
-from crm_export.exports.model import Failure, PartState
+from crm_export.exports.model import Failure
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.request import parse_request
 from crm_export.zoho.bulk_read import JobRequest, job_body
@@ -106,22 +106,15 @@ def test_any_body_becomes_a_job_in_every_version_or_is_refused(export_type, body
 
 
 class Recorder:
-    """The table and the queue of a callback."""
+    """The queue of a callback."""
 
     def __init__(self):
         self.jobs, self.parts = [], []
 
-    def note_hint(self, export_id, part, job_id):
-        self.jobs.append(job_id)
-
-    def count_callback(self, export_id, part, most):
-        return True
-
-    def account_and_state(self, export_id, part):
-        return "acct-1", PartState.PENDING
-
-    def send(self, export_id, part, group, delay=0):
+    def send(self, export_id, part, *, group, callback):
         self.parts.append(part)
+        if callback.job_id is not None:
+            self.jobs.append(callback.job_id)
 
 
 @given(
@@ -139,7 +132,7 @@ class Recorder:
 @example(b'{"job_id": "1", "job_id": "../../x"}')
 def test_callback_with_any_body_queues_its_part_once(body):
     recorder, key = Recorder(), "k" * 32
-    pipeline = Pipeline(table=recorder, download_queue=recorder, callback_keys=KeyRing(lambda: (key, None)))
+    pipeline = Pipeline(download_queue=recorder, callback_keys=KeyRing(lambda: (key, None)))
     try:
         receive_callback(pipeline, EXPORT_ID, "3", sign(key.encode(), EXPORT_ID, 3), body)
     except InvalidRequest:

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from crm_export.aws.part_queue import SqsPartQueue, consume
 from crm_export.errors import PartBusy, QueryRefused, QueueUnavailable, StepPostponed, StorageRefused
 from crm_export.exports.model import LARGEST_PART
+from crm_export.exports.pipeline import Callback
 from simulation.calls import refusal
 
 EXPORT_ID = "20261122T130000Z-0123456789abcdef"
@@ -60,8 +61,8 @@ def handle_all(sqs, *bodies, received=1, error=None):
     """Return the ids of failed messages and what the handler got; the first message raises `error`."""
     seen = []
 
-    def handle(export_id, part):
-        seen.append((export_id, part))
+    def handle(*message):
+        seen.append(message)
         if error and len(seen) == 1:
             raise error
 
@@ -165,6 +166,25 @@ def test_foreign_message_comes_again_until_the_dead_letter_queue_takes_it(sqs, b
 def test_message_is_sent_with_its_delay_but_no_longer_than_sqs_allows(sqs, delay, seconds):
     SqsPartQueue(sqs, "url").send(EXPORT_ID, 7, group="acct-1", delay=delay)
     assert sqs.sent == [(MESSAGE, seconds)]
+
+
+# --- Messages of callbacks ---
+
+
+@pytest.mark.parametrize("job_id", ["7", None])
+@pytest.mark.parametrize(("received", "is_new"), [(1, True), (2, False), (8, False)])
+def test_callback_arrives_with_its_message_and_is_new_once(sqs, job_id, received, is_new):
+    SqsPartQueue(sqs, "url").send(EXPORT_ID, 7, group="acct-1", callback=Callback(job_id))
+    ((message, _),) = sqs.sent
+    assert handle_all(sqs, json.dumps(message), received=received)[1] == [
+        (EXPORT_ID, 7, Callback(job_id, is_new))
+    ]
+
+
+def test_fresh_copy_of_a_callbacks_message_carries_no_callback(sqs):
+    body = json.dumps({**MESSAGE, "callback": {"job_id": "7"}})
+    assert handle_all(sqs, body, received=8, error=postponed())[0] == []
+    assert sqs.sent == [(MESSAGE, 40)]
 
 
 # --- Outages of SQS ---

@@ -613,16 +613,10 @@ def test_hint_is_not_replaced_before_it_was_looked_at(table, export):
 
 
 def test_callbacks_of_a_part_are_counted_up_to_the_most(table, export):
-    assert [table.count_callback(export.export_id, 1, 2) for _ in range(3)] == [True, True, False]
-    assert not table.count_callback(export.export_id, 9, 2)
+    part = submitted(table, export)
+    assert [table.count_callback(export.export_id, 1, 2) for _ in range(3)] == [part, part, None]
+    assert table.count_callback(export.export_id, 9, 2) is None
     assert table.get_part(export.export_id, 9) is None
-
-
-def test_account_and_state_are_found(table, export):
-    submitted(table, export)
-    assert table.account_and_state(export.export_id, 1) == (export.account_id, PartState.SUBMITTED)
-    assert table.account_and_state(export.export_id, 2) is None
-    assert table.account_and_state("20250101T000000Z-0123456789abcdef", 1) is None
 
 
 def test_export_is_read_together_with_a_part(table, export):

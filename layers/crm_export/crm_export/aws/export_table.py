@@ -115,15 +115,6 @@ class DynamoExportTable(ExportTable):
         )
         return (item["pk"]["S"].removeprefix("EXPORT#") for item in items)
 
-    def account_and_state(self, export_id: str, part: int) -> tuple[str, PartState] | None:
-        meta, item = self._table.get_both(
-            item_key(export_id),
-            item_key(export_id, part),
-            ProjectionExpression="pk, sk, account_id, #state",
-            ExpressionAttributeNames={"#state": "state"},
-        )
-        return (meta["account_id"]["S"], PartState(item["state"]["S"])) if meta and item else None
-
     def reconciled_up_to(self) -> str:
         item = self._table.get(_POSITION)
         return item["export_id"]["S"] if item else ""
@@ -302,13 +293,14 @@ class DynamoExportTable(ExportTable):
             owner=owner,
         )
 
-    def count_callback(self, export_id: str, part: int, most: int) -> bool:
-        return self._update(
+    def count_callback(self, export_id: str, part: int, most: int) -> Part | None:
+        item = self._changed(
             item_key(export_id, part),
             "SET callbacks = if_not_exists(callbacks, :n0) + :n1",
             "attribute_not_exists(callbacks) OR callbacks < :most",
             most=most,
         )
+        return read_part(item) if item else None
 
     def note_hint(self, export_id: str, part: int, job_id: str) -> None:
         self._update(

@@ -1,7 +1,9 @@
 """The submit queue and the download queue. A message is {"export_id", "part"}; the rest is in the table.
 
-Its MessageGroupId, the account, makes the standard queues fair: the messages of an account that keeps the
-consumers busy wait while another account's can be delivered.
+Only the message of a callback also has {"callback": {"job_id"}}: its sender does not use the table.
+
+Its MessageGroupId, which names the account, makes the standard queues fair: the messages of an account that
+keeps the consumers busy wait while another account's can be delivered.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
 """
 
@@ -14,7 +16,7 @@ from typing import Any
 from crm_export.errors import ExportError, QueueUnavailable
 from crm_export.exports.attempt import retry_delay
 from crm_export.exports.model import LARGEST_PART, is_export_id
-from crm_export.exports.pipeline import PartQueue
+from crm_export.exports.pipeline import Callback, PartQueue
 from crm_export.outages import outages_as
 from crm_export.telemetry import logger, noting
 
@@ -31,11 +33,16 @@ class SqsPartQueue(PartQueue):
         self._client = client
         self._url = url
 
-    def send(self, export_id: str, part: int, *, group: str, delay: int = 0) -> None:
+    def send(
+        self, export_id: str, part: int, *, group: str, delay: int = 0, callback: Callback | None = None
+    ) -> None:
+        message: dict[str, Any] = {"export_id": export_id, "part": part}
+        if callback is not None:
+            message["callback"] = {"job_id": callback.job_id}
         with _outages():
             self._client.send_message(
                 QueueUrl=self._url,
-                MessageBody=json.dumps({"export_id": export_id, "part": part}),
+                MessageBody=json.dumps(message),
                 MessageGroupId=group,
                 DelaySeconds=min(delay, _LONGEST_DELAY),
             )
@@ -47,8 +54,10 @@ class SqsPartQueue(PartQueue):
             )
 
 
-def consume(event: dict[str, Any], queue: PartQueue, handle: Callable[[str, int], None]) -> dict[str, Any]:
+def consume(event: dict[str, Any], queue: PartQueue, handle: Callable[..., None]) -> dict[str, Any]:
     """Handle each message of an SQS event of `queue`; return the batch item failures.
+
+    Calls handle(export_id, part), and handle(export_id, part, callback) for a message of a callback.
 
     A retryable error makes its message arrive again later. Any other ExportError is terminal, and `handle`
     has recorded it in the export. Unknown exceptions are not caught: they must reach Lambda's error metric,
@@ -59,7 +68,7 @@ def consume(event: dict[str, Any], queue: PartQueue, handle: Callable[[str, int]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _process(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, int], None]) -> bool:
+def _process(record: dict[str, Any], queue: PartQueue, handle: Callable[..., None]) -> bool:
     """Handle a message. Return False if the queue has to deliver it again."""
     message = _parse(record["body"])
     if message is None:
@@ -68,9 +77,10 @@ def _process(record: dict[str, Any], queue: PartQueue, handle: Callable[[str, in
         with _tolerating_outages(record):
             queue.postpone(record["receiptHandle"], _NOT_OURS_DELAY)
         return False
-    with noting(**message):
+    callback = _callback(record, message)
+    with noting(export_id=message["export_id"], part=message["part"]):
         try:
-            handle(message["export_id"], message["part"])
+            handle(message["export_id"], message["part"], *([callback] if callback else []))
         except ExportError as error:
             if error.retryable:
                 return _postpone(record, message, queue, error)
@@ -107,7 +117,7 @@ def _tolerating_outages(record: dict[str, Any]) -> Iterator[None]:
 
 
 def _parse(body: str) -> dict[str, Any] | None:
-    """Return {"export_id", "part"}, or None if the body is not a message of this stack."""
+    """Return the body's object, or None if it is not a message of this stack."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):
@@ -116,4 +126,13 @@ def _parse(body: str) -> dict[str, Any] | None:
         return None
     part = message.get("part")
     usable = isinstance(part, int) and not isinstance(part, bool) and 1 <= part <= LARGEST_PART
-    return {"export_id": message["export_id"], "part": part} if usable else None
+    return message if usable else None
+
+
+def _callback(record: dict[str, Any], message: dict[str, Any]) -> Callback | None:
+    """Return the callback that a message carries. A message that was sent without it has none."""
+    carried = message.get("callback")
+    if not isinstance(carried, dict):
+        return None
+    is_new = record["attributes"]["ApproximateReceiveCount"] == "1"
+    return Callback(carried.get("job_id"), is_new)

@@ -55,13 +55,12 @@ class Table:
         item: Item | None = response.get("Item")
         return item
 
-    def get_both(self, first: Key, second: Key, **more: Any) -> tuple[Item | None, Item | None]:
+    def get_both(self, first: Key, second: Key) -> tuple[Item | None, Item | None]:
         """Return two items, read consistently by one call; another write may happen between the two reads.
 
-        more: further parameters of the batch; a projection must contain the key.
         https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
         """
-        batch = {"Keys": [first, second], "ConsistentRead": True, **more}
+        batch = {"Keys": [first, second], "ConsistentRead": True}
         with _outages():
             response = self._client.batch_get_item(RequestItems={self._name: batch})
         if response.get("UnprocessedKeys"):

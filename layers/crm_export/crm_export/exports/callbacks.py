@@ -1,8 +1,12 @@
 """Zoho's callbacks: the signed URL we give Zoho, and what happens when Zoho posts to it.
 
 Zoho does not sign its callbacks, so the URL itself proves that we gave it to Zoho for this part: it ends with
-the HMAC-SHA256 of "<export_id>/<part>" under the stack's own key. The key can be rotated while URLs are in
-use: the current key signs, and the previous one still verifies.
+the HMAC-SHA256 of "<export_id>/<part>-<group>" under the stack's own key, and with the group, by which the
+queue is fair between accounts. The key can be rotated while URLs are in use: the current key signs, and the
+previous one still verifies.
+
+The URL can be reached by anyone, so the function behind it has no access to the table: it verifies and sends
+one message. `heed_callback` is the rest, in the function that receives the message.
 """
 
 import hashlib
@@ -14,7 +18,7 @@ from collections.abc import Callable
 from crm_export.cached import Cached
 from crm_export.errors import ConfigurationError, InvalidRequest, InvalidSignature
 from crm_export.exports.model import LARGEST_PART, Export, PartState, is_export_id
-from crm_export.exports.pipeline import Pipeline
+from crm_export.exports.pipeline import Callback, Pipeline
 from crm_export.strict_json import whole_number
 from crm_export.telemetry import logger, note
 from crm_export.zoho.bulk_read import callback_job_id
@@ -23,10 +27,14 @@ _SHORTEST_KEY = 32  # characters
 _MOST_CALLBACKS = 20  # of a part: one per job and a few repetitions are usual
 
 
-def sign(key: bytes, export_id: str, part: int) -> str:
-    """Return the signature of a part as 64 hex digits."""
-    message = f"{export_id}/{part}".encode("utf-8", "surrogatepass")
-    return hmac.new(key, message, hashlib.sha256).hexdigest()
+def sign(key: bytes, export_id: str, part: int, group: str = "") -> str:
+    """Return the signature of a part as "<64 hex digits>-<group>".
+
+    Without a group it is only the digits: the URLs of earlier versions end so, and are accepted.
+    """
+    suffix = f"-{group}" if group else ""
+    message = f"{export_id}/{part}{suffix}".encode("utf-8", "surrogatepass")
+    return hmac.new(key, message, hashlib.sha256).hexdigest() + suffix
 
 
 def verify(keys: tuple[bytes, ...], export_id: str, part: str, signature: str) -> int:
@@ -35,16 +43,22 @@ def verify(keys: tuple[bytes, ...], export_id: str, part: str, signature: str) -
     Takes constant time: every key is tried, even after a match.
     """
     number = whole_number(part, len(str(LARGEST_PART))) or 0
+    group = _group_of(signature)
     given = signature.encode("utf-8", "surrogatepass")
-    matches = [hmac.compare_digest(sign(key, export_id, number).encode(), given) for key in keys]
+    rights = [sign(key, export_id, number, group).encode("utf-8", "surrogatepass") for key in keys]
+    matches = [hmac.compare_digest(right, given) for right in rights]
     if not (any(matches) and number and is_export_id(export_id)):
         raise InvalidSignature("The signature in the callback URL does not match its export and part.")
     return number
 
 
+def _group_of(signature: str) -> str:
+    return signature.partition("-")[2]
+
+
 def callback_url(key: bytes, export: Export, part: int) -> str:
     """Return the URL that Zoho calls when the job of a part is done."""
-    signature = sign(key, export.export_id, part)
+    signature = sign(key, export.export_id, part, export.group)
     return f"{export.callback_base_url}/v1/e/zoho/bulk-read/callback/{export.export_id}/{part}/{signature}"
 
 
@@ -81,28 +95,18 @@ def _usable_keys(current: str, previous: str | None) -> tuple[bytes, ...]:
 
 
 def receive_callback(pipeline: Pipeline, export_id: str, part: str, signature: str, body: bytes) -> None:
-    """Verify a callback, keep its job id as a hint, and queue the part.
+    """Verify a callback and queue its part, with the job id of the body.
 
-    Called by functions/callback_receiver; `download.advance_part` then reads the job from Zoho. Raises
-    InvalidSignature, before the body is parsed, and InvalidRequest if the body names no job; the part is
-    queued even then, because the signed URL names it. A part's callbacks beyond the first 20 change nothing:
-    the reconciler continues the part.
+    Called by functions/callback_receiver. Raises InvalidSignature, before the body is parsed, and
+    QueueUnavailable. Raises InvalidRequest if the body names no job; the part is queued even then, because
+    the signed URL names it.
     """
     number = pipeline.callback_keys.verify(export_id, part, signature)
     job_id = _job_id(body)
     note(export_id=export_id, part=number, job_id=job_id)
-    known = None
-    if pipeline.table.count_callback(export_id, number, _MOST_CALLBACKS):
-        known = pipeline.table.account_and_state(export_id, number)
-    if known is None:
-        logger.warning("callback ignored: too many, or no such part")
-    else:
-        account_id, state = known
-        note(account_id=account_id)
-        if job_id and state is PartState.PENDING:
-            pipeline.table.note_hint(export_id, number, job_id)
-        pipeline.download_queue.send(export_id, number, group=account_id)
-        logger.info("callback received")
+    group = _group_of(signature) or export_id
+    pipeline.download_queue.send(export_id, number, group=group, callback=Callback(job_id))
+    logger.info("callback received")
     if not job_id:
         raise InvalidRequest(
             "The body of the callback is not a Bulk Read job: it must be JSON with data[0].id or job_id."
@@ -114,3 +118,22 @@ def _job_id(body: bytes) -> str | None:
         return callback_job_id(json.loads(body))
     except (ValueError, RecursionError):
         return None
+
+
+def heed_callback(pipeline: Pipeline, export_id: str, part: int, callback: Callback) -> bool:
+    """Count a callback, and keep its job id as a hint if the part is PENDING; False: ignore the callback.
+
+    Called by `download.advance_part`, which then reads the job from Zoho. A part's callbacks beyond the first
+    20 are ignored, so that a leaked URL does not use up Zoho's credits: the reconciler continues the part. A
+    message that is received again was counted the first time.
+    """
+    if callback.is_new:
+        counted = pipeline.table.count_callback(export_id, part, _MOST_CALLBACKS)
+        if counted is None:
+            logger.warning("callback ignored: too many, or no such part", export_id=export_id, part=part)
+            return False
+        if counted.state is not PartState.PENDING:
+            return True
+    if callback.job_id:
+        pipeline.table.note_hint(export_id, part, callback.job_id)
+    return True

@@ -17,10 +17,11 @@ from crm_export.errors import (
     ZohoUnavailable,
 )
 from crm_export.exports.attempt import Attempt, busy, note_part, restart_export
+from crm_export.exports.callbacks import heed_callback
 from crm_export.exports.cancel import clean_up
 from crm_export.exports.complete import complete_export
 from crm_export.exports.model import Export, Part, Step, Stored, next_step, timestamp
-from crm_export.exports.pipeline import Pipeline
+from crm_export.exports.pipeline import Callback, Pipeline
 from crm_export.exports.records import read_part
 from crm_export.exports.submit import job_request, read_instead, submit_following
 from crm_export.telemetry import count, count_bytes, logger
@@ -36,11 +37,16 @@ _NOT_YET = timedelta(hours=1)  # a younger job or result that Zoho does not find
 type Left = Part | bool
 
 
-def advance_part(pipeline: Pipeline, export_id: str, part_number: int) -> None:
+def advance_part(
+    pipeline: Pipeline, export_id: str, part_number: int, callback: Callback | None = None
+) -> None:
     """Take a part as far as it goes now: read its state, do the next step, and repeat.
 
-    Raises StepPostponed or PartBusy if the part has to wait, else the ExportError that failed the export.
+    callback: the callback that queued the part; nothing is done if `heed_callback` ignores it. Raises
+    StepPostponed or PartBusy if the part has to wait, else the ExportError that failed the export.
     """
+    if callback is not None and not heed_callback(pipeline, export_id, part_number, callback):
+        return
     owner = pipeline.system.random_hex(16)
     while True:
         found = pipeline.table.get_with_part(export_id, part_number)

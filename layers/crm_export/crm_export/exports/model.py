@@ -1,5 +1,6 @@
 """An export, its parts and their states. `next_step` is the state machine; docs/design.md draws it."""
 
+import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -162,6 +163,11 @@ class Export:
     witness: "Witness | None" = None  # set with completed_at
     run_id: str | None = None  # the caller's name for exports that belong together
     cleaned_at: datetime | None = None  # of a CANCELLED export: its objects are deleted
+
+    @property
+    def group(self) -> str:
+        """The account as the queues and callback URLs name it: 16 hex digits, whatever its characters."""
+        return hashlib.sha256(self.account_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property
     def is_readable(self) -> bool:

@@ -15,7 +15,6 @@ from crm_export.exports.model import (
     Failure,
     LastError,
     Part,
-    PartState,
     RequestKey,
     Step,
     Stored,
@@ -77,9 +76,6 @@ class ExportTable(Protocol):
     def running_of_account(self, account_id: str, since: datetime) -> Iterator[str]:
         """Yield the ids of the account's exports that are RUNNING and were requested after `since`."""
 
-    def account_and_state(self, export_id: str, part: int) -> tuple[str, PartState] | None:
-        """Return the account of an export and the state of a part; None if one of them does not exist."""
-
     def reconciled_up_to(self) -> str:
         """Return the export after which the next tick begins, or ""."""
 
@@ -123,8 +119,8 @@ class ExportTable(Protocol):
         a job exists, unless Zoho asked for it.
         """
 
-    def count_callback(self, export_id: str, part: int, most: int) -> bool:
-        """Count a callback of a part; False if there were `most` before, or there is no such part."""
+    def count_callback(self, export_id: str, part: int, most: int) -> Part | None:
+        """Count a callback of a part; return the part, or None if it had `most` before or does not exist."""
 
     def note_queued(self, part: Part, now: datetime) -> bool:
         """Note that the reconciler queues a part; False if the part has changed since it was read."""
@@ -204,13 +200,27 @@ class ExportTable(Protocol):
         """RUNNING and sealed → FAILED, if its folder holds no manifest of its own and never will."""
 
 
+@dataclass(frozen=True)
+class Callback:
+    """A callback of Zoho, as a message carries it to the function that may use the table.
+
+    job_id: the job that its body names, or None. is_new: its message is received for the first time.
+    """
+
+    job_id: str | None
+    is_new: bool = True
+
+
 class PartQueue(Protocol):
     """A queue of parts to look at."""
 
-    def send(self, export_id: str, part: int, *, group: str, delay: int = 0) -> None:
+    def send(
+        self, export_id: str, part: int, *, group: str, delay: int = 0, callback: Callback | None = None
+    ) -> None:
         """Send {"export_id", "part"}, to arrive after `delay` seconds (at most 900).
 
-        group: the export's account. The queue is fair between groups.
+        group: the export's `group`. The queue is fair between groups. callback: why the part is sent, if
+        Zoho called back; the message then also has {"callback": {"job_id"}}.
         """
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:
@@ -361,7 +371,7 @@ class Pipeline:
         step = next_step(export, part)
         if step is not Step.NOTHING:
             queue = self.submit_queue if step.is_submitters else self.download_queue
-            queue.send(part.export_id, part.part, group=export.account_id, delay=delay)
+            queue.send(part.export_id, part.part, group=export.group, delay=delay)
 
     def enqueue_new(self, export: Export, number: int, *, delay: int = 0) -> None:
         """Send a part that was just created."""
