@@ -65,7 +65,7 @@ class Report:
     scopes: tuple[ScopeCheck, ...]
     organisation: dict[str, Any] = field(default_factory=dict)
     user: dict[str, Any] = field(default_factory=dict)
-    modules: int | None = None
+    modules: list[str] | None = None
     credits_left: int | None = None
 
     def missing(self, *, required: bool) -> list[ScopeCheck]:
@@ -81,7 +81,7 @@ class Report:
             "api_domain": self.api_domain,
             "organisation": self.organisation or None,
             "user": self.user or None,
-            "modules": self.modules,
+            "modules": None if self.modules is None else len(self.modules),
             "credits_left": self.credits_left,
             "scopes": [check.document() for check in self.scopes],
         }
@@ -186,12 +186,17 @@ class Checks:
         found = items[0] if isinstance(items, list) and items else None
         return found if isinstance(found, dict) else {}
 
-    def _modules(self) -> int | None:
+    def _modules(self) -> list[str] | None:
+        """Return the API names of the modules, or None if they may not be read."""
         body = self._bodies.get(_REQUESTS["ZohoCRM.settings.modules.READ"])
         items = body.get("modules") if isinstance(body, dict) else None
         if not isinstance(items, list):
             return None
-        return sum(isinstance(item, dict) and item.get("api_supported", True) is True for item in items)
+        return [
+            str(item.get("api_name"))
+            for item in items
+            if isinstance(item, dict) and item.get("api_supported", True) is True
+        ]
 
 
 def _organisation(org: dict[str, Any]) -> dict[str, Any]:

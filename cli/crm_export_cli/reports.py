@@ -34,7 +34,7 @@ def print_report(report: Report) -> None:
     _line("data centre", report.api_domain)
     _line("organisation", _together(organisation, "name", "zgid", "edition"))
     _line("user", _together(user, "name", "profile"))
-    _line("modules", "not known" if report.modules is None else str(report.modules))
+    _line("modules", "not known" if report.modules is None else str(len(report.modules)))
     _line("credits", _credits(report.credits_left))
     granted = [check for check in report.scopes if check.state == "granted"]
     _line("scopes", f"{len(granted)} of {len(report.scopes)}")
