@@ -11,8 +11,8 @@ import time
 import pytest
 
 from crm_export_cli.folder import ACCOUNT, OWNER
-from crm_export_cli.folder.wiring import connections_of
 from crm_export_cli.folder.glance import kept_modules
+from crm_export_cli.folder.wiring import connections_of
 from crm_export_cli.main import main
 from zoho_simulator.http.server import SimulatorConfig, start_simulator
 

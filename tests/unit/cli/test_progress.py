@@ -14,7 +14,7 @@ def view(state="RUNNING", records=0, parts=(), **more):
 
 
 def part(
-    number=1, state="SUBMITTED", waiting_for="ZOHO_JOB", until=None, size=None, records=None, expected=None
+    number=1, state="SUBMITTED", waiting_for="ZOHO_JOB", until=None, *, size=None, records=None, expected=None
 ):
     return {
         "part": number, "state": state, "waiting_for": waiting_for, "waiting_until": until, "bytes": size,
