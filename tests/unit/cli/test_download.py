@@ -179,6 +179,7 @@ def test_content_that_stays_wrong_is_not_accepted(bucket, tmp_path):
 def test_server_without_ranges_sends_the_file_from_the_start(bucket, tmp_path):
     bucket.supports_ranges, bucket.cuts = False, [1_000_000]
     assert (fetch(bucket, tmp_path) / "part-00001.csv").read_bytes() == CONTENT
+    assert len(bucket.ranges) == 2  # what had arrived was replaced, not added to
 
 
 @pytest.mark.process
