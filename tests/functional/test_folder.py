@@ -464,8 +464,8 @@ from crm_export.system import utc_now
 from crm_export_cli.folder.wiring import Folder
 
 with Folder.open(Path(sys.argv[1])) as folder:
-    table, now = folder.table(), utc_now()
-    assert table.claim(table.get_part(sys.argv[2], 1), "holder", now, now + timedelta(hours=1))
+    table, later = folder.table(), utc_now() + timedelta(hours=1)
+    assert table.claim(table.get_part(sys.argv[2], 1), "holder", later, later + timedelta(hours=1))
     print("holds", flush=True)
     time.sleep(600)
 """
@@ -473,7 +473,10 @@ with Folder.open(Path(sys.argv[1])) as folder:
 
 @pytest.mark.process
 def test_part_of_a_killed_process_is_taken_over_long_before_its_lease_ends(zoho):
-    """The operating system frees the killed process's lock, and the worker looks at it every second."""
+    """The operating system frees the killed process's lock, and the worker looks at it every second.
+
+    Neither the lease nor the next look at Zoho's job would be over within an hour.
+    """
     with zoho.backend() as backend:
         export_id = backend.start("events", {})["export_id"]
         command = [sys.executable, "-c", HOLD_A_PART, str(zoho.root), export_id]
