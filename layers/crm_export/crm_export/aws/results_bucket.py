@@ -84,7 +84,7 @@ class ResultsBucket(Results):
             part_bytes=self.part_bytes,
             make_executor=self.make_executor,
         )
-        with _storage_errors("write", key), writer:
+        with storage_errors("write", key), writer:
             return land(incoming, key, _Upload(self, writer, key), confirm, limits)
 
     def size_of_same(self, writer: ObjectWriter, key: str, content: ByteCounter, *, is_gzip: bool) -> int:
@@ -116,14 +116,14 @@ class ResultsBucket(Results):
 
     def read_ids(self, key: str) -> Iterator[str]:
         with (
-            _storage_errors("read", key),
+            storage_errors("read", key),
             closing(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]) as body,
         ):
             yield from read_ids(body, key)
 
     def remove_leftovers(self, folder: str, keep: set[str]) -> None:
         target = {"Bucket": self.bucket, "Prefix": f"{folder}/"}
-        with _storage_errors("delete from", folder):
+        with storage_errors("delete from", folder):
             # First the uploads: a worker that still has one cannot complete it any more.
             for page in self.s3.get_paginator("list_multipart_uploads").paginate(**target):
                 for upload in page.get("Uploads", []):
@@ -141,7 +141,7 @@ class ResultsBucket(Results):
                 raise
 
     def read_manifest(self, key: str) -> dict[str, Any] | None:
-        with _storage_errors("read", key):
+        with storage_errors("read", key):
             if not self._exists(self.bucket, key):
                 return None
             content = self._read(Bucket=self.bucket, Key=key)
@@ -153,7 +153,7 @@ class ResultsBucket(Results):
 
     def write_manifest(self, key: str, manifest: dict[str, Any]) -> bool:
         try:
-            with _storage_errors("write", key):
+            with storage_errors("write", key):
                 self.s3.put_object(
                     Bucket=self.bucket,
                     Key=key,
@@ -191,7 +191,7 @@ class _Upload(Writer):
 
 
 @contextmanager
-def _storage_errors(action: str, key: str) -> Iterator[None]:
+def storage_errors(action: str, key: str) -> Iterator[None]:
     """Raise StorageUnavailable for an outage of S3, and StorageRefused for its other errors."""
     try:
         yield

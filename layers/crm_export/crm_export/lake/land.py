@@ -1,0 +1,280 @@
+"""Lands a completed export in the lake: its parts as Parquet, then the lake's manifest, then the tables.
+
+Landing again changes nothing, and continues after the last part that was written. Called for the event of an
+export's manifest by functions/parquet_writer, and by the command line.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import blake2b, sha256
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, Self, cast
+
+from isal import igzip
+
+from crm_export import deadline
+from crm_export.errors import CountMismatch, ObjectConflict, ResultError, StepPostponed, StorageUnavailable
+from crm_export.lake import catalog
+from crm_export.lake.csv_batches import CsvRefused, arrow_batches, python_batches
+from crm_export.lake.parquet import Layout, Written, convert
+from crm_export.lake.schema import RESCUED_COLUMN, Column, columns_of, union
+from crm_export.lake.store import LakeStore, ObjectSink, read_json
+from crm_export.telemetry import count, logger
+
+_MANIFEST_KEY = re.compile(r"exports/(account_id=[^/]+/module=([^/]+))/export_id=([^/]+)/manifest\.json")
+_GZIP_RATIO = 8  # how much larger a CSV is than its gzip file, roughly
+_SECONDS_TO_SPARE = 30.0  # of the function's time
+_SLOWEST_BYTES_PER_SECOND = 3_000_000  # of a CSV
+_MOST_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an export is, and where its files in the lake are."""
+
+    source: str
+    module_folder: str
+    module: str
+    export_id: str
+
+    @classmethod
+    def of(cls, manifest_key: str) -> Self | None:
+        """Return the place of the export with this manifest, or None if the key is not that of a manifest."""
+        match = _MANIFEST_KEY.fullmatch(manifest_key)
+        return match and cls(manifest_key, match[1], match[2], match[3])
+
+    @property
+    def folder(self) -> str:
+        """The folder of the export's files in the lake."""
+        return f"lake/{self.module_folder}/export_id={self.export_id}"
+
+    @property
+    def manifest_key(self) -> str:
+        """The key of the lake's manifest."""
+        return f"{self.folder}/manifest.json"
+
+    @property
+    def symlink_key(self) -> str:
+        """The key of the manifest of the module's table."""
+        return f"lake/_symlink/{self.module_folder}/manifest"
+
+    def progress_key(self, file: str) -> str:
+        """Return the key of what is kept about a finished file until the manifest is written."""
+        return f"lake/_progress/{self.module_folder}/export_id={self.export_id}/{file}.json"
+
+
+def land_export(store: LakeStore, place: Place) -> None:
+    """Write the export's Parquet files and manifest, and show them in the module's table.
+
+    Does nothing if the export's manifest is gone, or if the export is a calendar. An export that is landed
+    stays as it is. Raises StorageUnavailable and StorageRefused; StepPostponed if the time is over before all
+    parts are written; CountMismatch or ObjectConflict if a part is not what the manifest says.
+    """
+    source = read_json(store, place.source)
+    if source is None or source.get("file_format") not in {"csv", "csv.gz"}:
+        logger.info("nothing to write as Parquet", key=place.source, found=source is not None)
+        return
+    landed = read_json(store, place.manifest_key)
+    if landed is None:
+        landed = _land(store, place, source)
+        count("ParquetRowsWritten", landed["rows"])
+        count("ParquetValuesRescued", sum(landed["rescued"].values()))
+        logger.info("export written as Parquet", export_id=place.export_id, rescued=landed["rescued"])
+    if is_full(source):
+        _show(store, place, landed)
+
+
+def is_full(source: Mapping[str, Any]) -> bool:
+    """Return True if the export has all records of its module, as far as its manifest says."""
+    query = source.get("query") or {}
+    narrowed = query.get("criteria") or query.get("cvid") or query.get("page") not in {None, 1}
+    return not narrowed and (source.get("sync") or {}).get("kind") != "changes"
+
+
+def _land(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Write all files, the manifest last. Return the manifest, which may be that of another worker."""
+    frozen = _freeze_schema(store, place, source)
+    columns = [Column.from_dict(item) for item in frozen["columns"]]
+    files = []
+    for number, part in enumerate(source["parts"]):
+        files.append(_land_part(store, place, part, columns, may_pause=number > 0))
+    table = [Column.from_dict(item) for item in frozen["table"]]
+    manifest = _manifest(place, files, columns, table)
+    _write_tables(store, place, manifest, table)
+    if store.put_if(place.manifest_key, _json(manifest), None):
+        return manifest
+    return read_json(store, place.manifest_key) or manifest
+
+
+def _freeze_schema(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the export's columns and those of the module's table, as the first attempt has chosen them.
+
+    Later attempts must not choose other names, after other exports of the module were landed.
+    """
+    key = place.progress_key("schema")
+    if (frozen := read_json(store, key)) is not None:
+        return frozen
+    before = _table_before(store, place)
+    columns = columns_of(_header(source), source.get("fields"), before)
+    table = union([column for column in before if column != RESCUED_COLUMN], columns)
+    frozen = {"columns": _dicts(columns), "table": _dicts([*table, RESCUED_COLUMN])}
+    return frozen if store.put_if(key, _json(frozen), None) else read_json(store, key) or frozen
+
+
+def _header(source: Mapping[str, Any]) -> list[str]:
+    """Return the header of the parts; if Zoho sent no file, because there are no records, the fields."""
+    header = next((part["header"] for part in source["parts"] if part["header"]), None)
+    names = [str(field["api_name"]) for field in source.get("fields") or []]
+    return header or ["Id", *(name for name in names if name.lower() != "id")]
+
+
+def _table_before(store: LakeStore, place: Place) -> list[Column]:
+    found = store.get(place.symlink_key)
+    export_id = found and catalog.export_of(found.content.decode())
+    if not export_id:
+        return []
+    shown = read_json(store, replace(place, export_id=export_id).manifest_key)
+    return [Column.from_dict(item) for item in (shown or {}).get("table", [])]
+
+
+def _land_part(
+    store: LakeStore, place: Place, part: Mapping[str, Any], columns: Sequence[Column], *, may_pause: bool
+) -> dict[str, Any]:
+    """Write a part as Parquet, unless that is done; return its entry in the manifest, and what is counted."""
+    file = PurePosixPath(part["key"]).name.partition(".")[0]
+    progress = place.progress_key(file)
+    if (done := read_json(store, progress)) is not None:
+        return done
+    if may_pause and deadline.remaining() < _SECONDS_TO_SPARE + part["bytes"] / _SLOWEST_BYTES_PER_SECOND:
+        raise StepPostponed("The function's time is over; the next parts are written later.", retry_after=1)
+    key = f"{place.folder}/{file}.parquet"
+    written, hashed = _write(store, part, key, columns)
+    entry = {
+        "key": key,
+        "rows": written.rows,
+        "bytes": hashed.size,
+        "sha256": hashed.sha256.hexdigest(),
+        "rescued": dict(written.rescued),
+        "ids": written.ids and written.ids.digest,
+    }
+    store.put_if(progress, _json(entry), None)
+    return entry
+
+
+def _write(
+    store: LakeStore, part: Mapping[str, Any], key: str, columns: Sequence[Column]
+) -> tuple[Written, "_Hashed"]:
+    """Write the part with Arrow's reader; with Python's if Arrow refuses the CSV or counts other records."""
+    refused: Exception | None = None
+    for reader in (arrow_batches, python_batches):
+        with _open_csv(store, part["key"]) as csv_file, store.write(key) as sink:
+            hashed = _Hashed(sink)
+            try:
+                written = convert(csv_file, hashed, columns, _layout(part, columns), reader)
+                _check(written, part)
+            except (CsvRefused, CountMismatch) as error:
+                logger.info("CSV read again", key=part["key"], reason=str(error))
+                refused = error
+                continue
+            sink.commit()
+            return written, hashed
+    raise refused or ResultError(f"{part['key']} cannot be read.")
+
+
+def _layout(part: Mapping[str, Any], columns: Sequence[Column]) -> Layout:
+    ratio = _GZIP_RATIO if part["key"].endswith(".gz") else 1
+    return Layout.of(len(columns), ratio * part["bytes"] / max(part["records"], 1))
+
+
+def _check(written: Written, part: Mapping[str, Any]) -> None:
+    if written.rows != part["records"]:
+        raise CountMismatch(f"{part['key']} has {written.rows} records; its manifest says {part['records']}.")
+    expected, found = (part.get("ids") or {}).get("digest"), written.ids and written.ids.digest
+    if expected is not None and expected != found:
+        raise ObjectConflict(f"The ids in {part['key']} are not those of its manifest.")
+
+
+@contextmanager
+def _open_csv(store: LakeStore, key: str) -> Iterator[BinaryIO]:
+    with store.open(key) as stored:
+        if key.endswith(".gz"):
+            yield cast(BinaryIO, igzip.IGzipFile(fileobj=stored, mode="rb"))  # type: ignore[no-untyped-call]
+        else:
+            yield stored
+
+
+class _Hashed:
+    """Counts and hashes what is written to a sink."""
+
+    def __init__(self, sink: ObjectSink) -> None:
+        self._sink = sink
+        self.size, self.sha256 = 0, sha256()
+
+    def write(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self.sha256.update(chunk)
+        self._sink.write(chunk)
+
+
+def _manifest(
+    place: Place, parts: Sequence[Mapping[str, Any]], columns: Sequence[Column], table: Sequence[Column]
+) -> dict[str, Any]:
+    rescued: Counter[str] = Counter()
+    for part in parts:
+        rescued.update(part["rescued"])
+    return {
+        "source_manifest": place.source,
+        "rows": sum(part["rows"] for part in parts),
+        "files": [{name: part[name] for name in ("key", "rows", "bytes", "sha256")} for part in parts],
+        "schema": _dicts([*columns, RESCUED_COLUMN]),
+        "rescued": dict(rescued),
+        "ids_digest": ids_digest([part["ids"] for part in parts]),
+        "table": _dicts(table),
+    }
+
+
+def ids_digest(parts: Sequence[str | None]) -> str | None:
+    """Return one digest for those of the parts' ids, in order; None if one of them is not known.
+
+    It is BLAKE2b with 16 bytes, in hex, of the parts' own digests, so the export's manifest suffices to
+    compare it.
+    """
+    known = [digest for digest in parts if digest is not None]
+    if len(known) < len(parts):
+        return None
+    return blake2b(bytes.fromhex("".join(known)), digest_size=16).hexdigest()
+
+
+def _write_tables(
+    store: LakeStore, place: Place, manifest: Mapping[str, Any], table: Sequence[Column]
+) -> None:
+    files = [(store.url(file["key"]), file["bytes"]) for file in manifest["files"]]
+    store.put_if(f"{place.folder}/redshift.manifest", _json(catalog.redshift_manifest(files)), None)
+    folder = store.url(place.symlink_key).removesuffix("manifest")
+    ddl = catalog.full_ddl(catalog.table_name(place.module), table, folder)
+    store.put_if(f"{place.folder}/ddl.sql", ddl.encode(), None)
+
+
+def _show(store: LakeStore, place: Place, landed: Mapping[str, Any]) -> None:
+    """Let the module's table show this export, unless it shows a newer one."""
+    urls = [store.url(file["key"]) for file in landed["files"]]
+    content = catalog.symlink_manifest(urls).encode()
+    for _ in range(_MOST_ATTEMPTS):
+        found = store.get(place.symlink_key)
+        if found and (catalog.export_of(found.content.decode()) or "") >= place.export_id:
+            return
+        if store.put_if(place.symlink_key, content, found.version if found else None):
+            return
+    raise StorageUnavailable(f"{place.symlink_key} was replaced by others again and again.")
+
+
+def _dicts(columns: Iterable[Column]) -> list[dict[str, str]]:
+    return [column.to_dict() for column in columns]
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, indent=1).encode()
