@@ -47,8 +47,6 @@ def arrow_batches(csv_file: BinaryIO, header: tuple[str, ...], rows: int) -> Ite
     try:
         for batch in read_csv(csv_file, schema, has_header=True, batch_size=rows):
             yield Batch(batch.columns)
-    except GeneratorExit:
-        raise
     except Exception as error:
         raise CsvRefused(str(error)) from error
 

@@ -10,7 +10,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, cast
 
@@ -114,9 +114,9 @@ def convert(
             dictionary_page_size_limit=layout.page_bytes,
         )
     except Exception:
-        if guard.error is not None:
-            raise guard.error from None  # Arrow passes on only its text
+        guard.raise_first()  # Arrow passes on only its text
         raise
+    guard.raise_first()
     return conversion.finish()
 
 
@@ -227,6 +227,11 @@ class _Guard:
 
     error: Exception | None = None
 
+    def raise_first(self) -> None:
+        """Raise the error that was kept, if there is one."""
+        if self.error is not None:
+            raise self.error from None
+
     @contextmanager
     def keeping(self) -> Iterator[None]:
         """Keep the error of this context."""
@@ -237,9 +242,11 @@ class _Guard:
             raise
 
     def iterate[T](self, items: Iterable[T]) -> Iterator[T]:
-        """Yield the items, and keep the error of yielding them."""
+        """Yield the items, and keep the error of yielding them. Ends with an error of another callback."""
         with self.keeping():
-            yield from items
+            for item in items:
+                self.raise_first()
+                yield item
 
 
 class _GuardedSource(io.RawIOBase):
@@ -261,14 +268,18 @@ class _GuardedSource(io.RawIOBase):
 
 
 class _GuardedSink:
-    """What Arrow writes to. It requires `seek`, but does not call it."""
+    """What Arrow writes to. It requires `seek`, but does not call it.
+
+    It never raises, because Arrow would panic: an error of the sink ends the batches instead.
+    """
 
     def __init__(self, sink: Sink, guard: _Guard) -> None:
         self._sink, self._guard = sink, guard
 
     def write(self, chunk: bytes) -> int:
-        with self._guard.keeping():
-            self._sink.write(chunk)
+        if self._guard.error is None:
+            with suppress(Exception), self._guard.keeping():
+                self._sink.write(chunk)
         return len(chunk)
 
     def flush(self) -> None:
