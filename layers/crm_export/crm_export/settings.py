@@ -127,3 +127,11 @@ class ExportReconcilerSettings(EventSettings):
     submit_queue_url: str
     download_queue_url: str
     part_quiet_seconds: int
+
+
+@dataclass(frozen=True)
+class ParquetWriterSettings(Settings):
+    """Settings of functions/parquet_writer."""
+
+    results_bucket: str
+    parquet_queue_url: str

@@ -25,12 +25,15 @@ from crm_export.settings import (
     EventSettings,
     ExportHandlerSettings,
     ExportReconcilerSettings,
+    ParquetWriterSettings,
     ResultDownloaderSettings,
     ZohoSettings,
 )
 from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:
+    from crm_export.aws.lake_bucket import LakeBucket
+    from crm_export.aws.part_queue import SqsPartQueue
     from crm_export.aws.results_bucket import ResultsBucket
     from crm_export.cached import Cached
     from crm_export.connections.model import Connection, ConnectionStore
@@ -187,6 +190,24 @@ class Container:
             **self._events(settings),
             limits=Limits(quiet=timedelta(seconds=settings.part_quiet_seconds)),
         )
+
+    @cached_property
+    def lake(self) -> "LakeBucket":
+        """The lake for functions/parquet_writer."""
+        from crm_export.aws.lake_bucket import LakeBucket
+
+        return LakeBucket(self._aws("s3"), self._parquet_settings.results_bucket)
+
+    @cached_property
+    def manifest_queue(self) -> "SqsPartQueue":
+        """The queue of functions/parquet_writer."""
+        from crm_export.aws.part_queue import SqsPartQueue
+
+        return SqsPartQueue(self._aws("sqs"), self._parquet_settings.parquet_queue_url)
+
+    @cached_property
+    def _parquet_settings(self) -> ParquetWriterSettings:
+        return ParquetWriterSettings.from_env(self._env)
 
     # --- Parts that several functions use ----------------------------------------------------
 

@@ -8,20 +8,19 @@ from typing import Any, BinaryIO, cast
 from botocore.exceptions import ClientError
 
 from crm_export.aws.object_writer import ObjectWriter
-from crm_export.aws.results_bucket import storage_errors
+from crm_export.aws.results_bucket import object_exists, storage_errors
 from crm_export.errors import StorageRefused
 from crm_export.lake.store import Found, LakeStore, ObjectSink
 from crm_export.results.counters import ByteCounter
 
 _PARQUET = "application/vnd.apache.parquet"
-_MISSING = {"NoSuchKey", "404"}
 # How S3 refuses a conditional write: another object exists, or is being written, or was deleted.
 _ANOTHER_EXISTS = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 
 
 @dataclass(frozen=True)
 class LakeBucket(LakeStore):
-    """Objects in S3. The role has to list `exports/` and `lake/`: else S3 says 403 of a missing object."""
+    """Objects in S3."""
 
     s3: Any
     bucket: str
@@ -42,15 +41,12 @@ class LakeBucket(LakeStore):
             yield _Upload(writer, key)
 
     def get(self, key: str) -> Found | None:
-        try:
-            with storage_errors("read", key):
-                response = self.s3.get_object(Bucket=self.bucket, Key=key)
-                with closing(response["Body"]) as body:
-                    return Found(body.read(), response["ETag"])
-        except StorageRefused as error:
-            if _code(error.__cause__) in _MISSING:
+        with storage_errors("read", key):
+            if not object_exists(self.s3, self.bucket, key):
                 return None
-            raise
+            response = self.s3.get_object(Bucket=self.bucket, Key=key)
+            with closing(response["Body"]) as body:
+                return Found(body.read(), response["ETag"])
 
     def put_if(self, key: str, content: bytes, version: str | None) -> bool:
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}

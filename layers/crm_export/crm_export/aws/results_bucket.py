@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -92,7 +93,7 @@ class ResultsBucket(Results):
 
         Raises ObjectConflict if it has another content, StorageUnavailable if there is no object.
         """
-        if not writer.call(self._exists):
+        if not writer.call(partial(object_exists, self.s3)):
             raise StorageUnavailable(f"S3 did not complete the upload of {key}.")
         found = writer.call(self.s3.head_object, ChecksumMode="ENABLED")
         size = int(found["ContentLength"])
@@ -103,11 +104,6 @@ class ResultsBucket(Results):
         if not same:
             raise ObjectConflict(f"{key} exists, and its content is not what this attempt read from Zoho.")
         return size
-
-    def _exists(self, Bucket: str, Key: str) -> bool:  # noqa: N803 (boto3's names)
-        # HeadObject would not say: a role that may not list all keys gets 403 for a key that is missing.
-        found = self.s3.list_objects_v2(Bucket=Bucket, Prefix=Key, MaxKeys=1)
-        return [item["Key"] for item in found.get("Contents", [])] == [Key]
 
     def _read(self, **target: str) -> bytes:
         with closing(self.s3.get_object(**target)["Body"]) as body:
@@ -142,7 +138,7 @@ class ResultsBucket(Results):
 
     def read_manifest(self, key: str) -> dict[str, Any] | None:
         with storage_errors("read", key):
-            if not self._exists(self.bucket, key):
+            if not object_exists(self.s3, self.bucket, key):
                 return None
             content = self._read(Bucket=self.bucket, Key=key)
         try:
@@ -188,6 +184,15 @@ class _Upload(Writer):
             is_gzip = written is not content
             return self.results.size_of_same(self.writer, self.key, content, is_gzip=is_gzip)
         return written.size
+
+
+def object_exists(s3: Any, Bucket: str, Key: str) -> bool:  # noqa: N803 (boto3's names)
+    """Return whether there is an object, by its listing.
+
+    HeadObject would not say: a role that may not list all keys gets 403 for a key that is missing.
+    """
+    found = s3.list_objects_v2(Bucket=Bucket, Prefix=Key, MaxKeys=1)
+    return [item["Key"] for item in found.get("Contents", [])] == [Key]
 
 
 @contextmanager
