@@ -27,7 +27,7 @@ from crm_export.telemetry import count, logger
 
 _MANIFEST_KEY = re.compile(r"exports/(account_id=[^/]+/module=([^/]+))/export_id=([^/]+)/manifest\.json")
 _GZIP_RATIO = 8  # how much larger a CSV is than its gzip file, roughly
-_SECONDS_TO_SPARE = 30.0  # of the function's time
+_SECONDS_TO_SPARE = 25.0  # of the function's time
 _SLOWEST_BYTES_PER_SECOND = 3_000_000  # of a CSV
 _MOST_ATTEMPTS = 10
 
