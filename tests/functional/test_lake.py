@@ -1,6 +1,8 @@
 """An export becomes Parquet: its manifest's event, the queue and functions/parquet_writer."""
 
+import base64
 import json
+import random
 
 import duckdb
 import pytest
@@ -39,6 +41,14 @@ def exported(quiet_at_once):
     quiet_at_once.export_id = quiet_at_once.start()
     assert quiet_at_once.finish(quiet_at_once.export_id)["state"] == "COMPLETED"
     return quiet_at_once
+
+
+def large_part(world):
+    """Return a part with one record, for which S3 gets more than the 5 MiB of a multipart upload's part."""
+    (part, *_) = json.loads(world.objects(world.export_id)["manifest.json"])["parts"]
+    cells = ["1", base64.b64encode(random.Random(1).randbytes(6_000_000)).decode()]
+    row = [*cells, *[""] * (len(part["header"]) - 2)]
+    return f"{','.join(part['header'])}\r\n{','.join(row)}\r\n".encode()
 
 
 def manifest_key(world):
@@ -91,9 +101,10 @@ def test_calendar_is_not_written_as_parquet(world):
 def test_part_that_is_not_what_its_manifest_says_is_retried_later_and_nothing_is_shown(exported):
     s3, bucket = exported.client("s3"), exported.deployment.outputs["ResultsBucketName"]
     key = manifest_key(exported).replace("manifest.json", "part-00002.csv")
-    s3.put_object(Bucket=bucket, Key=key, Body=b"Id\r\n1\r\n")
+    s3.put_object(Bucket=bucket, Key=key, Body=large_part(exported))
     ((failure,),) = exported.pump("ParquetQueue")
     assert failure["itemIdentifier"]
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket, Prefix="lake/")
     assert "_symlink/module=Contacts/manifest" not in landed(exported)
     assert exported.export(exported.export_id)["state"] == "COMPLETED"
 

@@ -25,9 +25,7 @@ SECRETS = {
     "personal data": r"[\w.]+@(?:\w+\.)*example(?:\.com)?\b",
 }
 # Permissions that no functional test uses, as (function, Sid, action): why the function needs them.
-NEVER_USED: dict[tuple[str, str, str], str] = {
-    ("ParquetWriter", "WriteLake", "s3:AbortMultipartUpload"): "a part that fails after 5 MiB of Parquet",
-}
+NEVER_USED: dict[tuple[str, str, str], str] = {}
 FOREIGN_LOGS = {"aws.log", "zoho.log"}  # written by moto and by the Zoho simulator
 _STANDARD_ATTRIBUTES = set(vars(logging.makeLogRecord({})))
 
