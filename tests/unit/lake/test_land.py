@@ -317,3 +317,72 @@ def test_names_are_those_of_the_first_attempt_after_another_export_was_landed(la
 )
 def test_key_that_is_not_that_of_an_export_s_manifest_has_no_place(key):
     assert Place.of(key) is None
+
+
+def change_run(lake, export_id, previous, rows, deleted=()):
+    place = export(
+        lake,
+        export_id,
+        [rows],
+        sync={"kind": "changes", "previous": {"manifest_key": previous.source}, "deleted": len(deleted)},
+    )
+    lines = ["Id,Deleted_Time,Type", *(f"{record},{TIME},recycle" for record in deleted)]
+    put(lake, place.source.replace("manifest.json", "deleted-00001.csv"), "\r\n".join(lines).encode())
+    return place
+
+
+def shown_changes(lake, place):
+    found = lake.get(place.changes_key)
+    return [url.split("export_id=")[1] for url in found.content.decode().splitlines()] if found else []
+
+
+def test_changes_are_landed_with_their_operation_and_moment_and_with_the_deletions(lake):
+    full = export(lake)
+    run = change_run(lake, SECOND, full, rows_from(10, 2), deleted=["20", "21", "20"])
+    land_export(lake, run)
+    rows = duckdb.sql(
+        "SET TimeZone = 'UTC'; SELECT id, amount, _op, _modified_time::TEXT, _rescued "
+        f"FROM '{lake.root / run.folder}/*.parquet' ORDER BY _op DESC, id"
+    ).fetchall()
+    moment = "2024-01-01 09:00:00+00"
+    assert [row[:1] + row[2:] for row in rows] == [
+        ("10", "U", moment, None),
+        ("11", "U", moment, None),
+        ("20", "D", moment, None),
+        ("20", "D", moment, None),
+        ("21", "D", moment, None),
+    ]
+    manifest = read(lake, run.manifest_key)
+    assert [column["name"] for column in manifest["schema"]][-3:] == ["_op", "_modified_time", "_rescued"]
+    assert "_changes" in lake.get(f"{run.folder}/ddl.sql").content.decode()
+    assert manifest["ids_digest"] == ids_digest([read(lake, run.source)["parts"][0]["ids"]["digest"]])
+
+
+THIRD, FOURTH = "20240103T000000Z-0000000000000001", "20240104T000000Z-0000000000000001"
+
+
+def test_table_of_changes_shows_the_runs_since_the_last_full_one_in_their_order(lake):
+    full = export(lake)
+    second = change_run(lake, SECOND, full, rows_from(10, 1))
+    third = change_run(lake, THIRD, second, rows_from(11, 1), deleted=["20"])
+    land_export(lake, third)  # the events came in the wrong order, or LakeOutput was off before
+    part = "/part-00001.parquet"
+    expected = [SECOND + part, THIRD + part, f"{THIRD}/deleted-00001.parquet"]
+    assert shown_changes(lake, third) == expected
+    before = files(lake)
+    land_export(lake, second)
+    land_export(lake, third)
+    assert files(lake) == before
+    fourth = change_run(lake, FOURTH, third, rows_from(12, 1))
+    land_export(lake, fourth)
+    assert shown_changes(lake, fourth) == [*expected, FOURTH + part]
+
+
+def test_table_of_changes_begins_anew_after_a_full_run(lake):
+    second = change_run(lake, SECOND, export(lake), rows_from(10, 1))
+    land_export(lake, second)
+    full = export(lake, THIRD, sync={"kind": "full", "previous": {"manifest_key": second.source}})
+    land_export(lake, full)
+    fourth = change_run(lake, FOURTH, full, rows_from(12, 1))
+    land_export(lake, fourth)
+    assert shown_changes(lake, fourth) == [f"{FOURTH}/part-00001.parquet"]

@@ -17,6 +17,7 @@ from arro3.io import read_csv
 _BUFFER_BYTES = 256 * 1024
 _MAX_CELL_BYTES = 1 << 24  # the csv module's default is 131,072
 _UTF8 = DataType.string()
+_DELETION = ("Id", "Deleted_Time", "Type")
 
 # By row: raw texts by what they are the cell of.
 type Rescued = dict[int, dict[str, str]]
@@ -30,11 +31,13 @@ class CsvRefused(Exception):
 class Batch:
     """Rows of a CSV: a column of strings for each name of the header. An empty cell is null.
 
-    rescued: what no cell can hold: cells beyond the header, and bytes that are not UTF-8.
+    rescued: what no cell can hold: cells beyond the header, and bytes that are not UTF-8. moments: when the
+    records were deleted, if the rows are deletions.
     """
 
     columns: list[Array]
     rescued: Rescued = field(default_factory=dict)
+    moments: Array | None = None
 
 
 # Reads a CSV with a header, in batches of at most so many rows.
@@ -60,6 +63,22 @@ def python_batches(csv_file: BinaryIO, header: tuple[str, ...], rows: int) -> It
         next(records, None)
         while batch := list(islice(records, rows)):
             yield _batch(batch, header)
+
+
+def deletion_batches(read: Reader) -> Reader:
+    """Return a reader of a CSV of deletions (Id, Deleted_Time, Type) that yields the columns of any header.
+
+    All but the column Id are null.
+    """
+
+    def batches(csv_file: BinaryIO, header: tuple[str, ...], rows: int) -> Iterator[Batch]:
+        for batch in read(csv_file, _DELETION, rows):
+            ids, moments, _ = batch.columns
+            nothing = Array([None] * len(ids), _UTF8)
+            columns = [ids if name.lower() == "id" else nothing for name in header]
+            yield Batch(columns, batch.rescued, moments)
+
+    return batches
 
 
 def _batch(records: list[list[str]], header: tuple[str, ...]) -> Batch:

@@ -7,7 +7,7 @@ export's manifest by functions/parquet_writer, and by the command line.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b, sha256
@@ -19,9 +19,9 @@ from isal import igzip
 from crm_export import deadline
 from crm_export.errors import CountMismatch, ObjectConflict, ResultError, StepPostponed, StorageUnavailable
 from crm_export.lake import catalog
-from crm_export.lake.csv_batches import CsvRefused, arrow_batches, python_batches
+from crm_export.lake.csv_batches import CsvRefused, Reader, arrow_batches, deletion_batches, python_batches
 from crm_export.lake.parquet import Layout, Written, convert
-from crm_export.lake.schema import RESCUED_COLUMN, Column, columns_of, union
+from crm_export.lake.schema import DELETED, RESCUED_COLUMN, UPDATED, Column, columns_of, union, with_ours
 from crm_export.lake.store import LakeStore, ObjectSink, read_json
 from crm_export.telemetry import count, logger
 
@@ -30,6 +30,7 @@ _GZIP_RATIO = 8  # how much larger a CSV is than its gzip file, roughly
 _SECONDS_TO_SPARE = 25.0  # of the function's time
 _SLOWEST_BYTES_PER_SECOND = 3_000_000  # of a CSV
 _MOST_ATTEMPTS = 10
+_BYTES_OF_A_DELETION = 60  # of its CSV, roughly
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Place:
         """The key of the manifest of the module's table."""
         return f"lake/_symlink/{self.module_folder}/manifest"
 
+    @property
+    def changes_key(self) -> str:
+        """The key of the manifest of the table of changes since the last full export."""
+        return f"lake/_symlink_changes/{self.module_folder}/manifest"
+
     def progress_key(self, file: str) -> str:
         """Return the key of what is kept about a finished file until the manifest is written."""
         return f"lake/_progress/{self.module_folder}/export_id={self.export_id}/{file}.json"
@@ -78,13 +84,10 @@ def land_export(store: LakeStore, place: Place) -> None:
     if source is None or source.get("file_format") not in {"csv", "csv.gz"}:
         logger.info("nothing to write as Parquet", key=place.source, found=source is not None)
         return
-    landed = read_json(store, place.manifest_key)
-    if landed is None:
-        landed = _land(store, place, source)
-        count("ParquetRowsWritten", landed["rows"])
-        count("ParquetValuesRescued", sum(landed["rescued"].values()))
-        logger.info("export written as Parquet", export_id=place.export_id, rescued=landed["rescued"])
-    if is_full(source):
+    landed = _landed(store, place, source)
+    if is_change(source):
+        _show_change(store, place, source, landed)
+    elif is_full(source):
         _show(store, place, landed)
 
 
@@ -92,7 +95,23 @@ def is_full(source: Mapping[str, Any]) -> bool:
     """Return True if the export has all records of its module, as far as its manifest says."""
     query = source.get("query") or {}
     narrowed = query.get("criteria") or query.get("cvid") or query.get("page") not in {None, 1}
-    return not narrowed and (source.get("sync") or {}).get("kind") != "changes"
+    return not narrowed and not is_change(source)
+
+
+def is_change(source: Mapping[str, Any]) -> bool:
+    """Return True if the export is a sync's run of changes."""
+    return (source.get("sync") or {}).get("kind") == "changes"
+
+
+def _landed(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lake's manifest of the export, which is landed if it is not yet."""
+    if (landed := read_json(store, place.manifest_key)) is not None:
+        return landed
+    landed = _land(store, place, source)
+    count("ParquetRowsWritten", landed["rows"])
+    count("ParquetValuesRescued", sum(landed["rescued"].values()))
+    logger.info("export written as Parquet", export_id=place.export_id, rescued=landed["rescued"])
+    return landed
 
 
 def _land(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,14 +119,27 @@ def _land(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str
     frozen = _freeze_schema(store, place, source)
     columns = [Column.from_dict(item) for item in frozen["columns"]]
     files = []
-    for number, part in enumerate(source["parts"]):
+    for number, part in enumerate(_parts(place, source)):
         files.append(_land_part(store, place, part, columns, may_pause=number > 0))
     table = [Column.from_dict(item) for item in frozen["table"]]
-    manifest = _manifest(place, files, columns, table)
-    _write_tables(store, place, manifest, table)
+    manifest = _manifest(place, files, with_ours(columns, is_change=is_change(source)), table)
+    _write_tables(store, place, manifest, table, is_change=is_change(source))
     if store.put_if(place.manifest_key, _json(manifest), None):
         return manifest
     return read_json(store, place.manifest_key) or manifest
+
+
+def _parts(place: Place, source: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the parts, with the value of `_op` if they are changes; and the deletions, as one more part."""
+    if not is_change(source):
+        return list(source["parts"])
+    parts = [{**part, "op": UPDATED} for part in source["parts"]]
+    deleted = int(source["sync"].get("deleted") or 0)
+    if deleted:
+        key = f"{place.source.removesuffix('manifest.json')}deleted-00001.csv"
+        size = _BYTES_OF_A_DELETION * deleted
+        parts.append({"key": key, "records": deleted, "bytes": size, "op": DELETED})
+    return parts
 
 
 def _freeze_schema(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,6 +192,7 @@ def _land_part(
         "sha256": hashed.sha256.hexdigest(),
         "rescued": dict(written.rescued),
         "ids": written.ids and written.ids.digest,
+        "op": part.get("op"),
     }
     store.put_if(progress, _json(entry), None)
     return entry
@@ -174,7 +207,7 @@ def _write(
         with _open_csv(store, part["key"]) as csv_file, store.write(key) as sink:
             hashed = _Hashed(sink)
             try:
-                written = convert(csv_file, hashed, columns, _layout(part, columns), reader)
+                written = _convert(csv_file, hashed, columns, part, reader)
                 _check(written, part)
             except (CsvRefused, CountMismatch) as error:
                 logger.info("CSV read again", key=part["key"], reason=str(error))
@@ -183,6 +216,14 @@ def _write(
             sink.commit()
             return written, hashed
     raise refused or ResultError(f"{part['key']} cannot be read.")
+
+
+def _convert(
+    csv_file: BinaryIO, sink: "_Hashed", columns: Sequence[Column], part: Mapping[str, Any], reader: Reader
+) -> Written:
+    op = part.get("op")
+    read = deletion_batches(reader) if op == DELETED else reader
+    return convert(csv_file, sink, columns, _layout(part, columns), read, op=op)
 
 
 def _layout(part: Mapping[str, Any], columns: Sequence[Column]) -> Layout:
@@ -221,7 +262,7 @@ class _Hashed:
 
 
 def _manifest(
-    place: Place, parts: Sequence[Mapping[str, Any]], columns: Sequence[Column], table: Sequence[Column]
+    place: Place, parts: Sequence[Mapping[str, Any]], schema: Sequence[Column], table: Sequence[Column]
 ) -> dict[str, Any]:
     rescued: Counter[str] = Counter()
     for part in parts:
@@ -230,9 +271,9 @@ def _manifest(
         "source_manifest": place.source,
         "rows": sum(part["rows"] for part in parts),
         "files": [{name: part[name] for name in ("key", "rows", "bytes", "sha256")} for part in parts],
-        "schema": _dicts([*columns, RESCUED_COLUMN]),
+        "schema": _dicts(schema),
         "rescued": dict(rescued),
-        "ids_digest": ids_digest([part["ids"] for part in parts]),
+        "ids_digest": ids_digest([part["ids"] for part in parts if part["op"] != DELETED]),
         "table": _dicts(table),
     }
 
@@ -250,26 +291,84 @@ def ids_digest(parts: Sequence[str | None]) -> str | None:
 
 
 def _write_tables(
-    store: LakeStore, place: Place, manifest: Mapping[str, Any], table: Sequence[Column]
+    store: LakeStore,
+    place: Place,
+    manifest: Mapping[str, Any],
+    table: Sequence[Column],
+    *,
+    is_change: bool,
 ) -> None:
     files = [(store.url(file["key"]), file["bytes"]) for file in manifest["files"]]
     store.put_if(f"{place.folder}/redshift.manifest", _json(catalog.redshift_manifest(files)), None)
-    folder = store.url(place.symlink_key).removesuffix("manifest")
-    ddl = catalog.full_ddl(catalog.table_name(place.module), table, folder)
+    name = catalog.table_name(place.module)
+    ddl = catalog.full_ddl(name, table, store.url(place.symlink_key).removesuffix("manifest"))
+    if is_change:
+        schema = [Column.from_dict(item) for item in manifest["schema"]]
+        ddl += catalog.changes_ddl(name, schema, store.url(place.changes_key).removesuffix("manifest"))
     store.put_if(f"{place.folder}/ddl.sql", ddl.encode(), None)
 
 
 def _show(store: LakeStore, place: Place, landed: Mapping[str, Any]) -> None:
     """Let the module's table show this export, unless it shows a newer one."""
-    urls = [store.url(file["key"]) for file in landed["files"]]
-    content = catalog.symlink_manifest(urls).encode()
+
+    def shown(_: list[str]) -> list[str]:
+        return _urls(store, landed)
+
+    _replace_symlinks(store, place.symlink_key, place.export_id, shown)
+
+
+def _show_change(
+    store: LakeStore, place: Place, source: Mapping[str, Any], landed: Mapping[str, Any]
+) -> None:
+    """Let the table of changes show all runs since the last full one, up to this one."""
+
+    def shown(before: list[str]) -> list[str]:
+        kept, missing = _since(store, source, before)
+        earlier = [url for run in missing for url in _urls(store, _landed(store, *run))]
+        return [*kept, *earlier, *_urls(store, landed)]
+
+    _replace_symlinks(store, place.changes_key, place.export_id, shown)
+
+
+def _since(
+    store: LakeStore, source: Mapping[str, Any], shown: list[str]
+) -> tuple[list[str], list[tuple[Place, dict[str, Any]]]]:
+    """Return the URLs that stay, and the runs after them and before this one, in their order."""
+    missing: list[tuple[Place, dict[str, Any]]] = []
+    known = {catalog.export_of(url) for url in shown}
+    run: Mapping[str, Any] | None = source
+    while run and (
+        before := Place.of(((run.get("sync") or {}).get("previous") or {}).get("manifest_key", ""))
+    ):
+        if before.export_id in known:
+            return [url for url in shown if (catalog.export_of(url) or "") <= before.export_id], missing
+        run = read_json(store, before.source)
+        if run is None or not is_change(run):
+            break
+        missing.insert(0, (before, run))
+    return [], missing
+
+
+def _urls(store: LakeStore, landed: Mapping[str, Any]) -> list[str]:
+    return [store.url(file["key"]) for file in landed["files"]]
+
+
+def _replace_symlinks(
+    store: LakeStore, key: str, export_id: str, urls_after: Callable[[list[str]], list[str]]
+) -> None:
+    """Write what a table shows, unless that is of the same or a newer export.
+
+    urls_after: returns the URLs to show, given those that are shown.
+    """
     for _ in range(_MOST_ATTEMPTS):
-        found = store.get(place.symlink_key)
-        if found and (catalog.export_of(found.content.decode()) or "") >= place.export_id:
+        found = store.get(key)
+        urls = found.content.decode().splitlines() if found else []
+        if urls and (catalog.export_of(urls[-1]) or "") >= export_id:
             return
-        if store.put_if(place.symlink_key, content, found.version if found else None):
+        content = catalog.symlink_manifest(urls_after(urls)).encode()
+        if store.put_if(key, content, found.version if found else None):
             return
-    raise StorageUnavailable(f"{place.symlink_key} was replaced by others again and again.")
+    raise StorageUnavailable(f"{key} was replaced by others again and again.")
 
 
 def _dicts(columns: Iterable[Column]) -> list[dict[str, str]]:

@@ -23,7 +23,9 @@ from crm_export.lake.cells import Cells, cells_of
 from crm_export.lake.csv_batches import Batch, Reader, Rescued
 from crm_export.lake.schema import (
     BOOL,
+    CHANGE_COLUMNS,
     DATE,
+    DELETED,
     DOUBLE,
     INT64,
     MAP,
@@ -34,6 +36,7 @@ from crm_export.lake.schema import (
     TIMESTAMP,
     Column,
     scale_of,
+    with_ours,
 )
 from crm_export.results.record_ids import MAX_IDS, PartIds
 
@@ -91,16 +94,23 @@ class Layout:
 
 
 def convert(
-    csv_file: BinaryIO, sink: Sink, columns: Sequence[Column], layout: Layout, read: Reader
+    csv_file: BinaryIO,
+    sink: Sink,
+    columns: Sequence[Column],
+    layout: Layout,
+    read: Reader,
+    *,
+    op: str | None = None,
 ) -> Written:
     """Write a CSV as Parquet with zstd, in the CSV's order; return what was written.
 
-    columns: one for each column of the CSV. `_rescued` is added as the last one. Raises CsvRefused, and what
-    the file and the sink raise.
+    columns: one for each column of the CSV. `_rescued` is added as the last one. op: of a run of changes, "U"
+    or "D"; it adds the columns `_op` and `_modified_time`. Raises CsvRefused, and what the file and the sink
+    raise.
     """
     guard = _Guard()
     source = cast(BinaryIO, _GuardedSource(csv_file, guard))
-    conversion = _Conversion(columns)
+    conversion = _Conversion(columns, op)
     header = tuple(column.api_name for column in columns)
     batches = map(conversion.convert, read(source, header, layout.batch_rows))
     try:
@@ -140,13 +150,16 @@ def _arrow_type(kind: str) -> DataType:
 class _Conversion:
     """Converts the batches of one file, and counts."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self._columns = columns
+    def __init__(self, columns: Sequence[Column], op: str | None) -> None:
+        self._columns, self._op = columns, op
         self._names = {column.api_name: column.name for column in columns}
-        self._id = next((index for index, item in enumerate(columns) if item.api_name.lower() == "id"), None)
+        names = [column.api_name for column in columns]
+        self._modified = names.index("Modified_Time") if "Modified_Time" in names else None
+        is_id = (index for index, name in enumerate(names) if name.lower() == "id" and op != DELETED)
+        self._id = next(is_id, None)  # a record can be deleted twice
         self._ids: array[int] | None = array("Q")
         self._written = Written()
-        self.schema = arrow_schema([*columns, RESCUED_COLUMN])
+        self.schema = arrow_schema(with_ours(columns, is_change=op is not None))
 
     def convert(self, batch: Batch) -> RecordBatch:
         """Return the batch with the columns' types and `_rescued`."""
@@ -158,7 +171,17 @@ class _Conversion:
         self._written.rows += rows
         self._written.rescued.update(self._names.get(name, name) for row in rescued.values() for name in row)
         self._note_ids(batch)
-        return RecordBatch([*typed, _maps(rescued, rows)], schema=self.schema)
+        change = [] if self._op is None else [Array([self._op] * rows, _UTF8), self._moments(batch, rows)]
+        return RecordBatch([*typed, *change, _maps(rescued, rows)], schema=self.schema)
+
+    def _moments(self, batch: Batch, rows: int) -> Array:
+        """Return when each record was modified or deleted; null if that is not known."""
+        texts = batch.moments
+        if texts is None and self._modified is not None:
+            texts = batch.columns[self._modified]
+        if texts is None:
+            texts = Array([None] * rows, _UTF8)
+        return _typed(texts, CHANGE_COLUMNS[1], {})
 
     def _note_ids(self, batch: Batch) -> None:
         if self._id is None or self._ids is None:

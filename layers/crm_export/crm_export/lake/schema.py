@@ -14,6 +14,7 @@ MAP = "map<string, string>"
 PRECISION, _LEAST_SCALE = 28, 2  # of decimal columns
 _DECIMAL = re.compile(r"decimal\(28, ([0-9]+)\)")
 
+UPDATED, DELETED = "U", "D"  # values of the column _op
 RESCUED, OP, MODIFIED_TIME = "_rescued", "_op", "_modified_time"
 _TYPES = {
     "bigint": INT64,
@@ -68,6 +69,11 @@ def columns_of(
         taken.add(name)
         columns.append(Column(name, api_name, types.get(api_name, STRING)))
     return columns
+
+
+def with_ours(columns: Iterable[Column], *, is_change: bool) -> list[Column]:
+    """Return the columns of a file: those of the CSV, those of a change, and `_rescued` as the last one."""
+    return [*columns, *(CHANGE_COLUMNS if is_change else ()), RESCUED_COLUMN]
 
 
 def type_of(field: Mapping[str, Any]) -> str:
