@@ -8,11 +8,11 @@ from crm_export.lake.land import land_export
 from crm_export.telemetry import Context, Event, observed
 from crm_export.wiring import at_init, container
 
-at_init(lambda own: (own.lake, own.manifest_queue))
+at_init(lambda own: (own.lake, own.manifest_queue, own.tables))
 
 
 @observed
 def lambda_handler(event: Event, context: Context) -> dict[str, Any]:
     """Handle an SQS event of the parquet queue; return its batch item failures."""
     own = container()
-    return consume_manifests(event, own.manifest_queue, partial(land_export, own.lake))
+    return consume_manifests(event, own.manifest_queue, partial(land_export, own.lake, tables=own.tables))

@@ -245,7 +245,9 @@ def deployed(zoho_server: Simulator, tmp_path_factory: pytest.TempPathFactory) -
             "CallbackBaseUrl": API_URL,
             "DownloadsPerMinute": "1000",
             "LakeOutput": "on",
+            "GlueDatabase": "crm",
         }
+        aws.client("glue").create_database(DatabaseInput={"Name": "crm"})
         yield deploy(load_template(REPOSITORY / "template.yaml", ours, {}), aws, API_URL), aws
     finally:
         moto.stop()

@@ -76,6 +76,41 @@ def test_completed_export_becomes_parquet_with_the_types_of_its_fields(exported,
     assert urls == [f"s3://{bucket}/{file['key']}" for file in manifest["files"]]
 
 
+def glue_table(world):
+    name = f"{world.account.replace('-', '_')}_contacts"
+    (table,) = [
+        item
+        for item in world.client("glue").get_tables(DatabaseName="crm")["TableList"]
+        if item["Name"].startswith(name)
+    ]
+    return table
+
+
+def test_table_is_registered_in_glue_and_shows_the_last_full_export(exported):
+    exported.pump("ParquetQueue")
+    table = glue_table(exported)
+    types = {column["Name"]: column["Type"] for column in table["StorageDescriptor"]["Columns"]}
+    assert (types["id"], types["created_time"], types["_rescued"]) == (
+        "string",
+        "timestamp",
+        "map<string,string>",
+    )
+    bucket = exported.deployment.outputs["ResultsBucketName"]
+    location = f"s3://{bucket}/lake/_symlink/account_id={exported.account}/module=Contacts/"
+    assert table["StorageDescriptor"]["Location"] == location
+    assert send(exported, manifest_key(exported)) == []
+    assert glue_table(exported)["StorageDescriptor"] == table["StorageDescriptor"]
+
+
+def test_writer_registers_no_table_without_a_database(exported):
+    exported.configure("ParquetWriter", GLUE_DATABASE="")
+    assert exported.pump("ParquetQueue") == [[]]
+    assert all(
+        not item["Name"].startswith(exported.account.replace("-", "_"))
+        for item in exported.client("glue").get_tables(DatabaseName="crm")["TableList"]
+    )
+
+
 def test_event_that_arrives_again_changes_nothing(exported):
     assert exported.pump("ParquetQueue") == [[]]
     before = landed(exported)

@@ -15,7 +15,7 @@ def _split(value: str) -> tuple[str, ...]:
 
 
 _READERS: dict[Any, Any] = {str: str, int: int, tuple[str, ...]: _split}
-_MAY_BE_EMPTY = {"mongo_uri_secret_id", "trusted_zoho_origins", "callback_base_url"}
+_MAY_BE_EMPTY = {"mongo_uri_secret_id", "trusted_zoho_origins", "callback_base_url", "glue_database"}
 
 
 @dataclass(frozen=True)
@@ -135,3 +135,4 @@ class ParquetWriterSettings(Settings):
 
     results_bucket: str
     parquet_queue_url: str
+    glue_database: str  # empty: tables are not registered

@@ -44,6 +44,21 @@ def test_name_of_a_table_needs_no_quotes(module):
     assert re.fullmatch("[a-z0-9_]+", catalog.table_name(module))
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a-b", "C"), ("a_b", "C")),
+        (("a", "b_C"), ("a_b", "C")),
+        (("A", "C"), ("a", "C")),
+        (("a", "Ü"), ("a", "Ä")),
+    ],
+)
+def test_tables_of_different_accounts_or_modules_have_different_names(one, other):
+    names = {catalog.table_of_account(*one), catalog.table_of_account(*other)}
+    assert len(names) == 2
+    assert all(re.fullmatch("[a-z0-9_]+", name) for name in names)
+
+
 def at(minute):
     return datetime(2024, 1, 1, 10, minute, tzinfo=UTC)
 

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/redshift/latest/dg/loading-data-files-using-manifest
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from crm_export.lake.schema import (
@@ -47,6 +48,17 @@ def athena_type(kind: str) -> str:
 def table_name(module: str) -> str:
     """Return the name of a module's table: in lower case, with underscores."""
     return _NOT_IN_A_NAME.sub("_", module.lower())
+
+
+def table_of_account(account: str, module: str) -> str:
+    """Return a name for a module's table that no module of another account has.
+
+    If the names have to be changed for it, the table's name ends in a hash of them.
+    """
+    name = f"{table_name(account)}_{table_name(module)}"
+    if re.fullmatch("[a-z0-9]+", account) and table_name(module) == module.lower():
+        return name
+    return f"{name}_{blake2b(f'{account}/{module}'.encode(), digest_size=4).hexdigest()}"
 
 
 def symlink_manifest(urls: Iterable[str]) -> str:

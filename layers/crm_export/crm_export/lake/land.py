@@ -22,10 +22,10 @@ from crm_export.lake import catalog
 from crm_export.lake.csv_batches import CsvRefused, Reader, arrow_batches, deletion_batches, python_batches
 from crm_export.lake.parquet import Layout, Written, convert
 from crm_export.lake.schema import DELETED, RESCUED_COLUMN, UPDATED, Column, columns_of, union, with_ours
-from crm_export.lake.store import LakeStore, ObjectSink, read_json
+from crm_export.lake.store import LakeStore, ObjectSink, TableCatalog, read_json
 from crm_export.telemetry import count, logger
 
-_MANIFEST_KEY = re.compile(r"exports/(account_id=[^/]+/module=([^/]+))/export_id=([^/]+)/manifest\.json")
+_MANIFEST_KEY = re.compile(r"exports/(account_id=([^/]+)/module=([^/]+))/export_id=([^/]+)/manifest\.json")
 _GZIP_RATIO = 8  # how much larger a CSV is than its gzip file, roughly
 _SECONDS_TO_SPARE = 25.0  # of the function's time
 _SLOWEST_BYTES_PER_SECOND = 3_000_000  # of a CSV
@@ -39,6 +39,7 @@ class Place:
 
     source: str
     module_folder: str
+    account: str
     module: str
     export_id: str
 
@@ -46,7 +47,7 @@ class Place:
     def of(cls, manifest_key: str) -> Self | None:
         """Return the place of the export with this manifest, or None if the key is not that of a manifest."""
         match = _MANIFEST_KEY.fullmatch(manifest_key)
-        return match and cls(manifest_key, match[1], match[2], match[3])
+        return match and cls(manifest_key, match[1], match[2], match[3], match[4])
 
     @property
     def folder(self) -> str:
@@ -73,9 +74,10 @@ class Place:
         return f"lake/_progress/{self.module_folder}/export_id={self.export_id}/{file}.json"
 
 
-def land_export(store: LakeStore, place: Place) -> None:
+def land_export(store: LakeStore, place: Place, tables: TableCatalog | None = None) -> None:
     """Write the export's Parquet files and manifest, and show them in the module's table.
 
+    tables: where that table is registered, if anywhere.
     Does nothing if the export's manifest is gone, or if the export is a calendar. An export that is landed
     stays as it is. Raises StorageUnavailable and StorageRefused; StepPostponed if the time is over before all
     parts are written; CountMismatch or ObjectConflict if a part is not what the manifest says.
@@ -87,8 +89,8 @@ def land_export(store: LakeStore, place: Place) -> None:
     landed = _landed(store, place, source)
     if is_change(source):
         _show_change(store, place, source, landed)
-    elif is_full(source):
-        _show(store, place, landed)
+    elif is_full(source) and _show(store, place, landed) and tables is not None:
+        tables.register(_table(store, place, landed))
 
 
 def is_full(source: Mapping[str, Any]) -> bool:
@@ -308,13 +310,19 @@ def _write_tables(
     store.put_if(f"{place.folder}/ddl.sql", ddl.encode(), None)
 
 
-def _show(store: LakeStore, place: Place, landed: Mapping[str, Any]) -> None:
-    """Let the module's table show this export, unless it shows a newer one."""
+def _table(store: LakeStore, place: Place, landed: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = catalog.table_of_account(place.account, place.module)
+    columns = [Column.from_dict(item) for item in landed["table"]]
+    return catalog.glue_table(name, columns, store.url(place.symlink_key).removesuffix("manifest"))
+
+
+def _show(store: LakeStore, place: Place, landed: Mapping[str, Any]) -> bool:
+    """Let the module's table show this export, unless it shows a newer one. Return whether it shows this."""
 
     def shown(_: list[str]) -> list[str]:
         return _urls(store, landed)
 
-    _replace_symlinks(store, place.symlink_key, place.export_id, shown)
+    return _replace_symlinks(store, place.symlink_key, place.export_id, shown)
 
 
 def _show_change(
@@ -355,19 +363,19 @@ def _urls(store: LakeStore, landed: Mapping[str, Any]) -> list[str]:
 
 def _replace_symlinks(
     store: LakeStore, key: str, export_id: str, urls_after: Callable[[list[str]], list[str]]
-) -> None:
+) -> bool:
     """Write what a table shows, unless that is of the same or a newer export.
 
-    urls_after: returns the URLs to show, given those that are shown.
+    urls_after: returns the URLs to show, given those that are shown. Returns whether it shows this export.
     """
     for _ in range(_MOST_ATTEMPTS):
         found = store.get(key)
         urls = found.content.decode().splitlines() if found else []
-        if urls and (catalog.export_of(urls[-1]) or "") >= export_id:
-            return
+        if urls and (newest := catalog.export_of(urls[-1]) or "") >= export_id:
+            return newest == export_id
         content = catalog.symlink_manifest(urls_after(urls)).encode()
         if store.put_if(key, content, found.version if found else None):
-            return
+            return True
     raise StorageUnavailable(f"{key} was replaced by others again and again.")
 
 

@@ -1,6 +1,7 @@
 """What `crm_export.lake.land` needs from where exports are stored: S3, or a folder of the command line."""
 
 import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
@@ -44,6 +45,13 @@ class LakeStore(Protocol):
 
         Returns False if another one exists.
         """
+
+
+class TableCatalog(Protocol):
+    """Where engines look up tables."""
+
+    def register(self, table: Mapping[str, Any]) -> None:
+        """Create the table, Glue's TableInput, or replace it. Raises StorageUnavailable, StorageRefused."""
 
 
 def read_json(store: LakeStore, key: str) -> dict[str, Any] | None:
