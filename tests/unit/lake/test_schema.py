@@ -94,5 +94,11 @@ def test_column_without_metadata_is_a_string():
     assert [column.type for column in columns_of(["Id", "A", "B"], fields)] == ["string", "string", "int64"]
 
 
+@pytest.mark.parametrize("name", ["Id", "id"])
+def test_id_is_a_string_as_lookups_are(name):
+    fields = [{"api_name": name, "data_type": "bigint"}]
+    assert [column.type for column in columns_of([name], fields)] == ["string"]
+
+
 def test_column_is_the_same_after_its_way_through_json():
     assert Column.from_dict(json.loads(json.dumps(RESCUED_COLUMN.to_dict()))) == RESCUED_COLUMN

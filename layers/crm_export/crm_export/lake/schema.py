@@ -61,6 +61,9 @@ def columns_of(
     the module's earlier exports, whose names stay theirs.
     """
     types = {str(field["api_name"]): type_of(field) for field in fields or ()}
+    types |= dict.fromkeys(
+        ("id", "Id"), STRING
+    )  # Zoho says bigint, but lookups, which refer to it, are strings
     known = {column.api_name: column.name for column in table}
     taken = _OURS | set(known.values())
     columns = []
