@@ -211,7 +211,8 @@ def _typed(texts: Array, column: Column, rescued: Rescued) -> Array:
         typed = texts.cast(kind)
         if typed.null_count == texts.null_count:
             return typed
-    readable = Array(_read_each(texts.to_pylist(), column, cells, rescued), _UTF8)
+    each = cast(list[str | None], texts.to_pylist())  # its stub says that it is an array of NumPy
+    readable = Array(_read_each(each, column, cells, rescued), _UTF8)
     typed = readable.cast(kind)
     if typed.null_count != readable.null_count:
         raise ResultError(f"Arrow does not read a value of column {column.name} that fits {column.type}.")
