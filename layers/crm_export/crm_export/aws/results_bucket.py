@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -84,7 +85,7 @@ class ResultsBucket(Results):
             part_bytes=self.part_bytes,
             make_executor=self.make_executor,
         )
-        with _storage_errors("write", key), writer:
+        with storage_errors("write", key), writer:
             return land(incoming, key, _Upload(self, writer, key), confirm, limits)
 
     def size_of_same(self, writer: ObjectWriter, key: str, content: ByteCounter, *, is_gzip: bool) -> int:
@@ -92,7 +93,7 @@ class ResultsBucket(Results):
 
         Raises ObjectConflict if it has another content, StorageUnavailable if there is no object.
         """
-        if not writer.call(self._exists):
+        if not writer.call(partial(object_exists, self.s3)):
             raise StorageUnavailable(f"S3 did not complete the upload of {key}.")
         found = writer.call(self.s3.head_object, ChecksumMode="ENABLED")
         size = int(found["ContentLength"])
@@ -104,11 +105,6 @@ class ResultsBucket(Results):
             raise ObjectConflict(f"{key} exists, and its content is not what this attempt read from Zoho.")
         return size
 
-    def _exists(self, Bucket: str, Key: str) -> bool:  # noqa: N803 (boto3's names)
-        # HeadObject would not say: a role that may not list all keys gets 403 for a key that is missing.
-        found = self.s3.list_objects_v2(Bucket=Bucket, Prefix=Key, MaxKeys=1)
-        return [item["Key"] for item in found.get("Contents", [])] == [Key]
-
     def _read(self, **target: str) -> bytes:
         with closing(self.s3.get_object(**target)["Body"]) as body:
             content: bytes = body.read()
@@ -116,14 +112,14 @@ class ResultsBucket(Results):
 
     def read_ids(self, key: str) -> Iterator[str]:
         with (
-            _storage_errors("read", key),
+            storage_errors("read", key),
             closing(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]) as body,
         ):
             yield from read_ids(body, key)
 
     def remove_leftovers(self, folder: str, keep: set[str]) -> None:
         target = {"Bucket": self.bucket, "Prefix": f"{folder}/"}
-        with _storage_errors("delete from", folder):
+        with storage_errors("delete from", folder):
             # First the uploads: a worker that still has one cannot complete it any more.
             for page in self.s3.get_paginator("list_multipart_uploads").paginate(**target):
                 for upload in page.get("Uploads", []):
@@ -141,8 +137,8 @@ class ResultsBucket(Results):
                 raise
 
     def read_manifest(self, key: str) -> dict[str, Any] | None:
-        with _storage_errors("read", key):
-            if not self._exists(self.bucket, key):
+        with storage_errors("read", key):
+            if not object_exists(self.s3, self.bucket, key):
                 return None
             content = self._read(Bucket=self.bucket, Key=key)
         try:
@@ -153,7 +149,7 @@ class ResultsBucket(Results):
 
     def write_manifest(self, key: str, manifest: dict[str, Any]) -> bool:
         try:
-            with _storage_errors("write", key):
+            with storage_errors("write", key):
                 self.s3.put_object(
                     Bucket=self.bucket,
                     Key=key,
@@ -190,8 +186,17 @@ class _Upload(Writer):
         return written.size
 
 
+def object_exists(s3: Any, Bucket: str, Key: str) -> bool:  # noqa: N803 (boto3's names)
+    """Return whether there is an object, by its listing.
+
+    HeadObject would not say: a role that may not list all keys gets 403 for a key that is missing.
+    """
+    found = s3.list_objects_v2(Bucket=Bucket, Prefix=Key, MaxKeys=1)
+    return [item["Key"] for item in found.get("Contents", [])] == [Key]
+
+
 @contextmanager
-def _storage_errors(action: str, key: str) -> Iterator[None]:
+def storage_errors(action: str, key: str) -> Iterator[None]:
     """Raise StorageUnavailable for an outage of S3, and StorageRefused for its other errors."""
     try:
         yield
