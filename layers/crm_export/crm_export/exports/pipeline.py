@@ -293,7 +293,8 @@ class Results(Protocol):
     def remove_leftovers(self, folder: str, keep: set[str]) -> None:
         """Abort all uploads to an export's folder, and delete its own objects that are not in `keep`.
 
-        Its own are those with part-, deleted- or diff- in their names: manifests always stay. Raises ResultError, StorageUnavailable.
+        Its own are those with part-, deleted- or diff- in their names: manifests always stay. Raises
+        ResultError, StorageUnavailable.
         """
 
     def read_manifest(self, key: str) -> dict[str, Any] | None:
