@@ -15,7 +15,7 @@ from simulation.calls import Calls, refusal
 from simulation.expressions import BadExpression, Item, holds, names_in, updated
 
 TABLE = "exports"
-_SORT_KEYS = {None: "sk", "open": "requested_at", "by-account": "requested_at"}
+_SORT_KEYS = {None: "sk", "open": "requested_at", "by-account": "requested_at", "due": "due_at"}
 _INDEX_LAG = 2.0
 _TAKES = 0.01
 _LARGEST_ITEM = 400 * 1024  # bytes
@@ -125,6 +125,19 @@ class DynamoDb:
     def put_item(self, **request: Any) -> Item:
         """See boto3."""
         return self._write_one("Put", request)
+
+    def delete_item(self, **request: Any) -> Item:
+        """See boto3."""
+
+        def write(again: bool) -> Item:
+            key = _key(request["Key"])
+            _all_used(request, request["ConditionExpression"])
+            if not holds(request["ConditionExpression"], self._table.items.get(key, {}), *_given(request)):
+                raise ConditionFailed
+            self._table.items.pop(key, None)
+            return {}
+
+        return self._write(f"dynamodb delete {_shown(request['Key'])}", write)
 
     def _write_one(self, kind: str, request: Item) -> Item:
         def write(again: bool) -> Item:

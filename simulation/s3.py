@@ -76,6 +76,10 @@ class S3:
         def put(again: bool) -> dict[str, Any]:
             if more.get("IfNoneMatch") == "*" and Key in self._bucket.objects:
                 raise refusal("PreconditionFailed", "PutObject")
+            if "IfMatch" in more and Key not in self._bucket.objects:
+                raise refusal("NoSuchKey", "PutObject")
+            if "IfMatch" in more and more["IfMatch"] != _etag(self._bucket.objects[Key]):
+                raise refusal("PreconditionFailed", "PutObject")
             _check(more.get("ChecksumCRC32"), Body, "PutObject")
             self._bucket.put(Key, Body)
             return {}
@@ -217,7 +221,8 @@ class S3:
             if Key not in self._bucket.objects:
                 raise refusal("NoSuchKey", "GetObject")
             start = int(Range.removeprefix("bytes=").removesuffix("0-") or 0)
-            return {"Body": io.BytesIO(self._bucket.objects[Key][start:])}
+            body = self._bucket.objects[Key]
+            return {"Body": io.BytesIO(body[start:]), "ETag": _etag(body)}
 
         return self._call(f"s3 get {Key}", get, faults=_READ_FAULTS)
 
@@ -248,6 +253,10 @@ class _UploadLister:
     def paginate(self, *, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:
         """See boto3."""
         yield self._client.list_uploads(Prefix)
+
+
+def _etag(body: bytes) -> str:
+    return f'"{zlib.crc32(body):08x}"'
 
 
 def _check(checksum: str | None, body: bytes, operation: str) -> None:

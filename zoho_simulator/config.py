@@ -55,6 +55,9 @@ class SimulatorConfig:
     clock_skew_seconds: float = 0.0  # of Zoho's clock, which is in the header Date and in all its times
     visibility_seconds: float = 0.0  # [U] so much later a created or modified record shows in lists and jobs
     restore_moves_modified_time: bool = False  # [U]
+    # Minutes east of UTC, by the moment from which on times carry that offset: {"2026-03-29T01:00:00Z": 120}
+    utc_offsets: dict[str, float] = field(default_factory=dict)
+    one_offset: bool = False  # [U] True: all times carry the offset of the present, not of their own moment
 
     # OAuth
     client_id: str = "1000.LOCAL"
@@ -106,7 +109,8 @@ class SimulatorConfig:
     records_parent_module: Literal["field", "lookup"] = "field"
     restricted_modules: set[str] = field(default_factory=set)  # 403 NO_PERMISSION
     count_lag_seconds: float = 0.0  # [U] actions/count is that of so long ago
-    deleted_order: Literal["newest", "any"] = "newest"  # [U] any: the same each time, but not that of time
+    # [U] any: the same each time, but not that of time; random: another one from each first page on
+    deleted_order: Literal["newest", "any", "random"] = "newest"
     recycle_days: float = 60.0  # then a deleted record is listed as permanent
     permanent_days: float = 120.0  # then it is not listed any more
 

@@ -1,15 +1,18 @@
-"""Queues quiet parts, fails overdue exports and announces ended ones (every five minutes)."""
+"""Queues due syncs and quiet parts, fails overdue exports, announces ended ones (every five minutes)."""
 
 from typing import Any
 
 from crm_export.exports.reconcile import reconcile
+from crm_export.sync.schedule import start_due
 from crm_export.telemetry import Context, Event, observed
 from crm_export.wiring import at_init, container
 
-at_init(lambda own: own.reconciler)
+at_init(lambda own: own.due_syncs)
 
 
 @observed
 def lambda_handler(event: Event, context: Context) -> dict[str, Any]:
-    """Handle a tick of EventBridge Scheduler; return how many parts were queued."""
-    return {"pushed": reconcile(container().reconciler)}
+    """Handle a tick of EventBridge Scheduler; return how many parts and syncs were queued."""
+    own = container()
+    syncs = start_due(own.due_syncs)
+    return {"pushed": reconcile(own.reconciler), "syncs": syncs}

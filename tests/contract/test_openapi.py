@@ -17,6 +17,8 @@ from crm_export.api.requests import (
     export_request,
     list_request,
     parse_page_request,
+    put_request,
+    run_body,
     start_request,
 )
 from crm_export.api.responses import error_response
@@ -123,6 +125,11 @@ READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "POST /v1/e/zoho/bulk-read/exports/{export_id}/cancel": lambda event: cancel_request(
         {**event, "rawPath": "/v1/e/zoho/bulk-read/exports/x/cancel"}
     ),
+    "GET /v1/e/zoho/syncs": export_request,
+    "PUT /v1/e/zoho/syncs/{type}": lambda event: put_request(event).read_body(),
+    "GET /v1/e/zoho/syncs/{type}": export_request,
+    "DELETE /v1/e/zoho/syncs/{type}": export_request,
+    "POST /v1/e/zoho/syncs/{type}/runs": lambda event: run_body({**event, "body": "{}"}),
 }
 CALLBACK = "POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}"
 
@@ -183,6 +190,7 @@ def test_example_of_an_error_has_the_code_and_remedy_of_an_error(example: Any) -
     assert remedies
     made_for_the_case = example["code"] in {
         "CONNECTION_NOT_FOUND", "TYPE_NOT_SUPPORTED", "TOKEN_INVALIDATED", "ZOHO_REQUEST_MALFORMED",
+        "SYNC_NOT_FOUND",
     }  # fmt: skip
     assert made_for_the_case or example["remedy"] in remedies
 

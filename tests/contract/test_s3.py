@@ -3,6 +3,7 @@
 import base64
 import json
 import zlib
+from hashlib import sha256
 
 import boto3
 import pytest
@@ -187,6 +188,37 @@ def test_manifest_is_written_once_and_read_back(s3, results):
     assert not results.write_manifest("m.json", {"records": 2})
     assert results.read_manifest("m.json") == {"records": 1}
     assert json.loads(stored_object(s3, "m.json")) == {"records": 1}
+
+
+def test_object_is_replaced_only_if_its_etag_is_that_which_was_read(s3, results):
+    assert results.read_latest("latest.json") is None
+    assert results.write_latest("latest.json", {"run": 1}, None)
+    _, etag = results.read_latest("latest.json")
+    assert results.write_latest("latest.json", {"run": 2}, etag)
+    assert not results.write_latest("latest.json", {"run": 3}, etag)
+    assert not results.write_latest("latest.json", {"run": 3}, None)
+    assert results.read_latest("latest.json")[0] == {"run": 2}
+    s3.delete_object(Bucket=BUCKET, Key="latest.json")
+    assert not results.write_latest("latest.json", {"run": 4}, etag)
+    assert results.read_latest("latest.json") is None
+
+
+def test_index_and_objects_are_read_back(results):
+    stored = results.store_result(
+        [hand_made(SMALL)],
+        KEY,
+        file_format="csv",
+        expected_records=1,
+        job_id="554023000000568002",
+        confirm=lambda: None,
+        index=True,
+    )
+    assert [row[0] for row in results.read_index(stored.index)] == [1]
+    results.write_object("x/e1/diff-00001.csv", [b"op,Id\r\n", LARGE])
+    assert results.digest("x/e1/diff-00001.csv") == sha256(b"op,Id\r\n" + LARGE).hexdigest()
+    results.write_object("x/e1/diff-00001.csv", [b"op,Id\r\n" + LARGE])
+    with pytest.raises(ObjectConflict):
+        results.write_object("x/e1/diff-00001.csv", [b"op,Id\r\n"])
 
 
 def test_listing_returns_the_first_key_of_a_prefix(s3):

@@ -39,6 +39,7 @@ EVERYTHING = {
 }
 BUCKET, FOLDER = "results", "exports/account_id=acct-1/module=Contacts/export_id=1"
 # What ResultsBucket and ObjectWriter call.
+LATEST = "syncs/account_id=acct-1/module=Contacts/latest.json"
 STORAGE = [
     ("s3", "CreateMultipartUpload", {"Bucket": BUCKET, "Key": f"{FOLDER}/part-00001.csv"}),
     ("s3", "UploadPart", {"Bucket": BUCKET, "Key": f"{FOLDER}/part-00001.csv"}),
@@ -51,6 +52,8 @@ STORAGE = [
     ("s3", "ListObjectsV2", {"Bucket": BUCKET, "Prefix": f"{FOLDER}/manifest.json", "MaxKeys": 1}),
     ("s3", "ListObjectsV2", {"Bucket": BUCKET, "Prefix": f"{FOLDER}/"}),
     ("s3", "ListMultipartUploads", {"Bucket": BUCKET, "Prefix": f"{FOLDER}/"}),
+    ("s3", "GetObject", {"Bucket": BUCKET, "Key": LATEST}),
+    ("s3", "PutObject", {"Bucket": BUCKET, "Key": LATEST}),
 ]
 
 

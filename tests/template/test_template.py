@@ -195,7 +195,7 @@ def test_every_route_except_the_callback_requires_a_token(resources):
     open_routes = {route: security for route, security in routes.items() if security != [{"Jwt": []}]}
     # Not [{"NONE": []}]: the document has no such scheme, and with FailOnWarnings the API might not deploy.
     assert open_routes == {"POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}": None}
-    assert len(routes) == 6
+    assert len(routes) == 11
     assert api["FailOnWarnings"] is True
     assert "security" not in api["Body"]
     assert set(api["Body"]["components"]["securitySchemes"]) == {"Jwt"}
@@ -230,8 +230,8 @@ def test_only_the_downloader_deletes_and_only_below_exports(resources):
             if "s3:ListBucket" in actions:
                 assert actions == {"s3:ListBucket"}
                 assert statement["Resource"] == bucket
-                folders = ["exports/*", "lake/*"] if function == "ParquetWriter" else "exports/*"
-                assert statement["Condition"] == {"StringLike": {"s3:prefix": folders}}
+                other = {"ParquetWriter": "lake/*", "ResultDownloader": "syncs/*"}[function]
+                assert statement["Condition"] == {"StringLike": {"s3:prefix": ["exports/*", other]}}
     assert deleting == {"ResultDownloader": {"Fn::Sub": "${ResultsBucket.Arn}/exports/*"}}
 
 

@@ -199,9 +199,9 @@ def _epochs(first_day: date, steps: Rows) -> list[int]:
     return [first + step * _STEP_SECONDS for step in steps]
 
 
-def iso_time(seconds: float) -> str:
+def iso_time(seconds: float, offset: timezone = OFFSET) -> str:
     """Return a time as Zoho writes it: ISO 8601, whole seconds, with offset."""
-    return datetime.fromtimestamp(int(seconds), UTC).astimezone(OFFSET).isoformat()
+    return datetime.fromtimestamp(int(seconds), UTC).astimezone(offset).isoformat()
 
 
 def _cell_text(value: Any) -> str:

@@ -4,7 +4,8 @@ POST /__sim__/data/{Module} and the fault action `change` take {"create": 3, "mo
 A number in place of ids means that many living records, lowest ids first; `delete` leaves out those that the
 same change modifies. `purge` deletes permanently. `restore` takes deleted records out of the recycle bin,
 with or without a new Modified_Time (`restore_moves_modified_time`). `forget` removes the Modified_Time.
-`convert` converts leads, which lists then leave out unless they are asked for.
+`convert` converts leads, which lists then leave out unless they are asked for. `drift` changes the values of
+formulas and leaves the Modified_Time as it is.
 """
 
 from array import array
@@ -17,11 +18,12 @@ from typing import Any
 from zoho_simulator.config import SimulatorConfig
 from zoho_simulator.data.builder import iso_time
 from zoho_simulator.data.catalog import MODULES_WITH_RECORDS
-from zoho_simulator.data.columns import Column, Rows
+from zoho_simulator.data.columns import Rows
 from zoho_simulator.data.modules import Module, load_module
+from zoho_simulator.data.overlays import ChangedTimes, Converted, Drifted, Offsets, Zoned
 from zoho_simulator.wire import Json
 
-_KEYS = {"create", "modify", "delete", "purge", "restore", "forget", "convert"}
+_KEYS = {"create", "modify", "delete", "purge", "restore", "forget", "convert", "drift"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Changed:
     deleted: Mapping[int, int] = field(default_factory=dict)
     purged: frozenset[int] = frozenset()  # of the deleted records, those deleted permanently
     converted: frozenset[int] = frozenset()
+    drifted: Mapping[int, int] = field(default_factory=dict)  # how often the formulas of a record changed
     revision: int = 0
 
     def until(self, moment: float) -> "Changed":
@@ -69,11 +72,15 @@ class Changes:
         """Return a snapshot of the module. Raises KeyError for an unknown module."""
         module = load_module(self._config.seed, name, self._config.first_day)
         changed = self.of(name)
-        if changed is _NOTHING:
-            return module
-        if not self._config.visibility_seconds:
-            return _overlaid(module, changed, changed)
-        return _overlaid(module, changed, changed.until(self._clock() - self._config.visibility_seconds))
+        if changed is not _NOTHING:
+            delay = self._config.visibility_seconds
+            module = _overlaid(module, changed, changed.until(self._clock() - delay) if delay else changed)
+        return _zoned(module, self.shown) if self._config.utc_offsets else module
+
+    def shown(self, moment: float) -> str:
+        """Return a moment as Zoho writes it at present."""
+        offsets = Offsets(self._config.utc_offsets)
+        return iso_time(moment, offsets.at(self._clock() if self._config.one_offset else moment))
 
     def rows_at(self, name: str, moment: float) -> Rows:
         """Return the numbers of the records that existed then; restored ones count as never deleted."""
@@ -95,7 +102,7 @@ class Changes:
             self._changed[name] = _with(self.of(name), rows, now, restore_moves=moves)
             self._config.records[name] = total + len(rows["created"])
         ids = {kind: [str(module.id_base + row) for row in numbers] for kind, numbers in rows.items()}
-        return {"time": iso_time(now), **ids}
+        return {"time": self.shown(now), **ids}
 
 
 def _rows_of(
@@ -117,6 +124,8 @@ def _rows_of(
         rows["restored"] = _recycled(module, changed, document["restore"])
     if "forget" in document:
         rows["forgotten"] = _chosen(module, total, document["forget"], spared=[*modified, *deleted])
+    if "drift" in document:
+        rows["drifted"] = _chosen(module, total, document["drift"], spared=deleted)
     return rows
 
 
@@ -131,6 +140,7 @@ def _with(before: Changed, rows: Mapping[str, Sequence[int]], now: int, *, resto
         {row: at for row, at in deleted.items() if row not in restored},
         before.purged | set(purged),
         before.converted | set(converted),
+        {**before.drifted, **{row: before.drifted.get(row, 0) + 1 for row in rows.get("drifted", ())}},
         before.revision + 1,
     )
 
@@ -155,6 +165,8 @@ def check_change(name: str, document: Any) -> None:
         raise ValueError(f"A change must be an object with keys of {sorted(_KEYS)}, not {document!r}.")
     if "convert" in document and name != "Leads":
         raise ValueError(f"Only leads can be converted, not {name}.")
+    if "drift" in document and not _formulas(load_module(1, name)):
+        raise ValueError(f"{name} has no formula whose value could change.")
     for key, value in document.items():
         is_ids = isinstance(value, list) and all(isinstance(v, str) for v in value) and key != "create"
         is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
@@ -183,10 +195,13 @@ def _overlaid(module: Module, changed: Changed, visible: Changed) -> Module:
         ("Created_Time", changed.created),
         ("Modified_Time", {**visible.created, **visible.modified}),
     ):
-        columns[name] = _Overlay(columns[name].field, columns[name], moments)
+        columns[name] = ChangedTimes(columns[name].field, columns[name], moments)
     if changed.converted:
         flag = columns["$converted"]
-        columns["$converted"] = _Converted(flag.field, changed.converted)
+        columns["$converted"] = Converted(flag.field, changed.converted)
+    if changed.drifted:
+        for name in _formulas(module):
+            columns[name] = Drifted(columns[name].field, columns[name], changed.drifted)
     hidden = changed.created.keys() - visible.created.keys()
     shown = len(visible.created) + len(visible.modified)
     return replace(
@@ -198,45 +213,13 @@ def _overlaid(module: Module, changed: Changed, visible: Changed) -> Module:
     )
 
 
-@dataclass(eq=False)
-class _Overlay(Column):
-    """A datetime column in which some records have another time, or none."""
-
-    inner: Column
-    moments: Mapping[int, int | None]
-
-    def texts(self, rows: Rows) -> Sequence[str]:
-        return self._replaced(self.inner.texts(rows), rows, iso_time, "")
-
-    def keys(self, rows: Rows) -> Sequence[Any]:
-        return self._replaced(self.inner.keys(rows), rows, int, None)
-
-    def value(self, row: int) -> Any:
-        return self.texts((row,))[0] or None
-
-    def _replaced(
-        self, values: Sequence[Any], rows: Rows, shown: Callable[[int], Any], empty: Any
-    ) -> list[Any]:
-        moments = self.moments
-
-        def of(row: int) -> Any:
-            moment = moments[row]
-            return empty if moment is None else shown(moment)
-
-        return [of(row) if row in moments else value for row, value in zip(rows, values, strict=True)]
+def _formulas(module: Module) -> list[str]:
+    return [name for name, column in module.columns.items() if column.field.data_type == "formula"]
 
 
-@dataclass(eq=False)
-class _Converted(Column):
-    """The column $converted of leads."""
-
-    converted: frozenset[int]
-
-    def texts(self, rows: Rows) -> Sequence[str]:
-        return ["true" if row in self.converted else "false" for row in rows]
-
-    def keys(self, rows: Rows) -> Sequence[Any]:
-        return [row in self.converted for row in rows]
-
-    def value(self, row: int) -> Any:
-        return row in self.converted
+def _zoned(module: Module, shown: Callable[[float], str]) -> Module:
+    columns = {
+        name: Zoned(column.field, column, shown) if column.field.data_type == "datetime" else column
+        for name, column in module.columns.items()
+    }
+    return replace(module, columns=columns)

@@ -10,7 +10,6 @@ from hashlib import blake2b
 from http import HTTPStatus
 
 from zoho_simulator.config import SimulatorConfig
-from zoho_simulator.data.builder import iso_time
 from zoho_simulator.data.catalog import WITHOUT_COUNT
 from zoho_simulator.data.modules import Module, current_user
 from zoho_simulator.errors import ZohoError
@@ -29,6 +28,7 @@ class DeletedApi:
     _config: SimulatorConfig
     _clock: Callable[[], float]
     _records: RecordsApi
+    _passes: int = 0  # first pages read so far
 
     def page(self, call: Call, name: str) -> Response:
         """GET /crm/{v}/{Module}/deleted: 204 if there are none, 304 if none was deleted since."""
@@ -39,6 +39,7 @@ class DeletedApi:
         if kind not in ("all", "recycle", "permanent"):
             raise pattern_not_matched("type")
         page, per_page = parse_paging(self._config, call.request.query)
+        self._passes += page == 1
         rows = [row for row in self._rows(module) if kind in ("all", row["type"])]
         since = modified_since(call.request)
         if since is not None:
@@ -65,7 +66,13 @@ class DeletedApi:
             place = -1000 - index, now - 3600 * (index + 1)
             rows.append(self._shown(module, index, place, is_permanent=index % 3 == 2))
         listed = [row for row in rows if row is not None]
-        return sorted(listed, key=_scattered) if self._config.deleted_order == "any" else listed
+        match self._config.deleted_order:
+            case "any":
+                return sorted(listed, key=_scattered(0))
+            case "random":
+                return sorted(listed, key=_scattered(self._passes))
+            case _:
+                return listed
 
     def _shown(
         self, module: Module, number: int, place: tuple[int, float], *, is_permanent: bool
@@ -81,7 +88,7 @@ class DeletedApi:
             "display_name": f"Deleted {number}",
             "type": "recycle",
             "created_by": current_user(),
-            "deleted_time": iso_time(moment),
+            "deleted_time": self._records.changes.shown(moment),
         }
         if is_permanent or days > self._config.recycle_days:
             unknown = {"created_by": None, "display_name": None, "deleted_by": None}
@@ -89,5 +96,5 @@ class DeletedApi:
         return row
 
 
-def _scattered(row: Json) -> bytes:
-    return blake2b(row["id"].encode(), digest_size=8).digest()
+def _scattered(salt: int) -> Callable[[Json], bytes]:
+    return lambda row: blake2b(f"{salt}/{row['id']}".encode(), digest_size=8).digest()

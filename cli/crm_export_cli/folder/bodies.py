@@ -17,6 +17,7 @@ from crm_export.exports.model import (
     PartState,
     timestamp,
 )
+from crm_export.exports.runs import Run
 from crm_export.exports.witness import Before, Witness
 from crm_export.results.record_ids import PartIds
 from crm_export.zoho.records import Cursor
@@ -30,6 +31,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "cursor": Cursor.from_json,
     "counted_before": Before.from_dict,
     "witness": Witness.from_dict,
+    "sync": Run.from_dict,
     "dead_owners": frozenset,
     "failed_job_ids": frozenset,
 }
@@ -47,7 +49,7 @@ def _plain(value: Any) -> Any:
         return timestamp(value)
     if isinstance(value, Cursor):
         return value.to_json()
-    if isinstance(value, PartIds):
+    if isinstance(value, PartIds | Run):
         return value.to_dict()
     if is_dataclass(value):
         return vars(value)

@@ -12,11 +12,12 @@ from crm_export.errors import StateUnavailable
 from crm_export_cli.exits import CliError
 from crm_export_cli.folder.errors import FolderFull
 
-_VERSION = 1
 _BUSY_SECONDS = 20.0  # how long a write waits for those of other processes
 # SQLite's codes for a disk or a quota that is full; a quota shows as a failed write.
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
-_SCHEMA = """
+# The statements of each version of the file, in order; those of later ones change what earlier ones made.
+_SCHEMA = (
+    """
 CREATE TABLE exports (
   export_id TEXT PRIMARY KEY, account_id TEXT NOT NULL, requested_at TEXT NOT NULL, is_open INTEGER NOT NULL,
   state TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
@@ -34,7 +35,16 @@ CREATE TABLE tokens (
   process TEXT) WITHOUT ROWID;
 CREATE TABLE downloads (account_id TEXT NOT NULL, taken_at REAL NOT NULL);
 CREATE TABLE position (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
+""",
+    """
+CREATE TABLE syncs (
+  account_id TEXT NOT NULL, module TEXT NOT NULL, due_at TEXT, revision INTEGER NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (account_id, module)) WITHOUT ROWID;
+CREATE TABLE credits (
+  account_id TEXT NOT NULL, hour TEXT NOT NULL, credits INTEGER NOT NULL,
+  PRIMARY KEY (account_id, hour)) WITHOUT ROWID;
+""",
+)
 
 
 class Database:
@@ -63,11 +73,12 @@ class Database:
     def _create_tables(self, path: Path) -> None:
         with self.transaction():
             (version,) = self.rows("PRAGMA user_version")[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";")[:-1]:
+            for statements in _SCHEMA[version:]:
+                for statement in statements.split(";")[:-1]:
                     self.execute(statement)
-                self.execute(f"PRAGMA user_version = {_VERSION}")
-            elif version != _VERSION:
+            if version < len(_SCHEMA):
+                self.execute(f"PRAGMA user_version = {len(_SCHEMA)}")
+            elif version > len(_SCHEMA):
                 raise CliError(f"{path} is of a later version of crm-export.", remedy="Use that version.")
 
     @contextmanager

@@ -1,12 +1,12 @@
 """The results of a folder: DIR/exports, with the same layout and the same checks as in S3."""
 
 import errno
-import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,13 +18,17 @@ from crm_export.exports.landing import (
     Writer,
     incoming_records,
     incoming_result,
+    json_bytes,
+    json_object,
     land,
+    leftovers,
 )
 from crm_export.exports.model import Stored
 from crm_export.exports.pipeline import Results
 from crm_export.results.counters import ByteCounter
 from crm_export.results.gzip import gzip_trailer
-from crm_export.results.records_csv import read_ids
+from crm_export.results.record_index import read_index
+from crm_export.results.records_csv import read_columns
 from crm_export_cli.folder.errors import file_errors
 from crm_export_cli.folder.locks import Processes, locked
 
@@ -49,52 +53,100 @@ class FolderResults(Results):
 
     def store_result(
         self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str,
-        confirm: Callable[[], None],
+        confirm: Callable[[], None], index: bool = False,
     ) -> Stored:  # fmt: skip
         incoming = incoming_result(
             chunks, file_format=file_format, expected_records=expected_records, job_id=job_id
         )
-        return self._store(incoming, key, confirm)
+        return self._store(incoming, key, confirm, index=index)
 
     def store_records(
         self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str,
-        confirm: Callable[[], None],
+        confirm: Callable[[], None], index: bool = False,
     ) -> Stored:  # fmt: skip
-        return self._store(incoming_records(pages, fields=fields, file_format=file_format), key, confirm)
+        incoming = incoming_records(pages, fields=fields, file_format=file_format)
+        return self._store(incoming, key, confirm, index=index)
 
-    def _store(self, incoming: Incoming, key: str, confirm: Callable[[], None]) -> Stored:
+    def _store(self, incoming: Incoming, key: str, confirm: Callable[[], None], *, index: bool) -> Stored:
+        store_index = self.write_object if index else None
         with _File(self, key) as file:
-            return land(incoming, key, file, confirm, SizeLimits())
+            return land(incoming, key, file, confirm, SizeLimits(), store_index=store_index)
+
+    def write_object(self, key: str, chunks: Iterable[bytes]) -> None:
+        content = ByteCounter()
+        with _File(self, key) as file:
+            for chunk in chunks:
+                content.feed(chunk)
+                file.write(chunk)
+            file.commit(content, content, lambda: None)
 
     def read_ids(self, key: str) -> Iterator[str]:
+        return (row[0] for row in self.read_columns(key, ("Id",)))
+
+    def read_columns(self, key: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         with file_errors(self.root, "read", key):
-            file = (self.root / key).open("rb", buffering=0)  # `read_ids` has its own buffer
+            file = (self.root / key).open("rb", buffering=0)  # `read_columns` has its own buffer
         with file:
-            yield from read_ids(file, key)
+            yield from read_columns(file, key, columns)
+
+    def read_index(self, key: str) -> Iterator[tuple[int, int]]:
+        return read_index(self._chunks(key))
+
+    def digest(self, key: str) -> str:
+        digest = sha256()
+        for chunk in self._chunks(key):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        with file_errors(self.root, "read", key):
+            file = (self.root / key).open("rb")
+        with file:
+            while chunk := file.read(_BUFFER_BYTES):
+                yield chunk
 
     def remove_leftovers(self, folder: str, keep: set[str]) -> None:
         with file_errors(self.root, "delete from", folder):
-            found = [path for path in (self.root / folder).rglob("*part-*") if path.is_file()]
+            found = [path for path in (self.root / folder).rglob("*") if path.is_file()]
             # First the unfinished files: a worker that still has one cannot complete it any more.
-            for path in sorted(found, key=lambda path: not path.name.startswith(".")):
-                if path.relative_to(self.root).as_posix() not in keep:
-                    path.unlink(missing_ok=True)
+            found.sort(key=lambda path: not path.name.startswith("."))
+            for key in leftovers((path.relative_to(self.root).as_posix() for path in found), keep):
+                (self.root / key).unlink(missing_ok=True)
 
     def read_manifest(self, key: str) -> dict[str, Any] | None:
         with file_errors(self.root, "read", key):
             if not (self.root / key).exists():
                 return None
             content = (self.root / key).read_bytes()
-        try:
-            document = json.loads(content)
-        except ValueError:
-            document = None
-        return document if isinstance(document, dict) else {}
+        return json_object(content)
 
     def write_manifest(self, key: str, manifest: dict[str, Any]) -> bool:
         with _File(self, key) as file:
-            file.write(json.dumps(manifest, ensure_ascii=False, indent=1).encode())
+            file.write(json_bytes(manifest))
             return file.publish()
+
+    def read_latest(self, key: str) -> tuple[dict[str, Any], str] | None:
+        with file_errors(self.root, "read", key):
+            try:
+                content = (self.root / key).read_bytes()
+            except FileNotFoundError:
+                return None
+        return json_object(content), _etag(content)
+
+    def write_latest(self, key: str, document: dict[str, Any], etag: str | None) -> bool:
+        with self.one_at_a_time(), _File(self, key) as file:
+            found = self.read_latest(key)
+            if (found and found[1]) != etag:
+                return False
+            file.write(json_bytes(document))
+            file.replace()
+        return True
+
+    def one_at_a_time(self) -> AbstractContextManager[None]:
+        """Return a context in which this process alone replaces or renames files."""
+        folder = self.root / ".crm-export"
+        folder.mkdir(exist_ok=True)
+        return locked(folder / "rename.lock")
 
     def sweep(self, pattern: str = "exports/*/*/*/.*.tmp") -> None:
         """Delete the unfinished files of processes that have died."""
@@ -153,6 +205,15 @@ class _File(Writer):
             _sync_folder(self._path.parent)
         return True
 
+    def replace(self) -> None:
+        """Give the file its name, in place of the file that may have it."""
+        self._results.keep_on()
+        with self._errors():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._hidden.replace(self._path)
+            _sync_folder(self._path.parent)
+
     def _link(self) -> None:
         try:
             self._path.hardlink_to(self._hidden)
@@ -163,7 +224,7 @@ class _File(Writer):
 
     def _rename(self) -> None:
         """Do as `_link` where there are no hard links: one process after the other."""
-        with locked(self._results.root / ".crm-export" / "rename.lock"):
+        with self._results.one_at_a_time():
             if self._path.exists():
                 raise FileExistsError(errno.EEXIST, "exists", str(self._path))
             self._hidden.rename(self._path)
@@ -198,6 +259,10 @@ class _File(Writer):
 
     def _errors(self) -> AbstractContextManager[None]:
         return file_errors(self._results.root, "write", self._key)
+
+
+def _etag(content: bytes) -> str:
+    return sha256(content).hexdigest()
 
 
 def _count(path: Path) -> ByteCounter:

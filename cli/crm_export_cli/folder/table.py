@@ -174,6 +174,14 @@ class SqliteExportTable(ExportTable):
         )
         return replace(export, **values) if amended else None
 
+    def add_credits(self, export_id: str, credits: int) -> None:
+        self._change(
+            export_id,
+            lambda found: (
+                found.state is ExportState.RUNNING and replace(found, credits=found.credits + credits)
+            ),
+        )
+
     def restart(self, export: Export, first: Part) -> bool:
         with self._database.transaction():
             if self._row(first.export_id, first.part) is not None:

@@ -12,9 +12,12 @@ from typing import Any
 from crm_export.connections.broker import TokenBroker, refresher
 from crm_export.connections.model import Connection
 from crm_export.exports.pipeline import Callback, EventBus, Limits, PartQueue, Pipeline, Zoho
+from crm_export.sync.finish import RunEnds
+from crm_export.sync.model import Lag
 from crm_export.system import MACHINE, System
 from crm_export.zoho.bulk_read import BulkRead
 from crm_export.zoho.census import Census
+from crm_export.zoho.changes import Changes
 from crm_export.zoho.client import ZohoClient
 from crm_export.zoho.metadata import known_modules
 from crm_export.zoho.records import RecordsReader
@@ -26,6 +29,7 @@ from crm_export_cli.folder.database import Database
 from crm_export_cli.folder.errors import FolderFull
 from crm_export_cli.folder.locks import Processes
 from crm_export_cli.folder.results import FolderResults
+from crm_export_cli.folder.sync_table import SqliteSyncTable
 from crm_export_cli.folder.table import SqliteExportTable
 from crm_export_cli.folder.tokens import SqliteDownloadBudget, SqliteTokenCache
 from crm_export_cli.logs import logged_to
@@ -43,6 +47,9 @@ class WakingQueue(PartQueue):
     def send(
         self, export_id: str, part: int, *, group: str, delay: int = 0, callback: Callback | None = None
     ) -> None:
+        self._wake()
+
+    def send_sync(self, account_id: str, module: str, *, delay: int = 0) -> None:
         self._wake()
 
     def postpone(self, receipt_handle: str, seconds: int) -> None:
@@ -99,6 +106,10 @@ class Folder:
         """Return the state of the folder's exports."""
         return SqliteExportTable(self.database, self.processes)
 
+    def sync_table(self) -> SqliteSyncTable:
+        """Return the state of the folder's syncs."""
+        return SqliteSyncTable(self.database, self.table())
+
 
 def connections_of(root: Path, trusted_origins: tuple[str, ...]) -> FolderConnections:
     """Return the connections of a folder."""
@@ -113,6 +124,7 @@ class FolderSettings:
     result_format: str = "csv"
     downloads_per_minute: int = 10
     limits: Limits = _LIMITS
+    lag: Lag = Lag()
     system: System = MACHINE
 
 
@@ -134,6 +146,7 @@ def make_pipeline(
         results=FolderResults(folder.root, folder.processes, keep_on),
         budget=SqliteDownloadBudget(folder.database, settings.downloads_per_minute),
         events=_NoEvents(),
+        runs=RunEnds(folder.sync_table(), settings.lag),
         link=lambda key: str(folder.root / key),
         system=system,
         limits=replace(settings.limits, result_format=settings.result_format),
@@ -150,7 +163,8 @@ def _zoho(folder: Folder, settings: FolderSettings, system: System) -> Callable[
         client = client_of(account_id, owner)
         if client not in known:
             modules = partial(known_modules, client)
-            known[client] = Zoho(BulkRead(client), RecordsReader(client), Census(client), modules)
+            readers = (RecordsReader(client), Census(client), Changes(client))
+            known[client] = Zoho(BulkRead(client), *readers, modules)
         return known[client]
 
     return zoho

@@ -4,7 +4,7 @@
     ├── ConfigurationError
     ├── CallerNotIdentified · RouteNotFound · InvalidRequest · TypeNotSupported · QueryRefused
     ├── IdempotencyConflict · RequestInProgress · ExportNotFound · InvalidSignature · TooManyOpenExports
-    ├── ExportNotCancellable
+    ├── ExportNotCancellable · SyncNotFound · RunInProgress · CreditShareSpent · ChainBroken
     ├── ConnectionNotFound · ConnectionMalformed · UntrustedOrigin · WrongDataCentre · TokenInvalidated
     ├── ConnectionReplaced
     ├── StoreUnavailable
@@ -15,7 +15,8 @@
     ├── StateUnavailable · StorageUnavailable · QueueUnavailable · EventNotSent
     ├── ResultError
     │   ├── TruncatedZip · CorruptZip · UnsupportedZip · ResultTooLarge
-    │   └── CountMismatch · RecordWithoutId · RecordRepeated · StorageRefused
+    │   ├── CountMismatch · RecordWithoutId · RecordRepeated · IndexCorrupt
+    │   └── StorageRefused
     └── ZohoError
         ├── ZohoTokenRejected · ZohoPermissionDenied · ZohoClientRejected
         ├── ZohoRequestMalformed · ZohoNotFound · ZohoThrottled · ZohoJobFailed · ZohoResponseInvalid
@@ -48,6 +49,10 @@ _REMEDIES = {
     "TOO_MANY_OPEN_EXPORTS": "Wait until an export has ended, or raise MaxOpenExports.",
     "EXPORT_NOT_FOUND": "Use an export id that GET /v1/e/zoho/bulk-read/exports lists.",
     "EXPORT_NOT_CANCELLABLE": "Leave the export as it is; to be rid of its files, delete its folder.",
+    "SYNC_NOT_FOUND": "Create it with PUT, or use a module that GET /v1/e/zoho/syncs lists.",
+    "RUN_IN_PROGRESS": "Wait until the run has ended, or cancel its export.",
+    "CREDIT_SHARE_SPENT": "Wait: the sync goes on by itself. Raise CreditShare, or let it run less often.",
+    "CHAIN_BROKEN": "Start a full run; keep manifests longer than the time between two full runs.",
     "ROUTE_NOT_FOUND": "Use a method and a path that docs/openapi.yaml lists.",
     "INVALID_SIGNATURE": "Use the callback URL as it was given to Zoho; only its host may differ.",
     "STORE_UNAVAILABLE": "Send the request again; if it fails for long, look at the store of connections.",
@@ -188,6 +193,22 @@ class ExportNotFound(ExportError, code="EXPORT_NOT_FOUND"):
 
 class ExportNotCancellable(ExportError, code="EXPORT_NOT_CANCELLABLE"):
     """The export has ended, or all its parts are stored and its manifest is being written."""
+
+
+class SyncNotFound(ExportError, code="SYNC_NOT_FOUND"):
+    """The account has no sync of the module."""
+
+
+class RunInProgress(ExportError, code="RUN_IN_PROGRESS"):
+    """The sync has a run that has not ended, or was changed while this one began."""
+
+
+class CreditShareSpent(ExportError, code="CREDIT_SHARE_SPENT"):
+    """The account's syncs have spent their share of Zoho's API credits."""
+
+
+class ChainBroken(ExportError, code="CHAIN_BROKEN"):
+    """A manifest or an index that a sync's chain needs is missing."""
 
 
 class RouteNotFound(ExportError, code="ROUTE_NOT_FOUND"):
@@ -349,6 +370,10 @@ class RecordWithoutId(ResultError, code="RECORD_WITHOUT_ID"):
 
 class RecordRepeated(ResultError, code="RECORD_REPEATED"):
     """A result contains a record twice."""
+
+
+class IndexCorrupt(ResultError, code="INDEX_CORRUPT"):
+    """The index of a part is not what was written, or is truncated."""
 
 
 class StorageRefused(ResultError, code="STORAGE_REFUSED"):

@@ -97,6 +97,9 @@ class BulkReadSubmitterSettings(ZohoSettings, ApiSettings, EventSettings):
     export_deadline_hours: int
     max_open_exports: int
     state_retention_days: int
+    sync_overlap_minutes: int
+    sync_lag_minutes: int
+    credit_share: int  # percent
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class ResultDownloaderSettings(ZohoSettings, EventSettings):
 
     downloads_per_minute: int
     job_deadline_minutes: int
+    sync_overlap_minutes: int
     submit_queue_url: str
     download_queue_url: str
     callback_secret_id: str

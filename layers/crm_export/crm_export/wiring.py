@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from crm_export.connections.broker import Refresh
     from crm_export.connections.model import Connection, ConnectionStore
     from crm_export.exports.callbacks import KeyRing
+    from crm_export.sync.model import Syncs, SyncTable
     from crm_export.zoho.checks import Report
     from crm_export.zoho.client import TokenSource, ZohoClient
     from crm_export.zoho.records import RecordsReader
@@ -188,6 +189,8 @@ class Container:
     def downloader(self) -> Pipeline:
         """The Pipeline of functions/result_downloader."""
         from crm_export.aws.download_budget import DynamoDownloadBudget
+        from crm_export.sync.finish import RunEnds
+        from crm_export.sync.model import Lag
 
         settings = ResultDownloaderSettings.from_env(self._env)
         return Pipeline(
@@ -200,6 +203,7 @@ class Container:
                 self._aws("dynamodb"), settings.exports_table, settings.downloads_per_minute
             ),
             limits=Limits(job_deadline=timedelta(minutes=settings.job_deadline_minutes)),
+            runs=RunEnds(self._sync_table(settings), Lag(timedelta(minutes=settings.sync_overlap_minutes))),
         )
 
     @cached_property
@@ -211,6 +215,33 @@ class Container:
             **self._events(settings),
             limits=Limits(quiet=timedelta(seconds=settings.part_quiet_seconds)),
         )
+
+    # --- Syncs ---------------------------------------------------------------------------------
+
+    @cached_property
+    def syncs(self) -> "Syncs":
+        """Syncs for functions/bulk_read_submitter."""
+        from crm_export.sync.model import Lag, SyncLimits, Syncs
+
+        settings = BulkReadSubmitterSettings.from_env(self._env)
+        minutes = (settings.sync_overlap_minutes, settings.sync_lag_minutes)
+        lag = Lag(*(timedelta(minutes=number) for number in minutes))
+        return Syncs(self.submitter, self._sync_table(settings), SyncLimits(lag, settings.credit_share))
+
+    @cached_property
+    def due_syncs(self) -> "Syncs":
+        """Syncs for functions/export_reconciler, which only queues them."""
+        from crm_export.sync.model import Syncs
+
+        settings = ExportReconcilerSettings.from_env(self._env)
+        return Syncs(self.reconciler, self._sync_table(settings))
+
+    def _sync_table(
+        self, settings: BulkReadSubmitterSettings | ResultDownloaderSettings | ExportReconcilerSettings
+    ) -> "SyncTable":
+        from crm_export.aws.sync_table import DynamoSyncTable
+
+        return DynamoSyncTable(self._aws("dynamodb"), settings.exports_table)
 
     @cached_property
     def lake(self) -> "LakeBucket":
@@ -293,12 +324,13 @@ class Container:
     def _zoho_of(self, client_of: Callable[[str, str], "ZohoClient"]) -> Callable[[str, str], Zoho]:
         from crm_export.zoho.bulk_read import BulkRead
         from crm_export.zoho.census import Census
+        from crm_export.zoho.changes import Changes
         from crm_export.zoho.metadata import known_modules
 
         def zoho(account_id: str, owner: str) -> Zoho:
             client = client_of(account_id, owner)
             known = partial(known_modules, client)
-            return Zoho(BulkRead(client), self._records(client), Census(client), known)
+            return Zoho(BulkRead(client), self._records(client), Census(client), Changes(client), known)
 
         return zoho
 

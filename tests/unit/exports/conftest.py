@@ -72,7 +72,7 @@ class FakeResults:
         if self.objects.setdefault(key, content) != content:
             raise ObjectConflict(f"{key} exists with other content.")
 
-    def store_result(self, chunks, key, *, file_format, expected_records, job_id, confirm):
+    def store_result(self, chunks, key, *, file_format, expected_records, job_id, confirm, index=False):
         content = b"".join(chunks)
         if self.fails:
             raise self.fails
@@ -80,7 +80,7 @@ class FakeResults:
         self.expected.append((expected_records, job_id))
         return Stored(key, expected_records, len(content), f"{crc32(content):08x}", ("Id",))
 
-    def store_records(self, pages, key, *, fields, file_format, confirm):
+    def store_records(self, pages, key, *, fields, file_format, confirm, index=False):
         records = [record["id"] for page in pages for record in page]
         self._appear(key, records, confirm)
         self.columns.append(fields)
@@ -161,6 +161,7 @@ class FakeZoho:
         self.pages_read: list[Any] = []  # (version, module, cvid, fields)
         self.names: Any = (["Note_Title"], [])
         self.census = FakeCensus()
+        self.changes: Any = None
 
     def create_job(self, version, request):
         self.created.append(request)
@@ -221,7 +222,9 @@ class OneExport:
             table=self.table,
             submit_queue=self.submit_queue,
             download_queue=self.download_queue,
-            zoho=lambda account_id, owner: Zoho(self.zoho, self.zoho, self.zoho.census, lambda version: None),
+            zoho=lambda account_id, owner: Zoho(
+                self.zoho, self.zoho, self.zoho.census, self.zoho.changes, lambda version: None
+            ),
             results=self.results,
             events=self.events,
             results_bucket="results",

@@ -78,6 +78,7 @@ def test_manifest_describes_every_part_and_their_sums(two_parts, metric_names):
         "query": {},
         "fields_dropped": [{"field": "A", "reason": "refused"}],
         "fields": None,
+        "sync": None,
         "witness": {
             "before": None,
             "after": None,
@@ -103,6 +104,7 @@ def test_manifest_describes_every_part_and_their_sums(two_parts, metric_names):
             "crc32": f"0000000{number}",
             "header": ("Id",),
             "ids": {"count": records, **ids_of(number), "digest": "d"},
+            "index": None,
             "stored_at": now,
         }
         for number, records in ((1, 5), (2, 3))

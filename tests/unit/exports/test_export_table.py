@@ -12,6 +12,7 @@ from crm_export.aws.export_table import DynamoExportTable, read_export, read_par
 from crm_export.aws.table import Table
 from crm_export.errors import StateUnavailable
 from crm_export.exports.model import DroppedField, Export, ExportState, Failure, LastError, Part, PartState
+from crm_export.exports.runs import CHANGES, SCHEDULED, Drift, Link, Run, RunResult
 from crm_export.exports.witness import Before, Witness
 from crm_export.results.record_ids import PartIds
 from crm_export.zoho.records import BY_ID, BY_MODIFIED_TIME, Cursor
@@ -44,7 +45,12 @@ FULL_EXPORT = replace(
     witness=Witness(8, 7, 0, 1, "explained", "why"),
     run_id="run-1",
     cleaned_at=LATER,
-)
+    sync=Run(
+        CHANGES, SCHEDULED, BEGAN, BEGAN, BEGAN, Link("e", "e/manifest.json", "0" * 64), 1, 58,
+        RunResult(2, "d.csv", "d.index", 3, Drift(1, 2, 3), "diff.csv"),
+    ),
+    credits=57,
+)  # fmt: skip
 SMALLEST_PART = Part(EXPORT_ID, 1, BEGAN)
 FULL_PART = Part(
     EXPORT_ID,
@@ -77,6 +83,7 @@ FULL_PART = Part(
     key="k",
     stored_at=LATER,
     one_response=True,
+    index="k.index",
 )
 
 
@@ -182,8 +189,8 @@ def test_export_written_by_the_previous_version_is_read():
         fields_dropped='[{"field": "C", "reason": "reason"}, {"field": "D", "reason": "reason"}]',
         open="OPEN",
     )
-    new = {"counted_before": None, "witness": None, "run_id": None, "cleaned_at": None}
-    assert read_export(item) == replace(FULL_EXPORT, **new)  # which that version did not have
+    new = {"counted_before": None, "witness": None, "run_id": None, "cleaned_at": None, "sync": None}
+    assert read_export(item) == replace(FULL_EXPORT, **new, credits=0)  # which that version did not have
     for name in ("completed_at", "gave_up_at", "records", "failure", "fields", "read_order"):
         del item[name]
     export = read_export(item | {"fields_dropped": {"S": "[]"}})
@@ -223,7 +230,7 @@ def test_part_written_by_the_previous_version_is_read():
         stored_at="2026-11-22T13:01:30.250Z",
         expires_at=1795352400,
     )
-    assert read_part(item) == replace(FULL_PART, ready_at=None, one_response=None)
+    assert read_part(item) == replace(FULL_PART, ready_at=None, one_response=None, index=None)
 
 
 @pytest.mark.parametrize(

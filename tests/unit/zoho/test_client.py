@@ -1,6 +1,7 @@
 """Calls with one connection's tokens: rejected tokens, retries, streams."""
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from crm_export.connections.broker import FreshTokens, TokenBroker, cache_key
 from crm_export.connections.model import Connection
 from crm_export.system import System
 from crm_export.zoho.client import ZohoClient, pause_before_retry
+from crm_export.zoho.credits import metering
 from crm_export.zoho.grants import RefreshToken
 from crm_export.zoho.oauth import AccessToken
 from simulation.dynamodb import DynamoDb, TableData
@@ -271,6 +273,34 @@ def test_credits_left_are_recorded(zoho, client, header, value):
     client.request("GET", "/x")
     recorded = telemetry.metrics().metric_set.pop("ZohoCreditsRemaining", {"Value": [None]})
     assert recorded["Value"] == [value]
+
+
+@pytest.mark.parametrize(
+    ("responses_", "spent"),
+    [
+        ([{"json": {}}], 1),
+        ([{"json": INVALID, "status": 401}, {"json": {}}], 1),
+        ([{"body": "<html>", "status": 500}, {"json": {}}], 1),
+        ([{"json": error("INTERNAL_ERROR"), "status": 500}, {"json": {}}], 2),
+        ([{"json": error("INVALID_MODULE"), "status": 400}], 1),
+        ([{"json": error("TOO_MANY_REQUESTS"), "status": 429}], 0),
+    ],
+)
+def test_each_response_of_zohos_api_is_metered_but_no_rejected_token_and_no_throttle(
+    zoho, client, responses_, spent
+):
+    for response in responses_:
+        zoho.get(f"{API}/x", **response)
+    with metering() as meter, suppress(errors.ZohoError):
+        client.request("GET", "/x")
+    assert meter.credits == spent
+
+
+def test_download_is_metered(zoho, client):
+    zoho.get(f"{API}/result", body=b"PK", content_type="application/zip")
+    with metering() as meter, client.stream("/result") as chunks:
+        assert b"".join(chunks) == b"PK"
+    assert meter.credits == 1
 
 
 # --- retries ---

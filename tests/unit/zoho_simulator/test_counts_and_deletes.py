@@ -86,6 +86,16 @@ def test_deleted_records_are_paged_and_may_come_in_any_order(start):
     assert sum(pages, []) not in (gone, gone[::-1])
 
 
+def test_deleted_records_may_come_in_another_order_each_time(start):
+    client = start(deleted={}, deleted_order="random")
+    gone = change(client, delete=30)["deleted"]
+    passes = [
+        sum((deleted_ids(client, f"?page={page}&per_page=10") for page in (1, 2, 3)), []) for _ in range(2)
+    ]
+    assert passes[0] != passes[1]
+    assert sorted(passes[0]) == sorted(passes[1]) == gone
+
+
 def test_deletion_while_the_list_is_read_shifts_its_pages(start):
     client = start(deleted={}, deleted_order="any")
     change(client, delete=30)
@@ -200,3 +210,78 @@ def test_converted_leads_are_listed_only_if_they_are_asked_for(client):
 def test_only_leads_can_be_converted(client):
     response = client.request("POST", "/__sim__/data/Contacts", json_body={"convert": 1})
     assert response.status_code == 400
+
+
+def test_formula_drifts_without_a_new_modified_time(client, clock):
+    path = "/crm/v8/Deals?fields=Expected_Revenue,Modified_Time&sort_order=asc&per_page=3"
+    before = client.get(path).json()["data"]
+    since = {"If-Modified-Since": at(clock)}
+    drifted = client.request("POST", "/__sim__/data/Deals", json_body={"drift": 2}).json()["drifted"]
+    after = client.get(path).json()["data"]
+    assert [record["id"] for record in after if record not in before] == drifted
+    assert [record["Modified_Time"] for record in after] == [record["Modified_Time"] for record in before]
+    assert client.get(path, headers=since).status_code == 304
+    header, *rows = client.rows(client.export("Deals", fields=["Expected_Revenue"]))
+    assert [row[1] for row in rows[:2]] == [str(record["Expected_Revenue"]) for record in after[:2]]
+    client.request("POST", "/__sim__/data/Deals", json_body={"drift": drifted[:1]})
+    assert client.get(path).json()["data"][0] not in (before[0], after[0])
+
+
+def test_only_formulas_drift(client):
+    assert client.request("POST", "/__sim__/data/Contacts", json_body={"drift": 1}).status_code == 400
+
+
+SUMMER = {"2023-03-26T01:00:00Z": 120, "2023-10-29T01:00:00Z": 60, "2024-03-31T01:00:00Z": 120}
+DAY = 86_400
+
+
+def offsets(client):
+    """Return the offsets of the Modified_Times on the first page."""
+    return {record["Modified_Time"][-6:] for record in client.get(PATH).json()["data"]}
+
+
+def test_times_carry_the_offset_of_their_own_moment_across_summer_time(start, clock):
+    client = start(utc_offsets=SUMMER, deleted={}, access_token_seconds=1e9, permanent_days=1000)
+    winter = change(client, modify=1, delete=1)
+    assert winter["time"].endswith("+01:00")
+    clock.advance(150 * DAY)
+    another = client.get(PATH).json()["data"][9]["id"]
+    summer = change(client, create=1, delete=[another])
+    assert summer["time"].endswith("+02:00")
+    times = [row["deleted_time"] for row in client.get(DELETED).json()["data"]]
+    assert times == [summer["time"], winter["time"]]
+    shown = {record["id"]: record["Modified_Time"] for record in client.get(PATH).json()["data"]}
+    assert shown[winter["modified"][0]] == winter["time"]
+    rows = dict(client.rows(client.export(fields=["Modified_Time"])))
+    assert rows[winter["modified"][0]] == winter["time"]
+    assert rows[summer["created"][0]] == summer["time"]
+
+
+def test_times_may_all_carry_the_offset_of_the_present(start, clock):
+    client = start(utc_offsets=SUMMER, one_offset=True, access_token_seconds=1e9)
+    winter = change(client, modify=1)
+    assert offsets(client) == {"+01:00"}
+    clock.advance(150 * DAY)
+    assert offsets(client) == {"+02:00"}
+    record = client.get(f"/crm/v8/Contacts/{winter['modified'][0]}").json()["data"][0]
+    assert datetime.fromisoformat(record["Modified_Time"]) == datetime.fromisoformat(winter["time"])
+
+
+def test_repeated_hour_at_the_end_of_summer_time_keeps_its_order(start, clock):
+    client = start(utc_offsets=SUMMER, access_token_seconds=1e9)
+    clock.now = datetime(2023, 10, 29, 0, 30, tzinfo=UTC).timestamp()
+    first = change(client, modify=1)
+    clock.advance(3600)
+    second = change(client, create=1)
+    assert (first["time"], second["time"]) == ("2023-10-29T02:30:00+02:00", "2023-10-29T02:30:00+01:00")
+    since = {"If-Modified-Since": first["time"]}
+    assert [row["id"] for row in client.get(PATH, headers=since).json()["data"]] == second["created"]
+
+
+def test_credits_of_jobs_deletions_and_pages_run_out_together(start, clock):
+    client = start(credits=106)
+    client.export()
+    assert "X-API-CREDITS-REMAINING" not in client.get(PATH).headers
+    remaining = int(client.get(DELETED).headers["X-API-CREDITS-REMAINING"])
+    assert int(client.get(PATH).headers["X-API-CREDITS-REMAINING"]) == remaining - 1
+    assert int(client.get(DELETED).headers["X-API-CREDITS-REMAINING"]) == remaining - 3

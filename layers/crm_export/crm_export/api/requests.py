@@ -17,6 +17,7 @@ from crm_export.errors import InvalidRequest, TypeNotSupported
 from crm_export.exports.model import Caller
 from crm_export.exports.request import StartRequest, is_run_id
 from crm_export.settings import ApiSettings
+from crm_export.sync.manage import PutRequest
 from crm_export.telemetry import note
 from crm_export.zoho.catalog import MODULES, records_need_fields
 from crm_export.zoho.metadata import MAX_FIELDS
@@ -74,6 +75,20 @@ def start_request(event: dict[str, Any]) -> StartRequest:
         base_url=f"https://{event['requestContext']['domainName']}",
         idempotency_key=event.get("headers", {}).get("idempotency-key"),
     )
+
+
+def put_request(event: dict[str, Any]) -> PutRequest:
+    """Read PUT /v1/e/zoho/syncs/{type}."""
+    return PutRequest(
+        export_type=event["rawPath"].removeprefix("/v1/e/zoho/syncs/"),
+        read_body=partial(_start_body, event),
+        base_url=f"https://{event['requestContext']['domainName']}",
+    )
+
+
+def run_body(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of POST /v1/e/zoho/syncs/{type}/runs, which may be missing. Raises InvalidRequest."""
+    return _start_body(event) if body_bytes(event) else {}
 
 
 def list_request(

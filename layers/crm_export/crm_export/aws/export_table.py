@@ -29,6 +29,7 @@ from crm_export.exports.model import (
     Stored,
 )
 from crm_export.exports.pipeline import ExportTable
+from crm_export.exports.runs import Run
 from crm_export.exports.witness import Before, Witness
 from crm_export.results.record_ids import PartIds
 from crm_export.zoho.bulk_read import Job
@@ -39,15 +40,15 @@ _UNCHANGED = "#state = :RUNNING AND generation = :seen AND attribute_not_exists(
 _SEALED = "#state = :RUNNING AND generation = :seen AND attribute_exists(completed_at)"
 # What every transition of a part resets; more names to remove may follow.
 _RESET = "updated_at = :now, attempts = :n0 REMOVE not_before, lease_owner, lease_until, strikes, dead_owners"
+_COMPLETION = (
+    "SET #state = :COMPLETED REMOVE failure",
+    "#state = :RUNNING AND attribute_exists(completed_at)",
+)
 _POSITION = key("RECONCILER", "POSITION")
 # Bytes of an item of a new export, of the 400 KB that DynamoDB allows. The rest is for what later writes add:
 # the fields to ask for (20 KB), the failure (15 KB), and fields that Zoho refuses, with the reasons (100 KB).
 _LARGEST_NEW_ITEM = 256 * 1024
 _EXPORTS_READ = 1000  # at a time, to find those of a run: DynamoDB stops at 1 MB
-_STORED = (
-    "#state = :STORED, records = :records, #bytes = :bytes, crc32 = :crc32, header = :header, ids = :ids, "
-    f"#key = :key, stored_at = :now, {_RESET}"
-)
 
 
 class DynamoExportTable(ExportTable):
@@ -127,14 +128,7 @@ class DynamoExportTable(ExportTable):
     def create(
         self, export: Export, first: Part, key: RequestKey | None = None, replaces: str | None = None
     ) -> bool:
-        meta = {**item_key(export.export_id), **encode(vars(export)), "open": attribute("OPEN")}
-        items = [meta, _part_item(first, export.expires_at)]
-        if (size := max(map(size_of, items))) > _LARGEST_NEW_ITEM:
-            raise QueryRefused(
-                f"With this query the export's state has {size} bytes; at most {_LARGEST_NEW_ITEM} are "
-                "allowed. Give fewer or shorter values in query.criteria, or fewer names in query.fields."
-            )
-        writes = [{"Put": {"Item": item}} for item in items]
+        writes = creation(export, first)
         if key is not None:
             writes.append(put_key(key, export.export_id, replaces))
         return self._table.transact(*writes, or_conflict=key is not None)
@@ -152,6 +146,10 @@ class DynamoExportTable(ExportTable):
             **{name: _plain(name, value) for name, value in values.items()},
         )
         return replace(export, **values) if amended else None
+
+    def add_credits(self, export_id: str, credits: int) -> None:
+        update = "SET credits = if_not_exists(credits, :n0) + :credits"
+        self._update(item_key(export_id), update, "#state = :RUNNING", credits=credits)
 
     def restart(self, export: Export, first: Part) -> bool:
         update = _existing(
@@ -180,8 +178,7 @@ class DynamoExportTable(ExportTable):
         )
 
     def complete(self, export_id: str) -> Export | None:
-        condition = "#state = :RUNNING AND attribute_exists(completed_at)"
-        return self._changed_export(export_id, "SET #state = :COMPLETED REMOVE failure", condition)
+        return self._changed_export(export_id, *_COMPLETION)
 
     def give_up(self, export: Export, failure: Failure, now: datetime) -> bool:
         return self._update(
@@ -388,7 +385,7 @@ class DynamoExportTable(ExportTable):
     def mark_stored(self, part: Part, stored: Stored, now: datetime) -> Part | None:
         return self._changed_part(
             part,
-            f"SET {_STORED}",
+            f"SET {_stored(stored)}",
             "#state = :READY AND job_id = :job",
             job=part.job_id,
             now=now,
@@ -408,7 +405,7 @@ class DynamoExportTable(ExportTable):
     ) -> bool:
         read = _existing(
             _part_key(part),
-            f"SET expected_records = :records, more_records = :more, one_response = :one, {_STORED}",
+            f"SET expected_records = :records, more_records = :more, one_response = :one, {_stored(stored)}",
             "#state = :PENDING AND lease_owner = :owner",
             owner=owner,
             more=following is not None,
@@ -455,6 +452,23 @@ def read_part(item: Item) -> Part:
     return Part(**_decode_item(item, Part) | {"state": PartState(item["state"]["S"])})
 
 
+def creation(export: Export, first: Part) -> list[dict[str, dict[str, Any]]]:
+    """Return the writes of a transaction that creates an export. Raises QueryRefused if it is too large."""
+    meta = {**item_key(export.export_id), **encode(vars(export)), "open": attribute("OPEN")}
+    items = [meta, _part_item(first, export.expires_at)]
+    if (size := max(map(size_of, items))) > _LARGEST_NEW_ITEM:
+        raise QueryRefused(
+            f"With this query the export's state has {size} bytes; at most {_LARGEST_NEW_ITEM} are "
+            "allowed. Give fewer or shorter values in query.criteria, or fewer names in query.fields."
+        )
+    return [{"Put": {"Item": item}} for item in items]
+
+
+def completion(export_id: str) -> dict[str, dict[str, Any]]:
+    """Return the write of a transaction that completes a sealed export."""
+    return {"Update": _existing(item_key(export_id), *_COMPLETION)}
+
+
 def _part_key(part: Part) -> Key:
     return item_key(part.export_id, part.part)
 
@@ -472,8 +486,17 @@ def _put_new(part: Part, expires_at: datetime) -> dict[str, dict[str, Any]]:
     return {"Put": {"Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
 
 
+def _stored(stored: Stored) -> str:
+    return (
+        f"#state = :STORED, {', '.join(f'#{name} = :{name}' for name in _stored_values(stored))}, "
+        f"stored_at = :now, {_RESET}"
+    )
+
+
 def _stored_values(stored: Stored) -> dict[str, Any]:
-    return {**vars(stored), **{name: _plain(name, getattr(stored, name)) for name in ("header", "ids")}}
+    index = {} if stored.index is None else {"index": stored.index}
+    plain = {name: _plain(name, getattr(stored, name)) for name in ("header", "ids")}
+    return {name: value for name, value in vars(stored).items() if name != "index"} | plain | index
 
 
 # --- Attributes: how the fields of Export and Part are stored ---------------------------------
@@ -496,6 +519,7 @@ _JSON: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     ),
     "cursor": (Cursor.to_json, Cursor.from_json),
     "counted_before": (Before.to_dict, Before.from_dict),
+    "sync": (Run.to_dict, Run.from_dict),
     "witness": (Witness.to_dict, Witness.from_dict),
 }
 _TIMES = {field.name for kind in (Export, Part) for field in fields(kind) if "datetime" in str(field.type)}

@@ -1,6 +1,7 @@
 """The submit queue and the download queue. A message is {"export_id", "part"}; the rest is in the table.
 
-Only the message of a callback also has {"callback": {"job_id"}}: its sender does not use the table.
+Only the message of a callback also has {"callback": {"job_id"}}: its sender does not use the table. On the
+submit queue there are also messages {"sync": {"account_id", "module"}} about syncs that are due.
 
 Its MessageGroupId, which names the account, makes the standard queues fair: the messages of an account that
 keeps the consumers busy wait while another account's can be delivered.
@@ -10,12 +11,13 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-f
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from crm_export.errors import ExportError, QueueUnavailable
 from crm_export.exports.attempt import retry_delay
-from crm_export.exports.model import LARGEST_PART, is_export_id
+from crm_export.exports.model import LARGEST_PART, group_of, is_export_id
 from crm_export.exports.pipeline import Callback, PartQueue
 from crm_export.outages import outages_as
 from crm_export.telemetry import logger, noting
@@ -47,6 +49,15 @@ class SqsPartQueue(PartQueue):
                 DelaySeconds=min(delay, _LONGEST_DELAY),
             )
 
+    def send_sync(self, account_id: str, module: str, *, delay: int = 0) -> None:
+        with _outages():
+            self._client.send_message(
+                QueueUrl=self._url,
+                MessageBody=json.dumps({"sync": {"account_id": account_id, "module": module}}),
+                MessageGroupId=group_of(account_id),
+                DelaySeconds=min(delay, _LONGEST_DELAY),
+            )
+
     def postpone(self, receipt_handle: str, seconds: int) -> None:
         with _outages():
             self._client.change_message_visibility(
@@ -54,54 +65,74 @@ class SqsPartQueue(PartQueue):
             )
 
 
-def consume(event: dict[str, Any], queue: PartQueue, handle: Callable[..., None]) -> dict[str, Any]:
-    """Handle each message of an SQS event of `queue`; return the batch item failures.
+type HandlePart = Callable[..., None]  # (export_id, part), and `callback` for a message of a callback
+type HandleSync = Callable[[str, str], None]  # (account_id, module)
 
-    Calls handle(export_id, part), and handle(export_id, part, callback) for a message of a callback.
+
+@dataclass(frozen=True)
+class _Message:
+    """A received message. names: for its log lines. send_again: sends a fresh copy after a delay."""
+
+    record: dict[str, Any]
+    names: dict[str, Any]
+    handle: Callable[[], None]
+    send_again: Callable[[int], None]
+
+
+def consume(
+    event: dict[str, Any], queue: PartQueue, handle: HandlePart, handle_sync: HandleSync | None = None
+) -> dict[str, Any]:
+    """Handle each message of an SQS event of `queue`; return the batch item failures.
 
     A retryable error makes its message arrive again later. Any other ExportError is terminal, and `handle`
     has recorded it in the export. Unknown exceptions are not caught: they must reach Lambda's error metric,
     and the queue delivers the messages again.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
-    failed = [record["messageId"] for record in event["Records"] if not _process(record, queue, handle)]
+    failed = []
+    for record in event["Records"]:
+        body = _json(record["body"])
+        message = _of_part(record, body, queue, handle)
+        if message is None and handle_sync is not None:
+            message = _of_sync(record, body, queue, handle_sync)
+        if not (_process(message, queue) if message else _refuse(record, queue)):
+            failed.append(record["messageId"])
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _process(record: dict[str, Any], queue: PartQueue, handle: Callable[..., None]) -> bool:
+def _refuse(record: dict[str, Any], queue: PartQueue) -> bool:
+    """Let the message go to the dead-letter queue, whose alarm makes someone look at it."""
+    logger.error("not a message of this stack", message_id=record["messageId"])
+    with _tolerating_outages(record):
+        queue.postpone(record["receiptHandle"], _NOT_OURS_DELAY)
+    return False
+
+
+def _process(message: _Message, queue: PartQueue) -> bool:
     """Handle a message. Return False if the queue has to deliver it again."""
-    message = _parse(record["body"])
-    if message is None:
-        # It goes to the dead-letter queue, whose alarm makes someone look at it.
-        logger.error("not a message of this stack", message_id=record["messageId"])
-        with _tolerating_outages(record):
-            queue.postpone(record["receiptHandle"], _NOT_OURS_DELAY)
-        return False
-    callback = _callback(record, message)
-    with noting(export_id=message["export_id"], part=message["part"]):
+    with noting(**message.names):
         try:
-            handle(message["export_id"], message["part"], *([callback] if callback else []))
+            message.handle()
         except ExportError as error:
             if error.retryable:
-                return _postpone(record, message, queue, error)
+                return _postpone(message, queue, error)
             logger.error("part ended", code=error.code, reason=error.message)
         return True
 
 
-def _postpone(record: dict[str, Any], message: dict[str, Any], queue: PartQueue, error: ExportError) -> bool:
+def _postpone(message: _Message, queue: PartQueue, error: ExportError) -> bool:
     """Postpone a message and return False; after eight receives, send a fresh copy and return True.
 
     So waiting never reaches the dead-letter limit.
     """
+    record = message.record
     receives = int(record["attributes"]["ApproximateReceiveCount"])
     delay = retry_delay(error, receives)
     code = getattr(error.__cause__, "code", error.code)
-    logger.warning("part postponed", code=code, reason=error.message, delay=delay)
+    logger.warning("message postponed", code=code, reason=error.message, delay=delay)
     with _tolerating_outages(record):
         if receives >= _MOST_RECEIVES:
-            # A message sent before there were groups has none.
-            group = record["attributes"].get("MessageGroupId", message["export_id"])
-            queue.send(message["export_id"], message["part"], group=group, delay=delay)
+            message.send_again(delay)
             return True
         queue.postpone(record["receiptHandle"], delay)
     return False
@@ -116,17 +147,50 @@ def _tolerating_outages(record: dict[str, Any]) -> Iterator[None]:
         logger.warning("message not postponed", message_id=record["messageId"], reason=error.message)
 
 
-def _parse(body: str) -> dict[str, Any] | None:
-    """Return the body's object, or None if it is not a message of this stack."""
+def _json(body: str) -> dict[str, Any]:
+    """Return the body's object, or an empty one if it has none."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _of_part(
+    record: dict[str, Any], body: dict[str, Any], queue: PartQueue, handle: HandlePart
+) -> _Message | None:
+    """Return the message of a body {"export_id", "part"}; None for any other body."""
+    export_id, part = body.get("export_id"), body.get("part")
+    is_number = isinstance(part, int) and not isinstance(part, bool) and 1 <= part <= LARGEST_PART
+    if not is_export_id(export_id) or not is_number:
         return None
-    if not isinstance(message, dict) or not is_export_id(message.get("export_id")):
+    target = (str(export_id), int(part or 0))
+    # A message sent before there were groups has none.
+    group = record["attributes"].get("MessageGroupId", target[0])
+    callback = _callback(record, body)
+    return _Message(
+        record,
+        {"export_id": export_id, "part": part},
+        partial(handle, *target, *([callback] if callback else [])),
+        lambda delay: queue.send(*target, group=group, delay=delay),
+    )
+
+
+def _of_sync(
+    record: dict[str, Any], body: dict[str, Any], queue: PartQueue, handle: HandleSync
+) -> _Message | None:
+    """Return the message of a body {"sync": {"account_id", "module"}}; None for any other body."""
+    sync = body.get("sync")
+    names = (sync.get("account_id"), sync.get("module")) if isinstance(sync, dict) else ()
+    if not names or not all(isinstance(name, str) for name in names):
         return None
-    part = message.get("part")
-    usable = isinstance(part, int) and not isinstance(part, bool) and 1 <= part <= LARGEST_PART
-    return message if usable else None
+    account_id, module = map(str, names)
+    return _Message(
+        record,
+        {"account_id": account_id, "zoho_module": module},
+        partial(handle, account_id, module),
+        lambda delay: queue.send_sync(account_id, module, delay=delay),
+    )
 
 
 def _callback(record: dict[str, Any], message: dict[str, Any]) -> Callback | None:

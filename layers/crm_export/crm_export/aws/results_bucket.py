@@ -1,11 +1,11 @@
 """The results bucket: parts of exports and their manifests. Called by the verbs in `crm_export.exports`."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,14 +26,18 @@ from crm_export.exports.landing import (
     Writer,
     incoming_records,
     incoming_result,
+    json_bytes,
+    json_object,
     land,
+    leftovers,
 )
 from crm_export.exports.model import Stored
 from crm_export.exports.pipeline import Results
 from crm_export.outages import is_outage
 from crm_export.results.counters import ByteCounter
 from crm_export.results.gzip import gzip_trailer
-from crm_export.results.records_csv import read_ids
+from crm_export.results.record_index import read_index
+from crm_export.results.records_csv import read_columns
 
 CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -42,6 +46,10 @@ CONTENT_TYPES = {
 }
 # How S3 refuses to complete an upload if the object exists, or if the upload is complete or aborted.
 _CAME_SECOND = {"PreconditionFailed", "NoSuchUpload"}
+# How S3 refuses a write whose condition does not hold; the last one: the object to be replaced is gone.
+_CONDITION_FAILED = {"PreconditionFailed", "NoSuchKey"}
+_BINARY = "application/octet-stream"
+_CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -62,31 +70,46 @@ class ResultsBucket(Results):
 
     def store_result(
         self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str,
-        confirm: Callable[[], None],
+        confirm: Callable[[], None], index: bool = False,
     ) -> Stored:  # fmt: skip
         incoming = incoming_result(
             chunks, file_format=file_format, expected_records=expected_records, job_id=job_id
         )
-        return self._store(incoming, key, confirm)
+        return self._store(incoming, key, confirm, index=index)
 
     def store_records(
         self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str,
-        confirm: Callable[[], None],
+        confirm: Callable[[], None], index: bool = False,
     ) -> Stored:  # fmt: skip
-        return self._store(incoming_records(pages, fields=fields, file_format=file_format), key, confirm)
+        incoming = incoming_records(pages, fields=fields, file_format=file_format)
+        return self._store(incoming, key, confirm, index=index)
 
-    def _store(self, incoming: Incoming, key: str, confirm: Callable[[], None]) -> Stored:
+    def _store(self, incoming: Incoming, key: str, confirm: Callable[[], None], *, index: bool) -> Stored:
         limits = SizeLimits(self.max_record_bytes, self.max_other_bytes, MAX_PARTS * self.part_bytes)
+        store_index = self.write_object if index else None
+        with self._uploading(key, CONTENT_TYPES[incoming.file_format]) as upload:
+            return land(incoming, key, upload, confirm, limits, store_index=store_index)
+
+    @contextmanager
+    def _uploading(self, key: str, content_type: str) -> Iterator["_Upload"]:
         writer = ObjectWriter(
             self.s3,
             self.bucket,
             key,
-            CONTENT_TYPES[incoming.file_format],
+            content_type,
             part_bytes=self.part_bytes,
             make_executor=self.make_executor,
         )
         with storage_errors("write", key), writer:
-            return land(incoming, key, _Upload(self, writer, key), confirm, limits)
+            yield _Upload(self, writer, key)
+
+    def write_object(self, key: str, chunks: Iterable[bytes]) -> None:
+        content = ByteCounter()
+        with self._uploading(key, CONTENT_TYPES.get(key.rpartition(".")[2], _BINARY)) as upload:
+            for chunk in chunks:
+                content.feed(chunk)
+                upload.write(chunk)
+            upload.commit(content, content, lambda: None)
 
     def size_of_same(self, writer: ObjectWriter, key: str, content: ByteCounter, *, is_gzip: bool) -> int:
         """Return the size of the object that another attempt, or a lost call, wrote, if it has this content.
@@ -111,11 +134,31 @@ class ResultsBucket(Results):
             return content
 
     def read_ids(self, key: str) -> Iterator[str]:
+        return (row[0] for row in self.read_columns(key, ("Id",)))
+
+    def read_columns(self, key: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         with (
             storage_errors("read", key),
             closing(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]) as body,
         ):
-            yield from read_ids(body, key)
+            yield from read_columns(body, key, columns)
+
+    def read_index(self, key: str) -> Iterator[tuple[int, int]]:
+        return read_index(self._chunks(key))
+
+    def digest(self, key: str) -> str:
+        digest = sha256()
+        for chunk in self._chunks(key):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        with (
+            storage_errors("read", key),
+            closing(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]) as body,
+        ):
+            while chunk := body.read(_CHUNK_BYTES):
+                yield chunk
 
     def remove_leftovers(self, folder: str, keep: set[str]) -> None:
         target = {"Bucket": self.bucket, "Prefix": f"{folder}/"}
@@ -125,9 +168,8 @@ class ResultsBucket(Results):
                 for upload in page.get("Uploads", []):
                     self._abort(upload["Key"], upload["UploadId"])
             for page in self.s3.get_paginator("list_objects_v2").paginate(**target):
-                for key in [item["Key"] for item in page.get("Contents", [])]:
-                    if "part-" in key.rpartition("/")[2] and key not in keep:
-                        self.s3.delete_object(Bucket=self.bucket, Key=key)
+                for key in leftovers([item["Key"] for item in page.get("Contents", [])], keep):
+                    self.s3.delete_object(Bucket=self.bucket, Key=key)
 
     def _abort(self, key: str, upload_id: str) -> None:
         try:
@@ -141,24 +183,39 @@ class ResultsBucket(Results):
             if not object_exists(self.s3, self.bucket, key):
                 return None
             content = self._read(Bucket=self.bucket, Key=key)
-        try:
-            document = json.loads(content)
-        except ValueError:
-            document = None
-        return document if isinstance(document, dict) else {}
+        return json_object(content)
 
     def write_manifest(self, key: str, manifest: dict[str, Any]) -> bool:
+        return self._put_json(key, manifest, IfNoneMatch="*")
+
+    def read_latest(self, key: str) -> tuple[dict[str, Any], str] | None:
+        with storage_errors("read", key):
+            if not object_exists(self.s3, self.bucket, key):
+                return None
+            found = self.s3.get_object(Bucket=self.bucket, Key=key)
+            with closing(found["Body"]) as body:
+                return json_object(body.read()), found["ETag"]
+
+    def write_latest(self, key: str, document: dict[str, Any], etag: str | None) -> bool:
+        condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
+        if self._put_json(key, document, **condition):
+            return True
+        found = self.read_latest(key)  # a repeated call fails if the response of the first was lost
+        return found is not None and found[0] == document
+
+    def _put_json(self, key: str, document: dict[str, Any], **condition: str) -> bool:
+        """Write a JSON object; False if the condition does not hold."""
         try:
             with storage_errors("write", key):
                 self.s3.put_object(
                     Bucket=self.bucket,
                     Key=key,
-                    Body=json.dumps(manifest, ensure_ascii=False, indent=1).encode(),
+                    Body=json_bytes(document),
                     ContentType="application/json",
-                    IfNoneMatch="*",
+                    **condition,
                 )
         except StorageRefused as error:
-            if _reason(error.__cause__) != "PreconditionFailed":
+            if _reason(error.__cause__) not in _CONDITION_FAILED:
                 raise
             return False
         return True

@@ -87,8 +87,15 @@ class Table:
 
     def put(self, item: Item, condition: str = "", **values: Any) -> bool:
         """Write an item; True if the condition held."""
-        more = {"ConditionExpression": condition, **_placeholders(condition, values)} if condition else {}
-        return self._written(self._client.put_item, Item=item, **more)
+        return self._written(self._client.put_item, **put_of(item, condition, **values))
+
+    def delete(self, item_key: Key, condition: str, **values: Any) -> bool:
+        """Delete an item; True if the condition held, or if there is none."""
+        condition = f"attribute_not_exists(pk) OR ({condition})"
+        names_and_values = _placeholders(condition, values)
+        return self._written(
+            self._client.delete_item, Key=item_key, ConditionExpression=condition, **names_and_values
+        )
 
     def update(self, item_key: Key, update: str, condition: str, **values: Any) -> bool:
         """Update an item; True if the condition held."""
@@ -154,12 +161,18 @@ def _size_of_value(value: dict[str, Any]) -> int:
             return 1
 
 
+def put_of(item: Item, condition: str = "", **values: Any) -> dict[str, Any]:
+    """Return the parameters of a PutItem, as `put` takes them."""
+    more = {"ConditionExpression": condition, **_placeholders(condition, values)} if condition else {}
+    return {"Item": item, **more}
+
+
 def update_of(item_key: Key, update: str, condition: str, **values: Any) -> dict[str, Any]:
     """Return the parameters of an UpdateItem, as `update` takes them."""
     return {
         "Key": item_key,
         "UpdateExpression": update,
-        "ConditionExpression": condition,
+        **({"ConditionExpression": condition} if condition else {}),
         **_placeholders(f"{update} {condition}", values),
     }
 

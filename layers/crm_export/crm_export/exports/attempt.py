@@ -5,6 +5,7 @@ lease is short and renewed, so that a dead worker's part is soon taken over, and
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ from crm_export.exports.announce import announce
 from crm_export.exports.model import Export, ExportState, Failure, LastError, Part
 from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, logger, note
+from crm_export.zoho.credits import metering
 
 LEASE_SECONDS = 90.0
 _RENEW_SECONDS = 15.0
@@ -43,6 +45,7 @@ class Attempt:
         self._refused = refused
         self._lost = False
         self._stop_renewing: Callable[[], None] = lambda: None
+        self._ending = ExitStack()
 
     @classmethod
     def claim(
@@ -106,6 +109,8 @@ class Attempt:
         return error.max_attempts is not None and strikes + 1 >= error.max_attempts
 
     def __enter__(self) -> Self:
+        # An attempt within this one counts its own.
+        self._meter = self._ending.enter_context(metering(apart=True))
         self._stop_renewing = self._pipeline.system.repeat(_RENEW_SECONDS, self._renew)
         return self
 
@@ -113,6 +118,8 @@ class Attempt:
         self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop_renewing()
+        self._ending.close()
+        self._note_credits()
         if isinstance(raised, Exception):
             self._settle(raised)
 
@@ -125,6 +132,13 @@ class Attempt:
         except StateUnavailable:
             return True  # the lease is longer than a few renewals
         return not self._lost
+
+    def _note_credits(self) -> None:
+        """Add what the step has cost to the run of a sync; lost with the worker, and not worth an error."""
+        if self.export.sync is None or not self._meter.credits:
+            return
+        with suppress(StateUnavailable):
+            self._pipeline.table.add_credits(self.export.export_id, self._meter.credits)
 
     def _settle(self, raised: Exception) -> None:
         part, pipeline = self.part, self._pipeline

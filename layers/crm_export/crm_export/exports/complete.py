@@ -6,12 +6,14 @@ from typing import Any
 from crm_export import PRODUCT, deadline
 from crm_export.errors import ExportError, HeadersDiffer, ManifestConflict, PartsOverlap, StorageRefused
 from crm_export.exports.announce import announce
-from crm_export.exports.attempt import fail_export, report_failure, restart_export
+from crm_export.exports.attempt import Attempt, busy, fail_export, report_failure, restart_export
 from crm_export.exports.fit import check_parts, ids_are_unique
 from crm_export.exports.model import Export, Failure, Part, all_parts_stored, is_snapshot, timestamp
 from crm_export.exports.pipeline import Pipeline
-from crm_export.exports.witness import GAP, testify
+from crm_export.exports.runs import Run
+from crm_export.exports.witness import GAP, Witness, testify
 from crm_export.telemetry import count, logger
+from crm_export.zoho.credits import metering
 
 # How long after its deadline an export waits for a manifest that S3 refuses.
 _GRACE = timedelta(hours=1)
@@ -31,8 +33,13 @@ def complete_export(pipeline: Pipeline, export: Export) -> None:
         return
     if export.completed_at is None and not _fit_together(pipeline, export, parts):
         return
+    if export.sync is not None and export.sync.result is None and export.completed_at is None:
+        finished = _finish_run(pipeline, export, export.sync, parts)
+        if finished is None:
+            return
+        export = finished
     records = sum(int(part.records or 0) for part in parts)
-    witness = testify(pipeline, export, records) if export.completed_at is None else None
+    witness = _witness(pipeline, export, records) if export.completed_at is None else None
     sealed = pipeline.table.seal(export, pipeline.clock(), records, witness)
     if sealed is None:
         return
@@ -49,6 +56,33 @@ def complete_export(pipeline: Pipeline, export: Export) -> None:
             pipeline.table.give_up(sealed, Failure.of(error), pipeline.clock())
         raise
     _complete(pipeline, sealed)
+
+
+def _witness(pipeline: Pipeline, export: Export, records: int) -> Witness | None:
+    with metering(apart=True) as meter:
+        witness = testify(pipeline, export, records)
+    if export.sync is not None and meter.credits:
+        pipeline.table.add_credits(export.export_id, meter.credits)
+    return witness
+
+
+def _finish_run(pipeline: Pipeline, export: Export, run: Run, parts: list[Part]) -> Export | None:
+    """Let the sync read deletions and compare; None if another worker does so, or has changed the export.
+
+    It is a step like those of parts, with the lease of the last one. Raises PartBusy, StepPostponed.
+    """
+    last = parts[-1]
+    attempt = Attempt.claim(pipeline, export, last, owner=pipeline.system.random_hex(16))
+    if attempt is None:
+        reason = busy(pipeline, last)
+        if reason is None:
+            return None
+        raise reason
+    with attempt:
+        found = pipeline.runs.find(pipeline, export, run, parts, attempt.keep)
+        finished = pipeline.table.amend(export, sync=found)
+    attempt.release()
+    return finished
 
 
 def _fit_together(pipeline: Pipeline, export: Export, parts: list[Part]) -> bool:
@@ -69,12 +103,24 @@ def _fit_together(pipeline: Pipeline, export: Export, parts: list[Part]) -> bool
 
 def _publish(pipeline: Pipeline, export: Export, parts: list[Part]) -> None:
     """Write the manifest. Raises ManifestConflict, before anything is changed, if there is another one."""
-    document = manifest(export, parts, _field_types(pipeline, export))
-    if export.generation > 1:  # only then can the folder hold other parts
+    with metering(apart=True) as meter:
+        fields = _field_types(pipeline, export)
+    document = manifest(export, parts, fields, meter.credits)
+    # Only then can the folder hold other parts, or an index that another attempt has stored.
+    if export.generation > 1 or export.sync is not None:
         _check_manifest(export, pipeline.results.read_manifest(export.manifest_key), document)
-        pipeline.results.remove_leftovers(export.folder, {str(part.key) for part in parts})
+        pipeline.results.remove_leftovers(export.folder, _keys_of(export, parts))
     if not pipeline.results.write_manifest(export.manifest_key, document):
         _check_manifest(export, pipeline.results.read_manifest(export.manifest_key), document)
+
+
+def _keys_of(export: Export, parts: list[Part]) -> set[str]:
+    """Return the keys of all objects that belong to an export."""
+    keys = {key for part in parts for key in (part.key, part.index)}
+    result = export.sync.result if export.sync else None
+    if result is not None:
+        keys |= {result.deleted_key, result.removed_key, result.diff_key}
+    return {key for key in keys if key is not None}
 
 
 def _field_types(pipeline: Pipeline, export: Export) -> list[dict[str, Any]] | None:
@@ -103,7 +149,10 @@ def _same(found: dict[str, Any], document: dict[str, Any]) -> bool:
 
 
 def _complete(pipeline: Pipeline, export: Export) -> None:
-    completed = pipeline.table.complete(export.export_id)
+    if export.sync is not None:
+        completed = pipeline.runs.complete(pipeline, export)
+    else:
+        completed = pipeline.table.complete(export.export_id)
     if completed is not None:
         count("ExportsCompleted")
         logger.info("export completed", export_id=export.export_id, records=export.records)
@@ -137,10 +186,13 @@ def _fail_sealed(pipeline: Pipeline, export: Export, error: ExportError) -> None
         report_failure(pipeline, failed, None, error)
 
 
-def manifest(export: Export, parts: list[Part], fields: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def manifest(
+    export: Export, parts: list[Part], fields: list[dict[str, Any]] | None = None, credits: int = 0
+) -> dict[str, Any]:
     """Return the manifest of a sealed export, docs/manifest.schema.json.
 
-    But for `fields`, the types of the module's fields, repeated calls return the same.
+    But for `fields`, the types of the module's fields, and `credits`, what reading them cost, repeated calls
+    return the same.
     """
     return {
         "manifest_version": 1,
@@ -163,7 +215,9 @@ def manifest(export: Export, parts: list[Part], fields: list[dict[str, Any]] | N
         "completed_at": export.completed_at and timestamp(export.completed_at),
         "records": sum(int(part.records or 0) for part in parts),
         "bytes": sum(int(part.bytes or 0) for part in parts),
-        "parts": [_manifest_part(part) for part in parts],
+        "sync": export.sync
+        and {**export.sync.in_manifest(), "credits": export.sync.credits + export.credits + credits},
+        "parts": [_manifest_part(part) for part in parts if part.key is not None],
     }
 
 
@@ -177,5 +231,6 @@ def _manifest_part(part: Part) -> dict[str, Any]:
         "crc32": part.crc32,
         "header": part.header,
         "ids": part.ids and part.ids.to_dict(),
+        "index": part.index,
         "stored_at": part.stored_at and timestamp(part.stored_at),
     }

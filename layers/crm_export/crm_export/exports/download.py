@@ -259,6 +259,7 @@ def _download(pipeline: Pipeline, attempt: Attempt) -> Stored:
                 expected_records=int(part.expected_records or 0),
                 job_id=str(part.job_id),
                 confirm=attempt.confirm,
+                index=export.sync is not None,
             )
     except ZohoTooSlow as error:
         if received < _LARGE_BYTES:

@@ -3,17 +3,20 @@
 A chunk of a result passes `unzip`, for csv.gz `gzip_member`, then a counter, and ends in a Writer.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from crm_export.errors import CorruptZip, CountMismatch, ResultTooLarge
+from crm_export.errors import CorruptZip, CountMismatch, ObjectConflict, ResultTooLarge
 from crm_export.exports.model import Stored
 from crm_export.results.counters import ByteCounter, IcsCounter
 from crm_export.results.csv_scanner import csv_counter
 from crm_export.results.gzip import Piece, counted, deflate, gzip_member
 from crm_export.results.record_ids import RecordIds
+from crm_export.results.record_index import RecordHashes, sorted_rows, write_index
 from crm_export.results.records_csv import csv_chunks
 from crm_export.results.unzip import unzip
 from crm_export.results.zip_format import Entry
@@ -26,6 +29,12 @@ MAX_OTHER_BYTES = 16 * 1024 * 1024
 _NUMBERED_NAME = re.compile(
     rb"(?:.*/)?(\d{15,40})\.(?:csv|ics)$"
 )  # Zoho names the entry after the id of its job
+
+
+_INDEX = ".index"
+_KINDS = ("part-", "deleted-", "diff-")  # in the names of all objects of an export but its manifest
+
+type StoreIndex = Callable[[str, Iterable[bytes]], None]  # as `Results.write_object`
 
 
 class Writer(Protocol):
@@ -94,12 +103,21 @@ def incoming_records(
 
 
 def land(
-    incoming: Incoming, key: str, writer: Writer, confirm: Callable[[], None], limits: SizeLimits
+    incoming: Incoming,
+    key: str,
+    writer: Writer,
+    confirm: Callable[[], None],
+    limits: SizeLimits,
+    *,
+    store_index: StoreIndex | None = None,
 ) -> Stored:
-    """Write, count and verify a file; commit it if all is right. Raises ResultError, ObjectConflict."""
+    """Write, count and verify a file; commit it if all is right. Raises ResultError, ObjectConflict.
+
+    With `store_index`, the index of a CSV is stored before: what has committed a part has stored its index.
+    """
     content, expected = incoming.content, incoming.expected
-    ids = RecordIds()
-    counter = IcsCounter() if incoming.file_format == "ics" else csv_counter(ids)
+    ids, hashes = RecordIds(), RecordHashes() if store_index else None
+    counter = IcsCounter() if incoming.file_format == "ics" else csv_counter(ids, hashes)
     is_gzip = incoming.file_format == "csv.gz"
     pieces, written = incoming.pieces, content
     if is_gzip:
@@ -114,8 +132,54 @@ def land(
     if expected is not None and records != expected:
         raise CountMismatch(f"The result has {records} records, but Zoho counted {expected}.")
     part_ids = ids.finish(records)
+    index = None
+    if store_index and hashes and part_ids and part_ids.digest:
+        index = index_key(key, content)
+        _store_index(store_index, index, ids, hashes)
     size = writer.commit(content, written, confirm)
-    return Stored(key, records, size, f"{content.crc32:08x}", header, part_ids)
+    return Stored(key, records, size, f"{content.crc32:08x}", header, part_ids, index)
+
+
+def _store_index(store: StoreIndex, key: str, ids: RecordIds, hashes: RecordHashes) -> None:
+    # The key says which content it is the index of. So an index with this key is this one, perhaps
+    # compressed by another version of the library.
+    with suppress(ObjectConflict):
+        store(key, write_index(*sorted_rows(ids.in_order, hashes.finish())))
+
+
+def index_key(part_key: str, content: ByteCounter) -> str:
+    """Return the key of a part's index: `part-00001.csv` -> `part-00001-<CRC32 of the CSV>.index`.
+
+    Two attempts of a part may read different results, and the one that dies may have stored its index.
+    """
+    return f"{_without_suffix(part_key)}-{content.crc32:08x}{_INDEX}"
+
+
+def leftovers(keys: Iterable[str], keep: set[str]) -> Iterator[str]:
+    """Yield the keys of an export's own objects, by their names, that are not in `keep`; never a manifest."""
+    for key in keys:
+        name = key.rpartition("/")[2]
+        if key not in keep and any(kind in name for kind in _KINDS):
+            yield key
+
+
+def _without_suffix(key: str) -> str:
+    folder, slash, name = key.rpartition("/")
+    return folder + slash + name.partition(".")[0]
+
+
+def json_bytes(document: dict[str, Any]) -> bytes:
+    """Return a manifest, or another JSON object, as it is stored."""
+    return json.dumps(document, ensure_ascii=False, indent=1).encode()
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """Return the JSON object that was stored; {} for any other content."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        document = None
+    return document if isinstance(document, dict) else {}
 
 
 def _verify_job(pieces: Iterator[Piece], entry: Entry, job_id: str) -> Iterator[Piece]:

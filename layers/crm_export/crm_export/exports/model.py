@@ -8,6 +8,7 @@ from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from crm_export.errors import ExportError
+from crm_export.exports.runs import Run, with_window
 from crm_export.results.record_ids import PartIds
 from crm_export.zoho.catalog import has_page_token
 
@@ -120,7 +121,8 @@ class Stored:
     """A part's object in S3. `records` is counted in the file, `bytes` is the size of the object.
 
     crc32: of the file before gzip, as 8 hex digits. header: the names of the CSV's columns; empty for ICS.
-    ids: None if the file has no column Id.
+    ids: None if the file has no column Id. index: the key of the part's index (`results.record_index`); None
+    if none was asked for, or the ids cannot be read.
     """
 
     key: str
@@ -129,6 +131,7 @@ class Stored:
     crc32: str
     header: tuple[str, ...]
     ids: PartIds | None = None
+    index: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,13 @@ class Export:
     witness: "Witness | None" = None  # set with completed_at
     run_id: str | None = None  # the caller's name for exports that belong together
     cleaned_at: datetime | None = None  # of a CANCELLED export: its objects are deleted
+    sync: Run | None = None  # of an export that is a run of a sync
+    credits: int = 0  # of Zoho's API, that its steps have spent; counted for runs of a sync
 
     @property
     def group(self) -> str:
-        """The account as the queues and callback URLs name it: 16 hex digits, whatever its characters."""
-        return hashlib.sha256(self.account_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        """The account as queues and callback URLs name it."""
+        return group_of(self.account_id)
 
     @property
     def is_readable(self) -> bool:
@@ -181,9 +186,11 @@ class Export:
 
     @property
     def job_query(self) -> dict[str, Any]:
-        """The query of the export's jobs: with the settled field names in place of "all"."""
+        """The query of the export's jobs: with settled field names in place of "all", and a run's window."""
         query = {key: value for key, value in self.query.items() if key != "fields"}
         fields = self.query.get("fields") if self.fields is None else self.fields
+        if self.sync is not None and self.sync.reads_from is not None:
+            query = with_window(query, self.sync.reads_from)
         return {**query, "fields": fields} if fields else query
 
     @property
@@ -239,6 +246,7 @@ class Part:
     key: str | None = None
     stored_at: datetime | None = None
     one_response: bool | None = None  # of the records API: one response of Zoho had all of the part's records
+    index: str | None = None  # key of the index of its records; of runs of a sync
 
     def become_ready(self, job: "Job", now: datetime) -> Self:
         """Return the part as READY: `job` has ended, and with the transition the lease and all counts end."""
@@ -307,6 +315,11 @@ def next_step(export: Export, part: Part) -> Step:  # noqa: C901, PLR0911 (a row
             return Step.COMPLETE
         case _:
             return Step.NOTHING
+
+
+def group_of(account_id: str) -> str:
+    """Return the name of an account in queues and callback URLs: 16 hex digits, whatever its characters."""
+    return hashlib.sha256(account_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def all_parts_stored(export: Export, parts: list[Part]) -> bool:

@@ -24,9 +24,11 @@ from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:  # a function loads only what it uses
     from crm_export.exports.callbacks import KeyRing
+    from crm_export.exports.runs import Run
     from crm_export.exports.witness import Witness
     from crm_export.zoho.bulk_read import BulkRead, Job
     from crm_export.zoho.census import Census
+    from crm_export.zoho.changes import Changes
     from crm_export.zoho.records import Cursor, RecordsReader
 
 
@@ -160,9 +162,12 @@ class ExportTable(Protocol):
     def amend(self, export: Export, **values: Any) -> Export | None:
         """Change what Zoho is asked for (fields, fields_dropped, source, api_version, read_order).
 
-        Or note Zoho's count (counted_before). Return the changed export, or None if it has ended or restarted
-        since it was read.
+        Or note Zoho's count (counted_before) or what a run found (sync). Return the changed export, or None
+        if it has ended or restarted since it was read.
         """
+
+    def add_credits(self, export_id: str, credits: int) -> None:
+        """Add API credits that a step has spent."""
 
     def restart(self, export: Export, first: Part) -> bool:
         """Start a new generation with this first part.
@@ -223,6 +228,9 @@ class PartQueue(Protocol):
         Zoho called back; the message then also has {"callback": {"job_id"}}.
         """
 
+    def send_sync(self, account_id: str, module: str, *, delay: int = 0) -> None:
+        """Send {"account_id", "module"} of a sync that is due."""
+
     def postpone(self, receipt_handle: str, seconds: int) -> None:
         """Let a received message arrive again after that many seconds."""
 
@@ -239,7 +247,7 @@ class Results(Protocol):
 
     def store_result(
         self, chunks: Iterable[bytes], key: str, *, file_format: str, expected_records: int, job_id: str,
-        confirm: Callable[[], None],
+        confirm: Callable[[], None], index: bool = False,
     ) -> Stored:  # fmt: skip
         """Stream a result ZIP into an object, which appears only if it is whole and verified.
 
@@ -248,12 +256,12 @@ class Results(Protocol):
         another content ObjectConflict is raised. `confirm` is called just before the object appears, and may
         raise. Raises ResultError, StorageUnavailable, and whatever `chunks` raises. CountMismatch and
         ResultTooLarge are raised as soon as there are more records than expected, or more bytes than the
-        records so far explain.
+        records so far explain. index: of a CSV, store the index, too, before the object appears.
         """
 
     def store_records(
         self, pages: Iterable[list[dict[str, Any]]], key: str, *, fields: list[str], file_format: str,
-        confirm: Callable[[], None],
+        confirm: Callable[[], None], index: bool = False,
     ) -> Stored:  # fmt: skip
         """Stream pages of the records API into an object, written as Bulk Read writes it: csv or csv.gz.
 
@@ -263,11 +271,30 @@ class Results(Protocol):
     def read_ids(self, key: str) -> Iterator[str]:
         """Yield the Id column of a stored csv or csv.gz. Raises ResultError."""
 
-    def remove_leftovers(self, folder: str, keep: set[str]) -> None:
-        """Abort all uploads to an export's folder, and delete its parts whose keys are not in `keep`.
+    def read_columns(self, key: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """Yield columns of a stored csv or csv.gz as `records_csv.read_columns` does. Raises ResultError."""
 
-        A part is an object whose file name contains "part-"; a manifest's does not. Raises ResultError,
-        StorageUnavailable.
+    def read_index(self, key: str) -> Iterator[tuple[int, int]]:
+        """Yield id and hash of each record in a stored index, sorted by id.
+
+        Raises ResultError, also for an index that is corrupted; StorageUnavailable.
+        """
+
+    def write_object(self, key: str, chunks: Iterable[bytes]) -> None:
+        """Write an object, which appears whole or never.
+
+        If the key exists with the same content, nothing is written. Raises ObjectConflict if it exists with
+        another content; ResultError, StorageUnavailable.
+        """
+
+    def digest(self, key: str) -> str:
+        """Return the SHA-256 of an object's bytes, in hex. Raises ResultError, StorageUnavailable."""
+
+    def remove_leftovers(self, folder: str, keep: set[str]) -> None:
+        """Abort all uploads to an export's folder, and delete its own objects that are not in `keep`.
+
+        Its own are those with part-, deleted- or diff- in their names: manifests always stay. Raises
+        ResultError, StorageUnavailable.
         """
 
     def read_manifest(self, key: str) -> dict[str, Any] | None:
@@ -282,12 +309,39 @@ class Results(Protocol):
         True if it was written. Raises ResultError, StorageUnavailable.
         """
 
+    def read_latest(self, key: str) -> tuple[dict[str, Any], str] | None:
+        """Return a JSON object that is replaced again and again, and its ETag; None if there is none.
+
+        {} for an object that is not a JSON object. Raises ResultError, StorageUnavailable.
+        """
+
+    def write_latest(self, key: str, document: dict[str, Any], etag: str | None) -> bool:
+        """Replace the object that was read with this ETag, or make it if that is None.
+
+        False, and nothing is written, if it was changed meanwhile. Raises ResultError, StorageUnavailable.
+        """
+
 
 class EventBus(Protocol):
     """Where programs of others learn that an export has ended."""
 
     def send(self, detail_type: str, detail: dict[str, Any]) -> None:
         """Send an event. Raises EventNotSent for every failure."""
+
+
+class Runs(Protocol):
+    """What a sync does at the end of an export that is one of its runs: `crm_export.sync.finish`."""
+
+    def find(
+        self, pipeline: "Pipeline", export: Export, run: "Run", parts: list[Part], keep: Callable[[], None]
+    ) -> "Run":
+        """Read deletions and compare, when all parts are stored; return the run with its result.
+
+        Raises ExportError.
+        """
+
+    def complete(self, pipeline: "Pipeline", export: Export) -> Export | None:
+        """RUNNING and sealed → COMPLETED, together with the sync's watermark; the manifest is written."""
 
 
 @dataclass(frozen=True)
@@ -297,6 +351,7 @@ class Zoho:
     bulk_read: "BulkRead"
     records: "RecordsReader"
     census: "Census"
+    changes: "Changes"
     known_modules: Callable[[str], list[str] | None]
 
 
@@ -347,6 +402,7 @@ class Pipeline:
     results: Results = _not_wired("results")
     budget: DownloadBudget = _not_wired("budget")
     events: EventBus = _not_wired("events")
+    runs: Runs = _not_wired("runs")
     results_bucket: str = ""
     callback_keys: "KeyRing" = _not_wired("callback_keys")
     callback_base_url: str = ""

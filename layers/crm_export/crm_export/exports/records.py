@@ -121,6 +121,7 @@ def read_part(pipeline: Pipeline, attempt: Attempt) -> None:
             fields=export.fields or [],
             file_format=export.file_format,
             confirm=attempt.confirm,
+            index=export.sync is not None,
         )
     except (ZohoPageTokenExpired, ObjectConflict) as error:  # a lost attempt may have stored other records
         restart_export(pipeline, export, error)
@@ -171,7 +172,7 @@ class _Reading:
         self._earlier: _Ids | None = None  # of earlier parts, read when they are needed
         self._own: set[int] = set()
         self._changed: set[tuple[str, str]] = set()  # id and Modified_Time of records that came again
-        self._cursor = part.cursor or (BY_MODIFIED_TIME if export.read_order == "Modified_Time" else BY_ID)
+        self._cursor = part.cursor or _beginning(export)
         self.count = 0
         self.next: Cursor | None = None
         self.one_response = False
@@ -249,6 +250,14 @@ class _Reading:
                 "contained only records that were read before."
             )
         return True
+
+
+def _beginning(export: Export) -> Cursor:
+    """Return where an export begins to read. Without Modified_Time a run reads all records."""
+    if export.read_order != "Modified_Time":
+        return BY_ID
+    since = export.sync.reads_from if export.sync else None
+    return replace(BY_MODIFIED_TIME, since=since - timedelta(seconds=1) if since else None)
 
 
 class _Ids:

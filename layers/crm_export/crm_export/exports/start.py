@@ -24,6 +24,7 @@ from crm_export.exports.model import (
     Part,
     RequestKey,
     new_export_id,
+    next_step,
 )
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.records import check_readable
@@ -95,19 +96,27 @@ def create_export(  # noqa: PLR0917 (_start binds the first four)
     """
     if not has_bulk_read(request.module):
         check_readable(request.module, request.query, request.page)
-    _check_open_exports(pipeline, caller.account_id)
-    export = _new_export(pipeline, caller, request, callback_base_url)
+    check_open_exports(pipeline, caller.account_id)
+    export = new_export(pipeline, caller, request, callback_base_url)
     first = Part(export.export_id, 1, export.requested_at)
     if not pipeline.table.create(export, first, key, replaces):
         raise RequestInProgress(
             f"A request with Idempotency-Key {key and key.shown} is still running; send this one again.",
             retry_after=_BUSY_SECONDS,
         )
+    return begin(pipeline, export, first)
+
+
+def begin(pipeline: Pipeline, export: Export, first: Part) -> Export:
+    """Begin with an export that was just written; return it as it is then. Raises as `create_export` does."""
     note(account_id=export.account_id, owner=export.owner, export_id=export.export_id)
     count("ExportsStarted")
     logger.info("export started", zoho_module=export.module)
     try:
-        _submit_first_part(pipeline, export, first)
+        if next_step(export, first).is_submitters:
+            _submit_first_part(pipeline, export, first)
+        else:
+            pipeline.enqueue(export, first)
         return pipeline.table.get(export.export_id) or export
     except (StateUnavailable, QueueUnavailable) as error:  # the export is written
         reason = error.message
@@ -123,8 +132,11 @@ def _submit_first_part(pipeline: Pipeline, export: Export, first: Part) -> None:
         pipeline.enqueue_new(export, 1, delay=postponed.retry_after or 0)
 
 
-def _check_open_exports(pipeline: Pipeline, account_id: str) -> None:
-    """Count the exports themselves, so that one that ends is never counted; the index may lag a second."""
+def check_open_exports(pipeline: Pipeline, account_id: str) -> None:
+    """Raise TooManyOpenExports if the account has as many running exports as it may have.
+
+    Counts the exports themselves, so that one that ends is never counted; the index may lag a second.
+    """
     most = pipeline.limits.max_open_exports
     running = pipeline.table.running_of_account(account_id, pipeline.clock() - _LONGEST_DEADLINE)
     if len(list(islice(running, most))) == most:
@@ -135,7 +147,8 @@ def _check_open_exports(pipeline: Pipeline, account_id: str) -> None:
         )
 
 
-def _new_export(pipeline: Pipeline, caller: Caller, request: ExportRequest, callback_base_url: str) -> Export:
+def new_export(pipeline: Pipeline, caller: Caller, request: ExportRequest, callback_base_url: str) -> Export:
+    """Return an export as it begins; nothing is written."""
     now, limits = pipeline.clock(), pipeline.limits
     return Export(
         export_id=new_export_id(now, pipeline.system.random_hex(8)),

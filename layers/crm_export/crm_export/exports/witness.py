@@ -80,7 +80,8 @@ class Movement:
 
 def is_witnessed(export: "Export") -> bool:
     """Return True for an export of the whole module, which Zoho's count can be compared with."""
-    return not export.query.keys() & {"criteria", "cvid"} and export.page == 1
+    is_partial = export.sync is not None and export.sync.reads_from is not None
+    return not (is_partial or export.query.keys() & {"criteria", "cvid"}) and export.page == 1
 
 
 def count_before(pipeline: "Pipeline", export: "Export") -> Before:

@@ -12,6 +12,7 @@ from isal import isal_zlib
 
 from crm_export.errors import CorruptZip
 from crm_export.results.record_ids import RecordIds
+from crm_export.results.record_index import RecordHashes
 
 
 @dataclass
@@ -46,12 +47,14 @@ class CsvCounter:
     """Counts the records of a CSV and reads its header, as csv.reader does for a file with newline="".
 
     A record ends at a CR, LF or CRLF outside quotes. Blank lines are not records. A quote is special only at
-    the start of a cell and within a cell that began with one. `ids` is fed what follows the header.
+    the start of a cell and within a cell that began with one. `ids` and `hashes` are fed what follows the
+    header.
     https://www.rfc-editor.org/rfc/rfc4180
     """
 
-    def __init__(self, ids: RecordIds | None = None) -> None:
+    def __init__(self, ids: RecordIds | None = None, hashes: RecordHashes | None = None) -> None:
         self._ids = ids
+        self._hashes = hashes
         self._start: bytes | None = b""  # the first bytes, until it is known whether they are a BOM
         self._header_bytes = bytearray()
         self._header: tuple[str, ...] | None = None
@@ -100,7 +103,7 @@ class CsvCounter:
         if not chunk:
             return
         outside, ends_quoted = self._outside(chunk)
-        seen = b'"'.join(outside)
+        seen, raw = b'"'.join(outside), chunk
         if len(outside) > 1 and _has_bare_quote(outside, seen):
             chunk = self._without_bare_quotes(chunk)
             outside, ends_quoted = self._outside(chunk)
@@ -110,6 +113,8 @@ class CsvCounter:
         self._quoted, self._last = ends_quoted, seen[-1:]
         if self._ids and self._header:
             self._ids.feed(chunk, seen, ends_quoted=ends_quoted)
+        if self._hashes and self._header:
+            self._hashes.feed(raw, chunk)
 
     def _outside(self, chunk: bytes) -> tuple[list[bytes], bool]:
         """Return the pieces of a chunk between its quoted strings, and whether it ends within one.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from crm_export.results.counters import CsvCounter
 from crm_export.results.record_ids import MAX_IDS, RecordIds
+from crm_export.results.record_index import RecordHashes
 
 _NO_COLUMN = 2**32 - 1
 _AFTER_LINE, _IN_QUOTES = 0, 3  # of `enum state`
@@ -31,13 +32,19 @@ class _Scanner(ctypes.Structure):
         ("digits", ctypes.c_uint32),
         ("state", ctypes.c_uint32),
         ("unreadable", ctypes.c_uint32),
+        ("hashes", ctypes.c_void_p),
+        ("hashes_found", ctypes.c_uint64),
+        ("record", ctypes.c_void_p),
+        ("hash", ctypes.c_uint64),
+        ("length", ctypes.c_uint64),
+        ("word", ctypes.c_uint8 * 8),
     )
 
 
-def csv_counter(ids: RecordIds | None = None) -> CsvCounter:
+def csv_counter(ids: RecordIds | None = None, hashes: RecordHashes | None = None) -> CsvCounter:
     """Return the fastest counter of this machine."""
     library = _library()
-    return CsvCounter(ids) if library is None else NativeCsvCounter(library, ids)
+    return CsvCounter(ids, hashes) if library is None else NativeCsvCounter(library, ids, hashes)
 
 
 def library_path(machine: str = "", system: str = "") -> Path:
@@ -58,38 +65,50 @@ def _library() -> ctypes.CDLL | None:
 
 
 class NativeCsvCounter(CsvCounter):
-    """Counts as CsvCounter does. Ids are in any column; each takes 8 bytes, as soon as it has begun."""
+    """Counts as CsvCounter does. Ids are in any column; each takes 8 bytes, as soon as it has begun.
+
+    So does each hash.
+    """
 
     _found: "array[int]"
+    _hashes_found: "array[int]"
     _scanner: _Scanner
 
-    def __init__(self, library: ctypes.CDLL, ids: RecordIds | None = None) -> None:
+    def __init__(
+        self, library: ctypes.CDLL, ids: RecordIds | None = None, hashes: RecordHashes | None = None
+    ) -> None:
         self._scan = library.scan
-        super().__init__(ids)
+        super().__init__(ids, hashes)
 
     def finish(self) -> tuple[int, tuple[str, ...]]:
-        """Return what CsvCounter.finish returns, and give the ids to the RecordIds."""
+        """Return what CsvCounter.finish returns, and hand over the ids and hashes."""
         counted = super().finish()
         self._count(b"\n")
         if self._ids is not None and self._ids.column is not None:
             self._ids.take(None if self._scanner.unreadable else self._ids_found())
+        if self._hashes is not None:
+            del self._hashes_found[self._scanner.hashes_found :]
+            self._hashes.take(self._hashes_found)
         return counted
 
     def _ids_found(self) -> "array[int]":
-        """Return the ids without a copy; the scanner has no place for ids any more."""
+        """Return the ids without a copy; the scanner has no place for ids or hashes any more."""
         found, self._found = self._found, array("Q")
-        self._scanner.ids, self._scanner.max_ids = None, 0
+        self._scanner.ids, self._scanner.max_ids, self._scanner.hashes = None, 0, None
         del found[self._scanner.ids_found :]
         return found
 
     def _begin_lines(self) -> None:
         super()._begin_lines()
         column = self._ids.column if self._ids is not None else None
-        self._found = array("Q", [0]) * (0 if column is None else MAX_IDS)
+        most = 0 if column is None else MAX_IDS
+        self._found = array("Q", [0]) * most
+        self._hashes_found = array("Q", [0]) * (0 if self._hashes is None else most)
         self._scanner = _Scanner(
             ids=self._found.buffer_info()[0],
-            max_ids=len(self._found),
+            max_ids=most,
             column=_NO_COLUMN if column is None else column,
+            hashes=self._hashes_found.buffer_info()[0] if self._hashes_found else None,
         )
 
     def _count(self, chunk: bytes) -> None:

@@ -123,6 +123,11 @@ class RecordIds:
         """Take all ids of the file from another reader; None if one of them cannot be read."""
         self._is_readable, self._ids = ids is not None, array("Q") if ids is None else ids
 
+    @property
+    def in_order(self) -> "array[int]":
+        """The ids in the order of the file, once it has been read; empty if they are not checked."""
+        return self._ids
+
     def finish(self, records: int) -> PartIds | None:
         """Return the ids of all `records` of the file, or None if it has no column Id.
 

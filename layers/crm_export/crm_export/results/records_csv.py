@@ -85,9 +85,15 @@ _UNREADABLE = (ValueError, IndexError, csv.Error, EOFError, igzip.BadGzipFile, I
 
 
 def read_ids(body: BinaryIO, name: str) -> Iterator[str]:
-    """Yield the Id column of a CSV; if `name` ends in .gz, of a gzip file.
+    """Yield the Id column of a CSV, and else do as `read_columns`."""
+    return (row[0] for row in read_columns(body, name, ("Id",)))
 
-    Raises ResultError, which contains `name`, if the file is not such a CSV or is truncated or corrupted.
+
+def read_columns(body: BinaryIO, name: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield columns of a CSV; if `name` ends in .gz, of a gzip file. The first one must be there.
+
+    Names may be in any letter case, and a further column that the file lacks is empty. Raises ResultError,
+    which contains `name`, if the file is not such a CSV or is truncated or corrupted.
     """
     csv.field_size_limit(_MAX_CELL_BYTES)
     buffered = io.BufferedReader(body, _BUFFER_BYTES)  # type: ignore[type-var]
@@ -95,12 +101,15 @@ def read_ids(body: BinaryIO, name: str) -> Iterator[str]:
     if name.endswith(".gz"):
         raw = igzip.IGzipFile(fileobj=buffered, mode="rb")  # type: ignore[no-untyped-call]
     with buffered, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-        yield from _ids(csv.reader(text, strict=True), name)
+        yield from _cells(csv.reader(text, strict=True), name, columns)
 
 
-def _ids(rows: Iterator[list[str]], name: str) -> Iterator[str]:
+def _cells(rows: Iterator[list[str]], name: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     try:
-        column = [cell.lower() for cell in next(rows, [])].index("id")
-        yield from (row[column] for row in rows if row)
+        places = {cell.lower(): place for place, cell in enumerate(next(rows, []))}
+        if columns[0].lower() not in places:
+            raise ValueError(f"it has no column {columns[0]}")
+        found = [places.get(column.lower()) for column in columns]
+        yield from (tuple("" if place is None else row[place] for place in found) for row in rows if row)
     except _UNREADABLE as error:  # type: ignore[misc]  # isal's stub declares IsalError as an instance
         raise ResultError(f"The ids of {name} cannot be read: {error}.") from error

@@ -107,6 +107,27 @@ def counts_alike(api_name: str) -> bool:
     return api_name != "Leads"
 
 
+# The modules that Zoho generates for a subform and for a multi-select lookup, by their `generated_type`
+_WITHOUT_DELETED = {"subform", "linking"}
+
+
+def has_deleted(api_name: str, generated_type: str = "default") -> bool:
+    """Return False for a module of which Zoho does not list deleted records.
+
+    generated_type: as settings/modules says it; a module's name does not show it.
+    https://www.zoho.com/crm/developer/docs/api/v8/get-deleted-records.html
+    """
+    return api_name != "Notes" and generated_type not in _WITHOUT_DELETED
+
+
+def list_parameters(api_name: str) -> dict[str, str]:
+    """Return the parameters with which a list has all records of a module: Zoho leaves out converted leads.
+
+    https://www.zoho.com/crm/developer/docs/api/v8/get-records.html
+    """
+    return {"converted": "both"} if api_name == "Leads" else {}
+
+
 # Lookups whose records belong to several modules, by the module that has the lookup. The metadata of fields
 # shows them too (`zoho.metadata`), but not every connection may read it.
 # https://www.zoho.com/crm/developer/docs/api/v8/get-notes.html
@@ -119,6 +140,13 @@ POLYMORPHIC_LOOKUPS = {
     "Tasks": {"What_Id"},
 }
 PARENT_MODULE = "$se_module"  # the field of a record that names the module of its Parent_Id or What_Id
+
+# --- API credits of a call: https://www.zoho.com/crm/developer/docs/api/v8/api-limits.html ------
+
+CREDITS_BULK_READ_JOB = 50
+CREDITS_DELETED_PAGE = 2
+CREDITS_CUSTOM_VIEW_PAGE = 3  # of at most 200 records
+CREDITS_OTHER_CALL = 1  # a page of at most 200 records, a count, metadata, a job's state or its result
 
 # --- OAuth scopes: https://www.zoho.com/crm/developer/docs/api/v8/scopes.html ------------------
 

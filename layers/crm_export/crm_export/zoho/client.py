@@ -17,9 +17,9 @@ from crm_export.errors import (
     ZohoUnavailable,
 )
 from crm_export.redaction import remember
-from crm_export.strict_json import whole_number
 from crm_export.system import MACHINE, System
 from crm_export.telemetry import count, gauge
+from crm_export.zoho.credits import credits_left, spend
 from crm_export.zoho.refusals import error_from, is_about_the_token, is_page
 from crm_export.zoho.transport import LONGEST_REQUEST, TIMEOUT, ZohoResponse, chunks, exchange, read, send
 
@@ -29,7 +29,6 @@ _FIRST_PAUSE = 0.4
 _LONGEST_WAIT = 3.0  # for a Retry-After; a longer one goes back to the caller
 _SECONDS_FOR_A_CALL = 5.0
 _SECONDS_TO_CLEAN = 10.0  # of a function's time: to abort an upload and record the failure
-_CREDITS_DIGITS = 12
 
 
 class TokenSource(Protocol):
@@ -175,6 +174,8 @@ class ZohoClient:
     def _exchange_once(self, method: str, path: str, scopes: tuple[str, ...], **kwargs: Any) -> ZohoResponse:
         response = exchange(self._session, method, self._api_domain + path, system=self.system, **kwargs)
         is_refused = is_page(response.body) or is_about_the_token(response.body)
+        if not is_refused and response.status != HTTPStatus.TOO_MANY_REQUESTS:
+            spend(method, path, kwargs.get("params") or ())
         if is_refused or not _is_accepted(response.status):
             raise _refusal(response, f"{method} {path}", scopes)
         _record_credits(response.headers)
@@ -185,6 +186,7 @@ class ZohoClient:
         content_type = response.headers.get("Content-Type", "")
         is_file = "json" not in content_type and "html" not in content_type
         if _is_accepted(response.status_code) and is_file:
+            spend("GET", path)
             return response
         with response:
             try:
@@ -217,7 +219,6 @@ def _refusal(response: ZohoResponse, what: str, scopes: tuple[str, ...]) -> Zoho
 
 
 def _record_credits(headers: Mapping[str, str]) -> None:
-    """Record the API credits left; Zoho sends them once half of those for 24 hours are used."""
-    left = whole_number(headers.get("X-API-CREDITS-REMAINING"), _CREDITS_DIGITS)
+    left = credits_left(headers)
     if left is not None:
         gauge("ZohoCreditsRemaining", left)

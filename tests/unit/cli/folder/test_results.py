@@ -13,6 +13,28 @@ from crm_export_cli.folder.locks import Processes
 from crm_export_cli.folder.results import FolderResults
 from tests.support.zips import zip_of
 from tests.unit.results import test_results_bucket as bucket
+from tests.unit.results.test_index_and_objects import (  # noqa: F401
+    test_attempt_that_lost_its_lease_leaves_the_index_of_its_own_content_only,
+    test_calendar_has_no_index,
+    test_corrupted_index_is_refused,
+    test_index_has_the_hash_of_each_record_sorted_by_id,
+    test_index_is_there_before_the_part_is,
+    test_index_that_is_written_as_an_object_is_read_back,
+    test_latest_is_replaced_by_who_has_read_it,
+    test_latest_that_is_gone_is_not_replaced,
+    test_latest_that_is_no_object_is_empty_and_can_be_replaced,
+    test_latest_that_was_changed_meanwhile_is_left_alone,
+    test_missing_object_is_named,
+    test_object_is_written_once_and_its_digest_is_that_of_its_bytes,
+    test_object_whose_content_fails_leaves_nothing,
+    test_part_has_no_index_unless_it_is_asked_for,
+    test_part_whose_ids_cannot_be_read_has_no_index,
+    test_part_without_records_has_an_empty_index,
+    test_records_of_the_records_api_have_an_index_too,
+    test_remove_leftovers_deletes_the_objects_of_an_export_that_are_not_kept,
+    test_result_that_is_refused_leaves_neither_part_nor_index,
+    test_second_attempt_with_the_same_content_takes_the_first_index_however_it_was_compressed,
+)
 from tests.unit.results.test_results_bucket import (  # noqa: F401
     FORMATS,
     KEY,

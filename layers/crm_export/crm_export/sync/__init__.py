@@ -1,0 +1,1 @@
+"""Keeps modules current: schedules, windows, deletions and the audit. Runs of a sync are exports."""
