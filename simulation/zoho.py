@@ -159,7 +159,7 @@ class Zoho:
         self._scheduler = scheduler
         self._faults = faults
         self._created = created
-        self.config = _settings(rng, faults)
+        self.config = self.settings()
         self.zoho_faults = ZohoFaults(rng, faults, self.config)
 
         def send(url: str, headers: Any, body: bytes) -> int:
@@ -169,6 +169,10 @@ class Zoho:
         environment = Environment(scheduler.after, send, self._clock, rng)
         self.organisation = Organisation(self.config, environment, url=API_DOMAIN, faults=self.zoho_faults)
         self._age_records()
+
+    def settings(self) -> SimulatorConfig:
+        """Draw the organisation's settings."""
+        return _settings(self._rng, self._faults)
 
     def _clock(self) -> float:
         return EPOCH.timestamp() + self._scheduler.now
