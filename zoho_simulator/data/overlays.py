@@ -11,7 +11,7 @@ from zoho_simulator.data.columns import Column, Rows
 
 
 class Offsets:
-    """The offsets that times carry. changes: minutes east of UTC, by the moment from which on they are used."""
+    """The offsets that times carry. changes: minutes east of UTC, by the moment from which on they hold."""
 
     def __init__(self, changes: Mapping[str, float]) -> None:
         known = {datetime.fromisoformat(since).timestamp(): offset for since, offset in changes.items()}
