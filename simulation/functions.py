@@ -166,6 +166,9 @@ class Functions:
             "DOWNLOADS_PER_MINUTE": str(DOWNLOADS_PER_MINUTE),
             "JOB_DEADLINE_MINUTES": str(JOB_DEADLINE_MINUTES),
             "PART_QUIET_SECONDS": str(QUIET_SECONDS),
+            "SYNC_OVERLAP_MINUTES": "15",
+            "SYNC_LAG_MINUTES": "5",
+            "CREDIT_SHARE": "30",
             **(settings or {}),
         }
         self._system = System(

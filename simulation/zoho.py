@@ -96,7 +96,7 @@ def rows_of(content: bytes) -> list[Row]:
     return [tuple(row) for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))]
 
 
-def _settings(rng: Random, faults: Faults) -> SimulatorConfig:
+def draw_settings(rng: Random, faults: Faults) -> SimulatorConfig:
     per_job = rng.choice((1, 2, 3, 5))
     sizes = (0, 1, per_job, per_job * 2, per_job * 3 + 1, per_job * 4)
     token_seconds, result_seconds = rng.choice((_DAY, 300.0, 900.0)), rng.choice((_DAY, _DAY, 600.0))
@@ -172,7 +172,7 @@ class Zoho:
 
     def settings(self) -> SimulatorConfig:
         """Draw the organisation's settings."""
-        return _settings(self._rng, self._faults)
+        return draw_settings(self._rng, self._faults)
 
     def _clock(self) -> float:
         return EPOCH.timestamp() + self._scheduler.now
