@@ -428,7 +428,7 @@ class Invariants:
         """Check that secrets are nowhere but in the token's own item."""
         items = [repr(item) for (pk, _), item in self._table.items.items() if not pk.startswith("TOKEN#")]
         events = [repr(event) for event in self._events.sent]
-        objects = [self._plain(key).decode() for key in self._bucket.objects]
+        objects = [self._plain(key).decode(errors="replace") for key in self._bucket.objects]
         for place, texts in {
             "table": items,
             "S3": objects,

@@ -225,13 +225,13 @@ class SyncInvariants(Invariants):
         began, stored = self._began[export_id], self._stored_at[export_id]
         if not is_full and manifest["sync"]["deleted"] is None:
             return  # the deletions could not be read, so the next run is full
-        base = self._began[chain.full["export_id"]]
+        base, now = self._began[chain.full["export_id"]], self._scheduler.now
         for record_id in sorted(folded.keys() | truth.ids):
             found = row_of(module, folded.get(record_id))
-            since = began if is_full else max(base, truth.known_since(record_id, began, stored))
-            known = truth.versions(record_id, since, stored if is_full else self._scheduler.now)
+            since = began if is_full else max(base, truth.known_since(record_id, began, stored, now))
+            known = truth.versions(record_id, since, stored if is_full else now)
             if found not in known:
-                right = list(truth.versions(record_id, since, self._scheduler.now))
+                right = list(truth.versions(record_id, since, now))
                 self.violated(f"{what}: {record_id} is {found}, and was {right} since {since:.0f}")
                 return
 

@@ -96,7 +96,9 @@ class SyncWorld(Stage):
     def _live(self, module: str) -> None:
         if self._changing:
             self.sync_zoho.anything(module)
-            self.scheduler.after(self.rng.expovariate(1 / self.plan.gap), partial(self._live, module))
+            # In a long pause as much happens as before it.
+            gap = self.plan.gap * (1 + self.plan.pause / self.plan.seconds)
+            self.scheduler.after(self.rng.expovariate(1 / gap), partial(self._live, module))
 
     def _job_created(self, record: JobRecord) -> None:
         """Let something happen while the job runs, and perhaps cancel its export."""
@@ -119,7 +121,7 @@ class SyncWorld(Stage):
         """Let everything come to rest: then the last run of each sync has to be equal to the truth."""
         self._changing = False
         self.faults.calm_from = min(self.faults.calm_from, self.scheduler.now)
-        self.sync_zoho.ghosts_end()
+        self.sync_zoho.rest()
         delay = max(self.plan.delays) + HOUR
         for module in self.plan.modules:
             self.scheduler.after(delay, partial(self._run_last, module, "full"))

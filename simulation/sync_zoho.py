@@ -9,6 +9,7 @@ from http import HTTPStatus
 from random import Random
 from typing import Any
 
+from crm_export.zoho.catalog import has_page_token
 from simulation.faults import Faults
 from simulation.scheduler import Scheduler, Task, current
 from simulation.sync_plan import MODULES, Plan
@@ -57,6 +58,8 @@ class SyncZoho(Zoho):
         self.revealed: dict[str, float] = {}  # when a module got a new field
         self._touched: dict[str, float] = {}
         self._ghosts: list[tuple[str, Json, float]] = []
+        self._is_at_rest = False
+        self._disturbed: Counter[Task | None] = Counter()
         super().__init__(rng, scheduler, faults, created=created, post=post)
 
     def settings(self) -> SimulatorConfig:
@@ -67,7 +70,8 @@ class SyncZoho(Zoho):
             draw_settings(self._rng, self._faults),
             records={name: self._rng.choice((1, 3, 7, 12)) for name in MODULES},
             deleted={},
-            records_per_job=self._rng.choice((3, 8, 200)),
+            # Numbered pages shift while records change, so only page tokens read a whole module in several jobs.
+            records_per_job=self._rng.choice((3, 8, 200) if has_page_token(self.version) else (200,)),
             clock_skew_seconds=plan.skew,
             deleted_order="any" if plan.accounts > 1 else self._rng.choice(("newest", "any", "random")),
             credits=plan.credits,
@@ -114,7 +118,7 @@ class SyncZoho(Zoho):
     def anything(self, name: str) -> None:
         """Let something happen to a module, as often as the plan says."""
         kinds = [kind for kind, share in self.plan.life.items() if share]
-        if kinds:
+        if kinds and not self._is_at_rest:
             self.live(name, self._rng.choices(kinds, [self.plan.life[kind] for kind in kinds])[0])
 
     def _some(self, name: str) -> list[str]:
@@ -176,6 +180,8 @@ class SyncZoho(Zoho):
                     truth.deleted(record_id, now, at)
                 elif kind == "restored":
                     truth.restored(record_id, now, shows=self.config.restore_moves_modified_time)
+                elif kind == "forgotten":
+                    truth.forgotten(record_id)
                 elif kind in _SHOW and shows:
                     truth.shows(record_id, now)
         self._note(name)
@@ -196,9 +202,9 @@ class SyncZoho(Zoho):
         if name in READ_MODULES:
             self._note_state(name)
 
-    def ghosts_end(self) -> None:
-        """From now on no restored record is listed as deleted."""
-        self._ghosts = []
+    def rest(self) -> None:
+        """Let nothing happen any more, and list no restored record as deleted."""
+        self._ghosts, self._is_at_rest = [], True
 
     # --- credits ---
 
@@ -233,7 +239,8 @@ class SyncZoho(Zoho):
         if is_deleted:
             name = request.path.split("/")[3]
             self._add_ghosts(name, request, response)
-            if self._rng.random() < self.plan.busy / 2:
+            if self._disturbed[task] < 2 and not self._is_at_rest and self._rng.random() < self.plan.busy / 2:
+                self._disturbed[task] += 1
                 self.live(name, self._rng.choice(("delete", "restore", "restore without a new time")))
         return response
 

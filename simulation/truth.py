@@ -16,7 +16,7 @@ class Showing:
     """A change that a sync has to see, and since when it can. is_deletion: it sees it in /deleted."""
 
     at: float
-    is_deletion: bool
+    deletion: "Deletion | None" = None
 
 
 @dataclass
@@ -51,32 +51,36 @@ class Truth:
 
     def shows(self, record_id: str, now: float) -> None:
         """Note that a record has changed in a way that its Modified_Time shows."""
-        self._showing[record_id].append(Showing(now, is_deletion=False))
+        self._showing[record_id].append(Showing(now))
 
     def deleted(self, record_id: str, now: float, deleted_time: int) -> None:
         """Note that a record was deleted."""
-        self._showing[record_id].append(Showing(now, is_deletion=True))
-        self.deletions[record_id].append(Deletion(deleted_time, now))
+        deletion = Deletion(deleted_time, now)
+        self._showing[record_id].append(Showing(now, deletion))
+        self.deletions[record_id].append(deletion)
 
     def restored(self, record_id: str, now: float, *, shows: bool) -> None:
-        """Note that a record was restored. Unless that shows, nobody has to see that it was deleted."""
+        """Note that a record was restored; a run that has not seen the deletion need not see it any more."""
         self.deletions[record_id][-1].until = now
         if shows:
             self.shows(record_id, now)
-        else:
-            last = max(n for n, change in enumerate(self._showing[record_id]) if change.is_deletion)
-            del self._showing[record_id][last]
 
-    def known_since(self, record_id: str, began: float, stored: float) -> float:
+    def forgotten(self, record_id: str) -> None:
+        """Note that a record lost its Modified_Time: what a run has not seen before, no window shows."""
+        self._showing[record_id] = [change for change in self._showing[record_id] if change.deletion]
+
+    def known_since(self, record_id: str, began: float, stored: float, now: float) -> float:
         """Return since when at the latest a sync must know a record, after a run of changes.
 
-        began: when the run began. stored: when its rows were stored; deletions are read after that.
+        began: when the run began. stored: when its rows were stored. now: when it ended; deletions are read
+        between.
         """
-        seen = [
+        seen = (
             change.at
             for change in self._showing[record_id]
-            if change.at <= (stored if change.is_deletion else began)
-        ]
+            if change.at <= (stored if change.deletion else began)
+            if change.deletion is None or change.deletion.until > now
+        )
         return max(seen, default=-inf)
 
     def versions(self, record_id: str, since: float, until: float) -> Iterator[Row | None]:
