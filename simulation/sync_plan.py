@@ -14,7 +14,7 @@ LIFE = {
     "restore": 1.0, "restore without a new time": 0.5, "forget": 0.4, "create without a time": 0.3,
     "drift": 1.0, "convert": 1.0, "new field": 0.1,
 }  # fmt: skip
-_RHYTHMS = ("15m", "1h", "3h", "6h", "6h", "12h", "1d", "1d")
+_RHYTHMS = ("15m", "1h", "3h", "6h", "6h", "6h", "12h", "12h", "12h", "1d", "1d", "1d")
 _SECONDS = {"m": MINUTE, "h": HOUR, "d": DAY}
 _LIES_OF_JOBS = {  # which nothing shows but a count that is lower: the chain is then as wrong as the job
     "job leaves out records", "result of the part before", "result with another column",
@@ -63,13 +63,13 @@ class Plan:
     def draw(cls, rng: Random) -> Self:
         """Draw a plan."""
         every = rng.choice(_RHYTHMS)
-        seconds = min(max(seconds_of(every) * rng.choice((6, 12, 25)), DAY), 14 * DAY)
+        seconds = min(max(seconds_of(every) * rng.choice((5, 10, 20)), DAY), 14 * DAY)
         overlap, lag = rng.choice(((15, 5), (15, 5), (15, 0), (1, 5), (0, 0)))
         longest = (overlap + lag) * MINUTE
         delays = rng.choice(((0.0,), (0.0, 20.0), (0.0, 0.9 * longest), (0.0, 0.5 * longest, 5 * longest)))
         low = rng.random() < 0.15
         return cls(
-            modules=tuple(rng.sample(MODULES, rng.choice((1, 1, 2, 3)))),
+            modules=tuple(rng.sample(MODULES, rng.choice((1, 1, 1, 2, 3)))),
             accounts=1 if low else rng.choice((1, 1, 1, 2)),
             every=every,
             full_every=rng.choice(("1d", "2d", "7d", "never")),

@@ -124,23 +124,23 @@ class SyncWorld(Stage):
         self.sync_zoho.rest()
         delay = max(self.plan.delays) + HOUR
         for module in self.plan.modules:
-            self.scheduler.after(delay, partial(self._run_last, module, "full"))
+            self.scheduler.after(delay, partial(self._run_last, module))
 
-    def _run_last(self, module: str, kind: str) -> None:
-        """Run until a full run has completed, and end the sync."""
+    def _run_last(self, module: str) -> None:
+        """Ask for a full run until one has completed, and end the sync."""
         account = self._account(module)
         sync = self.checks._sync(account, module)
-        last = sync and sync.last_run
+        last = sync and sync.full
         began = self.last_change + max(self.plan.delays)
-        if last is not None and last.kind == kind and self.checks.began(last.export_id) > began:
+        if last is not None and self.checks.began(last.export_id) > began:
             self.final += 1
             self.checks.equals_truth(account, module)
             self._put(account, module, {"enabled": False}, lambda: None)
             return
         self.functions.request(
-            "POST", f"{_SYNCS}/{module}/runs", {"kind": kind}, lambda response: self._wake(), account
+            "POST", f"{_SYNCS}/{module}/runs", {"kind": "full"}, lambda response: self._wake(), account
         )
-        self.scheduler.after(1800.0, partial(self._run_last, module, kind))
+        self.scheduler.after(1800.0, partial(self._run_last, module))
 
     # --- calls from outside ---
 

@@ -157,8 +157,8 @@ class SyncZoho(Zoho):
         if not in_bin:
             return
         record_id = self._rng.choice(in_bin)
-        if moves and self._rng.random() < self.plan.ghosts:
-            deleted = changed.deleted[int(record_id) - module.id_base]
+        deleted = changed.deleted[int(record_id) - module.id_base]
+        if moves and deleted < int(self.zoho_now) and self._rng.random() < self.plan.ghosts:
             row = {"id": record_id, "deleted_time": iso_time(deleted), "type": "recycle"}
             self._ghosts.append((name, row, self._scheduler.now + self._rng.choice(_GHOST_SECONDS)))
         self.config.restore_moves_modified_time = moves
