@@ -20,6 +20,7 @@ from simulation.output import kept_output
 from simulation.queues import Queue, QueueSettings, Sqs
 from simulation.s3 import S3, Bucket
 from simulation.scheduler import Scheduler
+from simulation.sqlite import CalledTable, MemoryDatabase, MirroredTable
 from simulation.zoho import (
     BULK_MODULES,
     CLIENT_SECRET,
@@ -75,8 +76,11 @@ class Stage:
         rng: Random,
         write: Callable[[str], None] | None,
         only: dict[str, float] | None = None,
+        *,
+        sqlite: bool = False,
         **functions: Any,
     ) -> None:
+        """sqlite: the state of exports is in SQLite, as in a folder."""
         self.rng = rng
         self.scheduler = Scheduler()
         self.faults = Faults(self.rng, self.scheduler, only)
@@ -84,6 +88,7 @@ class Stage:
         self._digest = hashlib.blake2b(digest_size=8)
         self._write = write
         self.calls.trace, self.calls.verbose = self._trace, write is not None
+        self.sqlite = MemoryDatabase() if sqlite else None
         self.table, self.bucket = TableData(lambda: self.scheduler.now), Bucket()
         self.zoho = self.make_zoho()
         self.queues = {
@@ -103,6 +108,7 @@ class Stage:
             session=Session(self.zoho, self.calls, self.rng),
             api_version=self.zoho.version, deadline_hours=DEADLINE_HOURS,
             result_format=self.rng.choice(("csv", "csv", "csv.gz")),
+            table=CalledTable(MirroredTable(self.sqlite, self.table), self.calls) if self.sqlite else None,
             sizes=Sizes(self.rng.choice(_S3_PART_BYTES), self.rng.choice((1, 2, 3, 5))),
             **functions,
         )  # fmt: skip
@@ -212,6 +218,7 @@ class World(Stage):
         only: dict[str, float] | None = None,
         **functions: Any,
     ) -> None:
+        """functions: `sqlite`, and what else Stage and Functions take."""
         self.seed = seed
         super().__init__(Random(seed), write, only, **functions)
         self._to_post = 0
@@ -300,7 +307,19 @@ def _body(record: JobRecord) -> bytes:
 
 
 def run(
-    seed: int, write: Callable[[str], None] | None = None, only: dict[str, float] | None = None
+    seed: int,
+    write: Callable[[str], None] | None = None,
+    only: dict[str, float] | None = None,
+    *,
+    sqlite: bool = False,
 ) -> Outcome:
-    """Run one seed; `write` gets the trace, line by line. `only`: these kinds of faults, with their rates."""
-    return World(seed, write, only).run()
+    """Run one seed; `write` gets the trace, line by line. `only`: these kinds of faults, with their rates.
+
+    sqlite: the state of exports is in SQLite, as in a folder.
+    """
+    world = World(seed, write, only, sqlite=sqlite)
+    try:
+        return world.run()
+    finally:
+        if world.sqlite:
+            world.sqlite.close()
