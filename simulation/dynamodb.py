@@ -191,6 +191,9 @@ class DynamoDb:
         lagging = index and self._calls and self._calls.faults.happens("index behind the table")
         items = self._table.items if index or request.get("ConsistentRead") else self._table.stale()
         source = self._table.seen_by_index() if lagging else items.items()
+        if not index and request["KeyConditionExpression"].startswith("pk = :pk"):
+            partition = request["ExpressionAttributeValues"][":pk"]["S"]
+            source = ((key, item) for key, item in source if key[0] == partition)
         sort_key = _SORT_KEYS[index]
         found = [
             (item[sort_key]["S"], key, dict(item))

@@ -108,7 +108,7 @@ _RARE = {
     "callback forged": 0.3,
 }
 # Drawn once for a part or less often, so their rates are higher.
-_SELDOM_ASKED, _LEAST_RATE = (
+SELDOM_ASKED, _LEAST_RATE = (
     ("callback", "job ", "more records", "tick", "POST", "result ", "event ", "export "),
     0.15,
 )
@@ -125,7 +125,7 @@ class Faults:
         rate = rng.choice(_RATES)
         self._rates = {
             kind: min(
-                max(rate, _LEAST_RATE * kind.startswith(_SELDOM_ASKED)) * rng.choice((0.5, 1.0, 3.0)),
+                max(rate, _LEAST_RATE * kind.startswith(SELDOM_ASKED)) * rng.choice((0.5, 1.0, 3.0)),
                 _RARE.get(kind, 0.5),
             )
             for kind in KINDS
@@ -148,6 +148,11 @@ class Faults:
         rate = self._rates.get(kind, 0.0)
         assert kind in KINDS, kind
         return rate > 0 and self._scheduler.now < self.calm_from and self._rng.random() < rate
+
+    @property
+    def injects(self) -> bool:
+        """True if any kind may occur in this run."""
+        return bool(self._rates)
 
     def are_on(self, kind: str) -> bool:
         """Return True if this kind may occur in this run."""

@@ -6,7 +6,7 @@ numbers from the simulation.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -145,6 +145,7 @@ class Functions:
         self, scheduler: Scheduler, calls: Calls, rng: Random, *,
         aws: dict[str, Any], session: Session, api_version: str, deadline_hours: int, result_format: str,
         sizes: Sizes, table: Any = None, most_invocations: int = _MOST_INVOCATIONS,
+        settings: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self._most_invocations = most_invocations
         self._scheduler = scheduler
@@ -176,6 +177,10 @@ class Functions:
             "DOWNLOADS_PER_MINUTE": str(DOWNLOADS_PER_MINUTE),
             "JOB_DEADLINE_MINUTES": str(JOB_DEADLINE_MINUTES),
             "PART_QUIET_SECONDS": str(QUIET_SECONDS),
+            "SYNC_OVERLAP_MINUTES": "15",
+            "SYNC_LAG_MINUTES": "5",
+            "CREDIT_SHARE": "30",
+            **(settings or {}),
         }
         self._system = System(
             now=scheduler.utc_now,
@@ -197,13 +202,21 @@ class Functions:
 
         key: the Idempotency-Key.
         """
-        event = _post_event(path, json.dumps(body), {"idempotency-key": key} if key else {}, account)
+        event = _http_event(path, json.dumps(body), {"idempotency-key": key} if key else {}, account)
         self._invoke("bulk_read_submitter", None, event, _if_successful(done))
 
     def cancel(self, export_id: str, done: Done) -> None:
         """Send POST /v1/e/zoho/bulk-read/exports/{export_id}/cancel; done(response), with None if it died."""
-        event = _post_event(f"/v1/e/zoho/bulk-read/exports/{export_id}/cancel", "", {})
+        event = _http_event(f"/v1/e/zoho/bulk-read/exports/{export_id}/cancel", "", {})
         self._invoke("bulk_read_submitter", (export_id, 1), event, done)
+
+    def request(
+        self, method: str, path: str, body: dict[str, Any] | None, done: Done, account: str = ACCOUNT
+    ) -> None:
+        """Send any request about syncs as an account's caller; done(response), with None if it died."""
+        text = json.dumps(body) if body is not None else ""
+        event = _http_event(path, text, {}, account, method=method)
+        self._invoke("bulk_read_submitter", None, event, done)
 
     def submitter(self, event: dict[str, Any], done: Done) -> None:
         """Deliver a message of the submit queue."""
@@ -216,7 +229,7 @@ class Functions:
     def callback(self, url: str, body: bytes, done: Done) -> None:
         """Post to a callback URL; done(None) if it did not succeed."""
         *_, export_id, part, _signature = url.split("/")
-        event = _post_event(url.removeprefix(CALLBACK_BASE_URL), body.decode(), {})
+        event = _http_event(url.removeprefix(CALLBACK_BASE_URL), body.decode(), {})
         self._invoke("callback_receiver", (export_id, int(part)), event, _if_successful(done))
 
     def reconciler(self, done: Done) -> None:
@@ -270,8 +283,10 @@ class Functions:
         )  # fmt: skip
 
 
-def _post_event(path: str, body: str, headers: dict[str, str], account: str = ACCOUNT) -> dict[str, Any]:
-    """Return a POST event of API Gateway's HTTP API, payload format 2.0, from an account's caller."""
+def _http_event(
+    path: str, body: str, headers: dict[str, str], account: str = ACCOUNT, method: str = "POST"
+) -> dict[str, Any]:
+    """Return an event of API Gateway's HTTP API, payload format 2.0, from an account's caller."""
     claims = {"account_id": account, "uid": OWNER}
     return {
         "version": "2.0",
@@ -282,7 +297,7 @@ def _post_event(path: str, body: str, headers: dict[str, str], account: str = AC
         "requestContext": {
             "authorizer": {"jwt": {"claims": claims}},
             "domainName": "api.example.com",
-            "http": {"method": "POST", "path": path},
+            "http": {"method": method, "path": path},
             "requestId": "request",
             "stage": "$default",
         },

@@ -143,6 +143,8 @@ class Sqs:
 
 
 def target_of(body: str) -> tuple[str, int]:
-    """Return the part that a message is about."""
+    """Return the part that a message is about; of a sync, its module, and 0."""
     message = json.loads(body)
+    if "sync" in message:
+        return message["sync"]["module"], 0
     return message["export_id"], message["part"]

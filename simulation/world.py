@@ -65,21 +65,23 @@ class Outcome:
     digest: str
 
 
-class World:
-    """All that a run consists of."""
+class Stage:
+    """The parts of a world, not yet what happens in it: AWS, Zoho, the functions, and what must hold.
+
+    `make_zoho` and `make_invariants` let a subclass play with others.
+    """
 
     def __init__(
         self,
-        seed: int,
+        rng: Random,
         write: Callable[[str], None] | None,
         only: dict[str, float] | None = None,
         *,
         sqlite: bool = False,
-        **functions: int,
+        **functions: Any,
     ) -> None:
         """sqlite: the state of exports is in SQLite, as in a folder."""
-        self.seed = seed
-        self.rng = Random(seed)
+        self.rng = rng
         self.scheduler = Scheduler()
         self.faults = Faults(self.rng, self.scheduler, only)
         self.calls = Calls(self.rng, self.scheduler, self.faults)
@@ -88,9 +90,7 @@ class World:
         self.calls.trace, self.calls.verbose = self._trace, write is not None
         self.sqlite = MemoryDatabase() if sqlite else None
         self.table, self.bucket = TableData(lambda: self.scheduler.now), Bucket()
-        self.zoho = Zoho(
-            self.rng, self.scheduler, self.faults, created=self._job_created, post=self._call_back
-        )
+        self.zoho = self.make_zoho()
         self.queues = {
             name: Queue(name, settings, self.rng, self.scheduler, self.faults)
             for name, settings in QUEUES.items()
@@ -114,10 +114,113 @@ class World:
         )  # fmt: skip
         self.queues["submit"].invoke = self.functions.submitter
         self.queues["download"].invoke = self.functions.downloader
-        self.invariants = Invariants(
-            self.scheduler, self.faults, self.table, self.bucket, self.zoho, self.events
-        )
+        self.invariants = self.make_invariants()
         self.calls.runaway = self.invariants.violated
+
+    def make_zoho(self) -> Zoho:
+        """Return Zoho, which calls back into this world."""
+        return Zoho(self.rng, self.scheduler, self.faults, created=self._job_created, post=self._call_back)
+
+    def make_invariants(self) -> Invariants:
+        """Return what checks this world."""
+        return Invariants(self.scheduler, self.faults, self.table, self.bucket, self.zoho, self.events)
+
+    def play(self, seed: int, until: float) -> Outcome:
+        """Run what was scheduled, until nothing happens any more."""
+        with kept_output() as output:
+            self.scheduler.run(until)
+        if self.scheduler.failure is not None:
+            raise RuntimeError(f"seed {seed}: the simulation failed") from self.scheduler.failure
+        if not self.invariants.broken:
+            self.invariants.at_rest()
+            secrets = {SIGNING_KEY.decode(), CLIENT_SECRET, REFRESH_TOKEN, *self.zoho.access_tokens}
+            secrets |= {_digits(job.job.callback_url) for job in self.zoho.jobs.values()}
+            messages = [message.body for queue in self.queues.values() for message in queue.messages]
+            self.invariants.no_secret_in(secrets, output.lines, messages)
+        return Outcome(
+            seed=seed,
+            broken=self.invariants.broken,
+            injected=self.faults.injected,
+            states=Counter(str(export.state) for export in self.invariants.exports()),
+            left_uploads=len(self.bucket.uploads),
+            dead_letters=sum(len(queue.dead_letters) for queue in self.queues.values()),
+            virtual_seconds=self.scheduler.now,
+            digest=self._digest.hexdigest(),
+        )
+
+    def _trace(self, line: str) -> None:
+        when = f"{self.scheduler.now:.3f} "
+        self._digest.update((when + line.partition(" -> ")[0]).encode())
+        if self._write is not None:
+            self._write(when + line)
+
+    # --- callbacks ---
+
+    def _job_created(self, record: JobRecord) -> None:
+        """Plan what reaches the job's callback URL besides Zoho's callback."""
+        happens, part, url = self.faults.happens, record.part, str(record.job.callback_url)
+        if record.job.faults.is_early:
+            record.response_delay = self.rng.choice((0.0, 5.0))
+        if happens("callback forged", part):
+            self._forge(record)
+        if happens("callback names no job", part):
+            self._call_back(url, b'{"data": "x"}', self.rng.uniform(0, 60))
+        others = [other for other in self.zoho.jobs.values() if other is not record]
+        if others and happens("callback names another job", part):
+            alike = [other for other in others if other.module == record.module and other.part != part]
+            record.response_delay = self.rng.choice((0.0, 5.0))
+            self._call_back(url, _body(self.rng.choice(alike or others)), self.rng.choice((0.0, 0.1, 5.0)))
+
+    def _forge(self, record: JobRecord) -> None:
+        """Post with the signature of another part or an invented one, which must have no effect."""
+        *base, export_id, part, signature = str(record.job.callback_url).split("/")
+        other_group = f"{signature.partition('-')[0]}-{'0' * 16}"
+        forged = self.rng.choice(
+            (
+                (export_id, str(int(part) + 1), signature),
+                (export_id, part, other_group),
+                (export_id, part, "0" * 64),
+            )
+        )
+
+        def call() -> None:
+            before = dict(self.table.items), len(self.queues["download"].messages)
+
+            def done(response: Any) -> None:
+                if response is not None:
+                    self.invariants.violated(f"a forged callback was accepted: {forged}")
+
+            self.functions.callback("/".join([*base, *forged]), _body(record), done)
+            if before != (dict(self.table.items), len(self.queues["download"].messages)):
+                self.invariants.violated(f"a forged callback had an effect: {forged}")
+
+        self.scheduler.after(self.rng.choice((0.0, 10.0)), call)
+
+    def _call_back(self, url: str, body: bytes, delay: float | None = None, tries: int = 3) -> None:
+        """Post to a callback URL, by default soon. Without success, Zoho tries again after 30 seconds."""
+
+        def done(response: Any) -> None:
+            if response is None and tries > 1:
+                self._call_back(url, body, 30.0, tries - 1)
+
+        if delay is None:
+            delay = self.rng.choice(_CALLBACK_SECONDS)
+        self.scheduler.after(delay, lambda: self.functions.callback(url, body, done))
+
+
+class World(Stage):
+    """A few exports, and everything that may go wrong with them."""
+
+    def __init__(
+        self,
+        seed: int,
+        write: Callable[[str], None] | None,
+        only: dict[str, float] | None = None,
+        **functions: Any,
+    ) -> None:
+        """functions: `sqlite`, and what else Stage and Functions take."""
+        self.seed = seed
+        super().__init__(Random(seed), write, only, **functions)
         self._to_post = 0
 
     def run(self) -> Outcome:
@@ -134,32 +237,7 @@ class World:
                 self.rng.choice((self.rng.uniform(0, 5), self.rng.uniform(0, 900))), self.zoho.change_records
             )
         self.scheduler.at(TICK_SECONDS * self.rng.random(), self._tick)
-        with kept_output() as output:
-            self.scheduler.run(_END)
-        if self.scheduler.failure is not None:
-            raise RuntimeError(f"seed {self.seed}: the simulation failed") from self.scheduler.failure
-        if not self.invariants.broken:
-            self.invariants.at_rest()
-            secrets = {SIGNING_KEY.decode(), CLIENT_SECRET, REFRESH_TOKEN, *self.zoho.access_tokens}
-            secrets |= {_digits(job.job.callback_url) for job in self.zoho.jobs.values()}
-            messages = [message.body for queue in self.queues.values() for message in queue.messages]
-            self.invariants.no_secret_in(secrets, output.lines, messages)
-        return Outcome(
-            seed=self.seed,
-            broken=self.invariants.broken,
-            injected=self.faults.injected,
-            states=Counter(str(export.state) for export in self.invariants.exports()),
-            left_uploads=len(self.bucket.uploads),
-            dead_letters=sum(len(queue.dead_letters) for queue in self.queues.values()),
-            virtual_seconds=self.scheduler.now,
-            digest=self._digest.hexdigest(),
-        )
-
-    def _trace(self, line: str) -> None:
-        when = f"{self.scheduler.now:.3f} "
-        self._digest.update((when + line.partition(" -> ")[0]).encode())
-        if self._write is not None:
-            self._write(when + line)
+        return self.play(self.seed, _END)
 
     # --- calls from outside ---
 
@@ -217,59 +295,6 @@ class World:
             for _ in range(1 + self.faults.happens("tick twice")):
                 self.functions.reconciler(lambda response: None)
         self.scheduler.after(TICK_SECONDS, self._tick)
-
-    # --- callbacks ---
-
-    def _job_created(self, record: JobRecord) -> None:
-        """Plan what reaches the job's callback URL besides Zoho's callback."""
-        happens, part, url = self.faults.happens, record.part, str(record.job.callback_url)
-        if record.job.faults.is_early:
-            record.response_delay = self.rng.choice((0.0, 5.0))
-        if happens("callback forged", part):
-            self._forge(record)
-        if happens("callback names no job", part):
-            self._call_back(url, b'{"data": "x"}', self.rng.uniform(0, 60))
-        others = [other for other in self.zoho.jobs.values() if other is not record]
-        if others and happens("callback names another job", part):
-            alike = [other for other in others if other.module == record.module and other.part != part]
-            record.response_delay = self.rng.choice((0.0, 5.0))
-            self._call_back(url, _body(self.rng.choice(alike or others)), self.rng.choice((0.0, 0.1, 5.0)))
-
-    def _forge(self, record: JobRecord) -> None:
-        """Post with the signature of another part or an invented one, which must have no effect."""
-        *base, export_id, part, signature = str(record.job.callback_url).split("/")
-        other_group = f"{signature.partition('-')[0]}-{'0' * 16}"
-        forged = self.rng.choice(
-            (
-                (export_id, str(int(part) + 1), signature),
-                (export_id, part, other_group),
-                (export_id, part, "0" * 64),
-            )
-        )
-
-        def call() -> None:
-            before = dict(self.table.items), len(self.queues["download"].messages)
-
-            def done(response: Any) -> None:
-                if response is not None:
-                    self.invariants.violated(f"a forged callback was accepted: {forged}")
-
-            self.functions.callback("/".join([*base, *forged]), _body(record), done)
-            if before != (dict(self.table.items), len(self.queues["download"].messages)):
-                self.invariants.violated(f"a forged callback had an effect: {forged}")
-
-        self.scheduler.after(self.rng.choice((0.0, 10.0)), call)
-
-    def _call_back(self, url: str, body: bytes, delay: float | None = None, tries: int = 3) -> None:
-        """Post to a callback URL, by default soon. Without success, Zoho tries again after 30 seconds."""
-
-        def done(response: Any) -> None:
-            if response is None and tries > 1:
-                self._call_back(url, body, 30.0, tries - 1)
-
-        if delay is None:
-            delay = self.rng.choice(_CALLBACK_SECONDS)
-        self.scheduler.after(delay, lambda: self.functions.callback(url, body, done))
 
 
 def _digits(callback_url: str | None) -> str:

@@ -96,7 +96,7 @@ def rows_of(content: bytes) -> list[Row]:
     return [tuple(row) for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))]
 
 
-def _settings(rng: Random, faults: Faults) -> SimulatorConfig:
+def draw_settings(rng: Random, faults: Faults) -> SimulatorConfig:
     per_job = rng.choice((1, 2, 3, 5))
     sizes = (0, 1, per_job, per_job * 2, per_job * 3 + 1, per_job * 4)
     token_seconds, result_seconds = rng.choice((_DAY, 300.0, 900.0)), rng.choice((_DAY, _DAY, 600.0))
@@ -159,7 +159,7 @@ class Zoho:
         self._scheduler = scheduler
         self._faults = faults
         self._created = created
-        self.config = _settings(rng, faults)
+        self.config = self.settings()
         self.zoho_faults = ZohoFaults(rng, faults, self.config)
 
         def send(url: str, headers: Any, body: bytes) -> int:
@@ -169,6 +169,10 @@ class Zoho:
         environment = Environment(scheduler.after, send, self._clock, rng)
         self.organisation = Organisation(self.config, environment, url=API_DOMAIN, faults=self.zoho_faults)
         self._age_records()
+
+    def settings(self) -> SimulatorConfig:
+        """Draw the organisation's settings."""
+        return draw_settings(self._rng, self._faults)
 
     def _clock(self) -> float:
         return EPOCH.timestamp() + self._scheduler.now

@@ -51,6 +51,7 @@ class SimulatorConfig:
     deleted: dict[str, int] = field(default_factory=lambda: {"Contacts": 12, "Accounts": 5})
     seed: int = 1
     first_day: str = "2015-01-01"  # on which the first records are created, in India's time
+    hidden_fields: set[str] = field(default_factory=set)  # such as Deals.Next_Step: it does not exist (yet)
     custom_views: dict[str, dict[str, Any]] = field(default_factory=dict)  # cvid: {"module", "criteria"}
     clock_skew_seconds: float = 0.0  # of Zoho's clock, which is in the header Date and in all its times
     visibility_seconds: float = 0.0  # [U] so much later a created or modified record shows in lists and jobs

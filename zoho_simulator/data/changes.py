@@ -9,7 +9,7 @@ formulas and leaves the Modified_Time as it is.
 """
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from threading import Lock
@@ -75,6 +75,8 @@ class Changes:
         if changed is not _NOTHING:
             delay = self._config.visibility_seconds
             module = _overlaid(module, changed, changed.until(self._clock() - delay) if delay else changed)
+        if self._config.hidden_fields:
+            module = without_fields(module, self._config.hidden_fields)
         return _zoned(module, self.shown) if self._config.utc_offsets else module
 
     def shown(self, moment: float) -> str:
@@ -90,14 +92,17 @@ class Changes:
         total = range(self.total(name))
         return array("q", (row for row in total if row not in gone)) if gone else total
 
-    def apply(self, name: str, document: Mapping[str, Any]) -> Json:
-        """Change a module and return the ids concerned. Raises ValueError for an impossible change."""
+    def apply(self, name: str, document: Mapping[str, Any], at: int | None = None) -> Json:
+        """Change a module and return the ids concerned. Raises ValueError for an impossible change.
+
+        at: when it happened, by Zoho's clock, in epoch seconds; by default now. A change may show later.
+        """
         check_change(name, document)
         with self._lock:
             module, total = self.module(name), self.total(name)
             rows = _rows_of(module, total, self.of(name), document)
             # A later call gets a later second, so that the order of changes is their order in time.
-            now = self._latest = max(int(self._clock()), self._latest + 1)
+            now = self._latest = max(int(self._clock()), self._latest + 1) if at is None else at
             moves = self._config.restore_moves_modified_time
             self._changed[name] = _with(self.of(name), rows, now, restore_moves=moves)
             self._config.records[name] = total + len(rows["created"])
@@ -215,6 +220,12 @@ def _overlaid(module: Module, changed: Changed, visible: Changed) -> Module:
 
 def _formulas(module: Module) -> list[str]:
     return [name for name, column in module.columns.items() if column.field.data_type == "formula"]
+
+
+def without_fields(module: Module, hidden: Collection[str]) -> Module:
+    """Return the module without some fields, named as Deals.Next_Step."""
+    kept = {name: column for name, column in module.columns.items() if f"{module.name}.{name}" not in hidden}
+    return replace(module, columns=kept)
 
 
 def _zoned(module: Module, shown: Callable[[float], str]) -> Module:

@@ -3,8 +3,9 @@
 https://www.zoho.com/crm/developer/docs/api/v8/get-deleted-records.html
 """
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from http import HTTPStatus
@@ -28,7 +29,7 @@ class DeletedApi:
     _config: SimulatorConfig
     _clock: Callable[[], float]
     _records: RecordsApi
-    _passes: int = 0  # first pages read so far
+    _passes: Counter[str] = field(default_factory=Counter)  # first pages read so far, by module
 
     def page(self, call: Call, name: str) -> Response:
         """GET /crm/{v}/{Module}/deleted: 204 if there are none, 304 if none was deleted since."""
@@ -39,7 +40,7 @@ class DeletedApi:
         if kind not in ("all", "recycle", "permanent"):
             raise pattern_not_matched("type")
         page, per_page = parse_paging(self._config, call.request.query)
-        self._passes += page == 1
+        self._passes[name] += page == 1
         rows = [row for row in self._rows(module) if kind in ("all", row["type"])]
         since = modified_since(call.request)
         if since is not None:
@@ -70,7 +71,7 @@ class DeletedApi:
             case "any":
                 return sorted(listed, key=_scattered(0))
             case "random":
-                return sorted(listed, key=_scattered(self._passes))
+                return sorted(listed, key=_scattered(self._passes[module.name]))
             case _:
                 return listed
 

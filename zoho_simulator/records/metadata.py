@@ -6,6 +6,7 @@ field-meta.html
 
 from zoho_simulator.config import SimulatorConfig
 from zoho_simulator.data.catalog import CUSTOM_MODULES, MODULES_WITH_RECORDS
+from zoho_simulator.data.changes import without_fields
 from zoho_simulator.data.columns import Field
 from zoho_simulator.data.modules import field_id, load_module, module_id
 from zoho_simulator.errors import ZohoError
@@ -57,7 +58,8 @@ def fields_metadata(config: SimulatorConfig, call: Call) -> Response:
         raise ZohoError("INVALID_MODULE", {"resource_path_index": 0})
     if call.request.query.get("type") == "unused":
         return Response(204)
-    fields = [column.field for column in load_module(config.seed, name).columns.values()]
+    module = without_fields(load_module(config.seed, name), config.hidden_fields)
+    fields = [column.field for column in module.columns.values()]
     return json_response(200, {"fields": [_field(name, field) for field in fields if not field.system]})
 
 

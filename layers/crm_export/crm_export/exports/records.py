@@ -101,7 +101,10 @@ def _choose_order(records: RecordsReader, export: Export, version: str, fields: 
     fields = fields[:MAX_FIELDS]  # one request is enough to see that Zoho accepts them
     if "cvid" not in export.query:  # Zoho does not sort custom views
         try:
-            records.read_page(version, export.module, None, fields, BY_MODIFIED_TIME)
+            beginning = _beginning_by_time(export)
+            records.read_page(version, export.module, None, fields, beginning)
+            if beginning.since is None:
+                records.check_times(version, export.module)
         except (ZohoQueryRefused, PagingBroken):
             pass  # the records have no Modified_Time
         else:
@@ -254,8 +257,10 @@ class _Reading:
 
 def _beginning(export: Export) -> Cursor:
     """Return where an export begins to read. Without Modified_Time a run reads all records."""
-    if export.read_order != "Modified_Time":
-        return BY_ID
+    return _beginning_by_time(export) if export.read_order == "Modified_Time" else BY_ID
+
+
+def _beginning_by_time(export: Export) -> Cursor:
     since = export.sync.reads_from if export.sync else None
     return replace(BY_MODIFIED_TIME, since=since - timedelta(seconds=1) if since else None)
 

@@ -276,6 +276,15 @@ class RecordsReader:
             return self._page_by_time(source, cursor)
         return self._page_by_id(source, cvid, cursor)
 
+    def check_times(self, version: str, module: str) -> None:
+        """Raise PagingBroken if the record that is last in the order of Modified_Time has none.
+
+        Zoho lists such a record neither on a later page in that order nor in a window.
+        """
+        params = {"fields": "Modified_Time", "per_page": "1", **_BY_TIME, "sort_order": "desc"}
+        for record in self._list(version, module, params)[0]:
+            _modified(module, record)
+
     def _page_by_id(self, source: _Source, cvid: str | None, cursor: Cursor) -> RecordPage:
         order = {"cvid": cvid} if cvid is not None else _BY_ID
         found, info, again = self._list_page(source, order, cursor)
@@ -331,14 +340,14 @@ class RecordsReader:
     ) -> tuple[Records, dict[str, Any], bool]:
         """Return the records and `info` of a cursor's page, and False; True for those of the page before.
 
-        An empty first page means an empty module, so it is confirmed by a second request. Any other page is
+        An empty first page means that there are no records, so it is confirmed by a second request. Any other page is
         empty if the last records were deleted. Then the page before, read again, says that no records
         follow, and contains those that moved up. Raises ResultError if it does not say so.
         """
         found, info = self._list_at(source, order, cursor)
         if found:
             return found, info, False
-        if cursor.since is None and cursor.page_token is None:
+        if cursor.before is None and cursor.page_token is None:
             found, info = self._list_at(source, order, cursor)
             if found or not info.get("more_records"):
                 return found, info, False
