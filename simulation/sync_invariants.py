@@ -3,15 +3,15 @@
 import csv
 import io
 import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from crm_export.aws.export_table import read_export
 from crm_export.aws.results_bucket import ResultsBucket
-from crm_export.exports.model import RECORDS, Export, ExportState, Part
+from crm_export.exports.model import Export, ExportState, Part
 from crm_export.exports.runs import FULL, Link
 from crm_export.strict_json import moment
 from crm_export.sync.chain import Chain, follow, latest_key
@@ -103,7 +103,9 @@ class SyncInvariants(Invariants):
 
     def _bucket_changed(self, key: str) -> None:
         if key.startswith("syncs/"):
-            sync = next((sync for sync in self.syncs() if key == latest_key(sync.account_id, sync.module)), None)
+            sync = next(
+                (sync for sync in self.syncs() if key == latest_key(sync.account_id, sync.module)), None
+            )
             if sync is not None:
                 self._latest(sync)
             return
@@ -277,9 +279,7 @@ class SyncInvariants(Invariants):
         self.drift.update(drift)
         self._diff(run["diff_key"], old, new, what, same_fields=same_fields)
 
-    def _unexplained(
-        self, begins: str, chain: Table, new: Table, *, same_fields: bool
-    ) -> Counter[str]:
+    def _unexplained(self, begins: str, chain: Table, new: Table, *, same_fields: bool) -> Counter[str]:
         """Count the rows that differ from the chain, and whose Modified_Time is before the window or missing."""
         found: Counter[str] = Counter()
         for record_id, row in new.items():
@@ -308,7 +308,9 @@ class SyncInvariants(Invariants):
         if same_fields:
             expected |= {("U", one) for one in new.keys() & old.keys() if new[one] != old[one]}
         lines = list(csv.reader(io.StringIO(self._bucket.objects[key].decode())))
-        self._hold({(op, one) for op, one in lines[1:]} == expected, f"{what}: {key} is {lines}, not {expected}")
+        self._hold(
+            {(op, one) for op, one in lines[1:]} == expected, f"{what}: {key} is {lines}, not {expected}"
+        )
 
     def rows(self, manifest: dict[str, Any]) -> Table:
         """Return the rows of one run by id."""

@@ -1,6 +1,5 @@
 """A world of syncs: modules that are kept current for virtual days, while Zoho changes and things go wrong."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -8,11 +7,10 @@ from http import HTTPStatus
 from random import Random
 from typing import Any
 
-from simulation.faults import KINDS
-from simulation.scheduler import EPOCH, current
+from simulation.scheduler import EPOCH
 from simulation.sync_invariants import SyncInvariants
-from simulation.sync_plan import DAY, HOUR, MINUTE, Plan, draw_rates
-from simulation.sync_zoho import COLUMNS, SyncZoho
+from simulation.sync_plan import DAY, HOUR, Plan, draw_rates
+from simulation.sync_zoho import SyncZoho
 from simulation.world import TICK_SECONDS, Outcome, Stage
 from simulation.zoho import JobRecord
 
@@ -130,7 +128,7 @@ class SyncWorld(Stage):
         """Ask for a full run until one has completed, and end the sync."""
         account = self._account(module)
         sync = self.checks._sync(account, module)
-        last = sync and sync.full
+        last = sync.full if sync else None
         began = self.last_change + max(self.plan.delays)
         if last is not None and self.checks.began(last.export_id) > began:
             self.final += 1

@@ -260,7 +260,9 @@ class SyncZoho(Zoho):
         body = response.content()
         if not rows or response.status not in found or request.query["page"] != "1" or body[:1] == b"<":
             return
-        document: Mapping[str, Any] = json.loads(body) if body else {"data": [], "info": page_info(1, 3, 0, more=False)}
+        document: Mapping[str, Any] = (
+            json.loads(body) if body else {"data": [], "info": page_info(1, 3, 0, more=False)}
+        )
         listed = {row["id"] for row in document["data"]}
         data = [*document["data"], *(row for row in rows if row["id"] not in listed)]
         with_ghosts = json_response(HTTPStatus.OK, {**document, "data": data})
