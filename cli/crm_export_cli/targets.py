@@ -1,11 +1,13 @@
 """Where a command's exports are: in a folder (`--to DIR`), in a stack, or in the local stack."""
 
 # ruff: noqa: PLC0415 (the backend is imported when a command runs)
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -57,12 +59,12 @@ _LOCAL_CALLER = ("acct-1", "user-1")
 class Target:
     """The options that say where a command's exports are. Raises CliError if they do not fit together."""
 
-    to: Path | None
-    stack: str | None = None
-    local: bool = False
-    state_file: Path = DEFAULT_STATE_FILE
-    account: str | None = None
-    owner: str | None = None
+    to: FolderOrDownloads = None
+    stack: StackOption = None
+    local: LocalOption = False
+    state_file: StateFileOption = DEFAULT_STATE_FILE
+    account: AccountOf = None
+    owner: OwnerOf = None
 
     def __post_init__(self) -> None:
         if self.stack and self.local:
@@ -136,3 +138,23 @@ class Target:
             )
         stack = local_stack(self.state_file) if self.local else deployed_stack(str(self.stack))
         return StackBackend(stack, (account, owner))
+
+
+def with_target(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of a Target, in place of its parameter `target`."""
+    options = [
+        option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for option in inspect.signature(Target).parameters.values()
+    ]
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        parameters += options if parameter.name == "target" else [parameter]
+
+    @wraps(command)
+    def run(**given: Any) -> int:
+        target = Target(**{option.name: given.pop(option.name) for option in options})
+        return command(target=target, **given)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
