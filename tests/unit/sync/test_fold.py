@@ -1,4 +1,4 @@
-"""Folding a chain: the rule against a plain dict, hostile values, columns that appear later, broken chains."""
+"""Folding a chain: the rule against a plain dict, hostile values, later columns, broken chains."""
 
 import csv
 import hashlib

@@ -149,7 +149,7 @@ class _Changed:
 
     def _time(self, row: Row) -> float | None:
         found = None if self._modified is None else moment(row[self._modified])
-        return found and found.timestamp()
+        return found.timestamp() if found else None
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows that have changed and are there, by id."""
