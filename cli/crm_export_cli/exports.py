@@ -10,7 +10,7 @@ from crm_export_cli.backend import View
 from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.exporting import chosen_export, download_export, exports_app, finish, report, wait_for
 from crm_export_cli.options import JsonOption
-from crm_export_cli.output import print_json
+from crm_export_cli.output import fitted, print_json
 from crm_export_cli.targets import (
     DEFAULT_STATE_FILE,
     AccountOf,
@@ -55,8 +55,9 @@ def list_exports(
     for view in [] if as_json else views:
         records = "" if view["records"] is None else f"{view['records']:,} records"
         run = view.get("sync")
-        kind = f"  {run['kind']} run of the sync" if run else ""
-        print(f"{view['export_id']}  {view['state']:<9}  {view['module']:<16}  {records}{kind}".rstrip())
+        kind = f"  {run['kind']} run" if run else ""
+        line = f"{view['export_id']}  {view['state']:<9}  {view['module']:<16}  {records}{kind}"
+        print(fitted(line.rstrip(), 4))
     return Exit.DONE
 
 

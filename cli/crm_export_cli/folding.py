@@ -15,7 +15,7 @@ from crm_export.errors import ChainBroken
 from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.folder import ACCOUNT
 from crm_export_cli.options import JsonOption
-from crm_export_cli.output import print_json
+from crm_export_cli.output import fitted, print_json
 from crm_export_cli.targets import ToOption
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def fold(
         print_json({**found, "file": str(path)})
     else:
         runs = "1 run" if folded.runs == 1 else f"{folded.runs:,} runs"
-        print(f"{name}: {rows:,} rows of {runs}, current up to {folded.watermark}: {path}")
+        print(fitted(f"{name}: {rows:,} rows of {runs}, current up to {folded.watermark}: {path}", 2))
     return Exit.DONE
 
 

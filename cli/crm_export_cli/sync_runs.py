@@ -45,7 +45,7 @@ def run(
     *,
     modules: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODULE]", help="default: what is due, in a folder", show_default=False),
+        typer.Argument(metavar="MODULE", help="default: what is due, in a folder", show_default=False),
     ] = None,
     target: Target,
     full: Annotated[

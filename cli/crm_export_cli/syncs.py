@@ -54,7 +54,7 @@ def put(
     trust_origin: TrustOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Example: crm-export sync put contacts --every 1h --full-every 7d --to ./out
+    """Example: crm-export sync put deals --every 1h --to ./out
 
     Keep a module current: the first run reads all records, the next ones what has changed and what was
     deleted, and a full run now and then finds what Zoho does not show as a change. What is not named stays as
