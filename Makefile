@@ -129,6 +129,7 @@ lock: $(VENV)/.uv ## resolve all requirements again after a change of pyproject.
 	  pyproject.toml -o requirements.txt
 	@$(COMPILE_LAYER) --group layer -o layers/dependencies/requirements.txt
 	@$(COMPILE_LAYER) --group mongo-layer -o layers/mongo/requirements.txt
+	@$(COMPILE_LAYER) --group parquet-layer -o layers/parquet/requirements.txt
 
 clean: ## remove everything made here
 	rm -rf $(VENV) .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -48,9 +48,9 @@ export counts from the moment at which all clients begin to the moment at which 
 
 _CALLBACK_NOTE = """\
 Each callback is posted by a client of its own, up to 20 for one part. The latency contains the wait for one
-of the environments that the local stack has for the function. After 30 seconds it answers 503, as API
-Gateway does: two cores handle some 30 callbacks a second, moto's share included. All of the exports are
-COMPLETED at the end.
+of the environments that the local stack has for the function, and would be answered with 503 after 30
+seconds, as API Gateway does. Meanwhile the messages of the callbacks are handled on the same cores. All of
+the exports are COMPLETED at the end.
 """
 
 type Posted = tuple[int, float]  # status and seconds

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
@@ -15,20 +15,20 @@ from simulation.world import Outcome, run
 _CHUNK = 100
 
 
-def _run_chunk(only: dict[str, float] | None, seeds: range) -> list[Outcome]:
-    return [run(seed, only=only) for seed in seeds]
+def _run_chunk(run_seed: Callable[[int], Outcome], seeds: range) -> list[Outcome]:
+    return [run_seed(seed) for seed in seeds]
 
 
-def _outcomes(first: int, count: int, jobs: int, only: dict[str, float] | None) -> Iterator[Outcome]:
+def _outcomes(first: int, count: int, jobs: int, run_seed: Callable[[int], Outcome]) -> Iterator[Outcome]:
     chunks = [
         range(start, min(start + _CHUNK, first + count)) for start in range(first, first + count, _CHUNK)
     ]
     if jobs == 1:
         for chunk in chunks:
-            yield from _run_chunk(only, chunk)
+            yield from _run_chunk(run_seed, chunk)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        for outcomes in pool.map(partial(_run_chunk, only), chunks):
+        for outcomes in pool.map(partial(_run_chunk, run_seed), chunks):
             yield from outcomes
 
 
@@ -74,16 +74,19 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes")
     parser.add_argument("--only", action="append", metavar="KIND[=RATE]", help="only these faults")
+    parser.add_argument(
+        "--sqlite", action="store_true", help="the exports' state is in SQLite, as in a folder"
+    )
     parser.add_argument("--seed", type=int, help="run this seed only")
     parser.add_argument("--trace", action="store_true", help="with --seed: print every call")
     given = parser.parse_args()
-    only = _rates(given.only) if given.only else None
+    run_seed = partial(run, only=_rates(given.only) if given.only else None, sqlite=given.sqlite)
     began = time.monotonic()
     if given.seed is not None:
-        outcomes = [run(given.seed, partial(print, file=sys.stdout) if given.trace else None, only)]
+        outcomes = [run_seed(given.seed, write=partial(print, file=sys.stdout) if given.trace else None)]
         print(f"trace {outcomes[0].digest}")
     else:
-        outcomes = list(_outcomes(given.first, given.seeds, given.jobs, only))
+        outcomes = list(_outcomes(given.first, given.seeds, given.jobs, run_seed))
     print(report(outcomes, time.monotonic() - began))
     broken = [outcome for outcome in outcomes if outcome.broken]
     if broken:

@@ -20,6 +20,7 @@ from simulation.output import kept_output
 from simulation.queues import Queue, QueueSettings, Sqs
 from simulation.s3 import S3, Bucket
 from simulation.scheduler import Scheduler
+from simulation.sqlite import CalledTable, MemoryDatabase, MirroredTable
 from simulation.zoho import (
     BULK_MODULES,
     CLIENT_SECRET,
@@ -72,8 +73,11 @@ class World:
         seed: int,
         write: Callable[[str], None] | None,
         only: dict[str, float] | None = None,
+        *,
+        sqlite: bool = False,
         **functions: int,
     ) -> None:
+        """sqlite: the state of exports is in SQLite, as in a folder."""
         self.seed = seed
         self.rng = Random(seed)
         self.scheduler = Scheduler()
@@ -82,6 +86,7 @@ class World:
         self._digest = hashlib.blake2b(digest_size=8)
         self._write = write
         self.calls.trace, self.calls.verbose = self._trace, write is not None
+        self.sqlite = MemoryDatabase() if sqlite else None
         self.table, self.bucket = TableData(lambda: self.scheduler.now), Bucket()
         self.zoho = Zoho(
             self.rng, self.scheduler, self.faults, created=self._job_created, post=self._call_back
@@ -103,6 +108,7 @@ class World:
             session=Session(self.zoho, self.calls, self.rng),
             api_version=self.zoho.version, deadline_hours=DEADLINE_HOURS,
             result_format=self.rng.choice(("csv", "csv", "csv.gz")),
+            table=CalledTable(MirroredTable(self.sqlite, self.table), self.calls) if self.sqlite else None,
             sizes=Sizes(self.rng.choice(_S3_PART_BYTES), self.rng.choice((1, 2, 3, 5))),
             **functions,
         )  # fmt: skip
@@ -276,7 +282,19 @@ def _body(record: JobRecord) -> bytes:
 
 
 def run(
-    seed: int, write: Callable[[str], None] | None = None, only: dict[str, float] | None = None
+    seed: int,
+    write: Callable[[str], None] | None = None,
+    only: dict[str, float] | None = None,
+    *,
+    sqlite: bool = False,
 ) -> Outcome:
-    """Run one seed; `write` gets the trace, line by line. `only`: these kinds of faults, with their rates."""
-    return World(seed, write, only).run()
+    """Run one seed; `write` gets the trace, line by line. `only`: these kinds of faults, with their rates.
+
+    sqlite: the state of exports is in SQLite, as in a folder.
+    """
+    world = World(seed, write, only, sqlite=sqlite)
+    try:
+        return world.run()
+    finally:
+        if world.sqlite:
+            world.sqlite.close()

@@ -16,6 +16,7 @@ from crm_export.zoho.grants import ClientCredentials, ZohoClientCredentials
 from crm_export.zoho.transport import make_session
 from crm_export_cli import options
 from crm_export_cli.exits import CliError, Exit
+from crm_export_cli.folder.glance import keep_modules
 from crm_export_cli.obtain import DevicePrompt, Obtained, Zoho, hosts
 from crm_export_cli.output import print_json, tell
 from crm_export_cli.questions import Questions, one_word
@@ -153,6 +154,8 @@ def connect(
     choice = StoreChoice(store or options.Store.SECRETS_MANAGER, prefix, mongo_uri_env, to)
     with open_store(choice, trusted) as opened:
         opened.put(account, owner, _token_document(connection))
+    if to is not None and report.module_names:
+        keep_modules(to, list(report.module_names))
     _show(choice, connection, report, as_json=as_json)
     return Exit.DONE
 

@@ -90,29 +90,40 @@ def _part(
     path = folder / part["key"].rpartition("/")[2]
     if not _is_whole(path, part):
         unfinished = path.with_name(f"{path.name}.part")
-        for attempt in range(1, _TRIES + 1):
-            try:
-                _fetch(_link(view(), part["key"]), open_file, unfinished, note)
-            except CliError:
-                if attempt == _TRIES:
-                    raise
-                continue
-            if _is_whole(unfinished, part):
-                break
-            unfinished.unlink(missing_ok=True)  # the bytes of an earlier command may be wrong
-        else:
-            raise CliError(f"{path.name} arrived {_TRIES} times with other bytes.", code="FILES_DIFFER")
+        _try(lambda: _fetch(_link(view(), part["key"]), open_file, unfinished, note), unfinished, part)
         unfinished.replace(path)
     note(part["bytes"])
 
 
+def _try(fetch: Callable[[], None], path: Path, part: dict[str, Any]) -> None:
+    """Fetch until a file is whole. A try that was cut off counts only if it brought no bytes."""
+    tries = 0
+    while tries < _TRIES:
+        size = _size(path)
+        try:
+            fetch()
+        except CliError:
+            tries += _size(path) <= size
+            if tries == _TRIES:
+                raise
+            continue
+        if _is_whole(path, part):
+            return
+        path.unlink(missing_ok=True)  # the bytes of an earlier command may be wrong
+        tries += 1
+    raise CliError(f"{path.stem} arrived {_TRIES} times with other bytes.", code="FILES_DIFFER")
+
+
 def _fetch(url: str, open_file: OpenFile, path: Path, note: Callable[[int], None]) -> None:
-    size = path.stat().st_size if path.exists() else 0
-    with open_file(url, size) as (starts_at, chunks), path.open("ab") as file:
+    with open_file(url, _size(path)) as (starts_at, chunks), path.open("ab") as file:
         file.truncate(starts_at)
         for chunk in chunks:
             file.write(chunk)
             note(file.tell())
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _link(export: View, key: str) -> str:

@@ -15,6 +15,7 @@ import typer
 from crm_export.errors import ExportError, ZohoPermissionDenied
 from crm_export.system import utc_now
 from crm_export_cli.backend import Backend, View
+from crm_export_cli.completion import FORMATS, complete_exports, complete_formats, complete_modules
 from crm_export_cli.exits import CliError, Exit, from_export_error
 from crm_export_cli.options import (
     DEFAULT_DOWNLOADS,
@@ -27,35 +28,26 @@ from crm_export_cli.options import (
     WhereOption,
 )
 from crm_export_cli.output import print_json, tell
-from crm_export_cli.targets import (
-    DEFAULT_STATE_FILE,
-    AccountOf,
-    FolderOrDownloads,
-    LocalOption,
-    OwnerOf,
-    StackOption,
-    StateFileOption,
-    Target,
-)
+from crm_export_cli.targets import Target, with_target
 
 exports_app = typer.Typer(help="Exports that were started.", no_args_is_help=True, rich_markup_mode=None)
 
-_FORMATS = ("csv", "csv.gz", "ics")
 _EXAMPLE = "Example: crm-export export contacts deals --to ./out"
 
 
+@with_target
 def export(
     *,
     modules: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODULE", help="such as contacts or Price_Books", show_default=False),
+        typer.Argument(
+            metavar="MODULE",
+            help="such as contacts or Price_Books",
+            show_default=False,
+            autocompletion=complete_modules,
+        ),
     ] = None,
-    to: FolderOrDownloads = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     all_modules: Annotated[
         bool, typer.Option("--all", help="all modules of the organisation that Zoho lets us export")
     ] = False,
@@ -64,7 +56,13 @@ def export(
     where: WhereOption = None,
     criteria: CriteriaOption = None,
     file_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="csv, csv.gz, or ics for events")
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="csv, csv.gz, or ics for events",
+            autocompletion=complete_formats,
+        ),
     ] = "csv",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="--no-wait: only start; `exports resume` does the rest")
@@ -79,7 +77,6 @@ def export(
     manifest.json when everything is there and verified. With --stack or --local the stack exports to its
     bucket, and --to downloads the files from there.
     """
-    target = Target(to, stack, local, state_file, account, owner)
     if bool(modules) == all_modules:
         raise CliError("Name modules, or give --all, but not both.", Exit.USAGE, remedy=_EXAMPLE)
     several = all_modules or len(modules or []) > 1
@@ -100,17 +97,19 @@ def export(
 
 
 @exports_app.command(short_help="Continue exports where they stopped.")
+@with_target
 def resume(
     *,
     export_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="default: all that are RUNNING", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[ID]",
+            help="default: all that are RUNNING",
+            show_default=False,
+            autocompletion=complete_exports("RUNNING"),
+        ),
     ] = None,
-    to: FolderOrDownloads = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     latest: Annotated[bool, typer.Option("--latest", help="the export that was started last")] = False,
     trust_origin: TrustOption = None,
     downloads_per_minute: DownloadsOption = DEFAULT_DOWNLOADS,
@@ -126,13 +125,12 @@ def resume(
 
     if latest and export_id is not None:
         raise CliError("Both an ID and --latest are given; give one of them.", Exit.USAGE)
-    target = Target(to, stack, local, state_file, account, owner)
     if target.is_stack:
         with target.opened() as stack_backend:
             chosen = _chosen(stack_backend, export_id, latest=latest)
             if not chosen:
                 return _report_nothing(stack_backend.options, as_json=as_json)
-            return finish(stack_backend, chosen, [], to, wait=True, as_json=as_json)
+            return finish(stack_backend, chosen, [], target.downloads, wait=True, as_json=as_json)
     root = target.folder
     if not Folder.exists(root):
         return _report_nothing(str(root), as_json=as_json)
@@ -190,7 +188,10 @@ def chosen_export(backend: Backend, export_id: str | None, *, latest: bool) -> s
 
 
 def _criteria(where: str | None, file: Path | None) -> dict[str, Any] | None:
-    """Return the criteria of --where or --criteria, checked. Raises CliError and QueryRefused."""
+    """Return the criteria of --where or --criteria, checked. Raises CliError and QueryRefused.
+
+    A decimal number becomes a string, so that every digit reaches Zoho: a float would round it.
+    """
     from crm_export import strict_json
     from crm_export.zoho.criteria import check_criteria
     from crm_export_cli.where import parse_where
@@ -202,7 +203,7 @@ def _criteria(where: str | None, file: Path | None) -> dict[str, Any] | None:
     if file is None:
         return None
     try:
-        return check_criteria(strict_json.loads(file.read_bytes()))
+        return check_criteria(strict_json.loads_with_text(file.read_bytes()))
     except OSError as error:
         raise CliError(f"--criteria {file} cannot be read: {error.strerror}.", Exit.USAGE) from error
     except ValueError as error:
@@ -225,8 +226,8 @@ def query_of(
 
 def _body(query: dict[str, Any], file_format: str, *, several: bool) -> dict[str, Any]:
     """Return the options as StartExport in docs/openapi.yaml."""
-    if file_format not in _FORMATS:
-        raise CliError(f"--format is {file_format!r}; allowed: {', '.join(_FORMATS)}.", Exit.USAGE)
+    if file_format not in FORMATS:
+        raise CliError(f"--format is {file_format!r}; allowed: {', '.join(FORMATS)}.", Exit.USAGE)
     run = {"run_id": f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"} if several else {}
     return {"query": query, "file_type": "ics" if file_format == "ics" else "csv", **run}
 

@@ -7,48 +7,45 @@ from typing import Annotated, Any
 import typer
 
 from crm_export_cli.backend import View
+from crm_export_cli.completion import complete_exports
 from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.exporting import chosen_export, download_export, exports_app, finish, report, wait_for
 from crm_export_cli.options import JsonOption
 from crm_export_cli.output import fitted, print_json
-from crm_export_cli.targets import (
-    DEFAULT_STATE_FILE,
-    AccountOf,
-    FolderOrDownloads,
-    LocalOption,
-    OwnerOf,
-    StackOption,
-    StateFileOption,
-    Target,
-)
+from crm_export_cli.targets import FolderOrDownloads, Target, with_target
 
 app = exports_app
-IdArgument = Annotated[
-    str | None, typer.Argument(metavar="[ID]", help="of the export; or --latest", show_default=False)
-]
+
+
+def _id(*states: str) -> Any:
+    """Return the argument ID of one export, which the shell completes from those in some states."""
+    return typer.Argument(
+        metavar="[ID]",
+        help="of the export; or --latest",
+        show_default=False,
+        autocompletion=complete_exports(*states),
+    )
+
+
 LatestOption = Annotated[bool, typer.Option("--latest", help="the export that was started last")]
 
 
 @app.command("list", short_help="List exports, newest first.")
+@with_target
 def list_exports(
     *,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 20,
     run: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="only those that one command started together")
     ] = None,
-    to: FolderOrDownloads = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     as_json: JsonOption = False,
 ) -> int:
     """Example: crm-export exports list --to ./out
 
     List exports, newest first.
     """
-    with Target(to, stack, local, state_file, account, owner).opened() as backend:
+    with target.opened() as backend:
         views = backend.list(limit, run)
     if as_json:
         print_json({"exports": views})
@@ -62,23 +59,19 @@ def list_exports(
 
 
 @app.command(short_help="Show one export with its parts.")
+@with_target
 def show(
     *,
-    export_id: IdArgument = None,
+    export_id: Annotated[str | None, _id()] = None,
     latest: LatestOption = False,
-    to: FolderOrDownloads = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     as_json: JsonOption = False,
 ) -> int:
     """Example: crm-export exports show --latest --to ./out
 
     Show one export: its state, its parts and what they wait for, and why it failed.
     """
-    with Target(to, stack, local, state_file, account, owner).opened() as backend:
+    with target.opened() as backend:
         view = backend.view(chosen_export(backend, export_id, latest=latest))
     if as_json:
         print_json(view)
@@ -88,16 +81,12 @@ def show(
 
 
 @app.command(short_help="Wait for the end of an export.")
+@with_target
 def watch(
     *,
-    export_id: IdArgument = None,
+    export_id: Annotated[str | None, _id("RUNNING")] = None,
     latest: LatestOption = False,
-    to: FolderOrDownloads = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     as_json: JsonOption = False,
 ) -> int:
     """Example: crm-export exports watch --latest --stack zoho-crm-export
@@ -105,31 +94,25 @@ def watch(
     Show an export's progress until it has ended. In a folder this command does the export's work, too, as
     `exports resume` does.
     """
-    target = Target(to, stack, local, state_file, account, owner)
     with target.opened() as backend:
         export_ids = [chosen_export(backend, export_id, latest=latest)]
         return report(backend, wait_for(backend, export_ids), [], as_json=as_json)
 
 
 @app.command(short_help="Start the query of a failed export again.")
+@with_target
 def retry(
     *,
-    export_id: IdArgument = None,
+    export_id: Annotated[str | None, _id("FAILED", "CANCELLED")] = None,
     latest: LatestOption = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="--no-wait: only start")] = True,
-    to: FolderOrDownloads = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     as_json: JsonOption = False,
 ) -> int:
     """Example: crm-export exports retry --latest --to ./out
 
     Start a new export with the query of one that FAILED or was cancelled.
     """
-    target = Target(to, stack, local, state_file, account, owner)
     with target.opened() as backend:
         view = backend.view(chosen_export(backend, export_id, latest=latest))
         if view["state"] not in {"FAILED", "CANCELLED"}:
@@ -154,23 +137,18 @@ def _body_of(view: View) -> dict[str, Any]:
 
 
 @app.command(short_help="Cancel a running export and delete its files.")
+@with_target
 def cancel(
     *,
-    export_id: IdArgument = None,
+    export_id: Annotated[str | None, _id("RUNNING")] = None,
     latest: LatestOption = False,
-    to: FolderOrDownloads = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     as_json: JsonOption = False,
 ) -> int:
     """Example: crm-export exports cancel --latest --to ./out
 
     Cancel a running export. The files that it has stored are deleted; that cannot be undone.
     """
-    target = Target(to, stack, local, state_file, account, owner)
     if latest and target.is_stack:
         raise CliError(
             "--latest does not work here: a stack's list lags behind, so another export could be cancelled.",
@@ -187,16 +165,12 @@ def cancel(
 
 
 @app.command(short_help="Download the files of an export, and verify them.")
+@with_target
 def download(
     *,
-    export_id: IdArgument = None,
+    export_id: Annotated[str | None, _id("COMPLETED")] = None,
     latest: LatestOption = False,
-    to: FolderOrDownloads = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     as_json: JsonOption = False,
 ) -> int:
     """Example: crm-export exports download --latest --stack zoho-crm-export --to ./out
@@ -204,12 +178,11 @@ def download(
     Download the files of a completed export into a folder, and verify them. If it is interrupted, the same
     command continues it. The files of a folder's own export are there already, so they are only verified.
     """
-    target = Target(to, stack, local, state_file, account, owner)
-    if to is None:
+    if target.to is None:
         raise CliError("It is not known where to download to.", Exit.USAGE, remedy="Name a folder with --to.")
     with target.opened() as backend:
         chosen = chosen_export(backend, export_id, latest=latest)
-        view = download_export(backend, chosen, to)
+        view = download_export(backend, chosen, target.to)
         return report(backend, [view], [], as_json=as_json)
 
 
@@ -217,7 +190,12 @@ def download(
 def verify(
     *,
     what: Annotated[
-        str | None, typer.Argument(metavar="[DIR|ID]", help="a folder with exports, or an export below --to")
+        str | None,
+        typer.Argument(
+            metavar="[DIR|ID]",
+            help="a folder with exports, or an export below --to",
+            autocompletion=complete_exports("COMPLETED"),
+        ),
     ] = None,
     latest: LatestOption = False,
     to: FolderOrDownloads = None,

@@ -14,6 +14,7 @@ import typer
 from crm_export.errors import ChainBroken
 from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.folder import ACCOUNT
+from crm_export_cli.looking import ModuleArgument
 from crm_export_cli.options import JsonOption
 from crm_export_cli.output import fitted, print_json
 from crm_export_cli.targets import ToOption
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def fold(
     *,
-    module: Annotated[str, typer.Argument(metavar="MODULE", help="such as contacts or Price_Books")],
+    module: ModuleArgument,
     to: ToOption,
     output: Annotated[
         Path | None,

@@ -18,6 +18,7 @@ from crm_export import strict_json
 from crm_export.errors import ExportError
 from crm_export.redaction import printable
 from crm_export_cli.backend import Backend
+from crm_export_cli.completion import complete_exports, complete_modules
 from crm_export_cli.exits import CliError, Exit, from_export_error
 from crm_export_cli.folder import STATE
 from crm_export_cli.options import JsonOption, TrustOption
@@ -54,7 +55,10 @@ class Output(StrEnum):
     CSV = "csv"
 
 
-ModuleArgument = Annotated[str, typer.Argument(metavar="MODULE", help="such as contacts or Price_Books")]
+ModuleArgument = Annotated[
+    str,
+    typer.Argument(metavar="MODULE", help="such as contacts or Price_Books", autocompletion=complete_modules),
+]
 
 
 def opened(target: Target, trust_origin: list[str] | None) -> AbstractContextManager[Backend]:
@@ -278,7 +282,10 @@ def logs(
     *,
     to: ToOption,
     export_id: Annotated[
-        str | None, typer.Option("--export", metavar="ID", help="only lines of this export")
+        str | None,
+        typer.Option(
+            "--export", metavar="ID", help="only lines of this export", autocompletion=complete_exports()
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="go on until Ctrl-C")] = False,
     as_json: JsonOption = False,

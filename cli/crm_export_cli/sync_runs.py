@@ -13,6 +13,7 @@ import typer
 
 from crm_export.errors import ExportError
 from crm_export_cli.backend import Backend, Ids, View, Views
+from crm_export_cli.completion import complete_modules
 from crm_export_cli.exits import CliError, Exit, exit_of, from_export_error
 from crm_export_cli.exporting import (
     concerns_all,
@@ -45,7 +46,12 @@ def run(
     *,
     modules: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODULE", help="default: what is due, in a folder", show_default=False),
+        typer.Argument(
+            metavar="MODULE",
+            help="default: what is due, in a folder",
+            show_default=False,
+            autocompletion=complete_modules,
+        ),
     ] = None,
     target: Target,
     full: Annotated[

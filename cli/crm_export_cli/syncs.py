@@ -9,6 +9,7 @@ from crm_export import strict_json
 from crm_export_cli.backend import View
 from crm_export_cli.exits import Exit
 from crm_export_cli.exporting import query_of
+from crm_export_cli.looking import ModuleArgument
 from crm_export_cli.options import (
     CriteriaOption,
     CvidOption,
@@ -22,7 +23,6 @@ from crm_export_cli.sync_runs import run
 from crm_export_cli.targets import Target, with_target
 
 app = typer.Typer(help="Modules that are kept current.", no_args_is_help=True, rich_markup_mode=None)
-ModuleArgument = Annotated[str, typer.Argument(metavar="MODULE", help="such as contacts or Price_Books")]
 _WIDTH = 12  # of the names that `show` prints
 
 

@@ -7,6 +7,7 @@ parts, and every call of the gateway and the pollers would wait.
 import argparse
 import importlib
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable
 from threading import Lock
@@ -146,6 +147,20 @@ def keep_trace_headers() -> None:
     backend.send_message = send_with_header
 
 
+def spare_cpu() -> None:
+    """Replace what costs moto a third of its CPU time in a flood, by the same in less time.
+
+    For each request it lists the folders of its package, whose names do not change. At each message that is
+    sent it compares the times of all messages of the queue, by a clock that can be frozen in tests.
+    """
+    import moto.backends  # noqa: PLC0415 - moto reads its settings at import
+    import moto.sqs.models  # noqa: PLC0415
+
+    names = tuple(moto.backends.list_of_moto_modules())
+    setattr(moto.backends, "list_of_moto_modules", lambda: names)  # noqa: B010
+    setattr(moto.sqs.models, "unix_time_millis", lambda: time.time() * 1000)  # noqa: B010
+
+
 def main() -> None:
     """Serve every AWS API on a free port, and print its URL."""
     parser = argparse.ArgumentParser(prog="python -m local.host.aws")
@@ -160,6 +175,7 @@ def main() -> None:
         create_backend_app,
     )
 
+    spare_cpu()
     make_queues_fair()
     keep_trace_headers()
     deliver_events()

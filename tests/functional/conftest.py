@@ -39,8 +39,13 @@ FOLDERS = {
     "CallbackReceiver": "callback_receiver",
     "ResultDownloader": "result_downloader",
     "ExportReconciler": "export_reconciler",
+    "ParquetWriter": "parquet_writer",
 }
-CONSUMERS = {"SubmitQueue": "BulkReadSubmitter", "DownloadQueue": "ResultDownloader"}
+CONSUMERS = {
+    "SubmitQueue": "BulkReadSubmitter",
+    "DownloadQueue": "ResultDownloader",
+    "ParquetQueue": "ParquetWriter",
+}
 
 
 class Context:
@@ -239,7 +244,10 @@ def deployed(zoho_server: Simulator, tmp_path_factory: pytest.TempPathFactory) -
             "TrustedZohoOrigins": zoho_server.url,
             "CallbackBaseUrl": API_URL,
             "DownloadsPerMinute": "1000",
+            "LakeOutput": "on",
+            "GlueDatabase": "crm",
         }
+        aws.client("glue").create_database(DatabaseInput={"Name": "crm"})
         yield deploy(load_template(REPOSITORY / "template.yaml", ours, {}), aws, API_URL), aws
     finally:
         moto.stop()

@@ -456,6 +456,46 @@ def test_work_of_a_killed_process_is_taken_over_by_one_that_runs(zoho):
     check(zoho, export["export_id"], 1050)
 
 
+HOLD_A_PART = """
+import sys, time
+from datetime import timedelta
+from pathlib import Path
+from crm_export.system import utc_now
+from crm_export_cli.folder.wiring import Folder
+
+with Folder.open(Path(sys.argv[1])) as folder:
+    table, later = folder.table(), utc_now() + timedelta(hours=1)
+    assert table.claim(table.get_part(sys.argv[2], 1), "holder", later, later + timedelta(hours=1))
+    print("holds", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.process
+def test_part_of_a_killed_process_is_taken_over_long_before_its_lease_ends(zoho):
+    """The operating system frees the killed process's lock, and the worker looks at it every second.
+
+    Neither the lease nor the next look at Zoho's job would be over within an hour.
+    """
+    with zoho.backend() as backend:
+        export_id = backend.start("events", {})["export_id"]
+        command = [sys.executable, "-c", HOLD_A_PART, str(zoho.root), export_id]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout.readline() == "holds\n"
+            killed_at, owners = [], []
+
+            def look(_views):
+                owners.append(backend._folder.table().get_part(export_id, 1).lease_owner)
+                if len(owners) == 3:
+                    holder.kill()
+                    killed_at.append(time.monotonic())
+                assert len(owners) < 3 or time.monotonic() < killed_at[0] + 30  # about a second when idle
+
+            (view,) = backend.wait([export_id], look)
+    assert owners[:3] == ["holder"] * 3
+    assert (view["state"], view["records"]) == ("COMPLETED", 150)
+
+
 @pytest.mark.process
 def test_processes_share_one_folder_without_harm(zoho):
     with zoho.backend() as backend:

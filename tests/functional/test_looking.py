@@ -11,6 +11,7 @@ import pytest
 from crm_export_cli.backend import Backend
 from crm_export_cli.exits import CliError
 from crm_export_cli.exporting import _start as start_all
+from crm_export_cli.folder.glance import kept_modules
 from crm_export_cli.main import main
 from tests.functional.test_folder import FAST, connect, run, zoho  # noqa: F401
 
@@ -55,10 +56,11 @@ def test_page_of_an_unknown_module_is_wrong_usage(crm):
     assert (code, json.loads(out)["error"]["code"]) == (2, "TYPE_NOT_SUPPORTED")
 
 
-def test_modules_say_how_they_are_read(crm):
+def test_modules_say_how_they_are_read_and_are_kept_for_completion(crm, zoho):  # noqa: F811
     code, out, _ = crm("modules", "--json")
     found = {module["api_name"]: module["read_with"] for module in json.loads(out)["modules"]}
     assert (code, found["Contacts"], found["Notes"]) == (0, "Bulk Read", "records API")
+    assert kept_modules(zoho.root) == sorted(found)
 
 
 def test_fields_have_types_and_what_bulk_read_does_not_export(crm):
@@ -93,6 +95,17 @@ def test_criteria_come_from_a_file(crm, tmp_path):
     code, out, err = crm("export", "contacts", "--criteria", str(file), "--json", *FAST)
     assert code == 0, err
     assert 0 < json.loads(out)["exports"][0]["records"] < 1050
+
+
+def test_criteria_from_a_file_reach_zoho_with_every_digit(crm, tmp_path, zoho):  # noqa: F811
+    file = tmp_path / "criteria.json"
+    value = "[12345678901234567.10, 0.10, 12345678901234567890, true]"
+    file.write_text(f'{{"api_name": "Lifetime_Value", "comparator": "in", "value": {value}}}')
+    crm("export", "contacts", "--criteria", str(file), "--no-wait", *FAST)
+    (request,) = zoho.simulator.journal.requests("/read$", "POST")
+    assert json.loads(request["body"])["query"]["criteria"]["value"] == [
+        "12345678901234567.10", "0.10", 12345678901234567890, True
+    ]  # fmt: skip
 
 
 def test_wrong_where_shows_a_caret_and_starts_nothing(crm, zoho):  # noqa: F811

@@ -110,12 +110,13 @@ def test_grant_revoked_before_the_download_is_marked(quiet_at_once):
 
 
 def test_submit_message_after_the_callback_hands_the_part_to_the_download_queue(world):
-    """The response of "create job" was lost; the callback's message is lost too."""
+    """The response of "create job" was lost, and the worker died that had kept the hint of the callback."""
     world.zoho.fault(method="POST", path="/read$", drop="after", times=1)
     export_id = world.start("deals")
     job = world.zoho.organisation.jobs.all()[-1].id
     world.callback(world.callback_urls()[0], json.dumps({"data": [{"id": job}]}))
     assert world.receive("DownloadQueue")  # the callback's message
+    world.set_item(export_id, "PART#00001", hinted_job_id={"S": job}, not_before=None)
     body = json.dumps({"export_id": export_id, "part": 1})
     world.client("sqs").send_message(QueueUrl=world.deployment.queues["SubmitQueue"], MessageBody=body)
     assert world.pump("SubmitQueue") == [[]]

@@ -71,10 +71,15 @@ class SyncWorld:
         """Return the rows of a new export of the module, by id."""
         export_id = self.world.start(self.module)
         assert self.world.finish(export_id)["state"] == "COMPLETED"
-        (content,) = [
+        parts = [
             content for name, content in self.world.objects(export_id).items() if name.startswith("part-")
         ]
-        return {row["Id"]: row for row in csv.DictReader(io.StringIO(content.decode(), newline=""))}
+        texts = (io.StringIO(content.decode(), newline="") for content in parts)
+        return {row["Id"]: row for text in texts for row in csv.DictReader(text)}
+
+    @property
+    def credits_used(self):
+        return self.world.zoho.organisation.credits_used
 
 
 @pytest.fixture
@@ -83,7 +88,7 @@ def sync_of(quiet_at_once):
 
 
 def test_first_run_is_full_and_the_next_ones_read_changes(sync_of):
-    sync = sync_of("Products")
+    sync = sync_of("Price_Books")
     assert sync.put(every="15m")["state"] == "IDLE"
     first = sync.tick()
     assert (first["sync"]["kind"], first["sync"]["reason"], first["sync"]["previous"]) == (
@@ -103,7 +108,7 @@ def test_first_run_is_full_and_the_next_ones_read_changes(sync_of):
 
 
 def test_run_without_changes_creates_no_job_and_reads_deletions(sync_of):
-    sync = sync_of("Vendors")
+    sync = sync_of("Sales_Orders")
     sync.put()
     sync.tick()
     sync.world.zoho.journal.clear()
@@ -113,3 +118,142 @@ def test_run_without_changes_creates_no_job_and_reads_deletions(sync_of):
     assert (manifest["parts"], manifest["sync"]["deleted"]) == ([], 1)
     assert deleted not in sync.folded()
     assert sync.folded() == sync.truth()
+
+
+def test_change_that_moves_no_modified_time_is_drift_of_the_next_audit(sync_of):
+    sync = sync_of("Deals")
+    sync.put()
+    sync.tick()
+    sync.change(drift=3)
+    assert sync.run()["records"] == 0
+    assert sync.folded() != sync.truth()
+    audit = sync.run("full")
+    assert audit["sync"]["drift"] == {"inserted": 0, "updated": 3, "deleted": 0}
+    assert sync.folded() == sync.truth()
+    diff = sync.world.objects(audit["export_id"])["diff-00001.csv"].decode().splitlines()
+    assert (diff[0], {line[:2] for line in diff[1:]}, len(diff)) == ("op,Id", {"U,"}, 4)
+
+
+def test_changes_in_the_window_are_no_drift(sync_of):
+    sync = sync_of("Purchase_Orders")
+    sync.put()
+    sync.tick()
+    sync.change(create=2, modify=3, delete=1)
+    audit = sync.run("full")
+    assert audit["sync"]["drift"] == {"inserted": 0, "updated": 0, "deleted": 0}
+    lines = sync.world.objects(audit["export_id"])["diff-00001.csv"].decode().splitlines()[1:]
+    assert sorted(line[0] for line in lines) == ["D", "I", "I", "U", "U", "U"]
+
+
+@pytest.mark.parametrize(
+    ("module", "moves", "drift"), [("Quotes", True, 0), ("Invoices", False, 1)], ids=["moves", "stays"]
+)
+def test_restored_record_comes_back(sync_of, module, moves, drift):
+    sync = sync_of(module)
+    sync.world.zoho.config.patch({"restore_moves_modified_time": moves})
+    sync.put()
+    sync.tick()
+    (deleted,) = sync.change(delete=1)["deleted"]
+    sync.run()
+    sync.change(restore=[deleted])
+    sync.run()
+    assert (deleted in sync.folded()) == moves
+    assert sync.run("full")["sync"]["drift"]["inserted"] == drift
+    assert sync.folded() == sync.truth()
+
+
+def test_records_without_modified_time_and_purged_ones_are_seen(sync_of):
+    sync = sync_of("Cases")
+    sync.change(forget=2)
+    sync.put()
+    sync.tick()
+    assert sync.folded() == sync.truth()
+    sync.change(purge=3)
+    sync.run()
+    assert sync.folded() == sync.truth()
+
+
+def test_module_without_a_list_of_deletions_has_full_runs(sync_of):
+    sync = sync_of("Notes")
+    sync.put()
+    assert sync.tick()["sync"]["reason"] == "first"
+    sync.change(delete=1)
+    again = sync.run()["sync"]
+    assert (again["kind"], again["reason"], again["deleted"]) == ("full", "deletes_unreadable", None)
+    assert sync.folded() == sync.truth()
+
+
+def test_run_in_progress_is_a_conflict_and_its_failure_changes_nothing(sync_of):
+    sync = sync_of("Sales_Orders")
+    sync.put()
+    first = sync.tick()
+    watermark = sync.shown()["watermark"]
+    sync.change(modify=1)
+    status, response = sync.http("POST", "/Sales_Orders/runs")
+    export_id = response["data"]["export_id"]
+    status, conflict = sync.http("POST", "/Sales_Orders/runs")
+    assert (status, conflict["code"]) == (409, "RUN_IN_PROGRESS")
+    path = f"/v1/e/zoho/bulk-read/exports/{export_id}/cancel"
+    assert sync.world.http("BulkReadSubmitter", "POST", path)[0] == 200
+    assert sync.shown()["watermark"] == watermark
+    following = sync.run()
+    assert following["sync"]["previous"]["export_id"] == first["export_id"]
+    assert following["records"] == 1
+
+
+def test_sync_that_cannot_run_says_why_and_goes_on_by_itself(sync_of):
+    sync = sync_of("Solutions")
+    sync.put()
+    sync.world.zoho.fault(path="/Solutions$", status=500, body="{}", times=20)
+    sync.world.invoke("ExportReconciler", {})
+    sync.world.pump("SubmitQueue")
+    shown = sync.shown()
+    assert (shown["state"], shown["blocked"]["code"]) == ("BLOCKED", "ZOHO_UNAVAILABLE")
+    assert shown["next_run_at"] > shown["updated_at"]
+    sync.world.zoho.organisation.faults.clear()
+    assert sync.run()["sync"]["reason"] == "first"
+    assert sync.shown()["blocked"] is None
+
+
+def test_syncs_wait_when_they_have_spent_their_share_of_the_credits(sync_of):
+    sync = sync_of("Tasks")
+    sync.put()
+    sync.tick()
+    # Zoho reports the credits once half of them are used.
+    sync.world.zoho.config.patch({"credits": sync.credits_used + 40})
+    sync.change(modify=1)
+    status, refused = sync.http("POST", "/Tasks/runs")
+    assert (status, refused["code"]) == (429, "CREDIT_SHARE_SPENT")
+
+
+def test_new_query_begins_a_new_chain_and_deletion_ends_the_sync(sync_of):
+    sync = sync_of("Accounts")
+    sync.put()
+    sync.tick()
+    shown = sync.put(query={"fields": ["Account_Name"]})
+    assert shown["next_full_because"] == "requested"
+    manifest = sync.run()
+    assert manifest["sync"]["reason"] == "requested"
+    assert manifest["parts"][0]["header"] == ["Id", "Account_Name", "Modified_Time"]
+    assert sync.http("GET")[1]["data"][0]["module"] == "Accounts"
+    assert sync.http("DELETE", "/Accounts")[0] == 200
+    assert sync.http("GET", "/Accounts")[0] == 404
+    assert sync.http("DELETE", "/Accounts")[1]["code"] == "SYNC_NOT_FOUND"
+
+
+def test_syncs_of_another_account_do_not_exist(sync_of):
+    sync = sync_of("Sales_Orders")
+    sync.put()
+    sync.world.account = "another"
+    sync.world.store_connection()
+    assert sync.http("GET")[1]["data"] == []
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/runs")):
+        assert sync.http(method, f"/Sales_Orders{path}")[0] == 404
+
+
+def test_credits_in_the_manifest_are_what_zoho_charged(sync_of):
+    sync = sync_of("Price_Books")
+    sync.put()
+    before = sync.credits_used
+    manifest = sync.tick()
+    assert manifest["sync"]["credits"] == sync.credits_used - before

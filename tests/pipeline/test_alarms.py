@@ -73,6 +73,7 @@ CAUSES: dict[str, tuple[str, str, str, dict[int, float]]] = {
     "ExportFailedAlarm": ("ZohoCrmExport/zoho-crm-export", "ExportsFailed", "", {0: 1}),
     "ZohoClientRejectedAlarm": ("ZohoCrmExport/zoho-crm-export", "ZohoClientRejected", "", {0: 1}),
     "WitnessGapAlarm": ("ZohoCrmExport/zoho-crm-export", "WitnessGaps", "", {0: 1}),
+    "SyncBlockedAlarm": ("ZohoCrmExport/zoho-crm-export", "SyncsBlocked", "", {1: 1, 61: 1, 121: 1}),
     "EventsNotSentAlarm": ("ZohoCrmExport/zoho-crm-export", "EventsNotSent", "", {1: 1, 6: 1, 11: 1}),
     "SubmitDeadLetterAlarm": ("AWS/SQS", VISIBLE, "SubmitDeadLetterQueue", {0: 1}),
     "DownloadDeadLetterAlarm": ("AWS/SQS", VISIBLE, "DownloadDeadLetterQueue", {0: 1}),

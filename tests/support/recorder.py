@@ -176,6 +176,16 @@ def _batch_get(params: Mapping[str, Any]) -> list[Request]:
     ]
 
 
+def _glue_table(action: str) -> ToRequests:
+    def requests(params: Mapping[str, Any]) -> list[Request]:
+        database, name = params["DatabaseName"], params["TableInput"]["Name"]
+        arn = f"arn:aws:glue:{REGION}:{ACCOUNT_ID}:"
+        resources = ("catalog", f"database/{database}", f"table/{database}/{name}")
+        return [Request(f"glue:{action}", arn + resource) for resource in resources]
+
+    return requests
+
+
 _REQUESTS: dict[tuple[str, str], ToRequests] = {
     **{
         ("dynamodb", action): _item(action, "Item" if action == "PutItem" else "Key")
@@ -184,6 +194,8 @@ _REQUESTS: dict[tuple[str, str], ToRequests] = {
     ("dynamodb", "BatchGetItem"): _batch_get,
     ("dynamodb", "Query"): _query,
     ("events", "PutEvents"): _put_events,
+    ("glue", "CreateTable"): _glue_table("CreateTable"),
+    ("glue", "UpdateTable"): _glue_table("UpdateTable"),
     ("dynamodb", "TransactWriteItems"): _transaction,
     ("dynamodb", "TransactGetItems"): _transaction,
     ("s3", "GetObject"): _object("GetObject"),

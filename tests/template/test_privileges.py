@@ -14,7 +14,7 @@ from tests.support.recorder import Call, requests_of
 MANAGED = {"service-role/AWSLambdaBasicExecutionRole": "logs", "AWSXrayWriteOnlyAccess": "traces"}
 MANAGED_BY_QUEUE = {"service-role/AWSLambdaSQSQueueExecutionRole": "the poller of its queue, and logs"}
 MANAGED_BY_VPC = {"service-role/AWSLambdaVPCAccessExecutionRole": "network interfaces, and logs"}
-POLLED = {"BulkReadSubmitter", "ResultDownloader"}
+POLLED = {"BulkReadSubmitter", "ResultDownloader", "ParquetWriter"}
 CALL_ZOHO = {"ExportHandler", "BulkReadSubmitter", "ResultDownloader"}
 ENVIRONMENT = dict.fromkeys(variables_of("CallbackReceiver"), "x") | {
     "DOWNLOAD_QUEUE_URL": "http://127.0.0.1:1/123456789012/download",

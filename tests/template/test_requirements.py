@@ -11,7 +11,11 @@ from packaging.utils import canonicalize_name
 from local.host.processes import REPOSITORY
 
 LOCK = REPOSITORY / "requirements.txt"
-LAYERS = {"layer": "dependencies", "mongo-layer": "mongo"}  # dependency group: folder
+LAYERS = {
+    "layer": "dependencies",
+    "mongo-layer": "mongo",
+    "parquet-layer": "parquet",
+}  # dependency group: folder
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
 

@@ -20,6 +20,7 @@ SETTINGS = {
     "CallbackReceiver": settings.CallbackReceiverSettings,
     "ResultDownloader": settings.ResultDownloaderSettings,
     "ExportReconciler": settings.ExportReconcilerSettings,
+    "ParquetWriter": settings.ParquetWriterSettings,
 }
 # ListSecrets does not support resources.
 WITHOUT_RESOURCE = {"secretsmanager:ListSecrets"}
@@ -58,7 +59,7 @@ def statements(resources, function):
     return [item["Fn::If"][1] if "Fn::If" in item else item for item in items]
 
 
-def test_template_has_the_five_functions(resources):
+def test_template_has_the_six_functions(resources):
     assert set(functions(resources)) == set(SETTINGS)
 
 
@@ -100,6 +101,7 @@ def test_function_runs_python_313_on_arm64_with_its_layers(resources, function):
         "DependenciesLayer",
         "CrmExportLayer",
         *(["MongoLayer if UsesMongo"] if "MONGO_URI_SECRET_ID" in variables_of(properties) else []),
+        *(["ParquetLayer"] if function == "ParquetWriter" else []),
     ]
 
 
@@ -151,7 +153,7 @@ def test_every_statement_has_a_comment_with_its_purpose():
 
 
 def test_visibility_timeout_is_six_times_the_timeout_of_the_function(resources):
-    assert len(mappings(resources)) == 2
+    assert len(mappings(resources)) == 3
     for mapping in mappings(resources):
         queue = resources[mapping["EventSourceArn"]["Fn::GetAtt"][0]]["Properties"]
         function = functions(resources)[mapping["FunctionName"]["Ref"]]
@@ -193,7 +195,7 @@ def test_every_route_except_the_callback_requires_a_token(resources):
     open_routes = {route: security for route, security in routes.items() if security != [{"Jwt": []}]}
     # Not [{"NONE": []}]: the document has no such scheme, and with FailOnWarnings the API might not deploy.
     assert open_routes == {"POST /v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}": None}
-    assert len(routes) == 6
+    assert len(routes) == 11
     assert api["FailOnWarnings"] is True
     assert "security" not in api["Body"]
     assert set(api["Body"]["components"]["securitySchemes"]) == {"Jwt"}
@@ -228,7 +230,8 @@ def test_only_the_downloader_deletes_and_only_below_exports(resources):
             if "s3:ListBucket" in actions:
                 assert actions == {"s3:ListBucket"}
                 assert statement["Resource"] == bucket
-                assert statement["Condition"] == {"StringLike": {"s3:prefix": "exports/*"}}
+                other = {"ParquetWriter": "lake/*", "ResultDownloader": "syncs/*"}[function]
+                assert statement["Condition"] == {"StringLike": {"s3:prefix": ["exports/*", other]}}
     assert deleting == {"ResultDownloader": {"Fn::Sub": "${ResultsBucket.Arn}/exports/*"}}
 
 
@@ -295,6 +298,55 @@ def test_callback_receiver_which_anyone_can_reach_may_not_use_the_table(resource
 def test_queue_of_all_accounts_has_ten_consumers_unless_the_quota_is_small(template, resources):
     workers = template.cloudformation["Parameters"]["WorkersPerQueue"]
     assert (workers["Default"], workers["MinValue"]) == (10, 2)
-    assert len(mappings(resources)) == 2
+    assert len(mappings(resources)) == 3
     for mapping in mappings(resources):
         assert mapping["ScalingConfig"]["MaximumConcurrency"] == {"Ref": "WorkersPerQueue"}
+
+
+def test_everything_of_the_lake_exists_only_with_its_parameter(template, resources):
+    assert template.cloudformation["Parameters"]["LakeOutput"]["Default"] == "off"
+    ours = {name: item for name, item in resources.items() if "Parquet" in name}
+    kinds = {
+        "Function",
+        "LayerVersion",
+        "EventSourceMapping",
+        "Queue",
+        "QueuePolicy",
+        "Rule",
+        "Alarm",
+        "Role",
+    }
+    assert kinds <= {item["Type"].rpartition("::")[2] for item in ours.values()}
+    assert {item.get("Condition") for item in ours.values()} == {"WritesParquet"}
+    others = json.dumps({name: item for name, item in resources.items() if name not in ours})
+    assert "Parquet" not in others
+
+
+@pytest.mark.parametrize(
+    ("key", "is_matched"),
+    [
+        ("exports/account_id=a/module=Contacts/export_id=1/manifest.json", True),
+        ("exports/account_id=a/module=Contacts/export_id=1/part-00001.csv", False),
+        ("lake/account_id=a/module=Contacts/export_id=1/manifest.json", False),
+        ("lake/exports/manifest.json", False),
+    ],
+)
+def test_rule_of_the_lake_matches_manifests_of_exports_only(key, is_matched, resources):
+    """Otherwise the writer's own manifests would invoke it again."""
+    (rule,) = of_type(resources, "AWS::Events::Rule").values()
+    ((_, pattern),) = rule["EventPattern"]["detail"]["object"]["key"][0].items()
+    assert bool(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), key)) is is_matched
+
+
+def test_queue_of_the_lake_accepts_events_of_its_rule_only(resources):
+    (policy,) = of_type(resources, "AWS::SQS::QueuePolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ParquetRule", "Arn"]}}}
+    (rule,) = of_type(resources, "AWS::Events::Rule").values()
+    (target,) = rule["Targets"]
+    reached = [target["Arn"], target["DeadLetterConfig"]["Arn"]]
+    assert reached == statement["Resource"]
+    assert "InputTransformer" not in target
+    assert "InputPath" not in target

@@ -11,6 +11,7 @@ from crm_export.wiring import SERVICES
 OPERATIONS = {
     "dynamodb": lambda client: client.get_item(TableName="t", Key={"pk": {"S": "a"}}),
     "events": lambda client: client.put_events(Entries=[{"Source": "s"}]),
+    "glue": lambda client: client.get_table(DatabaseName="d", Name="t"),
     "s3": lambda client: client.list_objects_v2(Bucket="b"),
     "secretsmanager": lambda client: client.get_secret_value(SecretId="s"),
     "sqs": lambda client: client.send_message(QueueUrl="http://127.0.0.1:1/q", MessageBody="m"),

@@ -34,6 +34,14 @@ def test_number_is_used_as_any_other():
     assert not any(isinstance(number, str) for number in found)
 
 
+def test_text_of_decimals_is_kept_if_it_is_wanted():
+    assert strict_json.loads_with_text("[1.10, 1e999, -7, 12345678901234567890]") == [
+        "1.10", "1e999", -7, 12345678901234567890
+    ]  # fmt: skip
+    with pytest.raises(ValueError):
+        strict_json.loads_with_text("[NaN]")
+
+
 @given(
     st.recursive(
         st.none()

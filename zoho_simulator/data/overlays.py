@@ -11,10 +11,10 @@ from zoho_simulator.data.columns import Column, Rows
 
 
 class Offsets:
-    """The offsets that times carry. changes: minutes east of UTC, by the moment from which on they are used."""
+    """The offsets that times carry. changes: minutes east of UTC, by the moment from which they are used."""
 
     def __init__(self, changes: Mapping[str, float]) -> None:
-        known = {datetime.fromisoformat(since).timestamp(): offset for since, offset in changes.items()}
+        known = {datetime.fromisoformat(since).timestamp(): value for since, value in changes.items()}
         self._since = sorted(known)
         self._offsets = [OFFSET, *(timezone(timedelta(minutes=known[since])) for since in self._since)]
 

@@ -88,6 +88,11 @@ class Limits:
             self._spent.append((now, cost))
             self._used += cost
 
+    @property
+    def used(self) -> int:
+        """The credits used in the last 24 hours, as of the last request."""
+        return self._used
+
     def headers(self) -> dict[str, str]:
         """Return X-API-CREDITS-REMAINING, which Zoho sends only after half of the credits are used."""
         if self._used * 2 < self._config.credits:

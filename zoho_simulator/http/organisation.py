@@ -52,6 +52,11 @@ class Organisation:
         self._limits = Limits(config, environment.clock)
         self._clock = environment.clock
 
+    @property
+    def credits_used(self) -> int:
+        """The API credits used in the last 24 hours."""
+        return self._limits.used
+
     def handle(self, request: Request) -> Response:
         """Return the response to a request, and note both in the journal.
 

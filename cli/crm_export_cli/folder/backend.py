@@ -30,6 +30,7 @@ from crm_export.zoho.records import PageRequest, PageResponse
 from crm_export_cli.backend import Backend, Ids, View, Views
 from crm_export_cli.exits import CliError, Exit, folder_remedy
 from crm_export_cli.folder import ACCOUNT, OWNER
+from crm_export_cli.folder.glance import keep_modules
 from crm_export_cli.folder.wiring import Folder, FolderSettings, connections_of, make_pipeline, zoho_clients
 from crm_export_cli.folder.worker import Worker
 
@@ -83,7 +84,9 @@ class FolderBackend(Backend):
         return summarize(started.export)
 
     def modules(self) -> list[str]:
-        return list_modules(self._client())
+        names = list_modules(self._client())
+        keep_modules(self._folder.root, names)
+        return names
 
     def fields(self, module: str) -> list[Field]:
         return list_fields(self._client(), module)

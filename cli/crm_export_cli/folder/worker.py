@@ -97,7 +97,8 @@ class Worker:
         if process is not None and self._processes.is_alive(process) and (part.lease_until or now) > now:
             return False
         not_before = self._postponed.get((part.export_id, part.part), now)
-        return now >= max(not_before, part.not_before or now, poll_at(part) or now)
+        look_at = poll_at(part) if process is None else None  # its process died before it had looked
+        return now >= max(not_before, part.not_before or now, look_at or now)
 
     def _start(self, pipeline: Pipeline, key: _Key, step: Step) -> None:
         def work() -> None:

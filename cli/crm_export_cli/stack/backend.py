@@ -22,6 +22,7 @@ _SYNCS = "/v1/e/zoho/syncs"
 _LOOK_SECONDS = 1.0
 _LONGEST_PAGE = 100
 _TIMEOUT = (10, 60)
+_CHUNK = 1 << 16  # a chunk that is cut off is lost
 
 
 class StackBackend(Backend):
@@ -135,7 +136,7 @@ class StackBackend(Backend):
                     return
                 response.raise_for_status()
                 starts_at = offset if response.status_code == requests.codes.partial_content else 0
-                yield starts_at, response.iter_content(1 << 20)
+                yield starts_at, response.iter_content(_CHUNK)
         except requests.RequestException as error:  # its text may contain the link
             raise CliError(
                 f"A file could not be read from S3 ({type(error).__name__}).",

@@ -15,7 +15,7 @@ def _split(value: str) -> tuple[str, ...]:
 
 
 _READERS: dict[Any, Any] = {str: str, int: int, tuple[str, ...]: _split}
-_MAY_BE_EMPTY = {"mongo_uri_secret_id", "trusted_zoho_origins", "callback_base_url"}
+_MAY_BE_EMPTY = {"mongo_uri_secret_id", "trusted_zoho_origins", "callback_base_url", "glue_database"}
 
 
 @dataclass(frozen=True)
@@ -130,3 +130,12 @@ class ExportReconcilerSettings(EventSettings):
     submit_queue_url: str
     download_queue_url: str
     part_quiet_seconds: int
+
+
+@dataclass(frozen=True)
+class ParquetWriterSettings(Settings):
+    """Settings of functions/parquet_writer."""
+
+    results_bucket: str
+    parquet_queue_url: str
+    glue_database: str  # empty: tables are not registered

@@ -46,6 +46,14 @@ def loads_exact(text: str | bytes) -> Any:
     return _loads(text, parse_float=ExactNumber, parse_int=_exact_integer)
 
 
+def loads_with_text(text: str | bytes) -> Any:
+    """Read JSON from a caller: a number with a fraction or an exponent is a string, with its digits as sent.
+
+    Raises ValueError, also for JSON that is nested too deeply.
+    """
+    return _loads(text, parse_float=str, parse_int=int)
+
+
 def dumps(value: Any) -> str:
     """Return compact JSON with every number as it was read. Raises ValueError if it is nested too deeply.
 

@@ -25,12 +25,15 @@ from crm_export.settings import (
     EventSettings,
     ExportHandlerSettings,
     ExportReconcilerSettings,
+    ParquetWriterSettings,
     ResultDownloaderSettings,
     ZohoSettings,
 )
 from crm_export.system import MACHINE, System
 
 if TYPE_CHECKING:
+    from crm_export.aws.glue_tables import GlueTables
+    from crm_export.aws.lake_bucket import LakeBucket
     from crm_export.aws.part_queue import SqsPartQueue
     from crm_export.aws.results_bucket import ResultsBucket
     from crm_export.cached import Cached
@@ -46,7 +49,7 @@ _LINK_SECONDS = 900
 _MOST_CLIENTS = 1000  # connections whose tokens and metadata a container keeps
 
 # All AWS services that the functions call: `make build` removes botocore's data of the others from the layer.
-SERVICES = ("dynamodb", "events", "s3", "secretsmanager", "sqs")
+SERVICES = ("dynamodb", "events", "glue", "s3", "secretsmanager", "sqs")
 
 
 @cache
@@ -239,6 +242,32 @@ class Container:
         from crm_export.aws.sync_table import DynamoSyncTable
 
         return DynamoSyncTable(self._aws("dynamodb"), settings.exports_table)
+
+    @cached_property
+    def lake(self) -> "LakeBucket":
+        """The lake for functions/parquet_writer."""
+        from crm_export.aws.lake_bucket import LakeBucket
+
+        return LakeBucket(self._aws("s3"), self._parquet_settings.results_bucket)
+
+    @cached_property
+    def tables(self) -> "GlueTables | None":
+        """Where functions/parquet_writer registers tables, or None."""
+        from crm_export.aws.glue_tables import GlueTables
+
+        database = self._parquet_settings.glue_database
+        return GlueTables(self._aws("glue"), database) if database else None
+
+    @cached_property
+    def manifest_queue(self) -> "SqsPartQueue":
+        """The queue of functions/parquet_writer."""
+        from crm_export.aws.part_queue import SqsPartQueue
+
+        return SqsPartQueue(self._aws("sqs"), self._parquet_settings.parquet_queue_url)
+
+    @cached_property
+    def _parquet_settings(self) -> ParquetWriterSettings:
+        return ParquetWriterSettings.from_env(self._env)
 
     # --- Parts that several functions use ----------------------------------------------------
 

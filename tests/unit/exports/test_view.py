@@ -11,6 +11,7 @@ from crm_export.exports.complete import complete_export
 from crm_export.exports.model import BULK_READ, RECORDS, Caller
 from crm_export.exports.runs import FULL, SCHEDULED, Drift, Run, RunResult
 from crm_export.exports.view import describe_export, list_exports, summarize
+from crm_export.exports.witness import Before
 from tests.unit.exports.conftest import BEGAN, CALLER, EXPORT_ID
 
 TIME = "2026-11-22T13:00:00.000Z"
@@ -41,6 +42,14 @@ def test_described_export_has_its_parts_with_links_and_the_records_stored_so_far
     }
     assert (described["export_id"], described["state"], described["records"]) == (EXPORT_ID, "RUNNING", 5)
     assert (described["completed_at"], described["manifest_key"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("counted", "expected"), [(None, None), (Before(why="no scope"), None), (Before(7, "x"), 7)]
+)
+def test_described_export_has_the_number_of_records_that_zoho_counted_before(one_export, counted, expected):
+    one_export.create(counted_before=counted)
+    assert describe_export(one_export.pipeline, CALLER, EXPORT_ID)["expected_records"] == expected
 
 
 def test_summary_of_a_running_export_has_every_attribute(one_export):

@@ -107,14 +107,15 @@ def test_result_that_is_refused_leaves_neither_part_nor_index(results, s3):
     assert s3.is_empty
 
 
-def test_remove_leftovers_keeps_the_index_of_a_part_that_is_kept(results, s3):
+def test_remove_leftovers_deletes_the_objects_of_an_export_that_are_not_kept(results, s3):
     kept, gone = store(results, key="x/e1/part-00001.csv"), store(results, key="x/e1/part-00002.csv")
     assert gone.index
     results.write_object("x/e1/deleted-00001.csv", [b"Id\r\n"])
-    results.remove_leftovers("x/e1", {kept.key})
-    assert set(s3.bucket.objects) == {kept.key, kept.index, "x/e1/deleted-00001.csv"}
+    results.write_object("x/e1/manifest.json", [b"{}"])
+    results.remove_leftovers("x/e1", {kept.key, kept.index})
+    assert set(s3.bucket.objects) == {kept.key, kept.index, "x/e1/manifest.json"}
     results.remove_leftovers("x/e1", set())
-    assert set(s3.bucket.objects) == {"x/e1/deleted-00001.csv"}
+    assert set(s3.bucket.objects) == {"x/e1/manifest.json"}
 
 
 def test_corrupted_index_is_refused(results, s3):

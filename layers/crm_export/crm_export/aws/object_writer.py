@@ -69,11 +69,11 @@ class ObjectWriter:
             rest = rest[room:]
         self._fill(rest)
 
-    def commit(self, crc32: int, size: int, confirm: Callable[[], None]) -> None:
+    def commit(self, crc32: int, size: int, confirm: Callable[[], None], *, replace: bool = False) -> None:
         """Create the object, unless its key exists: then S3 refuses with PreconditionFailed.
 
         S3 also refuses it if its CRC32 or size differs. `confirm` is called when everything is uploaded; if
-        it raises, there is no object.
+        it raises, there is no object. replace: take the place of an object that has the key.
         """
         if self._filled or self._upload_id is None:
             del self._buffer[self._filled :]
@@ -87,7 +87,7 @@ class ObjectWriter:
             ChecksumCRC32=base64_crc32(crc32),
             ChecksumType="FULL_OBJECT",
             MpuObjectSize=size,
-            IfNoneMatch="*",
+            **({} if replace else {"IfNoneMatch": "*"}),
         )
         self._committed = True
 

@@ -14,6 +14,7 @@ from botocore.compat import HTTPHeaders
 _CALLS: dict[str, tuple[str, dict[str, Any], bytes]] = {
     "dynamodb": ("get_item", {"TableName": "table", "Key": {"pk": {"S": ""}, "sk": {"S": ""}}}, b"{}"),
     "events": ("put_events", {"Entries": [{"Source": "s", "DetailType": "t", "Detail": "{}"}]}, b"{}"),
+    "glue": ("get_table", {"DatabaseName": "database", "Name": "table"}, b"{}"),
     "s3": ("create_multipart_upload", {"Bucket": "bucket", "Key": "key"}, b"<Result/>"),
     "secretsmanager": ("get_secret_value", {"SecretId": "secret"}, b"{}"),
     "sqs": ("send_message", {"QueueUrl": "https://localhost/queue", "MessageBody": "{}"}, b"{}"),

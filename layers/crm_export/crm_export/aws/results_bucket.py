@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -99,7 +100,7 @@ class ResultsBucket(Results):
             part_bytes=self.part_bytes,
             make_executor=self.make_executor,
         )
-        with _storage_errors("write", key), writer:
+        with storage_errors("write", key), writer:
             yield _Upload(self, writer, key)
 
     def write_object(self, key: str, chunks: Iterable[bytes]) -> None:
@@ -115,7 +116,7 @@ class ResultsBucket(Results):
 
         Raises ObjectConflict if it has another content, StorageUnavailable if there is no object.
         """
-        if not writer.call(self._exists):
+        if not writer.call(partial(object_exists, self.s3)):
             raise StorageUnavailable(f"S3 did not complete the upload of {key}.")
         found = writer.call(self.s3.head_object, ChecksumMode="ENABLED")
         size = int(found["ContentLength"])
@@ -127,11 +128,6 @@ class ResultsBucket(Results):
             raise ObjectConflict(f"{key} exists, and its content is not what this attempt read from Zoho.")
         return size
 
-    def _exists(self, Bucket: str, Key: str) -> bool:  # noqa: N803 (boto3's names)
-        # HeadObject would not say: a role that may not list all keys gets 403 for a key that is missing.
-        found = self.s3.list_objects_v2(Bucket=Bucket, Prefix=Key, MaxKeys=1)
-        return [item["Key"] for item in found.get("Contents", [])] == [Key]
-
     def _read(self, **target: str) -> bytes:
         with closing(self.s3.get_object(**target)["Body"]) as body:
             content: bytes = body.read()
@@ -142,7 +138,7 @@ class ResultsBucket(Results):
 
     def read_columns(self, key: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         with (
-            _storage_errors("read", key),
+            storage_errors("read", key),
             closing(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]) as body,
         ):
             yield from read_columns(body, key, columns)
@@ -158,7 +154,7 @@ class ResultsBucket(Results):
 
     def _chunks(self, key: str) -> Iterator[bytes]:
         with (
-            _storage_errors("read", key),
+            storage_errors("read", key),
             closing(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]) as body,
         ):
             while chunk := body.read(_CHUNK_BYTES):
@@ -166,7 +162,7 @@ class ResultsBucket(Results):
 
     def remove_leftovers(self, folder: str, keep: set[str]) -> None:
         target = {"Bucket": self.bucket, "Prefix": f"{folder}/"}
-        with _storage_errors("delete from", folder):
+        with storage_errors("delete from", folder):
             # First the uploads: a worker that still has one cannot complete it any more.
             for page in self.s3.get_paginator("list_multipart_uploads").paginate(**target):
                 for upload in page.get("Uploads", []):
@@ -183,8 +179,8 @@ class ResultsBucket(Results):
                 raise
 
     def read_manifest(self, key: str) -> dict[str, Any] | None:
-        with _storage_errors("read", key):
-            if not self._exists(self.bucket, key):
+        with storage_errors("read", key):
+            if not object_exists(self.s3, self.bucket, key):
                 return None
             content = self._read(Bucket=self.bucket, Key=key)
         return json_object(content)
@@ -193,8 +189,8 @@ class ResultsBucket(Results):
         return self._put_json(key, manifest, IfNoneMatch="*")
 
     def read_latest(self, key: str) -> tuple[dict[str, Any], str] | None:
-        with _storage_errors("read", key):
-            if not self._exists(self.bucket, key):
+        with storage_errors("read", key):
+            if not object_exists(self.s3, self.bucket, key):
                 return None
             found = self.s3.get_object(Bucket=self.bucket, Key=key)
             with closing(found["Body"]) as body:
@@ -210,7 +206,7 @@ class ResultsBucket(Results):
     def _put_json(self, key: str, document: dict[str, Any], **condition: str) -> bool:
         """Write a JSON object; False if the condition does not hold."""
         try:
-            with _storage_errors("write", key):
+            with storage_errors("write", key):
                 self.s3.put_object(
                     Bucket=self.bucket,
                     Key=key,
@@ -247,8 +243,17 @@ class _Upload(Writer):
         return written.size
 
 
+def object_exists(s3: Any, Bucket: str, Key: str) -> bool:  # noqa: N803 (boto3's names)
+    """Return whether there is an object, by its listing.
+
+    HeadObject would not say: a role that may not list all keys gets 403 for a key that is missing.
+    """
+    found = s3.list_objects_v2(Bucket=Bucket, Prefix=Key, MaxKeys=1)
+    return [item["Key"] for item in found.get("Contents", [])] == [Key]
+
+
 @contextmanager
-def _storage_errors(action: str, key: str) -> Iterator[None]:
+def storage_errors(action: str, key: str) -> Iterator[None]:
     """Raise StorageUnavailable for an outage of S3, and StorageRefused for its other errors."""
     try:
         yield

@@ -11,8 +11,9 @@ from crm_export.exports.fit import check_parts, ids_are_unique
 from crm_export.exports.model import Export, Failure, Part, all_parts_stored, is_snapshot, timestamp
 from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.runs import Run
-from crm_export.exports.witness import GAP, testify
+from crm_export.exports.witness import GAP, Witness, testify
 from crm_export.telemetry import count, logger
+from crm_export.zoho.credits import metering
 
 # How long after its deadline an export waits for a manifest that S3 refuses.
 _GRACE = timedelta(hours=1)
@@ -38,7 +39,7 @@ def complete_export(pipeline: Pipeline, export: Export) -> None:
             return
         export = finished
     records = sum(int(part.records or 0) for part in parts)
-    witness = testify(pipeline, export, records) if export.completed_at is None else None
+    witness = _witness(pipeline, export, records) if export.completed_at is None else None
     sealed = pipeline.table.seal(export, pipeline.clock(), records, witness)
     if sealed is None:
         return
@@ -55,6 +56,14 @@ def complete_export(pipeline: Pipeline, export: Export) -> None:
             pipeline.table.give_up(sealed, Failure.of(error), pipeline.clock())
         raise
     _complete(pipeline, sealed)
+
+
+def _witness(pipeline: Pipeline, export: Export, records: int) -> Witness | None:
+    with metering(apart=True) as meter:
+        witness = testify(pipeline, export, records)
+    if export.sync is not None and meter.credits:
+        pipeline.table.add_credits(export.export_id, meter.credits)
+    return witness
 
 
 def _finish_run(pipeline: Pipeline, export: Export, run: Run, parts: list[Part]) -> Export | None:
@@ -94,7 +103,9 @@ def _fit_together(pipeline: Pipeline, export: Export, parts: list[Part]) -> bool
 
 def _publish(pipeline: Pipeline, export: Export, parts: list[Part]) -> None:
     """Write the manifest. Raises ManifestConflict, before anything is changed, if there is another one."""
-    document = manifest(export, parts, _field_types(pipeline, export))
+    with metering(apart=True) as meter:
+        fields = _field_types(pipeline, export)
+    document = manifest(export, parts, fields, meter.credits)
     # Only then can the folder hold other parts, or an index that another attempt has stored.
     if export.generation > 1 or export.sync is not None:
         _check_manifest(export, pipeline.results.read_manifest(export.manifest_key), document)
@@ -175,10 +186,13 @@ def _fail_sealed(pipeline: Pipeline, export: Export, error: ExportError) -> None
         report_failure(pipeline, failed, None, error)
 
 
-def manifest(export: Export, parts: list[Part], fields: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def manifest(
+    export: Export, parts: list[Part], fields: list[dict[str, Any]] | None = None, credits: int = 0
+) -> dict[str, Any]:
     """Return the manifest of a sealed export, docs/manifest.schema.json.
 
-    But for `fields`, the types of the module's fields, repeated calls return the same.
+    But for `fields`, the types of the module's fields, and `credits`, what reading them cost, repeated calls
+    return the same.
     """
     return {
         "manifest_version": 1,
@@ -202,7 +216,7 @@ def manifest(export: Export, parts: list[Part], fields: list[dict[str, Any]] | N
         "records": sum(int(part.records or 0) for part in parts),
         "bytes": sum(int(part.bytes or 0) for part in parts),
         "sync": export.sync
-        and {**export.sync.in_manifest(), "credits": export.sync.credits + export.credits},
+        and {**export.sync.in_manifest(), "credits": export.sync.credits + export.credits + credits},
         "parts": [_manifest_part(part) for part in parts if part.key is not None],
     }
 

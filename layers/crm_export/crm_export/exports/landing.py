@@ -32,6 +32,7 @@ _NUMBERED_NAME = re.compile(
 
 
 _INDEX = ".index"
+_KINDS = ("part-", "deleted-", "diff-")  # in the names of all objects of an export but its manifest
 
 type StoreIndex = Callable[[str, Iterable[bytes]], None]  # as `Results.write_object`
 
@@ -155,8 +156,11 @@ def index_key(part_key: str, content: ByteCounter) -> str:
 
 
 def leftovers(keys: Iterable[str], keep: set[str]) -> Iterator[str]:
-    """Yield the keys of objects that are neither in `keep` nor manifests."""
-    return (key for key in keys if key not in keep and "manifest.json" not in key.rpartition("/")[2])
+    """Yield the keys of an export's own objects, by their names, that are not in `keep`; never a manifest."""
+    for key in keys:
+        name = key.rpartition("/")[2]
+        if key not in keep and any(kind in name for kind in _KINDS):
+            yield key
 
 
 def _without_suffix(key: str) -> str:

@@ -291,9 +291,10 @@ class Results(Protocol):
         """Return the SHA-256 of an object's bytes, in hex. Raises ResultError, StorageUnavailable."""
 
     def remove_leftovers(self, folder: str, keep: set[str]) -> None:
-        """Abort all uploads to an export's folder, and delete its objects whose keys are not in `keep`.
+        """Abort all uploads to an export's folder, and delete its own objects that are not in `keep`.
 
-        Manifests are always kept. Raises ResultError, StorageUnavailable.
+        Its own are those with part-, deleted- or diff- in their names: manifests always stay. Raises
+        ResultError, StorageUnavailable.
         """
 
     def read_manifest(self, key: str) -> dict[str, Any] | None:

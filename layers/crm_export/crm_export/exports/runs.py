@@ -41,9 +41,8 @@ class RunResult:
     """What was found when all rows of a run were stored.
 
     deleted: the rows of deleted-00001.csv, or None if the deletions were not read. removed_key: of the index
-    of those that remove a row of the chain. late: rows that changed
-    before the window's last watermark, and that the previous run did not have. signature: of the module's
-    fields.
+    of those that remove a row of the chain. late: rows that changed before the last watermark, and that the
+    previous run did not have.
     """
 
     deleted: int | None = None
@@ -52,8 +51,6 @@ class RunResult:
     late: int = 0
     drift: Drift | None = None
     diff_key: str | None = None
-    signature: str | None = None
-    schema_changed: bool = False
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def describe_export(pipeline: Pipeline, caller: Caller, export_id: str) -> dict[
     is_completed = export.state is ExportState.COMPLETED
     return {
         **summarize(export, parts),
+        "expected_records": export.counted_before.records if export.counted_before else None,
         "query": export.query | ({"page": export.page} if export.page > 1 else {}),
         "file_type": export.file_type,
         "manifest_url": pipeline.link(export.manifest_key) if is_completed else None,

@@ -9,7 +9,8 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
-from itertools import islice, pairwise
+from itertools import islice
+from operator import lt
 
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
@@ -91,7 +92,7 @@ _FAST = 1
 
 def sorted_rows(ids: "array[int]", hashes: "array[int]") -> tuple["array[int]", "array[int]"]:
     """Return the rows of an index, sorted by id."""
-    if all(one < other for one, other in pairwise(ids)):
+    if all(map(lt, ids, islice(ids, 1, None))):
         return ids, hashes
     order = sorted(range(len(ids)), key=ids.__getitem__)
     return array("Q", map(ids.__getitem__, order)), array("Q", map(hashes.__getitem__, order))

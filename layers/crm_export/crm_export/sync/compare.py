@@ -8,7 +8,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from heapq import merge
 from typing import Any
 
 from crm_export.errors import ChainBroken
@@ -17,7 +16,14 @@ from crm_export.exports.pipeline import Results
 from crm_export.exports.runs import Drift, Link, Run, RunResult
 from crm_export.results.record_index import write_index
 from crm_export.strict_json import moment
-from crm_export.sync.audit import ChangesIndex, Difference, compare, effective_deletions, late
+from crm_export.sync.audit import (
+    ChangesIndex,
+    Difference,
+    compare,
+    effective_deletions,
+    late,
+    merge_rows,
+)
 from crm_export.sync.chain import follow
 from crm_export.sync.deletions import StoredDeletions
 
@@ -114,6 +120,8 @@ def compare_full(
     """
     results = rows.results
     chain = follow(results.read_manifest, previous)
+    if chain.full["query"] != export.query:  # another query reads other records
+        return RunResult(deleted=deletions.count)
     same_fields = rows.header == _header(chain.full)
     differences = compare(
         merged(results, _indices(chain.full)),
@@ -196,7 +204,7 @@ def merged(results: Results, keys: list[str | None]) -> Index:
     named = [key for key in keys if key is not None]
     if len(named) < len(keys):
         raise ChainBroken("A part of the chain has no index: its ids are not numbers, or repeat.")
-    return merge(*(results.read_index(key) for key in named))
+    return merge_rows([results.read_index(key) for key in named])
 
 
 def _indices(manifest: dict[str, Any]) -> list[str | None]:

@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crm_export import strict_json
-from crm_export.errors import ChainBroken, ExportError, ObjectConflict, ResultError, StateUnavailable
+from crm_export.errors import ChainBroken, ObjectConflict, ResultError, StateUnavailable
 from crm_export.exports.model import RECORDS, Export, Part
-from crm_export.exports.pipeline import Pipeline, Runs, Zoho
+from crm_export.exports.pipeline import Pipeline, Runs
 from crm_export.exports.runs import CHANGES, DELETES_UNREADABLE, FULL, SCHEMA, Link, Run, RunResult
 from crm_export.sync.chain import publish_latest, updated
 from crm_export.sync.compare import Rows, compare_changes, compare_full
 from crm_export.sync.deletions import StoredDeletions, read_deletions
 from crm_export.sync.model import Lag, LastRun, Sync, SyncTable
-from crm_export.sync.window import grown
+from crm_export.sync.window import grown, overlap_of
 from crm_export.telemetry import count, logger
 
 _TRIES = 5
@@ -45,15 +45,15 @@ class RunEnds(Runs):
             run = replace(run, kind=FULL, reason=DELETES_UNREADABLE)  # it could only read all records
         zoho = pipeline.zoho_for(export)
         deletions = read_deletions(pipeline, zoho, export, run)
-        signature = _signature(zoho, export)
         rows = Rows(pipeline.results, parts, keep)
         if run.kind == CHANGES:
             result = compare_changes(run, rows, deletions)
         else:
             result = _audited(export, run, sync, rows, deletions)
         count("SyncLateRows", result.late)
-        changed = None not in {signature, sync.signature} and signature != sync.signature
-        return replace(run, result=replace(result, signature=signature, schema_changed=changed))
+        if result.drift is not None:
+            count("SyncDriftRows", sum(asdict(result.drift).values()))
+        return replace(run, result=result)
 
     def complete(self, pipeline: Pipeline, export: Export) -> Export | None:
         """Add the run to latest.json, then RUNNING → COMPLETED together with the sync's new watermark.
@@ -66,10 +66,8 @@ class RunEnds(Runs):
             if run is None or sync is None or sync.open_run != export.export_id or _is_other(sync, export):
                 return self._complete_alone(pipeline, export, sync)
             publish_latest(pipeline.results, export, run, updated(export))
-            link = Link(export.export_id, export.manifest_key, pipeline.results.digest(export.manifest_key))
-            completed = self.table.complete_run(
-                export.export_id, self._after(pipeline, sync, export, run, link)
-            )
+            after = self._after(pipeline, sync, export, run)
+            completed = self.table.complete_run(export.export_id, after)
             if completed is not None:
                 return completed
         raise StateUnavailable(f"The sync of {export.module} was changed again and again by others.")
@@ -81,27 +79,29 @@ class RunEnds(Runs):
             self.table.write(sync.next(open_run=None))  # else the next run finds that the export has ended
         return completed
 
-    def _after(self, pipeline: Pipeline, sync: Sync, export: Export, run: Run, link: Link) -> Sync:
+    def _after(self, pipeline: Pipeline, sync: Sync, export: Export, run: Run) -> Sync:
         """Return the sync after a run that is complete."""
-        result = run.result or RunResult()
-        count_drift(result)
+        result, results = run.result or RunResult(), pipeline.results
+        manifest = results.read_manifest(export.manifest_key) or {}
+        link = Link(export.export_id, export.manifest_key, results.digest(export.manifest_key))
         deletes_read_at = run.watermark if result.deleted is not None else None
-        overlap = max(sync.overlap or self.lag.overlap, self.lag.overlap)
+        signature = _signature(manifest)
         changes: dict[str, Any] = {
             "watermark": max(run.watermark, sync.watermark or run.watermark),
-            "overlap": grown(overlap, result.late),
+            "overlap": grown(overlap_of(sync, self.lag), result.late),
             "previous": link,
             "deletes_read_at": deletes_read_at,
-            "signature": result.signature or sync.signature,
+            "signature": signature or sync.signature,
             "full_reason": None,
             "open_run": None,
             "last_run": _last_run(export, run, result),
         }
-        if export.records or run.kind == FULL:
+        if manifest.get("parts"):
             changes["job_at"] = run.watermark
         if run.kind == FULL:
             changes |= {"full": link, "full_at": run.watermark}
-        elif result.schema_changed:  # records that did not change have a value in a new field, too
+        elif signature and sync.signature and signature != sync.signature:
+            # Records that did not change have a value in a new field, too.
             changes |= {"full_reason": SCHEMA, "due_at": sync.due_at and pipeline.clock()}
         elif deletes_read_at is None:
             changes["full_reason"] = DELETES_UNREADABLE
@@ -128,12 +128,6 @@ def _audited(
         return RunResult(deleted=deletions.count)
 
 
-def count_drift(result: RunResult) -> None:
-    """Publish how many rows the audit found that the chain did not have."""
-    if result.drift is not None:
-        count("SyncDriftRows", sum(asdict(result.drift).values()))
-
-
 def _is_other(sync: Sync, export: Export) -> bool:
     return sync.query != export.query
 
@@ -151,18 +145,13 @@ def _last_run(export: Export, run: Run, result: RunResult) -> LastRun:
     )
 
 
-def _signature(zoho: Zoho, export: Export) -> str | None:
-    """Return a hash of the names and types of the fields that are exported; None without metadata."""
-    try:
-        described = zoho.census.fields(export.api_version, export.module)
-    except ExportError as error:
-        logger.info("fields not described", code=error.code, reason=error.message)
-        return None
-    wanted = export.query.get("fields")
+def _signature(manifest: dict[str, Any]) -> str | None:
+    """Return a hash of the names and types of the fields that a run read; None without metadata."""
+    wanted = (manifest.get("query") or {}).get("fields")
     names = {name.partition(".")[0] for name in wanted} if isinstance(wanted, list) else None
     types = sorted(
         (str(field["api_name"]), str(field.get("data_type")))
-        for field in described
+        for field in manifest.get("fields") or []
         if names is None or field["api_name"] in names
     )
     return hashlib.sha256(strict_json.dumps(types).encode()).hexdigest() if types else None

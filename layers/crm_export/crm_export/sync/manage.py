@@ -207,7 +207,7 @@ def describe_sync(syncs: Syncs, sync: Sync) -> dict[str, Any]:
         "enabled": sync.enabled,
         "state": state if sync.enabled or running else "DISABLED",
         "watermark": sync.watermark and timestamp(sync.watermark),
-        "overlap_minutes": sync.overlap and int(sync.overlap.total_seconds()) // 60,
+        "overlap_minutes": None if sync.overlap is None else int(sync.overlap.total_seconds()) // 60,
         "next_run_at": sync.due_at and timestamp(sync.due_at),
         "next_full_because": sync.full_reason,
         "run": _describe_run(export) if running and export else None,

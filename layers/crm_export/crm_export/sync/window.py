@@ -21,11 +21,16 @@ _LONGEST_WITHOUT_JOB = timedelta(days=1)
 _RUNS_WITHOUT_JOB = 24
 
 
+def overlap_of(sync: Sync, lag: Lag) -> timedelta:
+    """Return how far before its watermark the next window of a sync begins."""
+    return max(sync.overlap or lag.overlap, lag.overlap)
+
+
 def window_from(sync: Sync, lag: Lag) -> datetime | None:
     """Return the beginning of the next window, or None before the first complete run."""
     if sync.watermark is None:
         return None
-    return sync.watermark - max(sync.overlap or lag.overlap, lag.overlap)
+    return sync.watermark - overlap_of(sync, lag)
 
 
 def plan(sync: Sync, now: datetime, lag: Lag, requested: str | None = None) -> Run:

@@ -79,6 +79,7 @@ class Report:
     organisation: dict[str, Any] = field(default_factory=dict)
     user: dict[str, Any] = field(default_factory=dict)
     modules: int | None = None
+    module_names: tuple[str, ...] = ()  # API names; not part of the document
     credits_left: int | None = None
     clock_ahead: float | None = None
 
@@ -158,13 +159,15 @@ class Checks:
     def run(self) -> Report:
         """Try all scopes. Raises TokenInvalidated, ZohoUnavailable, ZohoThrottled, ..."""
         scopes = tuple(self._check(scope) for scope in SCOPES)
+        names = self._modules()
         return Report(
             self._token.expires_in,
             self._api_domain,
             scopes,
             organisation=_organisation(self._first("ZohoCRM.org.READ", "org")),
             user=_user(self._first("ZohoCRM.users.READ", "users")),
-            modules=self._modules(),
+            modules=None if names is None else len(names),
+            module_names=tuple(names or ()),
             credits_left=self._credits,
             clock_ahead=self._clock_ahead,
         )
@@ -224,12 +227,17 @@ class Checks:
         found = items[0] if isinstance(items, list) and items else None
         return found if isinstance(found, dict) else {}
 
-    def _modules(self) -> int | None:
+    def _modules(self) -> list[str] | None:
+        """Return the API names of the modules, or None if they may not be read."""
         body = self._bodies.get(_REQUESTS["ZohoCRM.settings.modules.READ"])
         items = body.get("modules") if isinstance(body, dict) else None
         if not isinstance(items, list):
             return None
-        return sum(isinstance(item, dict) and item.get("api_supported", True) is True for item in items)
+        return [
+            str(item.get("api_name"))
+            for item in items
+            if isinstance(item, dict) and item.get("api_supported", True) is True
+        ]
 
 
 def _organisation(org: dict[str, Any]) -> dict[str, Any]:

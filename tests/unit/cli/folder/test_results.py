@@ -31,7 +31,7 @@ from tests.unit.results.test_index_and_objects import (  # noqa: F401
     test_part_whose_ids_cannot_be_read_has_no_index,
     test_part_without_records_has_an_empty_index,
     test_records_of_the_records_api_have_an_index_too,
-    test_remove_leftovers_keeps_the_index_of_a_part_that_is_kept,
+    test_remove_leftovers_deletes_the_objects_of_an_export_that_are_not_kept,
     test_result_that_is_refused_leaves_neither_part_nor_index,
     test_second_attempt_with_the_same_content_takes_the_first_index_however_it_was_compressed,
 )

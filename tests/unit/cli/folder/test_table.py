@@ -115,7 +115,7 @@ def test_file_is_readable_by_its_owner_only(database, state):
 
 
 def test_file_of_a_later_version_is_refused(database, state):
-    database.execute("PRAGMA user_version = 2")
+    database.execute("PRAGMA user_version = 99")
     with pytest.raises(CliError, match="state.db is of a later version"):
         Database(state / "state.db")
 
