@@ -6,7 +6,9 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from decimal import Decimal
 
+import duckdb
 import pytest
 
 from crm_export.sync.fold import fold, read_chain
@@ -372,6 +374,24 @@ def test_fold_writes_the_current_rows_as_csv_in_place_of_earlier_ones(run, zoho,
         header, *rows = csv.reader(file)
     assert {row[0]: tuple(row) for row in rows} == contacts.truth(header)
     assert [entry.name for entry in path.parent.iterdir()] == ["Contacts.csv"]
+
+
+def test_fold_writes_typed_parquet(run, zoho, sync):
+    deals = sync("Deals")
+    deals.put()
+    deals.tick()
+    deals.change(modify=2, delete=3)
+    deals.run()
+    code, out, _ = run("fold", "deals", "--format", "parquet")
+    path = zoho.root / "current" / "Deals.parquet"
+    assert (code, out["rows"], out["file"]) == (0, 37, str(path))
+    rows = duckdb.sql(f"SELECT id, amount FROM '{path}'")
+    assert [str(kind) for kind in rows.types] == ["VARCHAR", "DECIMAL(28,2)"]
+    truth = deals.truth(("Id", "Amount"))
+    assert {row[0]: row[1] for row in rows.fetchall()} == {
+        record_id: Decimal(amount) if amount else None for record_id, (_, amount) in truth.items()
+    }
+    assert [entry.name for entry in path.parent.iterdir()] == ["Deals.parquet"]
 
 
 def test_fold_of_a_damaged_chain_leaves_the_earlier_file(run, zoho, sync):
