@@ -61,3 +61,32 @@ class Backend(Protocol):
 
     def resume_command(self, export_ids: Ids) -> str:
         """Return the command that continues these exports."""
+
+    # --- syncs ---
+
+    def put_sync(self, module: str, body: dict[str, Any]) -> View:
+        """Create or change a sync; `body` is PutSync in docs/openapi.yaml, and the result Sync.
+
+        Raises ExportError if Zoho or the query refuses it, and CliError.
+        """
+
+    def syncs(self) -> Views:
+        """Return all syncs, by module."""
+
+    def sync(self, module: str) -> View:
+        """Return a sync. Raises SyncNotFound or CliError, as `delete_sync` and `start_run` do."""
+
+    def delete_sync(self, module: str) -> None:
+        """Delete a sync; its files stay."""
+
+    def start_run(self, module: str, kind: str) -> View:
+        """Start a run, `changes` or `full`, and return its export. Raises ExportError and CliError."""
+
+    def open_runs(self) -> dict[str, str]:
+        """Return the exports of the runs in progress, by module, that this process has to continue."""
+
+    def start_due(self, modules: Ids | None = None) -> tuple[Ids, Views]:
+        """Start the runs that are due, of all syncs or of some; a stack does that by itself.
+
+        Return their exports, and the syncs that are blocked, as {"module", "code", "message", "remedy"}.
+        """

@@ -10,6 +10,7 @@ from crm_export.errors import (
     ExportError,
     InvalidRequest,
     QueryRefused,
+    SyncNotFound,
     TokenInvalidated,
     TypeNotSupported,
     UntrustedOrigin,
@@ -36,6 +37,10 @@ _REMEDIES = {
     "STORAGE_REFUSED": "Look at the permissions of the folder and its disk, then start a new export.",
     "ZOHO_CLIENT_REJECTED": "Connect again with the right client id and secret: crm-export connect.",
     "ZOHO_PAGE_RANGE_EXCEEDED": "Split the export with --where.",
+    "RUN_IN_PROGRESS": "`crm-export sync run` waits for it, and continues it if it was interrupted.",
+    "CREDIT_SHARE_SPENT": "A later `crm-export sync run` tries again; --credit-share allows more.",
+    "CHAIN_BROKEN": "Start a full run: crm-export sync run MODULE --full.",
+    "SYNC_NOT_FOUND": "Create it with `crm-export sync put`; `crm-export sync list` lists the syncs.",
 }
 
 # In place of messages of the original API.
@@ -43,6 +48,7 @@ _MESSAGES = {
     "CONNECTION_NOT_FOUND": "There is no connection to Zoho.",
     "TOKEN_INVALIDATED": "Zoho does not accept the connection.",
     "TYPE_NOT_SUPPORTED": "There is no such module.",
+    "SYNC_NOT_FOUND": "There is no sync of this module.",
 }
 
 
@@ -54,12 +60,12 @@ def folder_remedy(code: str, remedy: str) -> str:
 class Exit(IntEnum):
     """The exit codes, for all commands."""
 
-    DONE = 0  # also: nothing to resume
+    DONE = 0  # also: nothing to resume, and no run is due
     FAILED = 1  # an export FAILED, or the command could not do what it should
     USAGE = 2  # wrong usage: an unknown option, an invalid value
-    REFUSED = 3  # some of several modules were refused
+    REFUSED = 3  # some of several modules were refused, or a run could not start
     NOT_CONNECTED = 4  # not connected, or not allowed
-    INTERRUPTED = 130  # interrupted; `crm-export exports resume` continues
+    INTERRUPTED = 130  # interrupted; `crm-export exports resume`, or `sync run`, continues
 
 
 class CliError(Exception):
@@ -88,7 +94,8 @@ class CliError(Exception):
 def from_response(error: dict[str, Any]) -> CliError:
     """Return the error that a stack has responded with, as the command line reports it."""
     code, message = error["code"], _MESSAGES.get(error["code"], error["message"])
-    return CliError(message, exit_of(code), code=code, remedy=error.get("remedy"))
+    remedy = _REMEDIES[code] if code == SyncNotFound.code else error.get("remedy")
+    return CliError(message, exit_of(code), code=code, remedy=remedy)
 
 
 def exit_of(code: str) -> Exit:

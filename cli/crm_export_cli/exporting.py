@@ -17,21 +17,21 @@ from crm_export.system import utc_now
 from crm_export_cli.backend import Backend, View
 from crm_export_cli.completion import FORMATS, complete_exports, complete_formats, complete_modules
 from crm_export_cli.exits import CliError, Exit, from_export_error
-from crm_export_cli.options import JsonOption, TrustOption
+from crm_export_cli.options import (
+    DEFAULT_DOWNLOADS,
+    CriteriaOption,
+    CvidOption,
+    DownloadsOption,
+    FieldsOption,
+    JsonOption,
+    TrustOption,
+    WhereOption,
+)
 from crm_export_cli.output import print_json, tell
 from crm_export_cli.targets import Target, with_target
 
 exports_app = typer.Typer(help="Exports that were started.", no_args_is_help=True, rich_markup_mode=None)
 
-DownloadsOption = Annotated[
-    int,
-    typer.Option(
-        "--downloads-per-minute",
-        min=1,
-        help="Zoho allows an organisation 10 for all its programs; a further one waits",
-    ),
-]
-_DOWNLOADS = 10
 _EXAMPLE = "Example: crm-export export contacts deals --to ./out"
 
 
@@ -51,21 +51,10 @@ def export(
     all_modules: Annotated[
         bool, typer.Option("--all", help="all modules of the organisation that Zoho lets us export")
     ] = False,
-    fields: Annotated[
-        str | None,
-        typer.Option("--fields", metavar="A,B", help="API names of fields, or all; default: Zoho's choice"),
-    ] = None,
-    cvid: Annotated[
-        str | None, typer.Option("--cvid", metavar="ID", help="only the records of this custom view")
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="COND", help="such as \"Amount > 1000 and Stage = 'Won'\""),
-    ] = None,
-    criteria: Annotated[
-        Path | None,
-        typer.Option("--criteria", metavar="FILE", help="Zoho's criteria as JSON, instead of --where"),
-    ] = None,
+    fields: FieldsOption = None,
+    cvid: CvidOption = None,
+    where: WhereOption = None,
+    criteria: CriteriaOption = None,
     file_format: Annotated[
         str,
         typer.Option(
@@ -79,7 +68,7 @@ def export(
         bool, typer.Option("--wait/--no-wait", help="--no-wait: only start; `exports resume` does the rest")
     ] = True,
     trust_origin: TrustOption = None,
-    downloads_per_minute: DownloadsOption = _DOWNLOADS,
+    downloads_per_minute: DownloadsOption = DEFAULT_DOWNLOADS,
     as_json: JsonOption = False,
 ) -> int:
     """Example: crm-export export contacts deals --to ./out
@@ -91,7 +80,7 @@ def export(
     if bool(modules) == all_modules:
         raise CliError("Name modules, or give --all, but not both.", Exit.USAGE, remedy=_EXAMPLE)
     several = all_modules or len(modules or []) > 1
-    body = _body(fields, cvid, file_format, _criteria(where, criteria), several=several)
+    body = _body(query_of(fields, cvid, where, criteria), file_format, several=several)
     if target.is_stack and file_format == "csv.gz":
         raise CliError(
             "--format is 'csv.gz', which is a setting of the stack.",
@@ -123,7 +112,7 @@ def resume(
     target: Target,
     latest: Annotated[bool, typer.Option("--latest", help="the export that was started last")] = False,
     trust_origin: TrustOption = None,
-    downloads_per_minute: DownloadsOption = _DOWNLOADS,
+    downloads_per_minute: DownloadsOption = DEFAULT_DOWNLOADS,
     as_json: JsonOption = False,
 ) -> int:
     """Example: crm-export exports resume --latest --to ./out
@@ -221,25 +210,24 @@ def _criteria(where: str | None, file: Path | None) -> dict[str, Any] | None:
         raise CliError(f"--criteria {file} is not JSON: {error}.", Exit.USAGE) from error
 
 
-def _body(
-    fields: str | None,
-    cvid: str | None,
-    file_format: str,
-    criteria: dict[str, Any] | None,
-    *,
-    several: bool,
+def query_of(
+    fields: str | None, cvid: str | None, where: str | None, criteria: Path | None
 ) -> dict[str, Any]:
-    """Return the options as StartExport in docs/openapi.yaml."""
-    if file_format not in FORMATS:
-        raise CliError(f"--format is {file_format!r}; allowed: {', '.join(FORMATS)}.", Exit.USAGE)
+    """Return the options that choose records as StartExport's query. Raises CliError and QueryRefused."""
     query: dict[str, Any] = {}
     if fields is not None:
         names = [name.strip() for name in fields.split(",")]
         query["fields"] = "all" if names == ["all"] else names
     if cvid is not None:
         query["cvid"] = cvid
-    if criteria is not None:
-        query["criteria"] = criteria
+    found = _criteria(where, criteria)
+    return query if found is None else {**query, "criteria": found}
+
+
+def _body(query: dict[str, Any], file_format: str, *, several: bool) -> dict[str, Any]:
+    """Return the options as StartExport in docs/openapi.yaml."""
+    if file_format not in FORMATS:
+        raise CliError(f"--format is {file_format!r}; allowed: {', '.join(FORMATS)}.", Exit.USAGE)
     run = {"run_id": f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"} if several else {}
     return {"query": query, "file_type": "ics" if file_format == "ics" else "csv", **run}
 
@@ -256,19 +244,19 @@ def _start(
             raise _interrupted(backend, started) from None
         except (ExportError, CliError) as error:  # of a folder, or as a stack reports it
             failed = from_export_error(error) if isinstance(error, ExportError) else error
-            if len(modules) == 1 or _concerns_all(failed):
-                raise _with_started(failed, backend, started) from error
+            if len(modules) == 1 or concerns_all(failed):
+                raise with_started(failed, backend, started) from error
             refused.append({"module": module, **failed.to_dict()})
     return started, refused
 
 
-def _concerns_all(error: CliError) -> bool:
+def concerns_all(error: CliError) -> bool:
     """Return True if the other modules would fail, too: the connection or the stack does not work."""
     is_one = error.code == ZohoPermissionDenied.code  # Zoho's users may be allowed to see some modules only
     return not is_one and (error.exit_code == Exit.NOT_CONNECTED or error.code.startswith(("AWS_", "STACK_")))
 
 
-def _with_started(error: CliError, backend: Backend, export_ids: list[str]) -> CliError:
+def with_started(error: CliError, backend: Backend, export_ids: list[str]) -> CliError:
     """Return the error, and the command that continues what was started before it."""
     if not export_ids:
         return error
@@ -278,10 +266,14 @@ def _with_started(error: CliError, backend: Backend, export_ids: list[str]) -> C
 
 
 def _interrupted(backend: Backend, export_ids: list[str]) -> CliError:
-    """Return what Ctrl-C reports: the command that continues what was started."""
+    """Return what Ctrl-C reports while exports are started."""
     if not export_ids:
         return CliError("Interrupted before an export was started.", Exit.INTERRUPTED)
-    command = backend.resume_command(export_ids)
+    return interrupted(backend.resume_command(export_ids))
+
+
+def interrupted(command: str) -> CliError:
+    """Return what Ctrl-C reports: the command that continues what was started."""
     return CliError("Interrupted. Nothing is lost.", Exit.INTERRUPTED, remedy=f"To continue: {command}")
 
 
@@ -292,19 +284,22 @@ def _chosen(backend: Backend, export_id: str | None, *, latest: bool) -> list[st
     return [export_id] if export_id else backend.running()
 
 
-def wait_for(backend: Backend, export_ids: list[str]) -> list[View]:
-    """Wait for exports. Ctrl-C and a full disk leave them RUNNING, and say how to continue."""
+def wait_for(backend: Backend, export_ids: list[str], command: str | None = None) -> list[View]:
+    """Wait for exports. Ctrl-C and a full disk leave them RUNNING, and say how to continue.
+
+    command: the one that continues them; by default `exports resume`.
+    """
     from crm_export_cli.folder.errors import FolderFull
     from crm_export_cli.progress import progress
 
     if not export_ids:
         return []
-    command = backend.resume_command(export_ids)
+    command = command or backend.resume_command(export_ids)
     try:
         with progress() as show:
             return backend.wait(export_ids, show)
     except KeyboardInterrupt:
-        raise _interrupted(backend, export_ids) from None
+        raise interrupted(command) from None
     except FolderFull as error:
         raise CliError(
             f"{error.message} Nothing is lost.",
@@ -318,7 +313,7 @@ def report(backend: Backend, views: list[View], refused: list[dict[str, Any]], *
         print_json({"exports": views, "refused": refused})
     else:
         for view in views:
-            _print(view, backend)
+            print_end(view, backend)
         for module in refused:
             tell(f"error: {module['module']} was refused: {module['message']} {module['remedy'] or ''}")
     if any(view["state"] in {"FAILED", "CANCELLED"} for view in views) or not views:
@@ -326,14 +321,12 @@ def report(backend: Backend, views: list[View], refused: list[dict[str, Any]], *
     return Exit.REFUSED if refused else Exit.DONE
 
 
-def _print(view: View, backend: Backend) -> None:
+def print_end(view: View, backend: Backend) -> None:
+    """Print a line about an export: how it has ended, or how to continue it."""
     if view["state"] == "COMPLETED":
-        words = (
-            f"{view['records']:,} records, {_bytes_of(view):,} bytes, {_counted(len(view['parts']), 'part')}"
-        )
-        print(f"{view['module']}: {words}, {_place(view)}")
-        if (view.get("witness") or {}).get("verdict") == "gap":
-            print(f"warning: {view['module']}: {view['witness']['why']}", file=sys.stderr)
+        print(f"{view['module']}: {_words(view)}, {_place(view)}")
+        for warning in _warnings(view):
+            print(f"warning: {view['module']}: {warning}", file=sys.stderr)
     elif view["state"] == "CANCELLED":
         print(f"error: the export of {view['module']} was cancelled.", file=sys.stderr)
     elif view["state"] == "FAILED":
@@ -346,16 +339,35 @@ def _print(view: View, backend: Backend) -> None:
         print(f"{view['module']}: started. To continue: {backend.resume_command([view['export_id']])}")
 
 
+def _words(view: View) -> str:
+    """Return what a COMPLETED export has; of a run of a sync also its kind and the deletions."""
+    run = view.get("sync")
+    kind = f"{run['kind']} run, " if run else ""
+    deleted = f"{run['deleted']:,} deleted, " if run and run["deleted"] is not None else ""
+    parts = [part for part in view["parts"] if part["key"]]  # a run that finds no changes stores no file
+    size = sum(part["bytes"] for part in parts)
+    return f"{kind}{view['records']:,} records, {deleted}{size:,} bytes, {_counted(len(parts), 'part')}"
+
+
+def _warnings(view: View) -> list[str]:
+    """Return what a COMPLETED export has, and should not have."""
+    run, found = view.get("sync") or {}, list[str]()
+    if (view.get("witness") or {}).get("verdict") == "gap":
+        found.append(view["witness"]["why"])
+    if any((run.get("drift") or {}).values()):
+        drift = ", ".join(f"{count:,} {kind}" for kind, count in run["drift"].items())
+        found.append(f"the chain differed from Zoho in rows that no run had seen change: {drift}.")
+    if run.get("late"):
+        found.append(f"{_counted(run['late'], 'row')} came late; the next windows reach further back.")
+    return found
+
+
 def _place(view: View) -> str:
     """Say where the files are: in a folder, where they were verified when they were written, or in S3."""
     if folder := view.get("folder"):
         return f"verified: {folder}/"
     url = view["manifest_url"]
     return f"in S3: {view['manifest_key']}" if "://" in url else f"verified: {url.rpartition('/')[0]}/"
-
-
-def _bytes_of(view: View) -> int:
-    return sum(part["bytes"] for part in view["parts"])
 
 
 def _counted(count: int, noun: str) -> str:

@@ -11,7 +11,7 @@ from crm_export_cli.completion import complete_exports
 from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.exporting import chosen_export, download_export, exports_app, finish, report, wait_for
 from crm_export_cli.options import JsonOption
-from crm_export_cli.output import print_json
+from crm_export_cli.output import fitted, print_json
 from crm_export_cli.targets import FolderOrDownloads, Target, with_target
 
 app = exports_app
@@ -51,7 +51,10 @@ def list_exports(
         print_json({"exports": views})
     for view in [] if as_json else views:
         records = "" if view["records"] is None else f"{view['records']:,} records"
-        print(f"{view['export_id']}  {view['state']:<9}  {view['module']:<16}  {records}".rstrip())
+        run = view.get("sync")
+        kind = f"  {run['kind']} run" if run else ""
+        line = f"{view['export_id']}  {view['state']:<9}  {view['module']:<16}  {records}{kind}"
+        print(fitted(line.rstrip(), 4))
     return Exit.DONE
 
 
@@ -117,6 +120,12 @@ def retry(
                 f"Export {view['export_id']} is {view['state']}; only a failed or cancelled one is retried.",
                 Exit.USAGE,
                 remedy=f"Start another one with `crm-export export {view['module']}`.",
+            )
+        if view.get("sync"):
+            raise CliError(
+                f"Export {view['export_id']} is a run of a sync; the next run reads what this one has not.",
+                Exit.USAGE,
+                remedy=f"Start it now with `crm-export sync run {view['module']}`.",
             )
         started = backend.start(view["module"], _body_of(view))["export_id"]
         return finish(backend, [started], [], target.downloads, wait=wait, as_json=as_json)
@@ -233,8 +242,11 @@ def _print_view(view: View) -> None:
     for name in ("export_id", "state", "module", "requested_at", "completed_at", "records", "run_id"):
         if view[name] is not None:
             print(f"{name:<14}{view[name]}")
+    if run := view.get("sync"):
+        deleted = "" if run["deleted"] is None else f", {run['deleted']:,} deleted"
+        print(f"{'run':<14}{run['kind']} ({run['reason']}){deleted}, {run['credits']:,} credits")
     for part in view["parts"]:
-        records = "" if part["records"] is None else f"  {part['records']:,} records, {part['bytes']:,} bytes"
+        records = "" if part["bytes"] is None else f"  {part['records']:,} records, {part['bytes']:,} bytes"
         print(f"{'part ' + str(part['part']):<14}{part['state']}{records}")
     if words := waiting(view):
         print(f"{'now':<14}{words}")

@@ -9,7 +9,7 @@ import typer
 
 from crm_export import __version__
 from crm_export.errors import ExportError
-from crm_export_cli import connections, exporting, exports, looking
+from crm_export_cli import connections, exporting, exports, folding, looking, syncs
 from crm_export_cli.connect import HELP, connect
 from crm_export_cli.doctor import doctor
 from crm_export_cli.exits import CliError, Exit, from_export_error
@@ -22,8 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some modules were refused, 4 not connected or not "
-    "allowed, 130 interrupted (can be resumed).",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some modules were refused or some runs did not "
+    "start, 4 not connected or not allowed, 130 interrupted (can be resumed).",
 )
 
 
@@ -57,7 +57,9 @@ app.command(short_help="List the modules of the organisation.")(looking.modules)
 app.command(short_help="List the fields of a module.")(looking.fields)
 app.command(short_help="Print the log of a folder.")(looking.logs)
 app.command(short_help="Look for what would stop an export.")(doctor)
+app.command(short_help="Write the current rows of a sync.")(folding.fold)
 app.add_typer(exports.app, name="exports")
+app.add_typer(syncs.app, name="sync")
 app.add_typer(connections.app, name="connections")
 
 

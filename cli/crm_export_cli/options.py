@@ -128,9 +128,33 @@ FolderOwner = Annotated[
         help="of a stack; a folder needs none",
     ),
 ]
+FieldsOption = Annotated[
+    str | None,
+    typer.Option("--fields", metavar="A,B", help="API names of fields, or all; default: Zoho's choice"),
+]
+CvidOption = Annotated[
+    str | None, typer.Option("--cvid", metavar="ID", help="only the records of this custom view")
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option("--where", metavar="COND", help="such as \"Amount > 1000 and Stage = 'Won'\""),
+]
+CriteriaOption = Annotated[
+    Path | None,
+    typer.Option("--criteria", metavar="FILE", help="Zoho's criteria as JSON, instead of --where"),
+]
+DownloadsOption = Annotated[
+    int,
+    typer.Option(
+        "--downloads-per-minute",
+        min=1,
+        help="Zoho allows an organisation 10 for all its programs; a further one waits",
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="write one JSON document to stdout, and nothing else")
 ]
 
 DEFAULT_PREFIX = "zoho-crm-export/connections"
 DEFAULT_MONGO_URI_ENV = "MONGODB_URI"
+DEFAULT_DOWNLOADS = 10

@@ -105,6 +105,27 @@ def test_all_exports_the_modules_of_the_stack_and_lists_the_refused_ones(run):
     assert "Closing_Date" in refused["Contacts"]
 
 
+def test_sync_is_created_run_shown_and_deleted(run, tmp_path):
+    """It is disabled, so that only this test starts runs."""
+    code, put, err = run("sync", "put", "deals", "--every", "6h", "--disabled")
+    assert (code, put["state"], put["every"]) == (0, "DISABLED", "6h"), err
+    code, out, err = run("sync", "run", "deals", "nosuch", "--to", str(tmp_path / "out"))
+    (export,) = out["exports"]
+    assert (code, export["records"], export["sync"]["reason"]) == (3, 120, "first"), (out, err)
+    assert (Path(export["folder"]) / "manifest.json").exists()
+    assert [(refused["module"], refused["code"]) for refused in out["refused"]] == [
+        ("nosuch", "SYNC_NOT_FOUND")
+    ]
+    code, out, _ = run("sync", "run", "deals", "--no-wait")
+    assert (code, out["exports"][0]["state"]) == (0, "RUNNING")
+    code, shown, _ = run("sync", "show", "deals")
+    assert (code, shown["last_run"]["export_id"]) == (0, export["export_id"])
+    assert shown["module"] in [listed["module"] for listed in run("sync", "list")[1]["syncs"]]
+    assert run("sync", "delete", "deals")[:2] == (0, {"module": "Deals"})
+    code, out, _ = run("sync", "run", "deals")
+    assert (code, out["refused"][0]["code"]) == (3, "SYNC_NOT_FOUND")
+
+
 def test_doctor_of_the_local_stack_finds_nothing(run):
     code, out, err = run("doctor")
     found = {finding["check"]: finding["state"] for finding in out["findings"]}

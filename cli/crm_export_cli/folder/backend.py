@@ -15,6 +15,16 @@ from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.request import StartRequest
 from crm_export.exports.start import start_export
 from crm_export.exports.view import describe_export, summarize
+from crm_export.sync.manage import (
+    PutRequest,
+    delete_sync,
+    describe_sync,
+    find_sync,
+    put_sync,
+    request_run,
+)
+from crm_export.sync.model import Sync, Syncs
+from crm_export.sync.run import run_due
 from crm_export.zoho.metadata import Field
 from crm_export.zoho.records import PageRequest, PageResponse
 from crm_export_cli.backend import Backend, Ids, View, Views
@@ -59,6 +69,7 @@ class FolderBackend(Backend):
         self._pipeline: Pipeline = make_pipeline(
             folder, settings, wake=self._worker.wake, keep_on=self._worker.keep_on
         )
+        self._syncs = Syncs(self._pipeline, folder.sync_table(), settings.syncs)
 
     @classmethod
     @contextmanager
@@ -158,3 +169,43 @@ class FolderBackend(Backend):
     def resume_command(self, export_ids: Ids) -> str:
         which = f"{export_ids[0]} " if len(export_ids) == 1 else ""
         return f"crm-export exports resume {which}--to {shlex.quote(str(self._folder.root))}"
+
+    # --- syncs ---
+
+    def put_sync(self, module: str, body: dict[str, Any]) -> View:
+        sync, _ = put_sync(self._syncs, _CALLER, PutRequest(module, lambda: body, base_url=""))
+        return self._describe(sync)
+
+    def syncs(self) -> Views:
+        return [self._describe(sync) for sync in self._syncs.table.list_of_account(ACCOUNT)]
+
+    def sync(self, module: str) -> View:
+        return self._describe(find_sync(self._syncs, _CALLER, module))
+
+    def _describe(self, sync: Sync) -> View:
+        view = describe_sync(self._syncs, sync)
+        if blocked := view["blocked"]:
+            blocked["remedy"] = folder_remedy(blocked["code"], blocked["remedy"])
+        return view
+
+    def delete_sync(self, module: str) -> None:
+        delete_sync(self._syncs, _CALLER, module)
+
+    def start_run(self, module: str, kind: str) -> View:
+        return summarize(request_run(self._syncs, _CALLER, module, {"kind": kind}))
+
+    def open_runs(self) -> dict[str, str]:
+        return {view["module"]: view["run"]["export_id"] for view in self.syncs() if view["run"]}
+
+    def start_due(self, modules: Ids | None = None) -> tuple[Ids, Views]:
+        table, started, blocked = self._syncs.table, list[str](), list[View]()
+        for sync in list(table.due(self._pipeline.clock())):
+            if (modules is not None and sync.module not in modules) or self._describe(sync)["run"]:
+                continue
+            run_due(self._syncs, ACCOUNT, sync.module)
+            after = self._describe(table.get(ACCOUNT, sync.module) or sync)
+            if after["run"] is not None:
+                started.append(after["run"]["export_id"])
+            elif after["blocked"] is not None:
+                blocked.append({"module": sync.module, **after["blocked"]})
+        return started, blocked

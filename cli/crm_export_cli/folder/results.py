@@ -34,6 +34,7 @@ from crm_export_cli.folder.locks import Processes, locked
 
 _BUFFER_BYTES = 1024 * 1024
 _TRAILER_BYTES = 8
+_UNFINISHED = ("exports/*/*/*/.*.tmp", "syncs/*/*/.*.tmp", "current/.*.tmp")
 # How a file system says that it has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -148,12 +149,13 @@ class FolderResults(Results):
         folder.mkdir(exist_ok=True)
         return locked(folder / "rename.lock")
 
-    def sweep(self, pattern: str = "exports/*/*/*/.*.tmp") -> None:
+    def sweep(self) -> None:
         """Delete the unfinished files of processes that have died."""
-        for path in self.root.glob(pattern):
-            process = path.name.rsplit(".", 2)[1].partition("-")[0]
-            if not self.processes.is_alive(process):
-                path.unlink(missing_ok=True)
+        for pattern in _UNFINISHED:
+            for path in self.root.glob(pattern):
+                process = path.name.rsplit(".", 2)[1].partition("-")[0]
+                if not self.processes.is_alive(process):
+                    path.unlink(missing_ok=True)
 
 
 class _File(Writer):

@@ -57,7 +57,8 @@ class SqliteSyncTable(SyncTable):
     def complete_run(self, export_id: str, sync: Sync) -> Export | None:
         with self._database.transaction():
             export = self._exports.get(export_id)
-            if export is None or export.state != "RUNNING" or not self.write(sync):
+            is_sealed = export is not None and export.state == "RUNNING" and export.completed_at is not None
+            if not is_sealed or not self.write(sync):
                 return None
             return self._exports.complete(export_id)
 

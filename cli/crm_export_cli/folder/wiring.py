@@ -13,7 +13,7 @@ from crm_export.connections.broker import TokenBroker, refresher
 from crm_export.connections.model import Connection
 from crm_export.exports.pipeline import Callback, EventBus, Limits, PartQueue, Pipeline, Zoho
 from crm_export.sync.finish import RunEnds
-from crm_export.sync.model import Lag
+from crm_export.sync.model import SyncLimits
 from crm_export.system import MACHINE, System
 from crm_export.zoho.bulk_read import BulkRead
 from crm_export.zoho.census import Census
@@ -106,6 +106,10 @@ class Folder:
         """Return the state of the folder's exports."""
         return SqliteExportTable(self.database, self.processes)
 
+    def results(self) -> FolderResults:
+        """Return the files of the folder's exports and syncs."""
+        return FolderResults(self.root, self.processes)
+
     def sync_table(self) -> SqliteSyncTable:
         """Return the state of the folder's syncs."""
         return SqliteSyncTable(self.database, self.table())
@@ -124,7 +128,7 @@ class FolderSettings:
     result_format: str = "csv"
     downloads_per_minute: int = 10
     limits: Limits = _LIMITS
-    lag: Lag = Lag()
+    syncs: SyncLimits = SyncLimits()
     system: System = MACHINE
 
 
@@ -146,7 +150,7 @@ def make_pipeline(
         results=FolderResults(folder.root, folder.processes, keep_on),
         budget=SqliteDownloadBudget(folder.database, settings.downloads_per_minute),
         events=_NoEvents(),
-        runs=RunEnds(folder.sync_table(), settings.lag),
+        runs=RunEnds(folder.sync_table(), settings.syncs.lag),
         link=lambda key: str(folder.root / key),
         system=system,
         limits=replace(settings.limits, result_format=settings.result_format),

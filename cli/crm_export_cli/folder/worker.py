@@ -59,6 +59,7 @@ class Worker:
         Raises FolderFull, and what a step raised unforeseen again and again.
         """
         reconciled_at = float("-inf")
+        self._stopping.clear()  # of an earlier call
         try:
             while self._start_due(pipeline, export_ids):
                 self._wake.wait(_LOOK_SECONDS)

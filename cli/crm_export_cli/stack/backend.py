@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from crm_export.zoho.records import PageRequest, PageResponse
 
 _BULK_READ = "/v1/e/zoho/bulk-read"
+_SYNCS = "/v1/e/zoho/syncs"
 _LOOK_SECONDS = 1.0
 _LONGEST_PAGE = 100
 _TIMEOUT = (10, 60)
@@ -142,3 +143,28 @@ class StackBackend(Backend):
                 code="DOWNLOAD_FAILED",
                 remedy="Run the command again: it continues where it stopped.",
             ) from error
+
+    def put_sync(self, module: str, body: dict[str, Any]) -> View:
+        data: View = self._request("PUT", f"{_SYNCS}/{module}", body=body)["data"]
+        return data
+
+    def syncs(self) -> Views:
+        found: Views = self._request("GET", _SYNCS)["data"]
+        return found
+
+    def sync(self, module: str) -> View:
+        data: View = self._request("GET", f"{_SYNCS}/{module}")["data"]
+        return data
+
+    def delete_sync(self, module: str) -> None:
+        self._request("DELETE", f"{_SYNCS}/{module}")
+
+    def start_run(self, module: str, kind: str) -> View:
+        data: View = self._request("POST", f"{_SYNCS}/{module}/runs", body={"kind": kind})["data"]
+        return data
+
+    def open_runs(self) -> dict[str, str]:
+        return {}
+
+    def start_due(self, modules: Ids | None = None) -> tuple[Ids, Views]:
+        return [], []

@@ -10,6 +10,7 @@ from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.exporting import _start as start_all
 from crm_export_cli.stack.backend import StackBackend
 from crm_export_cli.stack.functions import deployed_stack
+from crm_export_cli.sync_runs import _run as run_syncs
 from tests.support.operator_aws import OperatorAws, succeeded
 
 NAME = "zoho-crm-export"
@@ -174,3 +175,71 @@ def test_error_after_a_start_names_the_command_that_continues():
         "r To continue what was started: crm-export exports resume 1 --stack zoho-crm-export "
         "--account acct-1 --owner user-1"
     )
+
+
+# --- syncs ---
+
+
+def test_syncs_are_requests_to_the_function_that_starts_exports():
+    aws = OperatorAws(*(succeeded({"module": "Deals"}) for _ in range(4)), succeeded([]))
+    backend = backend_over(aws)
+    assert backend.put_sync("deals", {"every": "1h"}) == {"module": "Deals"}
+    assert backend.sync("deals") == {"module": "Deals"}
+    backend.start_run("deals", "full")
+    backend.delete_sync("deals")
+    assert backend.syncs() == []
+    assert {function for function, _ in aws.events} == {"BulkReadSubmitter"}
+    assert [(event["method"], event["path"], event["body"]) for _, event in aws.events] == [
+        ("PUT", "/v1/e/zoho/syncs/deals", {"every": "1h"}),
+        ("GET", "/v1/e/zoho/syncs/deals", None),
+        ("POST", "/v1/e/zoho/syncs/deals/runs", {"kind": "full"}),
+        ("DELETE", "/v1/e/zoho/syncs/deals", None),
+        ("GET", "/v1/e/zoho/syncs", None),
+    ]
+
+
+def test_missing_sync_of_a_stack_names_the_command_that_creates_it():
+    with pytest.raises(CliError) as raised:
+        backend_over(OperatorAws(refusal("SYNC_NOT_FOUND"))).sync("deals")
+    assert raised.value.message == "There is no sync of this module."
+    assert "crm-export sync put" in raised.value.remedy
+
+
+def run_all(aws, *modules, kind="changes"):
+    return run_syncs(backend_over(aws), list(modules), kind=kind, again="again")
+
+
+def ended(export_id):
+    return succeeded(
+        {"export_id": export_id, "state": "COMPLETED", "module": "Deals", "records": 0, "parts": []}
+    )
+
+
+def test_runs_of_a_stack_are_started_and_waited_for():
+    aws = OperatorAws(succeeded({"module": "Deals"}), succeeded({"export_id": "1"}), ended("1"))
+    views, refused = run_all(aws, "deals")
+    assert ([view["export_id"] for view in views], refused) == (["1"], [])
+
+
+@pytest.mark.parametrize("code", ["RUN_IN_PROGRESS", "CREDIT_SHARE_SPENT", "QUERY_REFUSED"])
+def test_run_that_does_not_start_keeps_no_other_from_it(code):
+    names = (succeeded({"module": name}) for name in ("Deals", "Leads"))
+    aws = OperatorAws(*names, refusal(code), succeeded({"export_id": "2"}), ended("2"))
+    views, refused = run_all(aws, "deals", "leads")
+    assert [view["export_id"] for view in views] == ["2"]
+    assert refused == [{"module": "Deals", "code": code, "message": "Zoho's reason", "remedy": "r"}]
+
+
+def test_module_that_is_named_twice_runs_once():
+    names = (succeeded({"module": "Deals"}) for _ in range(2))
+    aws = OperatorAws(*names, succeeded({"export_id": "1"}), ended("1"))
+    assert len(run_all(aws, "deals", "Deals")[0]) == 1
+
+
+def test_connection_that_is_gone_stops_all_runs_and_names_what_was_started():
+    names = (succeeded({"module": name}) for name in ("Deals", "Leads"))
+    aws = OperatorAws(*names, succeeded({"export_id": "1"}), refusal("TOKEN_INVALIDATED"))
+    with pytest.raises(CliError, match="does not accept the connection") as raised:
+        run_all(aws, "deals", "leads")
+    assert raised.value.exit_code == Exit.NOT_CONNECTED
+    assert "crm-export exports resume 1 --stack" in raised.value.remedy

@@ -2,15 +2,17 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
 from crm_export.errors import ExportNotFound, InvalidRequest, ZohoThrottled
 from crm_export.exports.complete import complete_export
 from crm_export.exports.model import BULK_READ, RECORDS, Caller
+from crm_export.exports.runs import FULL, SCHEDULED, Drift, Run, RunResult
 from crm_export.exports.view import describe_export, list_exports, summarize
 from crm_export.exports.witness import Before
-from tests.unit.exports.conftest import CALLER, EXPORT_ID
+from tests.unit.exports.conftest import BEGAN, CALLER, EXPORT_ID
 
 TIME = "2026-11-22T13:00:00.000Z"
 
@@ -66,6 +68,20 @@ def test_summary_of_a_running_export_has_every_attribute(one_export):
         "fields_dropped": [],
         "witness": None,
         "run_id": None,
+        "sync": None,
+    }
+
+
+def test_summary_of_a_run_has_what_it_found_and_what_it_cost(one_export):
+    found = RunResult(deleted=2, late=1, drift=Drift(updated=3))
+    run = Run(FULL, SCHEDULED, BEGAN, credits=1, result=found)
+    assert summarize(replace(one_export.export(), sync=run, credits=54))["sync"] == {
+        "kind": "full",
+        "reason": "scheduled",
+        "deleted": 2,
+        "late": 1,
+        "drift": {"inserted": 0, "updated": 3, "deleted": 0},
+        "credits": 55,
     }
 
 

@@ -319,15 +319,19 @@ def test_key_that_is_not_that_of_an_export_s_manifest_has_no_place(key):
     assert Place.of(key) is None
 
 
-def change_run(lake, export_id, previous, rows, deleted=()):
-    place = export(
-        lake,
-        export_id,
-        [rows],
-        sync={"kind": "changes", "previous": {"manifest_key": previous.source}, "deleted": len(deleted)},
-    )
+def change_run(lake, export_id, previous, rows, *, deleted=(), generation=1):
+    key = previous.source.replace(previous.export_id, export_id)
+    key = key.replace("manifest.json", f"deleted-{generation:05}.csv")
+    link = {"manifest_key": previous.source}
+    sync = {
+        "kind": "changes",
+        "previous": link,
+        "deleted": len(deleted),
+        "deleted_key": deleted and key or None,
+    }
+    place = export(lake, export_id, [rows], sync=sync)
     lines = ["Id,Deleted_Time,Type", *(f"{record},{TIME},recycle" for record in deleted)]
-    put(lake, place.source.replace("manifest.json", "deleted-00001.csv"), "\r\n".join(lines).encode())
+    put(lake, key, "\r\n".join(lines).encode())
     return place
 
 
@@ -356,6 +360,15 @@ def test_changes_are_landed_with_their_operation_and_moment_and_with_the_deletio
     assert [column["name"] for column in manifest["schema"]][-3:] == ["_op", "_modified_time", "_rescued"]
     assert "_changes" in lake.get(f"{run.folder}/ddl.sql").content.decode()
     assert manifest["ids_digest"] == ids_digest([read(lake, run.source)["parts"][0]["ids"]["digest"]])
+
+
+def test_deletions_of_a_run_that_was_restarted_are_landed(lake):
+    run = change_run(lake, SECOND, export(lake), rows_from(10, 1), deleted=["20"], generation=2)
+    land_export(lake, run)
+    assert [file["key"].rpartition("/")[2] for file in read(lake, run.manifest_key)["files"]] == [
+        "part-00001.parquet",
+        "deleted-00002.parquet",
+    ]
 
 
 THIRD, FOURTH = "20240103T000000Z-0000000000000001", "20240104T000000Z-0000000000000001"

@@ -95,7 +95,17 @@ def summarize(export: Export, parts: list[Part] | None = None) -> dict[str, Any]
         "fields_dropped": [vars(dropped) for dropped in export.fields_dropped],
         "witness": export.witness and export.witness.to_dict(),
         "run_id": export.run_id,
+        "sync": _describe_run(export),
     }
+
+
+def _describe_run(export: Export) -> dict[str, Any] | None:
+    """Return what a run of a sync found, as the manifest's `sync`, or None for other exports."""
+    if export.sync is None:
+        return None
+    run = export.sync.in_manifest()
+    shown = {name: run[name] for name in ("kind", "reason", "deleted", "late", "drift")}
+    return {**shown, "credits": export.sync.credits + export.credits}
 
 
 def _describe_part(pipeline: Pipeline, export: Export, part: Part) -> dict[str, Any]:

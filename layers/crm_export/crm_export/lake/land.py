@@ -121,7 +121,7 @@ def _land(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str
     frozen = _freeze_schema(store, place, source)
     columns = [Column.from_dict(item) for item in frozen["columns"]]
     files = []
-    for number, part in enumerate(_parts(place, source)):
+    for number, part in enumerate(_parts(source)):
         files.append(_land_part(store, place, part, columns, may_pause=number > 0))
     table = [Column.from_dict(item) for item in frozen["table"]]
     manifest = _manifest(place, files, with_ours(columns, is_change=is_change(source)), table)
@@ -131,14 +131,13 @@ def _land(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str
     return read_json(store, place.manifest_key) or manifest
 
 
-def _parts(place: Place, source: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _parts(source: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the parts, with the value of `_op` if they are changes; and the deletions, as one more part."""
     if not is_change(source):
         return list(source["parts"])
     parts = [{**part, "op": UPDATED} for part in source["parts"]]
-    deleted = int(source["sync"].get("deleted") or 0)
-    if deleted:
-        key = f"{place.source.removesuffix('manifest.json')}deleted-00001.csv"
+    deleted, key = int(source["sync"].get("deleted") or 0), source["sync"].get("deleted_key")
+    if deleted and key:  # deleted-00001.csv, or after a restart that of a later generation
         size = _BYTES_OF_A_DELETION * deleted
         parts.append({"key": key, "records": deleted, "bytes": size, "op": DELETED})
     return parts

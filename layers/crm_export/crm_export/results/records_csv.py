@@ -6,7 +6,8 @@ https://www.zoho.com/crm/developer/docs/api/v8/bulk-read/download-result.html
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Any, BinaryIO
 
 from isal import igzip
@@ -92,7 +93,8 @@ def read_ids(body: BinaryIO, name: str) -> Iterator[str]:
 def read_columns(body: BinaryIO, name: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Yield columns of a CSV; if `name` ends in .gz, of a gzip file. The first one must be there.
 
-    Names may be in any letter case, and a further column that the file lacks is empty. Raises ResultError,
+    A name may be in another letter case than in the file, unless the file has two columns that differ only
+    in that. A further column that the file lacks is empty. Raises ResultError,
     which contains `name`, if the file is not such a CSV or is truncated or corrupted.
     """
     csv.field_size_limit(_MAX_CELL_BYTES)
@@ -104,12 +106,21 @@ def read_columns(body: BinaryIO, name: str, columns: tuple[str, ...]) -> Iterato
         yield from _cells(csv.reader(text, strict=True), name, columns)
 
 
+def _picker(places: list[int | None]) -> Callable[[list[str]], tuple[str, ...]]:
+    """Return a function that returns the cells of a row at some places; None: an empty one."""
+    if None in places or len(places) == 1:
+        return lambda row: tuple("" if place is None else row[place] for place in places)
+    return itemgetter(*places)
+
+
 def _cells(rows: Iterator[list[str]], name: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     try:
-        places = {cell.lower(): place for place, cell in enumerate(next(rows, []))}
-        if columns[0].lower() not in places:
+        header = next(rows, [])
+        places = {cell.lower(): place for place, cell in enumerate(header)}
+        places |= {cell: place for place, cell in enumerate(header)}
+        found = [places.get(column, places.get(column.lower())) for column in columns]
+        if found[0] is None:
             raise ValueError(f"it has no column {columns[0]}")
-        found = [places.get(column.lower()) for column in columns]
-        yield from (tuple("" if place is None else row[place] for place in found) for row in rows if row)
+        yield from map(_picker(found), filter(None, rows))
     except _UNREADABLE as error:  # type: ignore[misc]  # isal's stub declares IsalError as an instance
         raise ResultError(f"The ids of {name} cannot be read: {error}.") from error

@@ -68,21 +68,24 @@ def fold(results: Results, chain: Chain) -> Folded:
 
 
 def _columns(manifests: list[dict[str, Any]]) -> tuple[str, ...]:
-    """Return the columns of all runs in the order in which they appear: later ones are appended."""
+    """Return the columns of all runs in the order in which they appear: later ones are appended.
+
+    Bulk Read's own column may also be named `id`, and need not be the first one.
+    """
     names = (name for manifest in manifests for part in manifest["parts"] for name in part["header"])
-    return tuple(dict.fromkeys([_ID, *names]))
+    return tuple(dict.fromkeys([_ID, *(name for name in names if name.lower() != _ID.lower())]))
 
 
 def _rows(results: Results, chain: Chain, header: tuple[str, ...]) -> Iterator[Row]:
     with closing(sqlite3.connect("")) as database:  # a temporary file that SQLite deletes
-        changed = _Changed(database)
+        changed = _Changed(database, header.index(_MODIFIED) if _MODIFIED in header else None)
         for manifest in chain.changes:
             for row in _rows_of(results, manifest, header):
-                changed.put(row, _modified(row, header))
+                changed.put(row)
             for record_id, deleted_time in _deletions(results, manifest):
                 changed.remove(record_id, deleted_time)
         for row in _rows_of(results, chain.full, header):
-            if not changed.replaces(row[0], _modified(row, header)):
+            if not changed.replaces(row):
                 yield row
         yield from changed.rows()
 
@@ -105,42 +108,48 @@ def _deletions(results: Results, manifest: dict[str, Any]) -> Iterator[tuple[str
             yield record_id, datetime.fromisoformat(deleted_time)
 
 
-def _modified(row: Row, header: tuple[str, ...]) -> datetime | None:
-    return moment(row[header.index(_MODIFIED)]) if _MODIFIED in header else None
-
-
 class _Changed:
-    """What the runs of changes say about rows: a row, or the time when it was deleted."""
+    """What the runs of changes say about rows: a row, or the time from which on it is gone."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, modified: int | None) -> None:
+        """Create the table. modified: the place of Modified_Time in a row."""
         self._database = database
+        self._modified = modified
         database.execute(
             "CREATE TABLE changed (id TEXT PRIMARY KEY, modified REAL, deleted REAL, body TEXT) WITHOUT ROWID"
         )
 
-    def put(self, row: Row, modified: datetime | None) -> None:
+    def put(self, row: Row) -> None:
         """Replace a row."""
-        values = (row[0], modified and modified.timestamp(), None, json.dumps(row))
+        values = (row[0], self._time(row), None, json.dumps(row))
         self._database.execute("REPLACE INTO changed VALUES (?, ?, ?, ?)", values)
 
     def remove(self, record_id: str, deleted_time: datetime) -> None:
-        """Remove a row, unless it was modified after it had been deleted: then it was restored."""
+        """Remove a row, unless it was modified after it had been deleted: then it was restored.
+
+        A row of the full run that another one has replaced is gone whatever its own Modified_Time is.
+        """
         self._database.execute(
             "INSERT INTO changed VALUES (:id, NULL, :at, NULL) ON CONFLICT (id) DO UPDATE "
-            "SET deleted = :at, body = NULL, modified = NULL "
-            "WHERE changed.body IS NULL OR changed.modified <= :at",
+            "SET deleted = iif(body IS NULL, max(deleted, :at), 9e999), body = NULL, modified = NULL "
+            "WHERE body IS NULL OR modified <= :at",
             {"id": record_id, "at": deleted_time.timestamp()},
         )
 
-    def replaces(self, record_id: str, modified: datetime | None) -> bool:
+    def replaces(self, row: Row) -> bool:
         """Return True if a row of the full run is not current any more."""
         found = self._database.execute(
-            "SELECT body IS NOT NULL, deleted FROM changed WHERE id = ?", (record_id,)
+            "SELECT body IS NOT NULL, deleted FROM changed WHERE id = ?", (row[0],)
         ).fetchone()
         if found is None:
             return False
         is_replaced, deleted = found
-        return bool(is_replaced) or modified is None or modified.timestamp() <= deleted
+        modified = self._time(row)
+        return bool(is_replaced) or modified is None or modified <= deleted
+
+    def _time(self, row: Row) -> float | None:
+        found = None if self._modified is None else moment(row[self._modified])
+        return found.timestamp() if found else None
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows that have changed and are there, by id."""

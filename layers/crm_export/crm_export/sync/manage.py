@@ -79,8 +79,8 @@ def _changed(sync: Sync, new: Sync, changes: dict[str, Any]) -> Sync:
         # What was read with another query is no part of the chain.
         more |= {"full_reason": REQUESTED, "due_at": now, "blocked": None}
     elif (every, enabled) != (sync.every, sync.enabled):
-        started = (sync.due_at or now) - sync.every
-        more["due_at"] = max(started + every, now)
+        due = sync.due_at or now
+        more["due_at"] = due if due <= now else max(due - sync.every + every, now)
     if not enabled:
         more["due_at"] = None
     return sync.next(**changes, **more)

@@ -90,9 +90,9 @@ def _check_no_run(pipeline: Pipeline, sync: Sync) -> None:
 
 
 def _note_blocked(syncs: Syncs, seen: Sync, error: ExportError) -> None:
-    """Note why a run did not start, and when it is tried again."""
+    """Note why a run did not start, and when it is tried again, unless another worker has started it."""
     sync = syncs.table.get(seen.account_id, seen.module)
-    if sync is None or sync.due_at is None:
+    if sync is None or sync.due_at is None or sync.open_run != seen.open_run:
         return
     logger.warning("sync blocked", code=error.code, reason=error.message)
     count("SyncsBlocked")

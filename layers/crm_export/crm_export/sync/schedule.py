@@ -52,9 +52,12 @@ def _is_queued(sync: Sync, now: datetime) -> bool:
 
 
 def next_due(sync: Sync, now: datetime) -> datetime | None:
-    """Return when the next run starts if one starts now: in the rhythm of `due_at`, and after now."""
+    """Return when the next run starts if one starts now: in the rhythm of `due_at`, and after now.
+
+    A run that a user requests before `due_at` begins a new rhythm.
+    """
     if not sync.enabled:
         return None
-    due = sync.due_at or now
+    due = min(sync.due_at or now, now)
     missed = max((now - due) // sync.every, 0)
     return due + (missed + 1) * sync.every
