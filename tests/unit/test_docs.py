@@ -68,7 +68,7 @@ def test_crm_export_commands_in_the_documentation_exist_with_their_options(page:
         if (match := re.match(r"(?:\w+=\S+ )*(?:\.venv/bin/)?crm-export (.*)", line)) is None:
             continue
         words = shlex.split(match[1])
-        path = " ".join(words[:2]) if words[0] in {"exports", "connections"} else words[0]
+        path = " ".join(words[:2]) if words[0] in {"exports", "connections", "sync", "lake"} else words[0]
         assert path in known, line
         options = {name for parameter in known[path].params for name in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, line
