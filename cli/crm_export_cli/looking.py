@@ -1,4 +1,4 @@
-"""`page`, `modules`, `fields` and `logs`: look at what Zoho has, and at what a folder's exports did."""
+"""`page`, `modules`, `fields` and `logs`: look at what Zoho has, and at what exports did."""
 # ruff: noqa: PLC0415 - `--help` and shell completion need no HTTP client
 
 import csv
@@ -32,7 +32,7 @@ from crm_export_cli.targets import (
     StackOption,
     StateFileOption,
     Target,
-    ToOption,
+    with_target,
 )
 
 if TYPE_CHECKING:
@@ -278,34 +278,53 @@ def _is_in_bulk_read(field: "Field") -> bool:
 # --- logs ------------------------------------------------------------------------------------
 
 
+@with_target
 def logs(
     *,
-    to: ToOption,
+    target: Target,
     export_id: Annotated[
         str | None,
         typer.Option(
             "--export", metavar="ID", help="only lines of this export", autocompletion=complete_exports()
         ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="go on until Ctrl-C")] = False,
+    minutes: Annotated[
+        int, typer.Option("--minutes", metavar="N", help="of a stack: lines of the last N minutes", min=1)
+    ] = 60,
+    follow: Annotated[bool, typer.Option("--follow", help="of a folder: go on until Ctrl-C")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Example: crm-export logs --export 0f3c... --to ./out
 
-    Print the folder's log, DIR/.crm-export/log.jsonl, one line for each event.
+    Print the log of a folder, DIR/.crm-export/log.jsonl, or of a stack's functions, one line for each event.
     """
-    if follow and as_json:
-        raise CliError("--json writes one document, so it cannot --follow.", Exit.USAGE)
-    path = to / STATE / "log.jsonl"
-    if not path.exists():
-        raise CliError(f"The folder {to} has no log: no export was started there.", Exit.USAGE)
-    lines = (line for line in _lines(path, follow=follow) if export_id in {None, line.get("export_id")})
+    if follow and (as_json or target.is_stack):
+        raise CliError(
+            "--follow goes on until Ctrl-C: it is for a folder, and without --json.",
+            Exit.USAGE,
+            remedy="Of a stack: aws logs tail --follow.",
+        )
+    lines = _stack_lines(target, minutes, export_id) if target.is_stack else _folder_lines(target, follow)
+    lines = (line for line in lines if export_id in {None, line.get("export_id")})
     if as_json:
         print_json({"lines": list(lines)})
         return Exit.DONE
     for line in lines:
         print(_readable(line), flush=follow)
     return Exit.DONE
+
+
+def _stack_lines(target: Target, minutes: int, export_id: str | None) -> Iterator[dict[str, Any]]:
+    from crm_export_cli.stack.logs import stack_lines
+
+    return iter(stack_lines(target.stack_of_functions(), time.time() - 60 * minutes, export_id))
+
+
+def _folder_lines(target: Target, follow: bool) -> Iterator[dict[str, Any]]:
+    path = target.folder / STATE / "log.jsonl"
+    if not path.exists():
+        raise CliError(f"The folder {target.folder} has no log: no export was started there.", Exit.USAGE)
+    return _lines(path, follow=follow)
 
 
 def _lines(path: Path, *, follow: bool) -> Iterator[dict[str, Any]]:

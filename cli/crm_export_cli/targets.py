@@ -17,6 +17,7 @@ from crm_export_cli.exits import CliError, Exit
 if TYPE_CHECKING:
     from crm_export_cli.folder.wiring import FolderSettings
     from crm_export_cli.stack.backend import StackBackend
+    from crm_export_cli.stack.functions import Stack
 
 FolderOrDownloads = Annotated[
     Path | None,
@@ -123,10 +124,15 @@ class Target:
         with FolderBackend.open(self.folder, settings) as backend:
             yield backend
 
+    def stack_of_functions(self) -> "Stack":
+        """Return the stack. Raises CliError."""
+        from crm_export_cli.stack.functions import deployed_stack, local_stack
+
+        return local_stack(self.state_file) if self.local else deployed_stack(str(self.stack))
+
     def stack_backend(self) -> "StackBackend":
         """Return the stack as a backend. Raises CliError."""
         from crm_export_cli.stack.backend import StackBackend
-        from crm_export_cli.stack.functions import deployed_stack, local_stack
 
         defaults = _LOCAL_CALLER if self.local else (None, None)
         account, owner = self.account or defaults[0], self.owner or defaults[1]
@@ -136,8 +142,7 @@ class Target:
                 Exit.USAGE,
                 remedy="Give --account and --owner, or CRM_EXPORT_ACCOUNT and CRM_EXPORT_OWNER.",
             )
-        stack = local_stack(self.state_file) if self.local else deployed_stack(str(self.stack))
-        return StackBackend(stack, (account, owner))
+        return StackBackend(self.stack_of_functions(), (account, owner))
 
 
 def with_target(command: Callable[..., int]) -> Callable[..., int]:

@@ -21,6 +21,7 @@ class OperatorAws:
         self.status = status
         self.events, self.calls = [], []
         self.concurrency, self.dead_letters = 1000, 0
+        self.logs, self.log_requests = {}, []  # lines by function
 
     def client(self, service, config):
         return self
@@ -47,6 +48,8 @@ class OperatorAws:
         if LogicalResourceId in self.missing:
             raise ClientError({"Error": {"Code": "ValidationError"}}, "DescribeStackResources")
         name = f"{StackName}-{LogicalResourceId}-1X"
+        if LogicalResourceId.endswith("LogGroup"):
+            name = f"/aws/lambda/{StackName}-{LogicalResourceId.removesuffix('LogGroup')}"
         is_queue = LogicalResourceId.endswith("Queue")
         url = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"
         return {"StackResources": [{"PhysicalResourceId": url if is_queue else name}]}
@@ -66,6 +69,17 @@ class OperatorAws:
     def get_account_settings(self):
         self._called("lambda:GetAccountSettings", "*")
         return {"AccountLimit": {"ConcurrentExecutions": self.concurrency}}
+
+    def get_paginator(self, operation):
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **request):
+        group = request["logGroupName"]
+        self._called("logs:FilterLogEvents", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}")
+        self.log_requests.append(request)
+        for text in self.logs.get(group.rpartition("-")[2], []):
+            yield {"events": [{"message": text}]}
 
     def get_queue_attributes(self, QueueUrl, AttributeNames):  # noqa: N803
         name = QueueUrl.rpartition("/")[2]

@@ -36,7 +36,7 @@ class Stack:
 
     option: how the command line names it. client: returns a boto3 client of a service. find: returns the
     physical id of a logical one, or None. status and parameters are CloudFormation's; the local stack has
-    none.
+    none. logs: the folder of its log files.
     """
 
     option: str
@@ -45,6 +45,7 @@ class Stack:
     find: Callable[[str], str | None]
     status: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    logs: Path | None = None
 
     def request(
         self,
@@ -163,7 +164,7 @@ def local_stack(state_file: Path) -> Stack:
         )  # fmt: skip
 
     option = "--local" if state_file == LOCAL_STATE else f"--local --state-file {state_file}"
-    return Stack(option, api_url, client, resources.get)
+    return Stack(option, api_url, client, resources.get, logs=Path(state.get("logs", "")))
 
 
 @contextmanager

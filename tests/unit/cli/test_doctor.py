@@ -16,6 +16,7 @@ from crm_export_cli.findings import of_connection
 from crm_export_cli.stack.backend import StackBackend
 from crm_export_cli.stack.checks import RESOURCES, check_stack
 from crm_export_cli.stack.functions import deployed_stack
+from crm_export_cli.stack.logs import stack_lines
 from local.host.processes import REPOSITORY
 from tests.support.operator_aws import ACCOUNT, REGION, OperatorAws, succeeded
 from tests.support.privileges import CLOUDFORMATION
@@ -245,6 +246,7 @@ def test_operator_policy_allows_what_the_commands_call_and_nothing_else(http):
     aws = OperatorAws(succeeded([]), succeeded({}))
     stack = deployed_stack("zoho-crm-export", aws.client)
     list(check_stack(stack))
+    stack_lines(stack, 0, None)
     backend = StackBackend(stack, ("acct-1", "user-1"))
     backend.modules()
     backend.start("contacts", {})
