@@ -116,10 +116,10 @@ def test_sync_is_created_run_shown_and_deleted(run, tmp_path):
     assert [(refused["module"], refused["code"]) for refused in out["refused"]] == [
         ("nosuch", "SYNC_NOT_FOUND")
     ]
-    code, out, _ = run("sync", "run", "deals", "--no-wait")
-    assert (code, out["exports"][0]["state"]) == (0, "RUNNING")
     code, shown, _ = run("sync", "show", "deals")
     assert (code, shown["last_run"]["export_id"]) == (0, export["export_id"])
+    code, out, _ = run("sync", "run", "deals", "--no-wait")
+    assert (code, out["exports"][0]["sync"]["reason"]) == (0, "requested")
     assert shown["module"] in [listed["module"] for listed in run("sync", "list")[1]["syncs"]]
     assert run("sync", "delete", "deals")[:2] == (0, {"module": "Deals"})
     code, out, _ = run("sync", "run", "deals")

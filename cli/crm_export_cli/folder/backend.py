@@ -158,13 +158,17 @@ class FolderBackend(Backend):
 
     def wait(self, export_ids: Ids, show: Callable[[Views], None]) -> Views:
         self._clean_up_cancelled()
-        self._pipeline.results.sweep()  # type: ignore[attr-defined]
+        self._sweep()
 
         def look() -> None:
             show([self.view(export_id) for export_id in export_ids])
 
         self._worker.run(self._pipeline, export_ids, look)
+        self._sweep()  # what another process left behind that was killed meanwhile
         return [self.view(export_id) for export_id in export_ids]
+
+    def _sweep(self) -> None:
+        self._folder.results().sweep()
 
     def resume_command(self, export_ids: Ids) -> str:
         which = f"{export_ids[0]} " if len(export_ids) == 1 else ""
