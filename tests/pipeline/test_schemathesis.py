@@ -41,7 +41,7 @@ FUZZ = settings(max_examples=25, phases=[Phase.explicit, Phase.generate], deadli
 # Rules that no schema expresses: how parts of a request depend on each other, and days that do not exist.
 BEYOND_A_SCHEMA = re.compile(
     "the path says|for Events only|give the same value|leave it out with|name one field"
-    "|criteria; at most 25|in ISO 8601"
+    "|criteria; at most 25|in ISO 8601|with m, h or d|a sync "
 )
 CONFORMANCE = [
     status_code_conformance,
@@ -54,6 +54,9 @@ START = ("/v1/e/zoho/bulk-read/{type}", "POST")
 LIST = ("/v1/e/zoho/bulk-read/exports", "GET")
 GET = ("/v1/e/zoho/bulk-read/exports/{export_id}", "GET")
 CANCEL = (f"{GET[0]}/cancel", "POST")
+SYNCS = ("/v1/e/zoho/syncs", "GET")
+PUT, SYNC, DELETE = (("/v1/e/zoho/syncs/{type}", method) for method in ("PUT", "GET", "DELETE"))
+RUN = ("/v1/e/zoho/syncs/{type}/runs", "POST")
 CALLBACK = ("/v1/e/zoho/bulk-read/callback/{export_id}/{part}/{signature}", "POST")
 
 schema = schemathesis.openapi.from_path(
@@ -156,6 +159,8 @@ REFUSED = {
 THROTTLED = {"code": "TOO_MANY_REQUESTS", "message": "later", "status": "error", "details": {}}
 FAILING = {"code": "INTERNAL_ERROR", "message": "Internal Server Error", "status": "error", "details": {}}
 NO_ROUTE = {"type": 'a"b'}
+OFF = {"enabled": False}  # or a tick would start its runs
+VENDORS, CASES = {"type": "vendors"}, {"type": "cases"}
 SCENARIOS = [
     Scenario("contacts", PAGE, 200, CONTACTS, {"page": 1, "limit": 20}),
     Scenario("deals since", PAGE, 200, {"type": "deals"}, {"modified_since": "2020-01-01T00:00:00+05:30"}),
@@ -229,6 +234,48 @@ SCENARIOS = [
     Scenario("unknown export", CANCEL, 404, UNKNOWN),
     Scenario("completed", CANCEL, 409, {"export_id": "COMPLETED"}),
     Scenario("failed", CANCEL, 409, {"export_id": "FAILED"}),
+    Scenario("new", PUT, 201, {"type": "tasks"}, body=OFF),
+    Scenario("changed", PUT, 200, VENDORS, body={"every": "2h", **OFF}),
+    Scenario("too often", PUT, 400, VENDORS, body={"every": "5m"}),
+    Scenario("no JWT", PUT, 401, VENDORS, account=""),
+    Scenario("unusable claim", PUT, 403, VENDORS, account="../acct"),
+    Scenario("no connection", PUT, 404, VENDORS, account="acct-none"),
+    Scenario("unknown type", PUT, 404, {"type": "unicorns"}),
+    Scenario("too large", PUT, 413, VENDORS, body={"every": "c" * 10_500_000}),
+    Scenario("one page", PUT, 422, VENDORS, body={"query": {"page": 2}}),
+    Scenario("calendar", PUT, 422, {"type": "events"}, body={"query": {"file_type": "ics"}}),
+    Scenario("broken connection", PUT, 502, VENDORS, account="acct-broken"),
+    Scenario("all", SYNCS, 200),
+    Scenario("unknown parameter", SYNCS, 400, query={"limit": 2}),
+    Scenario("no JWT", SYNCS, 401, account=""),
+    Scenario("unusable claim", SYNCS, 403, account="../acct"),
+    Scenario("one", SYNC, 200, VENDORS),
+    Scenario("unknown parameter", SYNC, 400, VENDORS, {"limit": 2}),
+    Scenario("no JWT", SYNC, 401, VENDORS, account=""),
+    Scenario("unusable claim", SYNC, 403, VENDORS, account="../acct"),
+    Scenario("another account's", SYNC, 404, VENDORS, account="acct-none"),
+    Scenario("Zoho refuses", RUN, 422, CASES),
+    Scenario(
+        "Zoho throttles",
+        RUN,
+        429,
+        VENDORS,
+        fault={"path": "/Vendors$", "status": 429, "body": THROTTLED, "headers": {"Retry-After": "7"}},
+    ),
+    Scenario("Zoho fails", RUN, 502, VENDORS, fault={"path": "/Vendors$", "status": 500, "body": FAILING}),
+    Scenario("Zoho forbids", RUN, 403, VENDORS, config={"restricted_modules": ["Vendors"]}),
+    Scenario("started", RUN, 202, {"type": "campaigns"}, body={"kind": "full"}),
+    Scenario("in progress", RUN, 409, {"type": "quotes"}),
+    Scenario("kind is no text", RUN, 400, VENDORS, body={"kind": {}}),
+    Scenario("no JWT", RUN, 401, VENDORS, account=""),
+    Scenario("unusable claim", RUN, 403, VENDORS, account="../acct"),
+    Scenario("no such sync", RUN, 404, CONTACTS),
+    Scenario("too large", RUN, 413, VENDORS, body={"kind": "c" * 10_500_000}),
+    Scenario("deleted", DELETE, 200, {"type": "solutions"}),
+    Scenario("unknown parameter", DELETE, 400, VENDORS, {"limit": 2}),
+    Scenario("no JWT", DELETE, 401, VENDORS, account=""),
+    Scenario("unusable claim", DELETE, 403, VENDORS, account="../acct"),
+    Scenario("no such sync", DELETE, 404, CONTACTS),
     Scenario("documented shape", CALLBACK, 200, {"export_id": "SIGNED"}, body={"data": [{"id": "41508680"}]}),
     Scenario("a parameter", CALLBACK, 200, {"export_id": "SIGNED"}, {"x": "1"}, body={"job_id": "41508680"}),
     Scenario("flat shape", CALLBACK, 200, {"export_id": "SIGNED"}, body={"job_id": "41508680"}),
@@ -266,6 +313,15 @@ def exports(api: RunningStack, signed: dict[str, Any]) -> dict[str, str]:
         "FAILED": newest["export_id"],
         "RUNNING": api.start("deals"),
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def syncs(api: RunningStack) -> None:
+    """The syncs that scenarios show, run and delete; Zoho refuses the query of one, and one has a run."""
+    for name in ("vendors", "campaigns", "quotes", "solutions", "cases"):
+        body = OFF | ({"query": {"fields": ["Nickname"]}} if name == "cases" else {})
+        assert api.call("PUT", f"/v1/e/zoho/syncs/{name}", body=body).status_code == 201
+    assert api.call("POST", "/v1/e/zoho/syncs/quotes/runs").status_code == 202
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -334,6 +390,8 @@ def test_every_documented_status_has_a_scenario() -> None:
         for method, operation in item.items()
         for status in operation["responses"]
     }
-    throttled = {(operation, 429) for operation in (START, LIST, GET, CANCEL, CALLBACK)}
+    throttled = {
+        (operation, 429) for operation in (START, LIST, GET, CANCEL, CALLBACK, SYNCS, PUT, SYNC, DELETE)
+    }
     assert provoked <= documented
     assert {pair for pair in documented - provoked - throttled if pair[1] not in NOT_PROVOKED} == set()

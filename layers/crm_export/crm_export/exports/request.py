@@ -13,7 +13,7 @@ _SPELLING = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,99}")
 _API_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CVID = re.compile(r"[0-9]{1,40}")
-_MAX_FIELDS = 200
+MAX_FIELDS = 200
 _LONGEST_FIELD = 500  # including the dots of lookups
 _LARGEST_PAGE = 2**31 - 1  # an int32 in Zoho's OpenAPI; Zoho knows how many pages there are
 _FILE_TYPES = ("csv", "ics")
@@ -154,8 +154,8 @@ def _fields(query: dict[str, Any], file_type: str) -> dict[str, Any]:
 def _check_fields(fields: Any) -> None:
     if not isinstance(fields, list):
         raise QueryRefused(f'query.fields is {shown(fields)}; it must be an array of API names, or "all".')
-    if len(fields) > _MAX_FIELDS:  # Zoho would accept it and export all fields instead
-        raise QueryRefused(f"query.fields has {len(fields)} names; at most {_MAX_FIELDS} are allowed.")
+    if len(fields) > MAX_FIELDS:  # Zoho would accept it and export all fields instead
+        raise QueryRefused(f"query.fields has {len(fields)} names; at most {MAX_FIELDS} are allowed.")
     seen: dict[str, int] = {}
     for index, field in enumerate(fields):
         if not is_field_name(field, _LONGEST_FIELD):

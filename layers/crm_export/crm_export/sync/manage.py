@@ -10,7 +10,7 @@ from typing import Any
 from crm_export.errors import InvalidRequest, QueryRefused, StateUnavailable, SyncNotFound
 from crm_export.exports.model import Caller, Export, ExportState, timestamp
 from crm_export.exports.records import check_readable
-from crm_export.exports.request import parse_request, resolve_module
+from crm_export.exports.request import MAX_FIELDS, parse_request, resolve_module
 from crm_export.exports.runs import CHANGES, FULL, REQUESTED
 from crm_export.sync.chain import latest_key
 from crm_export.sync.model import (
@@ -114,9 +114,12 @@ def parse_sync(module: str, body: dict[str, Any]) -> dict[str, Any]:
 
 def _query(module: str, given: Any) -> dict[str, Any]:
     """Return the query of a sync's exports: that of an export, with Modified_Time among its fields."""
-    query = parse_request(module, {"query": given}, lambda: [module]).query
-    if isinstance(given, dict) and given.get("page") not in {None, 1}:
+    request = parse_request(module, {"query": given}, lambda: [module])
+    query = request.query
+    if request.page != 1:
         raise QueryRefused("query.page is not allowed: a sync reads all pages.")
+    if request.file_type != "csv":
+        raise QueryRefused(f'query.file_type is "{request.file_type}"; a sync reads csv.')
     if not has_bulk_read(module):
         check_readable(module, query, 1)
     if "criteria" in query and _criteria_in(query["criteria"]) >= MAX_CRITERIA:
@@ -125,9 +128,11 @@ def _query(module: str, given: Any) -> dict[str, Any]:
             "one on Modified_Time."
         )
     fields = query.get("fields")
-    if isinstance(fields, list) and _MODIFIED not in fields:
-        return {**query, "fields": [*fields, _MODIFIED]}
-    return query
+    if not isinstance(fields, list) or _MODIFIED in fields:
+        return query
+    if len(fields) == MAX_FIELDS:
+        raise QueryRefused(f"query.fields has {MAX_FIELDS} names without Modified_Time, which a sync adds.")
+    return {**query, "fields": [*fields, _MODIFIED]}
 
 
 def _criteria_in(criteria: dict[str, Any]) -> int:
@@ -187,7 +192,7 @@ def request_run(syncs: Syncs, caller: Caller, export_type: str, body: dict[str, 
     Raises SyncNotFound, InvalidRequest, RunInProgress, and what else `start_run` raises.
     """
     kind = body.get("kind", CHANGES)
-    if set(body) - {"kind"} or kind not in {CHANGES, FULL}:
+    if set(body) - {"kind"} or kind not in (CHANGES, FULL):
         raise InvalidRequest(f'The body is {shown(body)}; it must be {{"kind": "changes"}} or "full".')
     return start_run(syncs, find_sync(syncs, caller, export_type), kind)
 
