@@ -11,7 +11,7 @@ from typing import Any
 from simulation.faults import KINDS
 from simulation.scheduler import EPOCH, current
 from simulation.sync_invariants import SyncInvariants
-from simulation.sync_plan import DAY, HOUR, MINUTE, Plan, draw_rates
+from simulation.sync_plan import DAY, HOUR, LOW_CREDITS, Plan, draw_rates
 from simulation.sync_zoho import COLUMNS, SyncZoho
 from simulation.world import TICK_SECONDS, Outcome, Stage
 from simulation.zoho import JobRecord
@@ -69,7 +69,7 @@ class SyncWorld(Stage):
             at(self.rng.expovariate(1 / plan.gap), partial(self._live, module))
         for _ in range(self.rng.choice((0, 0, 2))):
             at(self.rng.uniform(0, plan.seconds), self._request_run)
-        if plan.credits < 100_000:
+        if plan.credits < LOW_CREDITS:
             at(0.0, self._users)
         if plan.pause:
             self._plan_pause()
@@ -130,7 +130,7 @@ class SyncWorld(Stage):
         """Ask for a full run until one has completed, and end the sync."""
         account = self._account(module)
         sync = self.checks._sync(account, module)
-        last = sync and sync.full
+        last = sync.full if sync is not None else None
         began = self.last_change + max(self.plan.delays)
         if last is not None and self.checks.began(last.export_id) > began:
             self.final += 1
@@ -140,7 +140,8 @@ class SyncWorld(Stage):
         self.functions.request(
             "POST", f"{_SYNCS}/{module}/runs", {"kind": "full"}, lambda response: self._wake(), account
         )
-        self.scheduler.after(1800.0, partial(self._run_last, module))
+        # Not in the rhythm of the sync, whose own run would always come first.
+        self.scheduler.after(self.rng.uniform(1000.0, 3000.0), partial(self._run_last, module))
 
     # --- calls from outside ---
 
