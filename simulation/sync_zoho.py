@@ -236,12 +236,15 @@ class SyncZoho(Zoho):
             self.spent.append((self._scheduler.now, charge[1]))
         if request.query.get("fields") == "id" and request.query.get("per_page") == "1":
             self.probed[task] = self._scheduler.now
+            if self._rng.random() < self.plan.busy / 2:
+                self.anything(request.path.split("/")[3])
         if is_deleted:
             name = request.path.split("/")[3]
             self._add_ghosts(name, request, response)
             if self._disturbed[task] < 2 and not self._is_at_rest and self._rng.random() < self.plan.busy / 2:
                 self._disturbed[task] += 1
-                self.live(name, self._rng.choice(("delete", "restore", "restore without a new time")))
+                kinds = ("delete", "restore", "restore without a new time")
+                self.live(name, self._rng.choice([kind for kind in kinds if self.plan.life.get(kind)] or [""]))
         return response
 
     def _last_charge(self) -> tuple[float, int] | None:

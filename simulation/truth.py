@@ -64,9 +64,14 @@ class Truth:
         self.deletions[record_id][-1].until = now
         if shows:
             self.shows(record_id, now)
+        else:
+            self.forgotten(record_id)
 
     def forgotten(self, record_id: str) -> None:
-        """Note that a record lost its Modified_Time: what a run has not seen before, no window shows."""
+        """Note that no window may show what a run has not seen before.
+
+        That is so if a record lost its Modified_Time, or was restored without a new one.
+        """
         self._showing[record_id] = [change for change in self._showing[record_id] if change.deletion]
 
     def known_since(self, record_id: str, began: float, stored: float, now: float) -> float:
