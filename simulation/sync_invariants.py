@@ -3,15 +3,15 @@
 import csv
 import io
 import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from crm_export.aws.export_table import read_export
 from crm_export.aws.results_bucket import ResultsBucket
-from crm_export.exports.model import RECORDS, Export, ExportState, Part
+from crm_export.exports.model import Export, ExportState, Part
 from crm_export.exports.runs import FULL, Link
 from crm_export.strict_json import moment
 from crm_export.sync.chain import Chain, follow, latest_key
@@ -56,9 +56,8 @@ class SyncInvariants(Invariants):
             self._sync_changed(read_sync(old) if old else None, read_sync(new))
         if key[1] == "META" and old is None and "sync" in new:
             self._run_started(read_export(new))
-        if key[0].startswith("EXPORT#") and key[1] != "META" and new["state"]["S"] == "STORED":
-            if old is None or old["state"]["S"] != "STORED":
-                self._stored_at[key[0].removeprefix("EXPORT#")] = self._scheduler.now
+        if key[0].startswith("EXPORT#") and key[1] != "META" and _became_stored(old, new):
+            self._stored_at[key[0].removeprefix("EXPORT#")] = self._scheduler.now
         super()._table_changed(key, old, new)
 
     def syncs(self) -> list[Sync]:
@@ -104,7 +103,9 @@ class SyncInvariants(Invariants):
 
     def _bucket_changed(self, key: str) -> None:
         if key.startswith("syncs/"):
-            sync = next((sync for sync in self.syncs() if key == latest_key(sync.account_id, sync.module)), None)
+            sync = next(
+                (sync for sync in self.syncs() if key == latest_key(sync.account_id, sync.module)), None
+            )
             if sync is not None:
                 self._latest(sync)
             return
@@ -179,7 +180,7 @@ class SyncInvariants(Invariants):
         retried = _CREDITS_OF_A_PROBE if self._faults.injected else 0
         self._hold(
             abs(said - charged) <= faults * _CREDITS_OF_A_FAULT + retried,
-            f"{export.export_id} says that it cost {said} credits; Zoho charged {charged}, with {faults} faults",
+            f"{export.export_id} says it cost {said} credits; Zoho charged {charged}, with {faults} faults",
         )
 
     def _ended(self, export: Export) -> None:
@@ -287,10 +288,8 @@ class SyncInvariants(Invariants):
         self.drift.update(drift)
         self._diff(run["diff_key"], old, new, what, same_fields=same_fields)
 
-    def _unexplained(
-        self, begins: str, chain: Table, new: Table, *, same_fields: bool
-    ) -> Counter[str]:
-        """Count the rows that differ from the chain, and whose Modified_Time is before the window or missing."""
+    def _unexplained(self, begins: str, chain: Table, new: Table, *, same_fields: bool) -> Counter[str]:
+        """Count the rows that differ from the chain, although no window shows their Modified_Time."""
         found: Counter[str] = Counter()
         for record_id, row in new.items():
             changed = moment(row["Modified_Time"])
@@ -318,7 +317,9 @@ class SyncInvariants(Invariants):
         if same_fields:
             expected |= {("U", one) for one in new.keys() & old.keys() if new[one] != old[one]}
         lines = list(csv.reader(io.StringIO(self._bucket.objects[key].decode())))
-        self._hold({(op, one) for op, one in lines[1:]} == expected, f"{what}: {key} is {lines}, not {expected}")
+        self._hold(
+            {(op, one) for op, one in lines[1:]} == expected, f"{what}: {key} is {lines}, not {expected}"
+        )
 
     def rows(self, manifest: dict[str, Any]) -> Table:
         """Return the rows of one run by id."""
@@ -340,6 +341,11 @@ class SyncInvariants(Invariants):
             late = now - (sync.due_at - EPOCH).total_seconds()
             idle = not self.running(sync.account_id, sync.module)
             self._hold(late < _PATIENCE or not idle, f"{sync.module} has been due for {late:.0f} s: {sync}")
+
+
+def _became_stored(old: Item | None, new: Item) -> bool:
+    is_stored: bool = new["state"]["S"] == "STORED"
+    return is_stored and (old is None or old["state"]["S"] != "STORED")
 
 
 def read_sync(item: Item) -> Sync:

@@ -1,6 +1,5 @@
-"""A world of syncs: modules that are kept current for virtual days, while Zoho changes and things go wrong."""
+"""A world of syncs: modules are kept current for virtual days, while Zoho changes and things go wrong."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -8,11 +7,10 @@ from http import HTTPStatus
 from random import Random
 from typing import Any
 
-from simulation.faults import KINDS
-from simulation.scheduler import EPOCH, current
+from simulation.scheduler import EPOCH
 from simulation.sync_invariants import SyncInvariants
 from simulation.sync_plan import DAY, HOUR, LOW_CREDITS, Plan, draw_rates
-from simulation.sync_zoho import COLUMNS, SyncZoho
+from simulation.sync_zoho import SyncZoho
 from simulation.world import TICK_SECONDS, Outcome, Stage
 from simulation.zoho import JobRecord
 
@@ -82,7 +80,7 @@ class SyncWorld(Stage):
         return self.plan.seconds + self.plan.pause
 
     def _accounts_of(self, number: int) -> list[str]:
-        """Return the accounts that keep a module current: two accounts share one organisation, not a module."""
+        """Return the accounts that keep a module current. Two share one organisation, not a module."""
         return [f"acct-{1 + number % self.plan.accounts}"]
 
     def _account(self, module: str) -> str:

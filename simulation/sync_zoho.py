@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from random import Random
@@ -70,7 +71,7 @@ class SyncZoho(Zoho):
             draw_settings(self._rng, self._faults),
             records={name: self._rng.choice((1, 3, 7, 12)) for name in MODULES},
             deleted={},
-            # Numbered pages shift while records change, so only page tokens read a whole module in several jobs.
+            # Numbered pages shift while records change: only page tokens read a module in several jobs.
             records_per_job=self._rng.choice((3, 8, 200) if has_page_token(self.version) else (200,)),
             clock_skew_seconds=plan.skew,
             deleted_order="any" if plan.accounts > 1 else self._rng.choice(("newest", "any", "random")),
@@ -90,7 +91,7 @@ class SyncZoho(Zoho):
 
     # --- what happens by itself ---
 
-    def live(self, name: str, kind: str) -> None:
+    def live(self, name: str, kind: str) -> None:  # noqa: C901 (a kind each)
         """Let something happen to a module: one of `sync_plan.LIFE`, as far as that is possible."""
         some = self._some(name)
         delay = self._rng.choice(self.plan.delays)
@@ -237,14 +238,17 @@ class SyncZoho(Zoho):
         if request.query.get("fields") == "id" and request.query.get("per_page") == "1":
             self.probed[task] = self._scheduler.now
             if self._rng.random() < self.plan.busy / 2:
-                self.anything(request.path.split("/")[3])
+                name = request.path.split("/")[3]
+                self._scheduler.after(self._rng.choice((0.0, 0.7)), partial(self.anything, name))
         if is_deleted:
             name = request.path.split("/")[3]
             self._add_ghosts(name, request, response)
             if self._disturbed[task] < 2 and not self._is_at_rest and self._rng.random() < self.plan.busy / 2:
                 self._disturbed[task] += 1
                 kinds = ("delete", "restore", "restore without a new time")
-                self.live(name, self._rng.choice([kind for kind in kinds if self.plan.life.get(kind)] or [""]))
+                self.live(
+                    name, self._rng.choice([kind for kind in kinds if self.plan.life.get(kind)] or [""])
+                )
         return response
 
     def _last_charge(self) -> tuple[float, int] | None:
@@ -263,7 +267,9 @@ class SyncZoho(Zoho):
         body = response.content()
         if not rows or response.status not in found or request.query["page"] != "1" or body[:1] == b"<":
             return
-        document: Mapping[str, Any] = json.loads(body) if body else {"data": [], "info": page_info(1, 3, 0, more=False)}
+        document: Mapping[str, Any] = (
+            json.loads(body) if body else {"data": [], "info": page_info(1, 3, 0, more=False)}
+        )
         listed = {row["id"] for row in document["data"]}
         data = [*document["data"], *(row for row in rows if row["id"] not in listed)]
         with_ghosts = json_response(HTTPStatus.OK, {**document, "data": data})
@@ -272,6 +278,4 @@ class SyncZoho(Zoho):
 
 
 def _moment(row: Json) -> float:
-    from datetime import datetime  # noqa: PLC0415
-
     return datetime.fromisoformat(row["deleted_time"]).timestamp()

@@ -238,3 +238,14 @@ def test_index_that_is_not_read_to_its_end_closes_the_response(results, s3):
     assert next(rows) == (1, 1)
     rows.close()
     assert body.closed
+
+
+def test_index_of_a_part_that_is_not_needed_any_more_does_not_appear(results, s3):
+    """A cancelled export's folder is empty once its objects were deleted, whatever a late worker does."""
+
+    def cancelled():
+        raise PartBusy("cancelled")
+
+    with pytest.raises(PartBusy):
+        store(results, confirm=cancelled)
+    assert s3.bucket.objects == {}

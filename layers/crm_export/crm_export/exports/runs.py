@@ -71,8 +71,8 @@ class Run:
     previous: Link | None = None
     credits: int = 0
     booked: int = 0
-    signature: str | None = None
     result: RunResult | None = None
+    signature: str | None = None
 
     @property
     def reads_from(self) -> datetime | None:

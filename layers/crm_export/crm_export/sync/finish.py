@@ -34,7 +34,8 @@ class RunEnds(Runs):
         """Read what was deleted, compare the rows with the chain, and return the run with what was found.
 
         Called when all rows are stored, and again after a failure: files that an earlier attempt wrote stay.
-        keep: called now and then; raises if another worker has taken over. Raises ExportError.
+        keep: called now and then, and before a file appears; raises if another worker has taken over, or the
+        export was cancelled. Raises ExportError.
         """
         sync = self.table.get(export.account_id, export.module)
         if sync is None or sync.open_run != export.export_id:
@@ -42,7 +43,7 @@ class RunEnds(Runs):
         if export.source == RECORDS and export.read_order != "Modified_Time":
             run = replace(run, kind=FULL, reason=DELETES_UNREADABLE)  # it could only read all records
         zoho = pipeline.zoho_for(export)
-        deletions = read_deletions(pipeline, zoho, export, run)
+        deletions = read_deletions(pipeline, zoho, export, run, keep)
         rows = Rows(pipeline.results, parts, keep)
         if run.kind == CHANGES:
             result = compare_changes(run, rows, deletions)

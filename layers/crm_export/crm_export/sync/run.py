@@ -67,7 +67,7 @@ def start_run(syncs: Syncs, sync: Sync, requested: str | None = None) -> Export:
 
 
 def _signature(zoho: Zoho, version: str, sync: Sync) -> str | None:
-    """Return the signature of the names of the module's fields now, or None if Zoho does not describe them."""
+    """Return the signature of the names of the module's fields, or None if Zoho does not describe them."""
     try:
         return signature_of(sync.query, zoho.census.fields(version, sync.module), types=False)
     except ExportError as error:

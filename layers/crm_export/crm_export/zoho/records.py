@@ -340,8 +340,8 @@ class RecordsReader:
     ) -> tuple[Records, dict[str, Any], bool]:
         """Return the records and `info` of a cursor's page, and False; True for those of the page before.
 
-        An empty first page means that there are no records, so it is confirmed by a second request. Any other page is
-        empty if the last records were deleted. Then the page before, read again, says that no records
+        An empty first page means that there are no records, so it is confirmed by a second request. Any other
+        page is empty if the last records were deleted. Then the page before, read again, says that no records
         follow, and contains those that moved up. Raises ResultError if it does not say so.
         """
         found, info = self._list_at(source, order, cursor)
