@@ -55,6 +55,7 @@ class SyncWorld(Stage):
         self.checks = SyncInvariants(
             self.scheduler, self.faults, self.table, self.bucket, self.zoho, self.events, zoho=self.sync_zoho
         )
+        self.sync_zoho.is_read = lambda name: bool(self.checks.running(self._account(name), name))
         return self.checks
 
     def run(self) -> Outcome:

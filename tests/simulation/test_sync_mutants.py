@@ -158,9 +158,8 @@ MUTANTS = {
     with_a_watermark_that_moves_before_the_files_are_stored: {"life": {"modify": 1.0}},
     with_deletions_that_are_read_before_the_rows: {"life": {"create": 1.0, "delete": 1.0}},
     with_deletions_that_are_read_once: {
-        "life": {"create": 4.0, "delete": 4.0, "restore without a new time": 0.2},
-        "every": "1d",
-        "seconds": 3 * DAY,
+        "life": {"create": 4.0, "delete": 4.0, "restore without a new time": 1.0},
+        "gap": HOUR / 6,
     },
     without_converted_leads: {"life": {"convert": 1.0}, "modules": ("Leads",), "gap": 4 * HOUR, "busy": 0.0},
     with_audits_that_select_by_modified_time: {"life": {"create without a time": 1.0}, "full_every": "1d"},

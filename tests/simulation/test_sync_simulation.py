@@ -5,7 +5,7 @@ import pytest
 from simulation.sync_plan import LIFE, MODULES, Plan
 from simulation.sync_world import SyncWorld, run_syncs
 
-SEEDS = 16
+SEEDS = 8
 
 
 @pytest.mark.parametrize("first", range(1, SEEDS + 1, 4))
