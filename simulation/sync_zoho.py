@@ -34,6 +34,7 @@ COLUMNS = {
 _LATER = {"Deals", "Leads", "Vendors", "Cases"}
 _DELETED_PER_PAGE = 3
 _MOST_RECORDS = 40
+_RECENT = 6  # of the deleted records, those that are restored
 _GHOST_SECONDS = (60.0, 600.0, 3600.0)
 _WITHOUT_TIME = {"forget", "create without a time"}
 _SHOW = {"created", "modified", "converted"}
@@ -161,7 +162,7 @@ class SyncZoho(Zoho):
         in_bin = [str(module.id_base + row) for row in changed.deleted if row not in changed.purged]
         if not in_bin:
             return
-        record_id = self._rng.choice(in_bin)
+        record_id = self._rng.choice(in_bin[-_RECENT:])
         deleted = changed.deleted[int(record_id) - module.id_base]
         if moves and deleted < int(self.zoho_now) and self._rng.random() < self.plan.ghosts:
             row = {"id": record_id, "deleted_time": iso_time(deleted), "type": "recycle"}

@@ -160,6 +160,8 @@ MUTANTS = {
     with_deletions_that_are_read_once: {
         "life": {"create": 4.0, "delete": 4.0, "restore without a new time": 1.0},
         "gap": HOUR / 6,
+        "every": "3h",
+        "seconds": DAY,
     },
     without_converted_leads: {"life": {"convert": 1.0}, "modules": ("Leads",), "gap": 4 * HOUR, "busy": 0.0},
     with_audits_that_select_by_modified_time: {"life": {"create without a time": 1.0}, "full_every": "1d"},
