@@ -94,6 +94,7 @@ wheel: $(VENV)/.test ## build the wheel and try it in a clean environment (INTER
 
 simulate: $(VENV)/.test ## run the pipeline under seeded faults, on a virtual clock (SEEDS=10000)
 	@$(BIN)/python -m simulation --seeds $(SEEDS)
+	@$(BIN)/python -m simulation --syncs --seeds $(or $(SYNC_SEEDS),$(shell expr $(SEEDS) / 10 + 1))
 
 picture: $(VENV)/.test ## run an export and draw the README's picture, docs/terminal.svg
 	@$(BIN)/python -m local.picture

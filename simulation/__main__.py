@@ -1,4 +1,7 @@
-"""`python -m simulation [--seeds 10000] [--first 1] [--jobs 2] [--only KIND]`, or `--seed N [--trace]`."""
+"""`python -m simulation [--syncs] [--seeds 10000] [--first 1] [--jobs 2] [--only KIND]`.
+
+Or, for one seed, `python -m simulation [--syncs] --seed N [--trace]`.
+"""
 
 import argparse
 import os
@@ -10,9 +13,10 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from simulation.faults import KINDS
+from simulation.sync_world import run_syncs
 from simulation.world import Outcome, run
 
-_CHUNK = 100
+_CHUNK = 20
 
 
 def _run_chunk(run_seed: Callable[[int], Outcome], seeds: range) -> list[Outcome]:
@@ -77,10 +81,14 @@ def main() -> int:
     parser.add_argument(
         "--sqlite", action="store_true", help="the exports' state is in SQLite, as in a folder"
     )
+    parser.add_argument("--syncs", action="store_true", help="worlds that keep modules current for days")
     parser.add_argument("--seed", type=int, help="run this seed only")
     parser.add_argument("--trace", action="store_true", help="with --seed: print every call")
     given = parser.parse_args()
-    run_seed = partial(run, only=_rates(given.only) if given.only else None, sqlite=given.sqlite)
+    only = _rates(given.only) if given.only else None
+    run_seed: Callable[..., Outcome] = partial(run, only=only, sqlite=given.sqlite)
+    if given.syncs:
+        run_seed = partial(run_syncs, only=only)
     began = time.monotonic()
     if given.seed is not None:
         outcomes = [run_seed(given.seed, write=partial(print, file=sys.stdout) if given.trace else None)]
@@ -91,7 +99,8 @@ def main() -> int:
     broken = [outcome for outcome in outcomes if outcome.broken]
     if broken:
         print(
-            f"Replay the first with: .venv/bin/python -m simulation --seed {broken[0].seed} --trace",
+            f"Replay the first with: .venv/bin/python -m simulation {'--syncs ' * given.syncs}"
+            f"--seed {broken[0].seed} --trace",
             file=sys.stderr,
         )
     return 1 if broken else 0

@@ -7,6 +7,7 @@ from typing import Self
 from simulation.faults import KINDS, SELDOM_ASKED
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+LOW_CREDITS = 10_000  # of a day: fewer than what syncs and users would spend
 MODULES = ("Deals", "Leads", "Vendors", "Cases", "Notes")
 # What happens in Zoho by itself, and how often in relation to the others.
 LIFE = {
@@ -67,7 +68,7 @@ class Plan:
         overlap, lag = rng.choice(((15, 5), (15, 5), (15, 0), (1, 5), (0, 0)))
         longest = (overlap + lag) * MINUTE
         delays = rng.choice(((0.0,), (0.0, 20.0), (0.0, 0.9 * longest), (0.0, 0.5 * longest, 5 * longest)))
-        low = rng.random() < 0.15
+        low = rng.random() < 0.07
         return cls(
             modules=tuple(rng.sample(MODULES, rng.choice((1, 1, 1, 2, 3)))),
             accounts=1 if low else rng.choice((1, 1, 1, 2)),
@@ -83,7 +84,7 @@ class Plan:
             skew=rng.choice((0.0, 0.0, 2.0, -2.0, 240.0, -240.0, 3600.0, -3600.0)),
             pause=rng.choice((0.0, 0.0, 0.0, 0.0, 3 * DAY, 58 * DAY, 70 * DAY)),
             ghosts=rng.choice((0.0, 0.5)),
-            credits=rng.choice((600, 2_000)) if low else 1_000_000,
+            credits=rng.choice((2_000, 5_000)) if low else 1_000_000,
             offsets=rng.choice(
                 ((), ((-400 * DAY, -300.0), (rng.uniform(0, seconds), -240.0)), ((-400 * DAY, 60.0),))
             ),

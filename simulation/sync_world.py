@@ -1,4 +1,4 @@
-"""A world of syncs: modules that are kept current for virtual days, while Zoho changes and things go wrong."""
+"""A world of syncs: modules are kept current for virtual days, while Zoho changes and things go wrong."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +9,7 @@ from typing import Any
 
 from simulation.scheduler import EPOCH
 from simulation.sync_invariants import SyncInvariants
-from simulation.sync_plan import DAY, HOUR, Plan, draw_rates
+from simulation.sync_plan import DAY, HOUR, LOW_CREDITS, Plan, draw_rates
 from simulation.sync_zoho import SyncZoho
 from simulation.world import TICK_SECONDS, Outcome, Stage
 from simulation.zoho import JobRecord
@@ -55,6 +55,7 @@ class SyncWorld(Stage):
         self.checks = SyncInvariants(
             self.scheduler, self.faults, self.table, self.bucket, self.zoho, self.events, zoho=self.sync_zoho
         )
+        self.sync_zoho.is_read = lambda name: bool(self.checks.running(self._account(name), name))
         return self.checks
 
     def run(self) -> Outcome:
@@ -67,7 +68,7 @@ class SyncWorld(Stage):
             at(self.rng.expovariate(1 / plan.gap), partial(self._live, module))
         for _ in range(self.rng.choice((0, 0, 2))):
             at(self.rng.uniform(0, plan.seconds), self._request_run)
-        if plan.credits < 100_000:
+        if plan.credits < LOW_CREDITS:
             at(0.0, self._users)
         if plan.pause:
             self._plan_pause()
@@ -80,7 +81,7 @@ class SyncWorld(Stage):
         return self.plan.seconds + self.plan.pause
 
     def _accounts_of(self, number: int) -> list[str]:
-        """Return the accounts that keep a module current: two accounts share one organisation, not a module."""
+        """Return the accounts that keep a module current. Two share one organisation, not a module."""
         return [f"acct-{1 + number % self.plan.accounts}"]
 
     def _account(self, module: str) -> str:
@@ -128,7 +129,7 @@ class SyncWorld(Stage):
         """Ask for a full run until one has completed, and end the sync."""
         account = self._account(module)
         sync = self.checks._sync(account, module)
-        last = sync.full if sync else None
+        last = sync.full if sync is not None else None
         began = self.last_change + max(self.plan.delays)
         if last is not None and self.checks.began(last.export_id) > began:
             self.final += 1
@@ -138,7 +139,8 @@ class SyncWorld(Stage):
         self.functions.request(
             "POST", f"{_SYNCS}/{module}/runs", {"kind": "full"}, lambda response: self._wake(), account
         )
-        self.scheduler.after(1800.0, partial(self._run_last, module))
+        # Not in the rhythm of the sync, whose own run would always come first.
+        self.scheduler.after(self.rng.uniform(1000.0, 3000.0), partial(self._run_last, module))
 
     # --- calls from outside ---
 

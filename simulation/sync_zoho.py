@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from random import Random
@@ -33,7 +34,9 @@ COLUMNS = {
 _LATER = {"Deals", "Leads", "Vendors", "Cases"}
 _DELETED_PER_PAGE = 3
 _MOST_RECORDS = 40
+_RECENT = 6  # of the deleted records, those that are restored
 _GHOST_SECONDS = (60.0, 600.0, 3600.0)
+_WITHOUT_TIME = {"forget", "create without a time"}
 _SHOW = {"created", "modified", "converted"}
 
 
@@ -59,6 +62,7 @@ class SyncZoho(Zoho):
         self._touched: dict[str, float] = {}
         self._ghosts: list[tuple[str, Json, float]] = []
         self._is_at_rest = False
+        self.is_read: Callable[[str], bool] = lambda name: False  # whether a run reads a module
         self._disturbed: Counter[Task | None] = Counter()
         super().__init__(rng, scheduler, faults, created=created, post=post)
 
@@ -70,7 +74,7 @@ class SyncZoho(Zoho):
             draw_settings(self._rng, self._faults),
             records={name: self._rng.choice((1, 3, 7, 12)) for name in MODULES},
             deleted={},
-            # Numbered pages shift while records change, so only page tokens read a whole module in several jobs.
+            # Numbered pages shift while records change: only page tokens read a module in several jobs.
             records_per_job=self._rng.choice((3, 8, 200) if has_page_token(self.version) else (200,)),
             clock_skew_seconds=plan.skew,
             deleted_order="any" if plan.accounts > 1 else self._rng.choice(("newest", "any", "random")),
@@ -90,8 +94,10 @@ class SyncZoho(Zoho):
 
     # --- what happens by itself ---
 
-    def live(self, name: str, kind: str) -> None:
+    def live(self, name: str, kind: str) -> None:  # noqa: C901 (a kind each)
         """Let something happen to a module: one of `sync_plan.LIFE`, as far as that is possible."""
+        if kind in _WITHOUT_TIME and name in READ_MODULES and self.is_read(name):
+            return  # no reader in the order of Modified_Time can see such a record
         some = self._some(name)
         delay = self._rng.choice(self.plan.delays)
         match kind:
@@ -156,7 +162,7 @@ class SyncZoho(Zoho):
         in_bin = [str(module.id_base + row) for row in changed.deleted if row not in changed.purged]
         if not in_bin:
             return
-        record_id = self._rng.choice(in_bin)
+        record_id = self._rng.choice(in_bin[-_RECENT:])
         deleted = changed.deleted[int(record_id) - module.id_base]
         if moves and deleted < int(self.zoho_now) and self._rng.random() < self.plan.ghosts:
             row = {"id": record_id, "deleted_time": iso_time(deleted), "type": "recycle"}
@@ -236,12 +242,18 @@ class SyncZoho(Zoho):
             self.spent.append((self._scheduler.now, charge[1]))
         if request.query.get("fields") == "id" and request.query.get("per_page") == "1":
             self.probed[task] = self._scheduler.now
+            if self._rng.random() < self.plan.busy / 2:
+                name = request.path.split("/")[3]
+                self._scheduler.after(self._rng.choice((0.0, 0.7)), partial(self.anything, name))
         if is_deleted:
             name = request.path.split("/")[3]
             self._add_ghosts(name, request, response)
             if self._disturbed[task] < 2 and not self._is_at_rest and self._rng.random() < self.plan.busy / 2:
                 self._disturbed[task] += 1
-                self.live(name, self._rng.choice(("delete", "restore", "restore without a new time")))
+                kinds = ("delete", "restore", "restore without a new time")
+                self.live(
+                    name, self._rng.choice([kind for kind in kinds if self.plan.life.get(kind)] or [""])
+                )
         return response
 
     def _last_charge(self) -> tuple[float, int] | None:
@@ -271,6 +283,4 @@ class SyncZoho(Zoho):
 
 
 def _moment(row: Json) -> float:
-    from datetime import datetime  # noqa: PLC0415
-
     return datetime.fromisoformat(row["deleted_time"]).timestamp()

@@ -62,11 +62,15 @@ class Truth:
     def restored(self, record_id: str, now: float, *, shows: bool) -> None:
         """Note that a record was restored; a run that has not seen the deletion need not see it any more."""
         self.deletions[record_id][-1].until = now
+        self.forgotten(record_id)  # what happened before it was deleted
         if shows:
             self.shows(record_id, now)
 
     def forgotten(self, record_id: str) -> None:
-        """Note that a record lost its Modified_Time: what a run has not seen before, no window shows."""
+        """Note that no window may show what a run has not seen before.
+
+        That is so if a record lost its Modified_Time, or was deleted meanwhile and restored.
+        """
         self._showing[record_id] = [change for change in self._showing[record_id] if change.deletion]
 
     def known_since(self, record_id: str, began: float, stored: float, now: float) -> float:
@@ -78,7 +82,8 @@ class Truth:
         seen = (
             change.at
             for change in self._showing[record_id]
-            if change.at <= (stored if change.deletion else began)
+            # What happened at the moment of the first call happened after it.
+            if change.at < (stored if change.deletion else began)
             if change.deletion is None or change.deletion.until > now
         )
         return max(seen, default=-inf)

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -69,17 +70,19 @@ class FolderResults(Results):
         return self._store(incoming, key, confirm, index=index)
 
     def _store(self, incoming: Incoming, key: str, confirm: Callable[[], None], *, index: bool) -> Stored:
-        store_index = self.write_object if index else None
+        store_index = partial(self.write_object, confirm=confirm) if index else None
         with _File(self, key) as file:
             return land(incoming, key, file, confirm, SizeLimits(), store_index=store_index)
 
-    def write_object(self, key: str, chunks: Iterable[bytes]) -> None:
+    def write_object(
+        self, key: str, chunks: Iterable[bytes], confirm: Callable[[], None] = lambda: None
+    ) -> None:
         content = ByteCounter()
         with _File(self, key) as file:
             for chunk in chunks:
                 content.feed(chunk)
                 file.write(chunk)
-            file.commit(content, content, lambda: None)
+            file.commit(content, content, confirm)
 
     def read_ids(self, key: str) -> Iterator[str]:
         return (row[0] for row in self.read_columns(key, ("Id",)))

@@ -47,7 +47,7 @@ FULL_EXPORT = replace(
     cleaned_at=LATER,
     sync=Run(
         CHANGES, SCHEDULED, BEGAN, BEGAN, BEGAN, Link("e", "e/manifest.json", "0" * 64), 1, 58,
-        RunResult(2, "d.csv", "d.index", 3, Drift(1, 2, 3), "diff.csv"),
+        RunResult(2, "d.csv", "d.index", 3, Drift(1, 2, 3), "diff.csv"), "names",
     ),
     credits=57,
 )  # fmt: skip

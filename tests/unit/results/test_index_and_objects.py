@@ -77,11 +77,13 @@ def test_part_without_records_has_an_empty_index(results):
 
 
 def test_index_is_there_before_the_part_is(results, s3):
+    there = []
+
     def appears():
-        assert [key for key in s3.bucket.objects if key.endswith(".index")]
-        assert KEY not in set(s3.bucket.objects)
+        there.append([key == KEY for key in s3.bucket.objects])
 
     store(results, confirm=appears)
+    assert there == [[], [False]]
 
 
 def test_attempt_that_lost_its_lease_leaves_the_index_of_its_own_content_only(results, s3):
@@ -238,3 +240,14 @@ def test_index_that_is_not_read_to_its_end_closes_the_response(results, s3):
     assert next(rows) == (1, 1)
     rows.close()
     assert body.closed
+
+
+def test_index_of_a_part_that_is_not_needed_any_more_does_not_appear(results, s3):
+    """A cancelled export's folder is empty once its objects were deleted, whatever a late worker does."""
+
+    def cancelled():
+        raise PartBusy("cancelled")
+
+    with pytest.raises(PartBusy):
+        store(results, confirm=cancelled)
+    assert s3.bucket.objects == {}

@@ -438,3 +438,19 @@ def test_get_page_raises_an_error_with_the_status_of_a_success():
     zoho = FakeZoho(b'{"code": "INVALID_MODULE", "message": "m", "status": "error"}')
     with pytest.raises(ZohoQueryRefused):
         RecordsReader(zoho).get_page("v2", "Leads", PageRequest())
+
+
+def test_first_page_of_a_window_is_empty_if_nothing_has_changed():
+    """A run of changes begins with a time; that nothing was modified since is no fault of Zoho's."""
+    zoho = FakeZoho(304, 304)
+    window = replace(BY_MODIFIED_TIME, since=strict_json.moment("2026-11-22T13:00:00+00:00"))
+    found = page(zoho, window)
+    assert (found.records, found.next) == ([], None)
+
+
+def test_module_whose_last_record_has_no_modified_time_is_not_read_in_that_order():
+    """Zoho lists it after all others, and on no page that begins at a time."""
+    zoho = FakeZoho(([{"id": "7", "Modified_Time": None}], {"more_records": True}))
+    with pytest.raises(PagingBroken):
+        RecordsReader(zoho).check_times("v6", "Notes")
+    assert zoho.requests[0][0]["sort_order"] == "desc"

@@ -86,7 +86,7 @@ class ResultsBucket(Results):
 
     def _store(self, incoming: Incoming, key: str, confirm: Callable[[], None], *, index: bool) -> Stored:
         limits = SizeLimits(self.max_record_bytes, self.max_other_bytes, MAX_PARTS * self.part_bytes)
-        store_index = self.write_object if index else None
+        store_index = partial(self.write_object, confirm=confirm) if index else None
         with self._uploading(key, CONTENT_TYPES[incoming.file_format]) as upload:
             return land(incoming, key, upload, confirm, limits, store_index=store_index)
 
@@ -103,13 +103,15 @@ class ResultsBucket(Results):
         with storage_errors("write", key), writer:
             yield _Upload(self, writer, key)
 
-    def write_object(self, key: str, chunks: Iterable[bytes]) -> None:
+    def write_object(
+        self, key: str, chunks: Iterable[bytes], confirm: Callable[[], None] = lambda: None
+    ) -> None:
         content = ByteCounter()
         with self._uploading(key, CONTENT_TYPES.get(key.rpartition(".")[2], _BINARY)) as upload:
             for chunk in chunks:
                 content.feed(chunk)
                 upload.write(chunk)
-            upload.commit(content, content, lambda: None)
+            upload.commit(content, content, confirm)
 
     def size_of_same(self, writer: ObjectWriter, key: str, content: ByteCounter, *, is_gzip: bool) -> int:
         """Return the size of the object that another attempt, or a lost call, wrote, if it has this content.

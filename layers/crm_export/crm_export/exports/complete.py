@@ -79,7 +79,7 @@ def _finish_run(pipeline: Pipeline, export: Export, run: Run, parts: list[Part])
             return None
         raise reason
     with attempt:
-        found = pipeline.runs.find(pipeline, export, run, parts, attempt.keep)
+        found = pipeline.runs.find(pipeline, export, run, parts, attempt.confirm)
         finished = pipeline.table.amend(export, sync=found)
     attempt.release()
     return finished

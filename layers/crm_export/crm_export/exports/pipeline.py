@@ -280,8 +280,10 @@ class Results(Protocol):
         Raises ResultError, also for an index that is corrupted; StorageUnavailable.
         """
 
-    def write_object(self, key: str, chunks: Iterable[bytes]) -> None:
-        """Write an object, which appears whole or never.
+    def write_object(
+        self, key: str, chunks: Iterable[bytes], confirm: Callable[[], None] = lambda: None
+    ) -> None:
+        """Write an object, which appears whole or never. `confirm` is called just before, and may raise.
 
         If the key exists with the same content, nothing is written. Raises ObjectConflict if it exists with
         another content; ResultError, StorageUnavailable.

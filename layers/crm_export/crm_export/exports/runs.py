@@ -59,7 +59,8 @@ class Run:
 
     kind, reason: the constants above. since: the watermark of the run before, None for the first run.
     window_from: `since` less the overlap. watermark: the sync's next watermark, once the run is complete.
-    credits: what the start of the run cost. booked: what the run was expected to cost.
+    credits: what the start of the run cost. booked: what the run was expected to cost. signature: of the
+    names of the module's fields before a full run read any row.
     """
 
     kind: str
@@ -71,6 +72,7 @@ class Run:
     credits: int = 0
     booked: int = 0
     result: RunResult | None = None
+    signature: str | None = None
 
     @property
     def reads_from(self) -> datetime | None:

@@ -74,20 +74,21 @@ def compare_changes(run: Run, rows: Rows, deletions: StoredDeletions) -> RunResu
     return RunResult(
         deleted=deletions.count,
         deleted_key=deletions.key,
-        removed_key=_store_removed(rows.results, deletions, modified),
+        removed_key=_store_removed(rows, deletions, modified),
         late=_late(run, rows, early) if early else 0,
     )
 
 
 def _store_removed(
-    results: Results, deletions: StoredDeletions, modified: dict[int, datetime | None]
+    rows: Rows, deletions: StoredDeletions, modified: dict[int, datetime | None]
 ) -> str | None:
     """Store the ids of the deletions that remove a row of the chain, as an index; return its key."""
     if deletions.key is None:
         return None
     removed = array("Q", sorted(effective_deletions(deletions.times, modified)))
     key = deletions.key.removesuffix(".csv") + ".index"
-    results.write_object(key, write_index(removed, array("Q", bytes(8 * len(removed)))))
+    index = write_index(removed, array("Q", bytes(8 * len(removed))))
+    rows.results.write_object(key, index, rows.keep)
     return key
 
 
@@ -131,7 +132,7 @@ def compare_full(
     )
     found = _Found()
     key = f"{export.folder}/diff-{export.first_part:05d}.csv"
-    results.write_object(key, found.lines(differences, rows.keep))
+    results.write_object(key, found.lines(differences, rows.keep), rows.keep)
     drift, late_rows = found.drift(run, rows, deletions)
     return RunResult(deleted=deletions.count, late=late_rows, drift=drift, diff_key=key)
 

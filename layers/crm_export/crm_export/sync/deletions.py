@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,7 +31,9 @@ def deleted_key(export: Export) -> str:
     return f"{export.folder}/deleted-{export.first_part:05d}.csv"
 
 
-def read_deletions(pipeline: Pipeline, zoho: Zoho, export: Export, run: Run) -> StoredDeletions:
+def read_deletions(
+    pipeline: Pipeline, zoho: Zoho, export: Export, run: Run, keep: Callable[[], None]
+) -> StoredDeletions:
     """Read the deletions since the window began, and store those of a run of changes.
 
     If an earlier attempt stored some, those are the run's: they were read after the rows as well. Without the
@@ -55,7 +57,7 @@ def read_deletions(pipeline: Pipeline, zoho: Zoho, export: Export, run: Run) -> 
             _times((row.record_id, row.deleted_time) for row in found.rows), len(found.rows)
         )
     try:
-        pipeline.results.write_object(key, _chunks(found.rows))
+        pipeline.results.write_object(key, _chunks(found.rows), keep)
     except ObjectConflict:
         stored = list(pipeline.results.read_columns(key, ("Id", "Deleted_Time")))
         times = _times((record_id, datetime.fromisoformat(time)) for record_id, time in stored)

@@ -3,12 +3,10 @@
 `exports.complete` calls `RunEnds` through `Pipeline.runs`, in functions/result_downloader.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from crm_export import strict_json
 from crm_export.errors import ChainBroken, ObjectConflict, ResultError, StateUnavailable
 from crm_export.exports.model import RECORDS, Export, Part
 from crm_export.exports.pipeline import Pipeline, Runs
@@ -17,7 +15,7 @@ from crm_export.sync.chain import publish_latest, updated
 from crm_export.sync.compare import Rows, compare_changes, compare_full
 from crm_export.sync.deletions import StoredDeletions, read_deletions
 from crm_export.sync.model import Lag, LastRun, Sync, SyncTable
-from crm_export.sync.window import grown, overlap_of
+from crm_export.sync.window import grown, overlap_of, signature_of
 from crm_export.telemetry import count, logger
 
 _TRIES = 5
@@ -36,7 +34,8 @@ class RunEnds(Runs):
         """Read what was deleted, compare the rows with the chain, and return the run with what was found.
 
         Called when all rows are stored, and again after a failure: files that an earlier attempt wrote stay.
-        keep: called now and then; raises if another worker has taken over. Raises ExportError.
+        keep: called now and then, and before a file appears; raises if another worker has taken over, or the
+        export was cancelled. Raises ExportError.
         """
         sync = self.table.get(export.account_id, export.module)
         if sync is None or sync.open_run != export.export_id:
@@ -44,7 +43,7 @@ class RunEnds(Runs):
         if export.source == RECORDS and export.read_order != "Modified_Time":
             run = replace(run, kind=FULL, reason=DELETES_UNREADABLE)  # it could only read all records
         zoho = pipeline.zoho_for(export)
-        deletions = read_deletions(pipeline, zoho, export, run)
+        deletions = read_deletions(pipeline, zoho, export, run, keep)
         rows = Rows(pipeline.results, parts, keep)
         if run.kind == CHANGES:
             result = compare_changes(run, rows, deletions)
@@ -85,7 +84,7 @@ class RunEnds(Runs):
         manifest = results.read_manifest(export.manifest_key) or {}
         link = Link(export.export_id, export.manifest_key, results.digest(export.manifest_key))
         deletes_read_at = run.watermark if result.deleted is not None else None
-        signature = _signature(manifest)
+        signature = _signature(run, manifest)
         changes: dict[str, Any] = {
             "watermark": max(run.watermark, sync.watermark or run.watermark),
             "overlap": grown(overlap_of(sync, self.lag), result.late),
@@ -145,13 +144,12 @@ def _last_run(export: Export, run: Run, result: RunResult) -> LastRun:
     )
 
 
-def _signature(manifest: dict[str, Any]) -> str | None:
-    """Return a hash of the names and types of the fields that a run read; None without metadata."""
-    wanted = (manifest.get("query") or {}).get("fields")
-    names = {name.partition(".")[0] for name in wanted} if isinstance(wanted, list) else None
-    types = sorted(
-        (str(field["api_name"]), str(field.get("data_type")))
-        for field in manifest.get("fields") or []
-        if names is None or field["api_name"] in names
-    )
-    return hashlib.sha256(strict_json.dumps(types).encode()).hexdigest() if types else None
+def _signature(run: Run, manifest: dict[str, Any]) -> str | None:
+    """Return the signature of the fields that a run has read; None without metadata.
+
+    If a field is new since a full run began, its rows may lack it: then no later signature is the same.
+    """
+    query, fields = manifest.get("query") or {}, manifest.get("fields") or []
+    signature = signature_of(query, fields)
+    is_steady = run.signature in {None, signature_of(query, fields, types=False)}
+    return signature if signature is None or is_steady else f"{signature}, changed"

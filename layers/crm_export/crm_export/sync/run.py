@@ -11,14 +11,14 @@ from crm_export.errors import (
     StateUnavailable,
 )
 from crm_export.exports.model import Caller, Export, ExportState, Part, PartState
-from crm_export.exports.pipeline import Pipeline
+from crm_export.exports.pipeline import Pipeline, Zoho
 from crm_export.exports.request import ExportRequest
-from crm_export.exports.runs import Run
+from crm_export.exports.runs import FULL, Run
 from crm_export.exports.start import begin, check_open_exports, new_export
 from crm_export.sync.credits import check_share, estimate
 from crm_export.sync.model import Blocked, Sync, Syncs
 from crm_export.sync.schedule import next_due
-from crm_export.sync.window import needs_job, plan, window_from
+from crm_export.sync.window import needs_job, plan, signature_of, window_from
 from crm_export.telemetry import count, logger, note
 from crm_export.zoho.credits import metering
 
@@ -54,7 +54,9 @@ def start_run(syncs: Syncs, sync: Sync, requested: str | None = None) -> Export:
     version = pipeline.limits.api_version
     with metering() as meter:
         probe = zoho.changes.probe(version, sync.module, window_from(sync, limits.lag))
-    run = plan(sync, probe.at, limits.lag, requested)
+        run = plan(sync, probe.at, limits.lag, requested)
+        if run.kind == FULL:
+            run = replace(run, signature=_signature(zoho, version, sync))
     with_job = needs_job(sync, run, probe.at, has_changes=probe.has_changes)
     spent = table.spent(sync.account_id, pipeline.clock())
     cost = estimate(sync, run, with_job=with_job)
@@ -62,6 +64,15 @@ def start_run(syncs: Syncs, sync: Sync, requested: str | None = None) -> Export:
     table.spend(sync.account_id, pipeline.clock(), meter.credits + cost)
     run = replace(run, credits=meter.credits, booked=meter.credits + cost)
     return _start(syncs, sync, run, with_job=with_job)
+
+
+def _signature(zoho: Zoho, version: str, sync: Sync) -> str | None:
+    """Return the signature of the names of the module's fields, or None if Zoho does not describe them."""
+    try:
+        return signature_of(sync.query, zoho.census.fields(version, sync.module), types=False)
+    except ExportError as error:
+        logger.info("fields not described", code=error.code, reason=error.message)
+        return None
 
 
 def _start(syncs: Syncs, sync: Sync, run: Run, *, with_job: bool) -> Export:

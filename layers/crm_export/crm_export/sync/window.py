@@ -1,7 +1,11 @@
 """Plans a run: full or changes, from when on, and whether it needs a job. Pure decisions."""
 
+import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
+from crm_export import strict_json
 from crm_export.exports.runs import (
     CHANGES,
     DELETES_UNREADABLE,
@@ -70,6 +74,23 @@ def needs_job(sync: Sync, run: Run, now: datetime, *, has_changes: bool) -> bool
     if run.kind == FULL or has_changes or sync.job_at is None:
         return True
     return now - sync.job_at >= min(sync.every * _RUNS_WITHOUT_JOB, _LONGEST_WITHOUT_JOB)
+
+
+def signature_of(
+    query: Mapping[str, Any], fields: Sequence[Mapping[str, Any]], *, types: bool = True
+) -> str | None:
+    """Return a hash of the names and types of the fields that a query reads; None without metadata.
+
+    types: without them, signatures of several API versions can be compared.
+    """
+    wanted = query.get("fields")
+    names = {name.partition(".")[0] for name in wanted} if isinstance(wanted, list) else None
+    found = sorted(
+        (str(field["api_name"]), str(field.get("data_type")) if types else "")
+        for field in fields
+        if names is None or field["api_name"] in names
+    )
+    return hashlib.sha256(strict_json.dumps(found).encode()).hexdigest() if found else None
 
 
 def grown(overlap: timedelta, late: int) -> timedelta:

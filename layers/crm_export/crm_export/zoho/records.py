@@ -347,7 +347,7 @@ class RecordsReader:
         found, info = self._list_at(source, order, cursor)
         if found:
             return found, info, False
-        if cursor.before is None and cursor.page_token is None:
+        if cursor.before is None and cursor.page_token is None and not cursor.edge:
             found, info = self._list_at(source, order, cursor)
             if found or not info.get("more_records"):
                 return found, info, False
