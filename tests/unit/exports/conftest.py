@@ -162,6 +162,7 @@ class FakeZoho:
         self.names: Any = (["Note_Title"], [])
         self.census = FakeCensus()
         self.changes: Any = None
+        self.times: Any = None  # PagingBroken if a record has no Modified_Time
 
     def create_job(self, version, request):
         self.created.append(request)
@@ -187,6 +188,9 @@ class FakeZoho:
     def field_names(self, version, module):
         self.metadata_read.append((version, module))
         return FieldNames(*_value_of(self.names))
+
+    def check_times(self, version, module):
+        _value_of(self.times)
 
     def read_page(self, version, module, cvid, fields, cursor):
         self.cursors.append(cursor)
