@@ -121,10 +121,10 @@ def with_audits_that_trust_modified_time(patch):
 def with_restored_rows_that_stay_deleted(patch):
     right = fold._Changed.put
 
-    def put(self, row, modified):
+    def put(self, row):
         query = "SELECT 1 FROM changed WHERE id = ? AND deleted IS NOT NULL"
         if self._database.execute(query, (row[0],)).fetchone() is None:
-            right(self, row, modified)
+            right(self, row)
 
     patch.setattr(fold._Changed, "put", put)
 
@@ -152,7 +152,13 @@ _GROWING = {"create": 3.0, "delete": 1.0, "restore": 1.0}
 MUTANTS = {
     with_times_that_are_compared_as_strings: {"life": _GROWING, "offsets": ((-400 * DAY, -300.0),)},
     with_our_own_clock: {"life": {"modify": 1.0}, "skew": -240.0},
-    without_overlap: {"life": {"modify": 1.0}, "overlap": 15, "lag": 5, "delays": (0.0, 1100.0)},
+    without_overlap: {
+        "life": {"modify": 1.0},
+        "overlap": 15,
+        "lag": 5,
+        "delays": (0.0, 1100.0),
+        "every": "15m",
+    },
     with_windows_that_begin_a_second_after_the_last: {"life": {"modify": 1.0}, "every": "3h"},
     with_windows_that_end: {"life": {"mass update": 1.0}},
     with_a_watermark_that_moves_before_the_files_are_stored: {"life": {"modify": 1.0}},
