@@ -19,6 +19,7 @@ from crm_export.exports.download import advance_part
 from crm_export.exports.model import Caller, Export, ExportState
 from crm_export.exports.pipeline import Limits, Pipeline, Zoho
 from crm_export.exports.reconcile import reconcile
+from crm_export.exports.submit import submit_part
 from crm_export.sync.chain import latest_key
 from crm_export.sync.finish import RunEnds
 from crm_export.sync.fold import fold, read_chain
@@ -159,6 +160,18 @@ class FakeQueue:
         self.meanwhile()
 
 
+class Client(DynamoDb):
+    """DynamoDB. before: called once, before the next transaction."""
+
+    before: Any = None
+
+    def transact_write_items(self, **request):
+        before, self.before = self.before, None
+        if before:
+            before()
+        return super().transact_write_items(**request)
+
+
 class NoEvents:
     """A bus of events that nobody listens to."""
 
@@ -172,8 +185,9 @@ class World:
     def __init__(self):
         self.now = NOON
         self.items = TableData(lambda: 0.0)
-        client = DynamoDb(self.items)
-        self.exports, self.table = DynamoExportTable(client, "exports"), DynamoSyncTable(client, "exports")
+        self.client = Client(self.items)
+        self.exports = DynamoExportTable(self.client, "exports")
+        self.table = DynamoSyncTable(self.client, "exports")
         self.bucket = Bucket()
         self.results = ResultsBucket(S3(self.bucket), "results")
         self.zoho = FakeZoho(lambda: self.now)
@@ -241,6 +255,7 @@ class World:
         number = 1
         while True:
             try:
+                submit_part(self.pipeline, export.export_id, number)
                 advance_part(self.pipeline, export.export_id, number)
             except StepPostponed as postponed:
                 raise postponed.__cause__ from None

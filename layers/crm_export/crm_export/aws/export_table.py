@@ -152,13 +152,15 @@ class DynamoExportTable(ExportTable):
         self._update(item_key(export_id), update, "#state = :RUNNING", credits=credits)
 
     def restart(self, export: Export, first: Part) -> bool:
+        run = {} if export.sync is None else {"sync": _plain("sync", export.restarted_run)}
         update = _existing(
             item_key(export.export_id),
-            "SET generation = :next, first_part = :first",
+            f"SET generation = :next, first_part = :first{', #sync = :sync' if run else ''}",
             _UNCHANGED,
             seen=export.generation,
             next=export.generation + 1,
             first=first.part,
+            **run,
         )
         return self._table.transact({"Update": update}, _put_new(first, export.expires_at))
 
@@ -456,12 +458,18 @@ def creation(export: Export, first: Part) -> list[dict[str, dict[str, Any]]]:
     """Return the writes of a transaction that creates an export. Raises QueryRefused if it is too large."""
     meta = {**item_key(export.export_id), **encode(vars(export)), "open": attribute("OPEN")}
     items = [meta, _part_item(first, export.expires_at)]
-    if (size := max(map(size_of, items))) > _LARGEST_NEW_ITEM:
+    for item in items:
+        check_size(item)
+    return [{"Put": {"Item": item}} for item in items]
+
+
+def check_size(item: Item) -> None:
+    """Raise QueryRefused if an item is too large to be written, and to grow by what later writes add."""
+    if (size := size_of(item)) > _LARGEST_NEW_ITEM:
         raise QueryRefused(
             f"With this query the export's state has {size} bytes; at most {_LARGEST_NEW_ITEM} are "
             "allowed. Give fewer or shorter values in query.criteria, or fewer names in query.fields."
         )
-    return [{"Put": {"Item": item}} for item in items]
 
 
 def completion(export_id: str) -> dict[str, dict[str, Any]]:

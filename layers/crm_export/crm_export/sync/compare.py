@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crm_export.errors import ChainBroken
+from crm_export.errors import ChainBroken, ResultError
 from crm_export.exports.model import Export, Part
 from crm_export.exports.pipeline import Results
 from crm_export.exports.runs import Drift, Link, Run, RunResult
@@ -26,6 +26,7 @@ from crm_export.sync.audit import (
 )
 from crm_export.sync.chain import follow
 from crm_export.sync.deletions import StoredDeletions
+from crm_export.telemetry import logger
 
 _COLUMNS = ("Id", "Modified_Time")
 _KEEP_EVERY = 50_000  # rows
@@ -53,7 +54,8 @@ class Rows:
             for number, (record_id, changed) in enumerate(self.results.read_columns(part.key, _COLUMNS)):
                 if number % _KEEP_EVERY == 0:
                     self.keep()
-                yield int(record_id), moment(changed)
+                if record_id.isdecimal():  # Zoho names no other ids as deleted, and they are in no index
+                    yield int(record_id), moment(changed)
 
     @property
     def header(self) -> tuple[str, ...] | None:
@@ -101,12 +103,18 @@ def _window_of_previous(results: Results, run: Run) -> datetime:
 
 
 def _late(run: Run, rows: Rows, early: set[int]) -> int:
-    """Return how many of the rows that changed before the last watermark the previous run did not have."""
+    """Return how many of the rows that changed before the last watermark the previous run did not have.
+
+    0 if what the previous run had cannot be read any more.
+    """
     manifest = rows.results.read_manifest(run.previous.manifest_key) if run.previous else None
-    keys = [part.get("index") for part in (manifest or {}).get("parts", [])]
+    if not manifest:
+        return 0
+    keys = [part.get("index") for part in manifest["parts"]]
     try:
         return late((row for row in rows.index() if row[0] in early), merged(rows.results, keys))
-    except ChainBroken:
+    except (ChainBroken, ResultError) as error:  # such as an object that has expired
+        logger.warning("late rows not counted", code=error.code, reason=error.message)
         return 0
 
 

@@ -5,6 +5,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,7 +13,16 @@ from crm_export import strict_json
 from crm_export.errors import ChainBroken, ObjectConflict, ResultError, StateUnavailable
 from crm_export.exports.model import RECORDS, Export, Part
 from crm_export.exports.pipeline import Pipeline, Runs
-from crm_export.exports.runs import CHANGES, DELETES_UNREADABLE, FULL, SCHEMA, Link, Run, RunResult
+from crm_export.exports.runs import (
+    CHANGES,
+    DELETES_UNREADABLE,
+    FIRST,
+    FULL,
+    SCHEMA,
+    Link,
+    Run,
+    RunResult,
+)
 from crm_export.sync.chain import publish_latest, updated
 from crm_export.sync.compare import Rows, compare_changes, compare_full
 from crm_export.sync.deletions import StoredDeletions, read_deletions
@@ -44,7 +54,8 @@ class RunEnds(Runs):
         if export.source == RECORDS and export.read_order != "Modified_Time":
             run = replace(run, kind=FULL, reason=DELETES_UNREADABLE)  # it could only read all records
         zoho = pipeline.zoho_for(export)
-        deletions = read_deletions(pipeline, zoho, export, run)
+        rows_stored_at = parts[-1].stored_at or export.requested_at
+        deletions = read_deletions(pipeline, zoho, export, run, rows_stored_at)
         rows = Rows(pipeline.results, parts, keep)
         if run.kind == CHANGES:
             result = compare_changes(run, rows, deletions)
@@ -65,10 +76,15 @@ class RunEnds(Runs):
             sync = self.table.get(export.account_id, export.module)
             if run is None or sync is None or sync.open_run != export.export_id or _is_other(sync, export):
                 return self._complete_alone(pipeline, export, sync)
-            publish_latest(pipeline.results, export, run, updated(export))
             after = self._after(pipeline, sync, export, run)
+            try:
+                publish_latest(pipeline.results, export, run, updated(export))
+            except ChainBroken as error:  # a chain that nobody can read ends here, and another one begins
+                logger.warning("chain broken", export_id=export.export_id, reason=error.message)
+                after = replace(after, full_reason=FIRST, due_at=after.due_at and pipeline.clock())
             completed = self.table.complete_run(export.export_id, after)
             if completed is not None:
+                self._book_rest(pipeline, export, run)
                 return completed
         raise StateUnavailable(f"The sync of {export.module} was changed again and again by others.")
 
@@ -78,6 +94,13 @@ class RunEnds(Runs):
         if sync is not None and sync.open_run == export.export_id:
             self.table.write(sync.next(open_run=None))  # else the next run finds that the export has ended
         return completed
+
+    def _book_rest(self, pipeline: Pipeline, export: Export, run: Run) -> None:
+        """Book what a run has cost beyond what its start booked; not worth an error if it cannot be noted."""
+        rest = run.credits + export.credits - run.booked
+        if rest > 0:
+            with suppress(StateUnavailable):
+                self.table.spend(export.account_id, pipeline.clock(), rest)
 
     def _after(self, pipeline: Pipeline, sync: Sync, export: Export, run: Run) -> Sync:
         """Return the sync after a run that is complete."""
@@ -99,7 +122,7 @@ class RunEnds(Runs):
         if manifest.get("parts"):
             changes["job_at"] = run.watermark
         if run.kind == FULL:
-            changes |= {"full": link, "full_at": run.watermark}
+            changes |= {"full": link, "full_at": run.watermark, "full_records": int(export.records or 0)}
         elif signature and sync.signature and signature != sync.signature:
             # Records that did not change have a value in a new field, too.
             changes |= {"full_reason": SCHEMA, "due_at": sync.due_at and pipeline.clock()}
