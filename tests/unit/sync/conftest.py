@@ -161,15 +161,19 @@ class FakeQueue:
 
 
 class Client(DynamoDb):
-    """DynamoDB. before: called once, before the next transaction."""
+    """DynamoDB. before: by operation, what is called once, before the next call."""
 
-    before: Any = None
+    def __init__(self, items):
+        super().__init__(items)
+        self.before: dict[str, Any] = {}
 
     def transact_write_items(self, **request):
-        before, self.before = self.before, None
-        if before:
-            before()
+        self.before.pop("transact_write_items", lambda: None)()
         return super().transact_write_items(**request)
+
+    def put_item(self, **request):
+        self.before.pop("put_item", lambda: None)()
+        return super().put_item(**request)
 
 
 class NoEvents:

@@ -238,7 +238,7 @@ def test_completion_is_retried_after_latest_was_written_and_the_transaction_lost
     def lose():
         raise refusal("ProvisionedThroughputExceededException", "TransactWriteItems")
 
-    synced.client.before = lose
+    synced.client.before["transact_write_items"] = lose
     with pytest.raises(StateUnavailable):
         synced.finish(export)
     assert export.export_id in synced.latest()["changes"][-1]
@@ -252,7 +252,7 @@ def test_two_workers_complete_a_run_once(synced):
     synced.zoho.put(4)
     export = open_run(synced)
     ended = []
-    synced.client.before = lambda: ended.append(synced.finish(export).state)
+    synced.client.before["transact_write_items"] = lambda: ended.append(synced.finish(export).state)
     assert synced.finish(export).state is ExportState.COMPLETED
     assert ended == [ExportState.COMPLETED]
     assert (synced.sync().revision, synced.sync().watermark) == (4, NOON + timedelta(minutes=55))
@@ -261,7 +261,7 @@ def test_two_workers_complete_a_run_once(synced):
 
 def test_sync_that_a_user_changes_during_the_completion_keeps_both_changes(synced):
     export = open_run(synced)
-    synced.client.before = lambda: synced.put(every="6h")
+    synced.client.before["transact_write_items"] = lambda: synced.put(every="6h")
     assert synced.finish(export).state is ExportState.COMPLETED
     sync = synced.sync()
     assert (sync.every, sync.watermark) == (timedelta(hours=6), NOON + timedelta(minutes=55))

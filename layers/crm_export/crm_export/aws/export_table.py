@@ -458,18 +458,12 @@ def creation(export: Export, first: Part) -> list[dict[str, dict[str, Any]]]:
     """Return the writes of a transaction that creates an export. Raises QueryRefused if it is too large."""
     meta = {**item_key(export.export_id), **encode(vars(export)), "open": attribute("OPEN")}
     items = [meta, _part_item(first, export.expires_at)]
-    for item in items:
-        check_size(item)
-    return [{"Put": {"Item": item}} for item in items]
-
-
-def check_size(item: Item) -> None:
-    """Raise QueryRefused if an item is too large to be written, and to grow by what later writes add."""
-    if (size := size_of(item)) > _LARGEST_NEW_ITEM:
+    if (size := max(map(size_of, items))) > _LARGEST_NEW_ITEM:
         raise QueryRefused(
             f"With this query the export's state has {size} bytes; at most {_LARGEST_NEW_ITEM} are "
             "allowed. Give fewer or shorter values in query.criteria, or fewer names in query.fields."
         )
+    return [{"Put": {"Item": item}} for item in items]
 
 
 def completion(export_id: str) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from crm_export import strict_json
 from crm_export.errors import InvalidRequest, QueryRefused, StateUnavailable, SyncNotFound
 from crm_export.exports.model import Caller, Export, ExportState, timestamp
 from crm_export.exports.records import check_readable
@@ -30,6 +31,8 @@ _SPAN = re.compile(r"([1-9][0-9]{0,4})(m|h|d)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _KEYS = {"every", "full_every", "query", "enabled"}
 _TRIES = 5
+# Bytes: the query is part of the items of the sync (400 KB) and of its exports (256 KB when they begin).
+_LARGEST_QUERY = 200 * 1024
 _MODIFIED = "Modified_Time"
 
 
@@ -114,7 +117,7 @@ def parse_sync(module: str, body: dict[str, Any]) -> dict[str, Any]:
 
 def _query(module: str, given: Any) -> dict[str, Any]:
     """Return the query of a sync's exports: that of an export, with Modified_Time among its fields."""
-    query = parse_request(module, {"query": given}, lambda: [module]).query
+    query = parse_request(module, {"query": _with_modified(given)}, lambda: [module]).query
     if isinstance(given, dict) and given.get("page") not in {None, 1}:
         raise QueryRefused("query.page is not allowed: a sync reads all pages.")
     if not has_bulk_read(module):
@@ -124,10 +127,20 @@ def _query(module: str, given: Any) -> dict[str, Any]:
             f"query.criteria has {MAX_CRITERIA} criteria; a sync allows {MAX_CRITERIA - 1}, because it adds "
             "one on Modified_Time."
         )
-    fields = query.get("fields")
-    if isinstance(fields, list) and _MODIFIED not in fields:
-        return {**query, "fields": [*fields, _MODIFIED]}
+    if (size := len(strict_json.dumps(query).encode())) > _LARGEST_QUERY:
+        raise QueryRefused(
+            f"query has {size} bytes; a sync allows {_LARGEST_QUERY}. Give fewer or shorter values in "
+            "query.criteria, or fewer names in query.fields."
+        )
     return query
+
+
+def _with_modified(given: Any) -> Any:
+    """Add Modified_Time to the fields of a query, before they are counted: Zoho allows 200."""
+    fields = given.get("fields") if isinstance(given, dict) else None
+    if not isinstance(fields, list) or not fields or _MODIFIED in fields:
+        return given
+    return {**given, "fields": [*fields, _MODIFIED]}
 
 
 def _criteria_in(criteria: dict[str, Any]) -> int:
@@ -187,7 +200,7 @@ def request_run(syncs: Syncs, caller: Caller, export_type: str, body: dict[str, 
     Raises SyncNotFound, InvalidRequest, RunInProgress, and what else `start_run` raises.
     """
     kind = body.get("kind", CHANGES)
-    if set(body) - {"kind"} or kind not in {CHANGES, FULL}:
+    if set(body) - {"kind"} or kind not in (CHANGES, FULL):
         raise InvalidRequest(f'The body is {shown(body)}; it must be {{"kind": "changes"}} or "full".')
     return start_run(syncs, find_sync(syncs, caller, export_type), kind)
 

@@ -118,10 +118,7 @@ class SyncTable(Protocol):
         """Yield the syncs whose `due_at` has come, the longest due first."""
 
     def write(self, sync: Sync) -> bool:
-        """Write a sync; False if it is not the next revision of what is there (0: of nothing).
-
-        Raises QueryRefused if the query is too large for the table.
-        """
+        """Write a sync; False if it is not the next revision of what is there (0: of nothing)."""
 
     def delete(self, sync: Sync) -> bool:
         """Delete a sync; False if it has changed since it was read."""
