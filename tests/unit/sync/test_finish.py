@@ -117,6 +117,32 @@ def test_fields_that_cannot_be_read_once_are_no_change_of_the_schema(synced):
     assert synced.sync().full_reason == "schema"
 
 
+def test_new_column_makes_the_next_run_full_if_the_fields_cannot_be_read(world):
+    world.zoho.fields_fail = ZohoPermissionDenied("no")
+    world.put(every="1h")
+    world.run()
+    kinds = []
+    for names in (["Modified_Time"], ["Modified_Time", "Nickname"], ["Modified_Time", "Nickname"]):
+        world.zoho.names = names
+        world.let_pass(hours=1)
+        world.zoho.put(1)
+        kinds.append(world.run()["sync"]["kind"])
+    assert (kinds, world.sync().full_reason) == (["changes", "changes", "full"], None)
+    world.let_pass(hours=1)
+    assert world.run()["sync"]["kind"] == "changes"
+
+
+def test_field_that_is_added_while_a_full_run_reads_makes_the_next_but_one_full(synced):
+    """The fields that are read at the end of the run have the new one, but its rows have not."""
+    read = iter([["Modified_Time", "Nickname"]])
+    synced.zoho.after_rows = lambda: setattr(synced.zoho, "names", next(read, synced.zoho.names))
+    synced.run("full")
+    synced.let_pass(hours=1)
+    synced.zoho.put(1)
+    synced.run()
+    assert synced.sync().full_reason == "schema"
+
+
 def test_new_field_of_a_disabled_sync_does_not_make_it_due(synced):
     synced.put(enabled=False)
     synced.zoho.names = ["Modified_Time", "Nickname"]

@@ -130,7 +130,7 @@ def compare_full(
     chain = follow(results.read_manifest, previous)
     if chain.full["query"] != export.query:  # another query reads other records
         return RunResult(deleted=deletions.count)
-    same_fields = rows.header == _header(chain.full)
+    same_fields = rows.header == header_of(chain.full)
     differences = compare(
         merged(results, _indices(chain.full)),
         [_changes_index(results, manifest) for manifest in chain.changes],
@@ -225,5 +225,6 @@ def _changes_index(results: Results, manifest: dict[str, Any]) -> ChangesIndex:
     return ChangesIndex(merged(results, _indices(manifest)), deleted)
 
 
-def _header(manifest: dict[str, Any]) -> tuple[str, ...] | None:
-    return next((tuple(part["header"]) for part in manifest["parts"] if part["header"]), None)
+def header_of(manifest: dict[str, Any]) -> tuple[str, ...] | None:
+    """Return the columns of an export's rows, or None if it has none."""
+    return next((tuple(part["header"]) for part in manifest.get("parts", []) if part["header"]), None)

@@ -12,7 +12,7 @@ from typing import Any
 from crm_export import strict_json
 from crm_export.errors import ChainBroken, ObjectConflict, ResultError, StateUnavailable
 from crm_export.exports.model import RECORDS, Export, Part
-from crm_export.exports.pipeline import Pipeline, Runs
+from crm_export.exports.pipeline import Pipeline, Results, Runs
 from crm_export.exports.runs import (
     CHANGES,
     DELETES_UNREADABLE,
@@ -24,7 +24,7 @@ from crm_export.exports.runs import (
     RunResult,
 )
 from crm_export.sync.chain import publish_latest, updated
-from crm_export.sync.compare import Rows, compare_changes, compare_full
+from crm_export.sync.compare import Rows, compare_changes, compare_full, header_of
 from crm_export.sync.deletions import StoredDeletions, read_deletions
 from crm_export.sync.model import Lag, LastRun, Sync, SyncTable
 from crm_export.sync.window import grown, overlap_of
@@ -74,7 +74,7 @@ class RunEnds(Runs):
         run = export.sync
         for _ in range(_TRIES):
             sync = self.table.get(export.account_id, export.module)
-            if run is None or sync is None or sync.open_run != export.export_id or _is_other(sync, export):
+            if run is None or sync is None or sync.open_run != export.export_id or sync.query != export.query:
                 return self._complete_alone(pipeline, export, sync)
             after = self._after(pipeline, sync, export, run)
             try:
@@ -123,7 +123,7 @@ class RunEnds(Runs):
             changes["job_at"] = run.watermark
         if run.kind == FULL:
             changes |= {"full": link, "full_at": run.watermark, "full_records": int(export.records or 0)}
-        elif signature and sync.signature and signature != sync.signature:
+        elif _is_other(signature, sync.signature) or _has_new_column(results, manifest, sync.full):
             # Records that did not change have a value in a new field, too.
             changes |= {"full_reason": SCHEMA, "due_at": sync.due_at and pipeline.clock()}
         elif deletes_read_at is None:
@@ -151,8 +151,18 @@ def _audited(
         return RunResult(deleted=deletions.count)
 
 
-def _is_other(sync: Sync, export: Export) -> bool:
-    return sync.query != export.query
+def _is_other(signature: str | None, before: str | None) -> bool:
+    return signature is not None and before is not None and signature != before
+
+
+def _has_new_column(results: Results, manifest: dict[str, Any], full: Link | None) -> bool:
+    """Return True if a run has a column that the last full run has not.
+
+    The fields do not show it if the connection may not read them, or if one was added during the full run.
+    """
+    columns = header_of(manifest)
+    known = header_of(results.read_manifest(full.manifest_key) or {}) if columns and full else None
+    return bool(columns and known and set(columns) - set(known))
 
 
 def _last_run(export: Export, run: Run, result: RunResult) -> LastRun:
