@@ -13,7 +13,7 @@ import pytest
 from crm_export.aws.export_table import DynamoExportTable
 from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.aws.sync_table import DynamoSyncTable
-from crm_export.errors import ExportError, StepPostponed
+from crm_export.errors import ExportError, PagingBroken, StepPostponed, ZohoModuleNotSupported
 from crm_export.exports.callbacks import KeyRing
 from crm_export.exports.download import advance_part
 from crm_export.exports.model import Caller, Export, ExportState
@@ -32,6 +32,7 @@ from crm_export.telemetry import metrics
 from crm_export.zoho.bulk_read import COMPLETED, Job
 from crm_export.zoho.census import Count
 from crm_export.zoho.changes import Deleted, Deletions, Probe
+from crm_export.zoho.records import FieldNames, RecordPage
 from simulation.dynamodb import DynamoDb, TableData
 from simulation.s3 import S3, Bucket
 
@@ -57,6 +58,7 @@ class FakeZoho:
         self.probe_fails: Exception | None = None
         self.deletions_fail: Exception | None = None
         self.fields_fail: Exception | None = None
+        self.has_bulk_read = self.lists_by_time = True
         self.after_rows = lambda: None
         self.probed: list[datetime | None] = []
         self.jobs: list[Any] = []
@@ -93,6 +95,8 @@ class FakeZoho:
     # --- bulk_read ---
 
     def create_job(self, version, request):
+        if not self.has_bulk_read:
+            raise ZohoModuleNotSupported("No Bulk Read.")
         self.jobs.append(request)
         return str(len(self.jobs))
 
@@ -111,6 +115,27 @@ class FakeZoho:
             for i, at in sorted(self.records.items())
             if begins is None or at >= begins
         ]
+
+    # --- records ---
+
+    def field_names(self, version, module):
+        return FieldNames(self.names, [])
+
+    def check_times(self, version, module):
+        if not self.lists_by_time:
+            raise PagingBroken("no Modified_Time")
+
+    def read_page(self, version, module, cvid, fields, cursor):
+        if cursor.by_time and not self.lists_by_time:
+            raise PagingBroken("no Modified_Time")
+        return RecordPage(
+            [
+                {"id": str(record_id), "Modified_Time": at.isoformat()}
+                for record_id, at in sorted(self.records.items())
+                if cursor.since is None or at >= cursor.since
+            ],
+            None,
+        )
 
     # --- census ---
 

@@ -357,6 +357,49 @@ def test_ids_that_are_no_numbers_end_the_run_all_the_same(synced):
     assert synced.run("full")["sync"]["drift"] is None
 
 
+def test_run_of_a_module_that_turns_out_to_need_the_records_api_reads_its_window(synced):
+    synced.zoho.has_bulk_read = False
+    synced.zoho.put(4)
+    manifest = synced.run()
+    assert (manifest["source"], manifest["sync"]["kind"], manifest["records"]) == ("records", "changes", 1)
+    assert synced.folded() == {1, 2, 3, 4}
+
+
+def test_run_that_can_only_read_all_records_becomes_a_full_one(synced):
+    synced.zoho.has_bulk_read = synced.zoho.lists_by_time = False
+    synced.zoho.put(4)
+    synced.zoho.delete(3)
+    manifest = synced.run()
+    facts = manifest["sync"]
+    assert (facts["kind"], facts["reason"]) == ("full", "deletes_unreadable")
+    assert facts["drift"] == {"inserted": 0, "updated": 0, "deleted": 0}
+    assert b"I,4" in synced.bucket.objects[facts["diff_key"]]
+    sync = synced.sync()
+    assert (sync.full, sync.full_at) == (sync.previous, sync.watermark)
+    assert synced.latest()["changes"] == []
+    assert manifest["export_id"] in synced.latest()["full"]
+    assert synced.folded() == {1, 2, 4}
+
+
+def test_chain_of_compressed_results_is_compared_and_read_like_others(world):
+    world.limit(result_format="csv.gz")
+    world.put(every="1h")
+    world.run()
+    world.let_pass(hours=1)
+    world.zoho.put(1, 4)
+    world.zoho.delete(2)
+    changes = world.run()
+    assert changes["parts"][0]["key"].endswith(".csv.gz")
+    assert changes["parts"][0]["index"] in world.bucket.objects
+    assert changes["sync"]["removed_key"] in world.bucket.objects
+    assert world.folded() == {1, 3, 4}
+    world.let_pass(hours=1)
+    world.zoho.records[3] = NOON - timedelta(days=2)  # changed without moving Modified_Time
+    full = world.run("full")
+    assert full["sync"]["drift"] == {"inserted": 0, "updated": 1, "deleted": 0}
+    assert full["sync"]["diff_key"] in world.bucket.objects
+
+
 def test_results_that_are_gone_keep_a_run_from_nothing(synced):
     """ResultRetentionDays was shorter than the time between two runs."""
     synced.zoho.put(4)
