@@ -14,5 +14,8 @@ at_init(lambda own: own.due_syncs)
 def lambda_handler(event: Event, context: Context) -> dict[str, Any]:
     """Handle a tick of EventBridge Scheduler; return how many parts and syncs were queued."""
     own = container()
-    syncs = start_due(own.due_syncs)
-    return {"pushed": reconcile(own.reconciler), "syncs": syncs}
+    try:
+        syncs = start_due(own.due_syncs)
+    finally:  # what is wrong with a sync must not stop exports
+        pushed = reconcile(own.reconciler)
+    return {"pushed": pushed, "syncs": syncs}

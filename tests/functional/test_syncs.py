@@ -257,3 +257,16 @@ def test_credits_in_the_manifest_are_what_zoho_charged(sync_of):
     before = sync.credits_used
     manifest = sync.tick()
     assert manifest["sync"]["credits"] == sync.credits_used - before
+
+
+def test_sync_that_cannot_be_read_does_not_keep_the_reconciler_from_exports(sync_of):
+    sync = sync_of("Vendors")
+    client, table = sync.world.client("dynamodb"), sync.world.deployment.outputs["ExportsTableName"]
+    key = {"pk": {"S": "SYNC#broken"}, "sk": {"S": "Vendors"}}
+    due = {"due": {"S": "DUE"}, "due_at": {"S": "2026-01-01T00:00:00.000Z"}, "revision": {"N": "1"}}
+    client.put_item(TableName=table, Item={**key, **due, "sync": {"S": "no JSON"}})
+    sync.world.start("Vendors")
+    with pytest.raises(json.JSONDecodeError):
+        sync.world.invoke("ExportReconciler", {})
+    client.delete_item(TableName=table, Key=key)
+    assert len(sync.world.receive("DownloadQueue")) == 1

@@ -190,7 +190,12 @@ class SqliteExportTable(ExportTable):
                 export.export_id,
                 lambda found: (
                     _is_unchanged(found, export)
-                    and replace(found, generation=export.generation + 1, first_part=first.part)
+                    and replace(
+                        found,
+                        generation=export.generation + 1,
+                        first_part=first.part,
+                        sync=found.restarted_run,
+                    )
                 ),
             )
             if restarted is not None:

@@ -384,7 +384,12 @@ class StorageRefused(ResultError, code="STORAGE_REFUSED"):
 
 
 class ZohoError(ExportError, code="ZOHO_ERROR"):
-    """Zoho refused a request or failed. zoho_code, http_status and request_id are Zoho's own, or None."""
+    """Zoho refused a request or failed. zoho_code, http_status and request_id are Zoho's own, or None.
+
+    date: the time of the refusal, as in the header Date of Zoho's response; "" if there is none.
+    """
+
+    date = ""
 
     def __init__(
         self,

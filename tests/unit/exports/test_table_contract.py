@@ -26,6 +26,7 @@ from crm_export.exports.model import (
     RequestKey,
     Stored,
 )
+from crm_export.exports.runs import Run, RunResult
 from crm_export.exports.witness import Before, Witness
 from crm_export.zoho.bulk_read import Job
 from crm_export.zoho.records import Cursor
@@ -222,6 +223,19 @@ def test_worker_that_read_an_earlier_generation_cannot_change_the_export(table, 
     assert [part.part for part in table.get_parts(restarted)] == [2]
     assert table.fail(restarted, 2, FAILURE, T2)
     assert not table.restart(restarted, Part(export.export_id, 3, T2))
+
+
+def test_restart_forgets_what_a_run_of_a_sync_has_found(table, export):
+    run = Run("changes", "scheduled", T1, since=T0, window_from=T0)
+    amended = table.amend(export, sync=replace(run, result=RunResult(deleted=3, late=1)))
+    assert table.get(export.export_id).sync.result == RunResult(deleted=3, late=1)
+    assert table.restart(amended, Part(export.export_id, 2, T1))
+    assert table.get(export.export_id).sync == run
+
+
+def test_restart_of_an_export_that_is_no_run_of_a_sync_makes_it_none(table, export):
+    assert table.restart(export, Part(export.export_id, 2, T1))
+    assert table.get(export.export_id).sync is None
 
 
 def test_restart_of_sealed_export_or_over_an_existing_part_is_refused(table, export):

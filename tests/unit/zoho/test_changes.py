@@ -9,7 +9,7 @@ import pytest
 import requests
 import responses
 
-from crm_export.errors import ZohoUnavailable
+from crm_export.errors import ZohoPermissionDenied, ZohoUnavailable
 from crm_export.zoho.catalog import has_deleted
 from crm_export.zoho.changes import Changes, Deleted, Probe
 from crm_export.zoho.client import ZohoClient
@@ -226,6 +226,25 @@ def test_deletions_cost_two_credits_for_each_page_and_pass():
             mock.get(url, json=page)
         client = ZohoClient(requests.Session(), "https://www.zohoapis.eu", Token())
         assert Changes(client).deletions("v8", "Contacts", MOMENT).credits == 8
+
+
+@pytest.mark.parametrize("code", ["INVALID_MODULE", "MODULE_NOT_SUPPORTED", "NOT_SUPPORTED"])
+def test_module_that_zoho_does_not_list_may_have_changes_for_bulk_read(code):
+    with responses.RequestsMock() as mock:
+        url = "https://www.zohoapis.eu/crm/v8/Quoted_Items"
+        mock.get(url, status=400, json={"code": code, "message": "m", "status": "error"}, headers=DATE)
+        client = ZohoClient(requests.Session(), "https://www.zohoapis.eu", Token())
+        probe = Changes(client).probe("v8", "Quoted_Items", None)
+    assert probe == Probe(MOMENT + timedelta(seconds=5), has_changes=True, credits_remaining=None)
+
+
+def test_probe_without_the_permission_to_list_a_module_is_refused():
+    with responses.RequestsMock() as mock:
+        body = {"code": "NO_PERMISSION", "message": "m", "status": "error"}
+        mock.get("https://www.zohoapis.eu/crm/v8/Contacts", status=403, json=body, headers=DATE)
+        client = ZohoClient(requests.Session(), "https://www.zohoapis.eu", Token())
+        with pytest.raises(ZohoPermissionDenied):
+            Changes(client).probe("v8", "Contacts", None)
 
 
 class Token:

@@ -86,6 +86,21 @@ def test_page_by_time_starts_a_second_before_the_last_time_without_known_records
     assert "page_token" not in zoho.requests[1][0]
 
 
+@pytest.mark.parametrize("cursor", [BY_MODIFIED_TIME, BY_ID, replace(BY_ID, page_token="t")])
+def test_export_of_leads_asks_for_converted_ones_too(cursor):
+    """Also for the fields beyond the 50 of one request, which are read by id."""
+    fields = [f"Field_{number}" for number in range(60)]
+    zoho = FakeZoho(([record(1, 1)], LAST), ([record(1, 1)], LAST))
+    RecordsReader(zoho).read_page("v6", "Leads", None, fields, cursor)
+    assert [params["converted"] for params, _ in zoho.requests] == ["both", "both"]
+
+
+def test_export_of_other_modules_does_not_name_converted():
+    zoho = FakeZoho(([record(1, 1)], LAST))
+    page(zoho, BY_MODIFIED_TIME)
+    assert "converted" not in zoho.requests[0][0]
+
+
 def test_page_by_time_within_one_second_follows_page_tokens():
     flood = [record(number, 5) for number in range(3)]
     zoho = FakeZoho((flood, more("a")), (flood, more("b")), ([record(9, 5)], LAST))

@@ -152,13 +152,15 @@ class DynamoExportTable(ExportTable):
         self._update(item_key(export_id), update, "#state = :RUNNING", credits=credits)
 
     def restart(self, export: Export, first: Part) -> bool:
+        run = {} if export.sync is None else {"sync": _plain("sync", export.restarted_run)}
         update = _existing(
             item_key(export.export_id),
-            "SET generation = :next, first_part = :first",
+            f"SET generation = :next, first_part = :first{', #sync = :sync' if run else ''}",
             _UNCHANGED,
             seen=export.generation,
             next=export.generation + 1,
             first=first.part,
+            **run,
         )
         return self._table.transact({"Update": update}, _put_new(first, export.expires_at))
 

@@ -194,6 +194,11 @@ class Export:
         return {**query, "fields": fields} if fields else query
 
     @property
+    def restarted_run(self) -> Run | None:
+        """The run as a restart leaves it: what was found is about the rows of the generation before."""
+        return self.sync and replace(self.sync, result=None)
+
+    @property
     def folder(self) -> str:
         """Prefix of the export's objects in S3."""
         return f"exports/account_id={self.account_id}/module={self.module}/export_id={self.export_id}"
@@ -329,6 +334,11 @@ def all_parts_stored(export: Export, parts: list[Part]) -> bool:
         and all(part.state is PartState.STORED for part in parts)
         and [part.more_records for part in parts] == [True] * (len(parts) - 1) + [False]
     )
+
+
+def awaits_run(export: Export) -> bool:
+    """Return True if the sync still has to read deletions and compare, before the export is sealed."""
+    return export.sync is not None and export.sync.result is None and export.completed_at is None
 
 
 def is_snapshot(export: Export, parts: list[Part]) -> bool:

@@ -170,7 +170,7 @@ class ExportTable(Protocol):
         """Add API credits that a step has spent."""
 
     def restart(self, export: Export, first: Part) -> bool:
-        """Start a new generation with this first part.
+        """Start a new generation with this first part. What a run of a sync has found is forgotten.
 
         False if the export has ended or restarted, or has a new part, since it was read.
         """

@@ -11,7 +11,15 @@ from crm_export import deadline
 from crm_export.errors import DeadlineExceeded
 from crm_export.exports.announce import announce_late
 from crm_export.exports.attempt import fail_export
-from crm_export.exports.model import Export, ExportState, Part, PartState, all_parts_stored, timestamp
+from crm_export.exports.model import (
+    Export,
+    ExportState,
+    Part,
+    PartState,
+    all_parts_stored,
+    awaits_run,
+    timestamp,
+)
 from crm_export.exports.pipeline import Pipeline
 from crm_export.telemetry import count, logger, note, noting
 
@@ -122,9 +130,10 @@ def _reconcile_parts(pipeline: Pipeline, export: Export) -> int:
     # If all parts are stored and the export is not COMPLETED, looking at the last part completes it.
     waiting = [part for part in parts if part.state is not PartState.STORED]
     overdue = pipeline.clock() > export.deadline_at
-    if all_parts_stored(export, parts):
+    is_stored = all_parts_stored(export, parts)
+    if is_stored:
         waiting = parts[-1:]
-    elif overdue:
+    if overdue and (not is_stored or awaits_run(export)):
         first = waiting[0] if waiting else None
         fail_export(pipeline, export, first.part if first else None, _deadline_exceeded(export, first))
         return 0
@@ -145,10 +154,12 @@ def _queue(pipeline: Pipeline, export: Export, part: Part) -> bool:
 
 
 def _deadline_exceeded(export: Export, part: Part | None) -> DeadlineExceeded:
-    """Describe the failure of an export whose part was not stored in time, with the part's last error."""
+    """Describe the failure of an export that is not complete in time, with the last error of its part."""
     why = ""
     if part is not None:
-        why = f"; part {part.part} was not stored ({part.state})"
+        is_stored = part.state is PartState.STORED
+        left = f"part {part.part} was not stored ({part.state})"
+        why = "; all parts are stored, but the sync could not end the run" if is_stored else f"; {left}"
         if error := part.last_error:
             why += f". Its last error, {error.at}: {error.code}: {error.message}"
     return DeadlineExceeded(

@@ -64,7 +64,8 @@ def _with_run(
     results: Results, before: dict[str, Any], export: Export, run: Run, now: str
 ) -> dict[str, Any] | None:
     """Return latest.json with a run, or None if it has the run or a later one."""
-    full, changes = before.get("full"), list(before.get("changes") or [])
+    full, changes = before.get("full"), before.get("changes")
+    changes = list(changes) if isinstance(changes, list) else []
     listed = [key for key in (full, *changes) if isinstance(key, str)]
     is_next = run.previous is not None and listed[-1:] == [run.previous.manifest_key]
     if export.manifest_key in listed or (listed and not is_next and _is_later(before, run)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crm_export.errors import ChainBroken
+from crm_export.errors import ChainBroken, ResultError
 from crm_export.exports.model import Export, Part
 from crm_export.exports.pipeline import Results
 from crm_export.exports.runs import Drift, Link, Run, RunResult
@@ -26,6 +26,7 @@ from crm_export.sync.audit import (
 )
 from crm_export.sync.chain import follow
 from crm_export.sync.deletions import StoredDeletions
+from crm_export.telemetry import logger
 
 _COLUMNS = ("Id", "Modified_Time")
 _KEEP_EVERY = 50_000  # rows
@@ -53,7 +54,8 @@ class Rows:
             for number, (record_id, changed) in enumerate(self.results.read_columns(part.key, _COLUMNS)):
                 if number % _KEEP_EVERY == 0:
                     self.keep()
-                yield int(record_id), moment(changed)
+                if record_id.isdecimal():  # Zoho names no other ids as deleted, and they are in no index
+                    yield int(record_id), moment(changed)
 
     @property
     def header(self) -> tuple[str, ...] | None:
@@ -102,12 +104,18 @@ def _window_of_previous(results: Results, run: Run) -> datetime:
 
 
 def _late(run: Run, rows: Rows, early: set[int]) -> int:
-    """Return how many of the rows that changed before the last watermark the previous run did not have."""
+    """Return how many of the rows that changed before the last watermark the previous run did not have.
+
+    0 if what the previous run had cannot be read any more.
+    """
     manifest = rows.results.read_manifest(run.previous.manifest_key) if run.previous else None
-    keys = [part.get("index") for part in (manifest or {}).get("parts", [])]
+    if not manifest:
+        return 0
+    keys = [part.get("index") for part in manifest["parts"]]
     try:
         return late((row for row in rows.index() if row[0] in early), merged(rows.results, keys))
-    except ChainBroken:
+    except (ChainBroken, ResultError) as error:  # such as an object that has expired
+        logger.warning("late rows not counted", code=error.code, reason=error.message)
         return 0
 
 
@@ -123,7 +131,7 @@ def compare_full(
     chain = follow(results.read_manifest, previous)
     if chain.full["query"] != export.query:  # another query reads other records
         return RunResult(deleted=deletions.count)
-    same_fields = rows.header == _header(chain.full)
+    same_fields = rows.header == header_of(chain.full)
     differences = compare(
         merged(results, _indices(chain.full)),
         [_changes_index(results, manifest) for manifest in chain.changes],
@@ -218,5 +226,6 @@ def _changes_index(results: Results, manifest: dict[str, Any]) -> ChangesIndex:
     return ChangesIndex(merged(results, _indices(manifest)), deleted)
 
 
-def _header(manifest: dict[str, Any]) -> tuple[str, ...] | None:
-    return next((tuple(part["header"]) for part in manifest["parts"] if part["header"]), None)
+def header_of(manifest: dict[str, Any]) -> tuple[str, ...] | None:
+    """Return the columns of an export's rows, or None if it has none."""
+    return next((tuple(part["header"]) for part in manifest.get("parts", []) if part["header"]), None)

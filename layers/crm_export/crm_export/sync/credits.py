@@ -42,7 +42,7 @@ def estimate(sync: Sync, run: Run, *, with_job: bool) -> int:
     others = 2 * CREDITS_DELETED_PAGE + CREDITS_OTHER_CALL
     if not with_job:
         return others
-    records = sync.last_run.records if run.kind == FULL and sync.last_run else 1
+    records = sync.full_records if run.kind == FULL else 1
     if has_bulk_read(sync.module):
         return others + (CREDITS_BULK_READ_JOB + _CALLS_PER_JOB) * -(-max(records, 1) // _RECORDS_PER_JOB)
     return others + CREDITS_OTHER_CALL * -(-max(records, 1) // _RECORDS_PER_PAGE)

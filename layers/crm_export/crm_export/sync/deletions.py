@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from crm_export.errors import ObjectConflict, ZohoError
 from crm_export.exports.model import Export
@@ -15,6 +15,8 @@ from crm_export.zoho.catalog import has_deleted
 from crm_export.zoho.changes import Deleted
 
 HEADER = ("Id", "Deleted_Time", "Type")
+# A list that cannot be read to its end today cannot tomorrow either, when it is longer.
+_PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,18 @@ def deleted_key(export: Export) -> str:
 
 
 def read_deletions(
-    pipeline: Pipeline, zoho: Zoho, export: Export, run: Run, keep: Callable[[], None]
+    pipeline: Pipeline,
+    zoho: Zoho,
+    export: Export,
+    run: Run,
+    keep: Callable[[], None],
+    *,
+    rows_stored_at: datetime,
 ) -> StoredDeletions:
     """Read the deletions since the window began, and store those of a run of changes.
 
-    If an earlier attempt stored some, those are the run's: they were read after the rows as well. Without the
-    permission to read them, the next run is full.
+    If an earlier attempt stored some, those are the run's: they were read after the rows as well. If Zoho
+    refuses to list them, or fails to for two hours, they are not read, and the next run is full.
     """
     if not has_deleted(export.module):
         return StoredDeletions({})
@@ -45,7 +53,8 @@ def read_deletions(
     try:
         found = zoho.changes.deletions(export.api_version, export.module, since)
     except ZohoError as error:
-        if error.retryable:
+        is_outage = error.max_attempts is None
+        if is_outage and pipeline.clock() - rows_stored_at < _PATIENCE:
             raise
         logger.warning(
             "deletions not read", export_id=export.export_id, code=error.code, reason=error.message

@@ -4,15 +4,25 @@
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crm_export.errors import ChainBroken, ObjectConflict, ResultError, StateUnavailable
 from crm_export.exports.model import RECORDS, Export, Part
-from crm_export.exports.pipeline import Pipeline, Runs
-from crm_export.exports.runs import CHANGES, DELETES_UNREADABLE, FULL, SCHEMA, Link, Run, RunResult
+from crm_export.exports.pipeline import Pipeline, Results, Runs
+from crm_export.exports.runs import (
+    CHANGES,
+    DELETES_UNREADABLE,
+    FIRST,
+    FULL,
+    SCHEMA,
+    Link,
+    Run,
+    RunResult,
+)
 from crm_export.sync.chain import publish_latest, updated
-from crm_export.sync.compare import Rows, compare_changes, compare_full
+from crm_export.sync.compare import Rows, compare_changes, compare_full, header_of
 from crm_export.sync.deletions import StoredDeletions, read_deletions
 from crm_export.sync.model import Lag, LastRun, Sync, SyncTable
 from crm_export.sync.window import grown, overlap_of, signature_of
@@ -43,7 +53,8 @@ class RunEnds(Runs):
         if export.source == RECORDS and export.read_order != "Modified_Time":
             run = replace(run, kind=FULL, reason=DELETES_UNREADABLE)  # it could only read all records
         zoho = pipeline.zoho_for(export)
-        deletions = read_deletions(pipeline, zoho, export, run, keep)
+        rows_stored_at = parts[-1].stored_at or export.requested_at
+        deletions = read_deletions(pipeline, zoho, export, run, keep, rows_stored_at=rows_stored_at)
         rows = Rows(pipeline.results, parts, keep)
         if run.kind == CHANGES:
             result = compare_changes(run, rows, deletions)
@@ -62,12 +73,17 @@ class RunEnds(Runs):
         run = export.sync
         for _ in range(_TRIES):
             sync = self.table.get(export.account_id, export.module)
-            if run is None or sync is None or sync.open_run != export.export_id or _is_other(sync, export):
+            if run is None or sync is None or sync.open_run != export.export_id or sync.query != export.query:
                 return self._complete_alone(pipeline, export, sync)
-            publish_latest(pipeline.results, export, run, updated(export))
             after = self._after(pipeline, sync, export, run)
+            try:
+                publish_latest(pipeline.results, export, run, updated(export))
+            except ChainBroken as error:  # a chain that nobody can read ends here, and another one begins
+                logger.warning("chain broken", export_id=export.export_id, reason=error.message)
+                after = replace(after, full_reason=FIRST, due_at=after.due_at and pipeline.clock())
             completed = self.table.complete_run(export.export_id, after)
             if completed is not None:
+                self._book_rest(pipeline, export, run)
                 return completed
         raise StateUnavailable(f"The sync of {export.module} was changed again and again by others.")
 
@@ -77,6 +93,13 @@ class RunEnds(Runs):
         if sync is not None and sync.open_run == export.export_id:
             self.table.write(sync.next(open_run=None))  # else the next run finds that the export has ended
         return completed
+
+    def _book_rest(self, pipeline: Pipeline, export: Export, run: Run) -> None:
+        """Book what a run has cost beyond what its start booked; not worth an error if it cannot be noted."""
+        rest = run.credits + export.credits - run.booked
+        if rest > 0:
+            with suppress(StateUnavailable):
+                self.table.spend(export.account_id, pipeline.clock(), rest)
 
     def _after(self, pipeline: Pipeline, sync: Sync, export: Export, run: Run) -> Sync:
         """Return the sync after a run that is complete."""
@@ -98,8 +121,8 @@ class RunEnds(Runs):
         if manifest.get("parts"):
             changes["job_at"] = run.watermark
         if run.kind == FULL:
-            changes |= {"full": link, "full_at": run.watermark}
-        elif signature and sync.signature and signature != sync.signature:
+            changes |= {"full": link, "full_at": run.watermark, "full_records": int(export.records or 0)}
+        elif _is_other(signature, sync.signature) or _has_new_column(results, manifest, sync.full):
             # Records that did not change have a value in a new field, too.
             changes |= {"full_reason": SCHEMA, "due_at": sync.due_at and pipeline.clock()}
         elif deletes_read_at is None:
@@ -127,8 +150,18 @@ def _audited(
         return RunResult(deleted=deletions.count)
 
 
-def _is_other(sync: Sync, export: Export) -> bool:
-    return sync.query != export.query
+def _is_other(signature: str | None, before: str | None) -> bool:
+    return signature is not None and before is not None and signature != before
+
+
+def _has_new_column(results: Results, manifest: dict[str, Any], full: Link | None) -> bool:
+    """Return True if a run has a column that the last full run has not.
+
+    The fields do not show it if the connection may not read them, or if one was added during the full run.
+    """
+    columns = header_of(manifest)
+    known = header_of(results.read_manifest(full.manifest_key) or {}) if columns and full else None
+    return bool(columns and known and set(columns) - set(known))
 
 
 def _last_run(export: Export, run: Run, result: RunResult) -> LastRun:

@@ -7,10 +7,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from crm_export import strict_json
 from crm_export.errors import InvalidRequest, QueryRefused, StateUnavailable, SyncNotFound
 from crm_export.exports.model import Caller, Export, ExportState, timestamp
 from crm_export.exports.records import check_readable
-from crm_export.exports.request import MAX_FIELDS, parse_request, resolve_module
+from crm_export.exports.request import parse_request, resolve_module
 from crm_export.exports.runs import CHANGES, FULL, REQUESTED
 from crm_export.sync.chain import latest_key
 from crm_export.sync.model import (
@@ -30,6 +31,8 @@ _SPAN = re.compile(r"([1-9][0-9]{0,4})(m|h|d)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _KEYS = {"every", "full_every", "query", "enabled"}
 _TRIES = 5
+# Bytes: the query is part of the items of the sync (400 KB) and of its exports (256 KB when they begin).
+_LARGEST_QUERY = 200 * 1024
 _MODIFIED = "Modified_Time"
 
 
@@ -114,7 +117,7 @@ def parse_sync(module: str, body: dict[str, Any]) -> dict[str, Any]:
 
 def _query(module: str, given: Any) -> dict[str, Any]:
     """Return the query of a sync's exports: that of an export, with Modified_Time among its fields."""
-    request = parse_request(module, {"query": given}, lambda: [module])
+    request = parse_request(module, {"query": _with_modified(given)}, lambda: [module])
     query = request.query
     if request.page != 1:
         raise QueryRefused("query.page is not allowed: a sync reads all pages.")
@@ -127,12 +130,20 @@ def _query(module: str, given: Any) -> dict[str, Any]:
             f"query.criteria has {MAX_CRITERIA} criteria; a sync allows {MAX_CRITERIA - 1}, because it adds "
             "one on Modified_Time."
         )
-    fields = query.get("fields")
-    if not isinstance(fields, list) or _MODIFIED in fields:
-        return query
-    if len(fields) == MAX_FIELDS:
-        raise QueryRefused(f"query.fields has {MAX_FIELDS} names without Modified_Time, which a sync adds.")
-    return {**query, "fields": [*fields, _MODIFIED]}
+    if (size := len(strict_json.dumps(query).encode())) > _LARGEST_QUERY:
+        raise QueryRefused(
+            f"query has {size} bytes; a sync allows {_LARGEST_QUERY}. Give fewer or shorter values in "
+            "query.criteria, or fewer names in query.fields."
+        )
+    return query
+
+
+def _with_modified(given: Any) -> Any:
+    """Add Modified_Time to the fields of a query, before they are counted: Zoho allows 200."""
+    fields = given.get("fields") if isinstance(given, dict) else None
+    if not isinstance(fields, list) or not fields or _MODIFIED in fields:
+        return given
+    return {**given, "fields": [*fields, _MODIFIED]}
 
 
 def _criteria_in(criteria: dict[str, Any]) -> int:

@@ -48,8 +48,8 @@ class Sync:
     to which the chain has all changes. overlap: how far before the watermark the next window begins.
     previous, full: the manifests of the last run and of the last full run. full_at, deletes_read_at, job_at:
     Zoho's time of the last full run, of the last deletions that were read, and of the last run that created a
-    job. signature: of the module's fields. full_reason: why the next run has to be full, although nothing
-    else says so.
+    job. full_records: how many the last full run had. signature: of the module's fields. full_reason: why the
+    next run has to be full, although nothing else says so.
     """
 
     account_id: str
@@ -70,6 +70,7 @@ class Sync:
     previous: Link | None = None
     full: Link | None = None
     full_at: datetime | None = None
+    full_records: int = 0
     deletes_read_at: datetime | None = None
     job_at: datetime | None = None
     signature: str | None = None

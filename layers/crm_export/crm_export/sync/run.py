@@ -9,8 +9,9 @@ from crm_export.errors import (
     QueueUnavailable,
     RunInProgress,
     StateUnavailable,
+    TooManyOpenExports,
 )
-from crm_export.exports.model import Caller, Export, ExportState, Part, PartState
+from crm_export.exports.model import Caller, Export, ExportState, Failure, Part, PartState
 from crm_export.exports.pipeline import Pipeline, Zoho
 from crm_export.exports.request import ExportRequest
 from crm_export.exports.runs import FULL, Run
@@ -23,6 +24,7 @@ from crm_export.telemetry import count, logger, note
 from crm_export.zoho.credits import metering
 
 _SOON = 300  # seconds until a blocked sync is tried again, if its error does not say when
+_LONGEST_PAUSE = timedelta(days=1)  # someone may have mended what keeps a run from starting
 
 
 def run_due(syncs: Syncs, account_id: str, module: str) -> None:
@@ -52,12 +54,15 @@ def start_run(syncs: Syncs, sync: Sync, requested: str | None = None) -> Export:
     check_open_exports(pipeline, sync.account_id)
     zoho = pipeline.zoho(sync.account_id, sync.owner)
     version = pipeline.limits.api_version
+    begins = window_from(sync, limits.lag)
     with metering() as meter:
-        probe = zoho.changes.probe(version, sync.module, window_from(sync, limits.lag))
+        probe = zoho.changes.probe(version, sync.module, begins)
         run = plan(sync, probe.at, limits.lag, requested)
         if run.kind == FULL:
             run = replace(run, signature=_signature(zoho, version, sync))
-    with_job = needs_job(sync, run, probe.at, has_changes=probe.has_changes)
+    # If Zoho's clock was set back, the window begins earlier than the probe was asked about.
+    has_changes = probe.has_changes or run.window_from != begins
+    with_job = needs_job(sync, run, probe.at, has_changes=has_changes)
     spent = table.spent(sync.account_id, pipeline.clock())
     cost = estimate(sync, run, with_job=with_job)
     check_share(limits.credit_share, probe.credits_remaining, spent, cost)
@@ -105,18 +110,22 @@ def _note_blocked(syncs: Syncs, seen: Sync, error: ExportError) -> None:
     sync = syncs.table.get(seen.account_id, seen.module)
     if sync is None or sync.due_at is None or sync.open_run != seen.open_run:
         return
-    logger.warning("sync blocked", code=error.code, reason=error.message)
-    count("SyncsBlocked")
     now = syncs.pipeline.clock()
-    since = sync.blocked.since if sync.blocked and sync.blocked.code == error.code else now
-    blocked = Blocked(error.code, error.message, error.remedy, since)
     again = _again_at(sync, error, now)
+    blocked = None if isinstance(error, RunInProgress) else _blocked(sync, error, now)
     syncs.table.write(sync.next(blocked=blocked, due_at=again, queued_at=None))
 
 
+def _blocked(sync: Sync, error: ExportError, now: datetime) -> Blocked:
+    logger.warning("sync blocked", code=error.code, reason=error.message)
+    count("SyncsBlocked")
+    since = sync.blocked.since if sync.blocked and sync.blocked.code == error.code else now
+    return Blocked(**vars(Failure.of(error)), since=since)
+
+
 def _again_at(sync: Sync, error: ExportError, now: datetime) -> datetime:
-    """Return when to try again: soon for what passes by itself, else in the sync's own rhythm."""
-    passes = error.retryable or isinstance(error, CreditShareSpent | RunInProgress)
+    """Return when to try again: soon for what passes by itself, else in its rhythm, within a day."""
+    passes = error.retryable or isinstance(error, CreditShareSpent | RunInProgress | TooManyOpenExports)
     if passes:
         return now + timedelta(seconds=max(error.retry_after or _SOON, _SOON))
-    return next_due(sync, now) or now
+    return min(next_due(sync, now) or now, now + _LONGEST_PAUSE)

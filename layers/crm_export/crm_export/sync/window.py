@@ -23,6 +23,7 @@ LONGEST_OVERLAP = timedelta(days=1)
 _LONGEST_WITHOUT_DELETES = timedelta(days=55)
 _LONGEST_WITHOUT_JOB = timedelta(days=1)
 _RUNS_WITHOUT_JOB = 24
+_MOST_RUNS = 9_000  # between two full runs; `chain` follows 10,000
 
 
 def overlap_of(sync: Sync, lag: Lag) -> timedelta:
@@ -41,6 +42,8 @@ def plan(sync: Sync, now: datetime, lag: Lag, requested: str | None = None) -> R
     """Return the run that begins at Zoho's time `now`. requested: the kind that a user asked for."""
     reason = _why_full(sync, now, requested)
     begins = window_from(sync, lag)
+    if begins is not None:  # Zoho's clock may have been set back
+        begins = min(begins, now - lag.lag - overlap_of(sync, lag))
     return Run(
         kind=FULL if reason else CHANGES,
         reason=reason or (REQUESTED if requested else SCHEDULED),
@@ -62,7 +65,8 @@ def _why_full(sync: Sync, now: datetime, requested: str | None) -> str | None:
         return DELETES_UNREADABLE
     if requested == FULL:
         return REQUESTED
-    is_due = sync.full_every is not None and now - sync.full_at >= sync.full_every
+    longest = sync.every * _MOST_RUNS  # also without full_every: readers follow the whole chain
+    is_due = now - sync.full_at >= min(sync.full_every or longest, longest)
     return SCHEDULED if is_due else None
 
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from crm_export import strict_json
-from crm_export.errors import ZohoUnavailable
+from crm_export.errors import ZohoQueryRefused, ZohoUnavailable
 from crm_export.zoho.catalog import list_parameters, module_scope, records_need_fields
 from crm_export.zoho.credits import credits_left, metering
 from crm_export.zoho.refusals import parse_json
@@ -70,14 +70,20 @@ class Changes:
         self._client = client
 
     def probe(self, version: str, module: str, since: datetime | None) -> Probe:
-        """Return whether a record was created or modified at or after `since`, or whether there is any."""
-        response = self._client.request(
-            "GET",
-            f"/crm/{version}/{module}",
-            params={"fields": "id", "per_page": "1", **list_parameters(module)},
-            headers={} if since is None else _modified_since(since),
-            scopes=(module_scope(module),),
-        )
+        """Return whether a record was created or modified at or after `since`, or whether there is any.
+
+        Bulk Read may support a module that Zoho refuses to list: then there may be changes.
+        """
+        try:
+            response = self._client.request(
+                "GET",
+                f"/crm/{version}/{module}",
+                params={"fields": "id", "per_page": "1", **list_parameters(module)},
+                headers={} if since is None else _modified_since(since),
+                scopes=(module_scope(module),),
+            )
+        except ZohoQueryRefused as error:
+            return Probe(_clock(error.date), has_changes=True, credits_remaining=None)
         has_changes = response.status not in _NOTHING and bool(_listed(response, module)[0])
         return Probe(clock_of(response), has_changes, credits_left(response.headers))
 
@@ -153,9 +159,12 @@ def newer(version: str) -> str:
 
 def clock_of(response: "ZohoResponse") -> datetime:
     """Return the time of Zoho's clock: UTC, whole seconds. Raises ZohoUnavailable if there is none."""
-    dates = (value for name, value in response.headers.items() if name.casefold() == "date")
+    return _clock(next((value for name, value in response.headers.items() if name.casefold() == "date"), ""))
+
+
+def _clock(date: str) -> datetime:
     try:
-        return parsedate_to_datetime(next(dates, "")).astimezone(UTC)
+        return parsedate_to_datetime(date).astimezone(UTC)
     except ValueError:
         raise ZohoUnavailable("Zoho's response has no usable header Date.") from None
 

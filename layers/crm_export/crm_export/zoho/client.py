@@ -213,6 +213,7 @@ def _is_accepted(status: int) -> bool:
 
 def _refusal(response: ZohoResponse, what: str, scopes: tuple[str, ...]) -> ZohoError:
     error = error_from(response.status, response.body, response.headers, what, scopes)
+    error.date = next((value for name, value in response.headers.items() if name.casefold() == "date"), "")
     if isinstance(error, ZohoThrottled):
         count("ZohoThrottled")
     return error

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from crm_export import strict_json
 from crm_export.errors import PagingBroken, ResultError, ZohoError, ZohoPaginationLimit, ZohoUnavailable
 from crm_export.strict_json import RawJson
-from crm_export.zoho.catalog import PARENT_MODULE, POLYMORPHIC_LOOKUPS, module_scope, records_need_fields
+from crm_export.zoho.catalog import (
+    PARENT_MODULE,
+    POLYMORPHIC_LOOKUPS,
+    list_parameters,
+    module_scope,
+    records_need_fields,
+)
 from crm_export.zoho.metadata import MAX_FIELDS, SINGLE_RECORD_TYPES, choose_fields, get_fields
 from crm_export.zoho.refusals import error_from, is_name, parse_json, usable_page_token
 
@@ -399,6 +405,7 @@ class RecordsReader:
 
     def _list(self, version: str, module: str, params: dict[str, str], since: str | None = None) -> Listing:
         """Return records with usable ids, as strings. Raises ZohoUnavailable for any others."""
+        params = {**list_parameters(module), **params}
         records, info = self._get(version, module, params, since=since, read=_listing) or ([], {})
         for record in records:
             record["id"] = _usable_id(module, record.get("id"))
