@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from crm_export.errors import ObjectConflict, ZohoError
 from crm_export.exports.model import Export
-from crm_export.exports.pipeline import Pipeline, Zoho
+from crm_export.exports.pipeline import Pipeline
 from crm_export.exports.runs import CHANGES, Run
 from crm_export.telemetry import logger
 from crm_export.zoho.catalog import has_deleted
@@ -34,13 +34,7 @@ def deleted_key(export: Export) -> str:
 
 
 def read_deletions(
-    pipeline: Pipeline,
-    zoho: Zoho,
-    export: Export,
-    run: Run,
-    keep: Callable[[], None],
-    *,
-    rows_stored_at: datetime,
+    pipeline: Pipeline, export: Export, run: Run, keep: Callable[[], None], rows_stored_at: datetime
 ) -> StoredDeletions:
     """Read the deletions since the window began, and store those of a run of changes.
 
@@ -51,7 +45,7 @@ def read_deletions(
         return StoredDeletions({})
     since = run.window_from or run.watermark
     try:
-        found = zoho.changes.deletions(export.api_version, export.module, since)
+        found = pipeline.zoho_for(export).changes.deletions(export.api_version, export.module, since)
     except ZohoError as error:
         is_outage = error.max_attempts is None
         if is_outage and pipeline.clock() - rows_stored_at < _PATIENCE:

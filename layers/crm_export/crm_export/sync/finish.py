@@ -52,9 +52,8 @@ class RunEnds(Runs):
             return replace(run, result=RunResult())  # the sync was deleted or changed: an export like others
         if export.source == RECORDS and export.read_order != "Modified_Time":
             run = replace(run, kind=FULL, reason=DELETES_UNREADABLE)  # it could only read all records
-        zoho = pipeline.zoho_for(export)
         rows_stored_at = parts[-1].stored_at or export.requested_at
-        deletions = read_deletions(pipeline, zoho, export, run, keep, rows_stored_at=rows_stored_at)
+        deletions = read_deletions(pipeline, export, run, keep, rows_stored_at)
         rows = Rows(pipeline.results, parts, keep)
         if run.kind == CHANGES:
             result = compare_changes(run, rows, deletions)
