@@ -9,7 +9,7 @@ import typer
 
 from crm_export import __version__
 from crm_export.errors import ExportError
-from crm_export_cli import connections, exporting, exports, looking
+from crm_export_cli import connections, exporting, exports, lake, looking
 from crm_export_cli.connect import HELP, connect
 from crm_export_cli.doctor import doctor
 from crm_export_cli.exits import CliError, Exit, from_export_error
@@ -58,6 +58,7 @@ app.command(short_help="List the fields of a module.")(looking.fields)
 app.command(short_help="Print the log of a folder.")(looking.logs)
 app.command(short_help="Look for what would stop an export.")(doctor)
 app.add_typer(exports.app, name="exports")
+app.add_typer(lake.app, name="lake")
 app.add_typer(connections.app, name="connections")
 
 

@@ -5,14 +5,13 @@ export's manifest by functions/parquet_writer, and by the command line.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b, sha256
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, cast
 
 from isal import igzip
 
@@ -21,57 +20,16 @@ from crm_export.errors import CountMismatch, ObjectConflict, ResultError, StepPo
 from crm_export.lake import catalog
 from crm_export.lake.csv_batches import CsvRefused, Reader, arrow_batches, deletion_batches, python_batches
 from crm_export.lake.parquet import Layout, Written, convert
+from crm_export.lake.place import Place
 from crm_export.lake.schema import DELETED, RESCUED_COLUMN, UPDATED, Column, columns_of, union, with_ours
 from crm_export.lake.store import LakeStore, ObjectSink, TableCatalog, read_json
 from crm_export.telemetry import count, logger
 
-_MANIFEST_KEY = re.compile(r"exports/(account_id=([^/]+)/module=([^/]+))/export_id=([^/]+)/manifest\.json")
 _GZIP_RATIO = 8  # how much larger a CSV is than its gzip file, roughly
 _SECONDS_TO_SPARE = 25.0  # of the function's time
 _SLOWEST_BYTES_PER_SECOND = 3_000_000  # of a CSV
 _MOST_ATTEMPTS = 10
 _BYTES_OF_A_DELETION = 60  # of its CSV, roughly
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an export is, and where its files in the lake are."""
-
-    source: str
-    module_folder: str
-    account: str
-    module: str
-    export_id: str
-
-    @classmethod
-    def of(cls, manifest_key: str) -> Self | None:
-        """Return the place of the export with this manifest, or None if the key is not that of a manifest."""
-        match = _MANIFEST_KEY.fullmatch(manifest_key)
-        return match and cls(manifest_key, match[1], match[2], match[3], match[4])
-
-    @property
-    def folder(self) -> str:
-        """The folder of the export's files in the lake."""
-        return f"lake/{self.module_folder}/export_id={self.export_id}"
-
-    @property
-    def manifest_key(self) -> str:
-        """The key of the lake's manifest."""
-        return f"{self.folder}/manifest.json"
-
-    @property
-    def symlink_key(self) -> str:
-        """The key of the manifest of the module's table."""
-        return f"lake/_symlink/{self.module_folder}/manifest"
-
-    @property
-    def changes_key(self) -> str:
-        """The key of the manifest of the table of changes since the last full export."""
-        return f"lake/_symlink_changes/{self.module_folder}/manifest"
-
-    def progress_key(self, file: str) -> str:
-        """Return the key of what is kept about a finished file until the manifest is written."""
-        return f"lake/_progress/{self.module_folder}/export_id={self.export_id}/{file}.json"
 
 
 def land_export(store: LakeStore, place: Place, tables: TableCatalog | None = None) -> None:
