@@ -386,4 +386,4 @@ def test_table_of_changes_begins_anew_after_a_full_run(lake):
     land_export(lake, full)
     fourth = change_run(lake, FOURTH, full, rows_from(12, 1))
     land_export(lake, fourth)
-    assert shown_changes(lake, fourth) == [f"{FOURTH}/part-00001.parquet"]
+    assert shown_changes(lake, fourth) == [f"{THIRD}/no-changes.parquet", f"{FOURTH}/part-00001.parquet"]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b, sha256
+from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
@@ -18,7 +19,14 @@ from isal import igzip
 from crm_export import deadline
 from crm_export.errors import CountMismatch, ObjectConflict, ResultError, StepPostponed, StorageUnavailable
 from crm_export.lake import catalog
-from crm_export.lake.csv_batches import CsvRefused, Reader, arrow_batches, deletion_batches, python_batches
+from crm_export.lake.csv_batches import (
+    CsvRefused,
+    Reader,
+    arrow_batches,
+    batches_of,
+    deletion_batches,
+    python_batches,
+)
 from crm_export.lake.parquet import Layout, Written, convert
 from crm_export.lake.place import Place
 from crm_export.lake.schema import DELETED, RESCUED_COLUMN, UPDATED, Column, columns_of, union, with_ours
@@ -44,11 +52,12 @@ def land_export(store: LakeStore, place: Place, tables: TableCatalog | None = No
     if source is None or source.get("file_format") not in {"csv", "csv.gz"}:
         logger.info("nothing to write as Parquet", key=place.source, found=source is not None)
         return
-    landed = _landed(store, place, source)
     if is_change(source):
-        _show_change(store, place, source, landed)
-    elif is_full(source) and _show(store, place, landed) and tables is not None:
-        tables.register(_table(store, place, landed))
+        _show_change(store, place, source, tables)
+        return
+    changes = _show(store, place, source, tables)
+    if is_full(source) and source.get("sync"):
+        _replace_symlinks(store, place.changes_key, place.export_id, lambda _: changes)
 
 
 def is_full(source: Mapping[str, Any]) -> bool:
@@ -81,9 +90,11 @@ def _land(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str
     files = []
     for number, part in enumerate(_parts(place, source)):
         files.append(_land_part(store, place, part, columns, may_pause=number > 0))
+    if is_change(source) and not files:
+        files.append(_land_nothing(store, place, columns))
     table = [Column.from_dict(item) for item in frozen["table"]]
     manifest = _manifest(place, files, with_ours(columns, is_change=is_change(source)), table)
-    _write_tables(store, place, manifest, table, is_change=is_change(source))
+    _write_tables(store, place, manifest, table, columns if source.get("sync") else None)
     if store.put_if(place.manifest_key, _json(manifest), None):
         return manifest
     return read_json(store, place.manifest_key) or manifest
@@ -111,17 +122,25 @@ def _freeze_schema(store: LakeStore, place: Place, source: Mapping[str, Any]) ->
     if (frozen := read_json(store, key)) is not None:
         return frozen
     before = _table_before(store, place)
-    columns = columns_of(_header(source), source.get("fields"), before)
+    columns = columns_of(_header(store, source), source.get("fields"), before)
     table = union([column for column in before if column != RESCUED_COLUMN], columns)
     frozen = {"columns": _dicts(columns), "table": _dicts([*table, RESCUED_COLUMN])}
     return frozen if store.put_if(key, _json(frozen), None) else read_json(store, key) or frozen
 
 
-def _header(source: Mapping[str, Any]) -> list[str]:
-    """Return the header of the parts; if Zoho sent no file, because there are no records, the fields."""
-    header = next((part["header"] for part in source["parts"] if part["header"]), None)
+def _header(store: LakeStore, source: Mapping[str, Any]) -> list[str]:
+    """Return the header of the parts.
+
+    A run of changes without parts has that of the run before it. If Zoho sent no file at all, because there
+    are no records, the header has all fields.
+    """
+    run: Mapping[str, Any] | None = source
+    while run:
+        if header := next((part["header"] for part in run["parts"] if part["header"]), None):
+            return list(header)
+        run = read_json(store, _previous(run)) if is_change(run) else None
     names = [str(field["api_name"]) for field in source.get("fields") or []]
-    return header or ["Id", *(name for name in names if name.lower() != "id")]
+    return ["Id", *(name for name in names if name.lower() != "id")]
 
 
 def _table_before(store: LakeStore, place: Place) -> list[Column]:
@@ -145,17 +164,31 @@ def _land_part(
         raise StepPostponed("The function's time is over; the next parts are written later.", retry_after=1)
     key = f"{place.folder}/{file}.parquet"
     written, hashed = _write(store, part, key, columns)
-    entry = {
+    entry = _entry(key, written, hashed, part.get("op"))
+    store.put_if(progress, _json(entry), None)
+    return entry
+
+
+def _entry(key: str, written: Written, hashed: "_Hashed", op: str | None) -> dict[str, Any]:
+    return {
         "key": key,
         "rows": written.rows,
         "bytes": hashed.size,
         "sha256": hashed.sha256.hexdigest(),
         "rescued": dict(written.rescued),
         "ids": written.ids and written.ids.digest,
-        "op": part.get("op"),
+        "op": op,
     }
-    store.put_if(progress, _json(entry), None)
-    return entry
+
+
+def _land_nothing(store: LakeStore, place: Place, columns: Sequence[Column]) -> dict[str, Any]:
+    """Write a file of changes without rows, and return its entry: engines want a file for every table."""
+    key = f"{place.folder}/no-changes.parquet"
+    with store.write(key) as sink:
+        hashed = _Hashed(sink)
+        convert(BytesIO(), hashed, columns, Layout.of(len(columns), 0), batches_of(iter(())), op=UPDATED)
+        sink.commit()
+    return _entry(key, Written(), hashed, UPDATED)
 
 
 def _write(
@@ -233,7 +266,7 @@ def _manifest(
         "files": [{name: part[name] for name in ("key", "rows", "bytes", "sha256")} for part in parts],
         "schema": _dicts(schema),
         "rescued": dict(rescued),
-        "ids_digest": ids_digest([part["ids"] for part in parts if part["op"] != DELETED]),
+        "ids_digest": ids_digest([part["ids"] for part in parts if part["op"] != DELETED and part["rows"]]),
         "table": _dicts(table),
     }
 
@@ -255,16 +288,16 @@ def _write_tables(
     place: Place,
     manifest: Mapping[str, Any],
     table: Sequence[Column],
-    *,
-    is_change: bool,
+    synced: Sequence[Column] | None,
 ) -> None:
+    """Write what other engines read. synced: the CSV's columns, if the export is a run of a sync."""
     files = [(store.url(file["key"]), file["bytes"]) for file in manifest["files"]]
     store.put_if(f"{place.folder}/redshift.manifest", _json(catalog.redshift_manifest(files)), None)
     name = catalog.table_name(place.module)
     ddl = catalog.full_ddl(name, table, store.url(place.symlink_key).removesuffix("manifest"))
-    if is_change:
-        schema = [Column.from_dict(item) for item in manifest["schema"]]
-        ddl += catalog.changes_ddl(name, schema, store.url(place.changes_key).removesuffix("manifest"))
+    if synced is not None:
+        location = store.url(place.changes_key).removesuffix("manifest")
+        ddl += catalog.changes_ddl(name, with_ours(synced, is_change=True), location)
     store.put_if(f"{place.folder}/ddl.sql", ddl.encode(), None)
 
 
@@ -274,23 +307,46 @@ def _table(store: LakeStore, place: Place, landed: Mapping[str, Any]) -> Mapping
     return catalog.glue_table(name, columns, store.url(place.symlink_key).removesuffix("manifest"))
 
 
-def _show(store: LakeStore, place: Place, landed: Mapping[str, Any]) -> bool:
-    """Let the module's table show this export, unless it shows a newer one. Return whether it shows this."""
+def _show(
+    store: LakeStore, place: Place, source: Mapping[str, Any], tables: TableCatalog | None
+) -> list[str]:
+    """Land an export that is no run of changes; let the module's table show it, or keep a newer one.
+
+    Return what the table of changes has to show, until a run of changes is landed: a file without rows.
+    """
+    landed = _landed(store, place, source)
 
     def shown(_: list[str]) -> list[str]:
         return _urls(store, landed)
 
-    return _replace_symlinks(store, place.symlink_key, place.export_id, shown)
+    if not is_full(source):
+        return []
+    if _replace_symlinks(store, place.symlink_key, place.export_id, shown) and tables is not None:
+        tables.register(_table(store, place, landed))
+    columns = [Column.from_dict(item) for item in landed["schema"]]
+    nothing = _land_nothing(store, place, columns[:-1]) if source.get("sync") else None
+    return [store.url(nothing["key"])] if nothing else []
 
 
 def _show_change(
-    store: LakeStore, place: Place, source: Mapping[str, Any], landed: Mapping[str, Any]
+    store: LakeStore, place: Place, source: Mapping[str, Any], tables: TableCatalog | None
 ) -> None:
-    """Let the table of changes show all runs since the last full one, up to this one."""
+    """Land a run of changes; let the table of changes show all runs from the last full one to this one.
+
+    Runs before it whose events have not arrived yet are landed, too, and shown.
+    """
+    landed = _landed(store, place, source)
 
     def shown(before: list[str]) -> list[str]:
         kept, missing = _since(store, source, before)
-        earlier = [url for run in missing for url in _urls(store, _landed(store, *run))]
+        earlier: list[str] = []
+        for run, manifest in missing:
+            is_base = not is_change(manifest)
+            earlier += (
+                _show(store, run, manifest, tables)
+                if is_base
+                else _urls(store, _landed(store, run, manifest))
+            )
         return [*kept, *earlier, *_urls(store, landed)]
 
     _replace_symlinks(store, place.changes_key, place.export_id, shown)
@@ -299,20 +355,23 @@ def _show_change(
 def _since(
     store: LakeStore, source: Mapping[str, Any], shown: list[str]
 ) -> tuple[list[str], list[tuple[Place, dict[str, Any]]]]:
-    """Return the URLs that stay, and the runs after them and before this one, in their order."""
+    """Return the URLs that stay, and the runs after them and before this one, in their order.
+
+    If no URL stays, the first run is the full one, if its manifest is still there.
+    """
     missing: list[tuple[Place, dict[str, Any]]] = []
     known = {catalog.export_of(url) for url in shown}
-    run: Mapping[str, Any] | None = source
-    while run and (
-        before := Place.of(((run.get("sync") or {}).get("previous") or {}).get("manifest_key", ""))
-    ):
+    run: dict[str, Any] | None = dict(source)
+    while run and is_change(run) and (before := Place.of(_previous(run))):
         if before.export_id in known:
             return [url for url in shown if (catalog.export_of(url) or "") <= before.export_id], missing
-        run = read_json(store, before.source)
-        if run is None or not is_change(run):
-            break
-        missing.insert(0, (before, run))
+        if run := read_json(store, before.source):
+            missing.insert(0, (before, run))
     return [], missing
+
+
+def _previous(run: Mapping[str, Any]) -> str:
+    return str((run["sync"].get("previous") or {}).get("manifest_key"))
 
 
 def _urls(store: LakeStore, landed: Mapping[str, Any]) -> list[str]:
