@@ -8,7 +8,7 @@ as functions/parquet_writer.
 import shlex
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from crm_export_cli.folder import STATE
 from crm_export_cli.options import JsonOption
 from crm_export_cli.output import print_json
 from crm_export_cli.targets import Target, with_target
+
+if TYPE_CHECKING:
+    from crm_export_cli.stack.backend import StackBackend
 
 app = typer.Typer(help="Exports as typed Parquet, and tables of them.", no_args_is_help=True)
 _PACKAGES = ("arro3.core", "arro3.io")
@@ -166,16 +169,10 @@ def ddl(
     sync also the view of the current records, and MERGE INTO for an Iceberg table. The stack's parameter
     LakeOutput has to be on.
     """
-    found = _ddl_of_stack(target, module) if target.is_stack else _ddl_below(target.folder, target, module)
-    if found is None:
-        where = target.stack_backend().stack.option if target.is_stack else str(target.folder)
-        remedy = 'Set the parameter LakeOutput to "on"; exports that complete then are in the lake.'
-        raise CliError(
-            f"The lake of {where} has no export of {module}.",
-            code="NOT_IN_LAKE",
-            remedy=remedy if target.is_stack else f"Write one: crm-export lake write --latest --to {where}",
-        )
-    key, text = found
+    if target.is_stack:
+        key, text = ddl_of_stack(target.stack_backend(), module)
+    else:
+        key, text = ddl_below(target.folder, target.account, module)
     if as_json:
         print_json({"key": key, "ddl": text})
     else:
@@ -183,37 +180,45 @@ def ddl(
     return Exit.DONE
 
 
-def _ddl_below(root: Path, target: Target, module: str) -> tuple[str, str] | None:
-    """Return key and content of the newest ddl.sql of a module below a folder."""
-    accounts = f"account_id={target.account or '*'}"
+def ddl_below(root: Path, account: str | None, module: str) -> tuple[str, str]:
+    """Return key and content of the newest ddl.sql of a module below a folder. Raises CliError."""
     landed = [
         path.with_name("ddl.sql")
-        for path in root.glob(f"lake/{accounts}/module=*/export_id=*/manifest.json")
+        for path in root.glob(f"lake/account_id={account or '*'}/module=*/export_id=*/manifest.json")
         if _spelled(path.parts[-3].removeprefix("module=")) == _spelled(module)
     ]
     if not landed:
-        return None
-    if len({path.parts[-4] for path in landed}) > 1:
-        names = ", ".join(sorted({path.parts[-4].removeprefix("account_id=") for path in landed}))
+        remedy = f"Write one: crm-export lake write --latest --to {shlex.quote(str(root))}"
+        raise _not_in_lake(str(root), module, remedy)
+    accounts = sorted({path.parts[-4].removeprefix("account_id=") for path in landed})
+    if len(accounts) > 1:
         raise CliError(
-            f"{root} has {module} of several accounts: {names}.", Exit.USAGE, remedy="Give --account."
+            f"{root} has {module} of several accounts: {', '.join(accounts)}.",
+            Exit.USAGE,
+            remedy="Give --account.",
         )
     newest = max(landed, key=lambda path: path.parent.name)
     return str(newest.relative_to(root)), newest.read_text(encoding="utf-8")
 
 
-def _ddl_of_stack(target: Target, module: str) -> tuple[str, str] | None:
-    """Return key and content of the newest ddl.sql of a module of a stack."""
+def ddl_of_stack(backend: "StackBackend", module: str) -> tuple[str, str]:
+    """Return key and content of the newest ddl.sql of a module in a stack's bucket. Raises CliError."""
     from crm_export.lake.place import Place
 
-    backend = target.stack_backend()
     for view in backend.list(_LAST_EXPORTS):
         place = Place.of(view["manifest_key"] or "")
-        if place is not None and _spelled(view["module"]) == _spelled(module):
+        if place is not None and _spelled(place.module) == _spelled(module):
             key = f"{place.folder}/ddl.sql"
             if (content := backend.stack.stored(key)) is not None:
                 return key, content.decode()
-    return None
+    remedy = 'Set the parameter LakeOutput to "on"; exports that complete then are in the lake.'
+    raise _not_in_lake(
+        f"the lake, of the last {_LAST_EXPORTS} exports of {backend.stack.option}", module, remedy
+    )
+
+
+def _not_in_lake(where: str, module: str, remedy: str) -> CliError:
+    return CliError(f"There is no Parquet of {module} in {where}.", code="NOT_IN_LAKE", remedy=remedy)
 
 
 def _spelled(module: str) -> str:
