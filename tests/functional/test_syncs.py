@@ -88,7 +88,7 @@ def sync_of(quiet_at_once):
 
 
 def test_first_run_is_full_and_the_next_ones_read_changes(sync_of):
-    sync = sync_of("Products")
+    sync = sync_of("Price_Books")
     assert sync.put(every="15m")["state"] == "IDLE"
     first = sync.tick()
     assert (first["sync"]["kind"], first["sync"]["reason"], first["sync"]["previous"]) == (
@@ -108,7 +108,7 @@ def test_first_run_is_full_and_the_next_ones_read_changes(sync_of):
 
 
 def test_run_without_changes_creates_no_job_and_reads_deletions(sync_of):
-    sync = sync_of("Vendors")
+    sync = sync_of("Sales_Orders")
     sync.put()
     sync.tick()
     sync.world.zoho.journal.clear()
@@ -135,7 +135,7 @@ def test_change_that_moves_no_modified_time_is_drift_of_the_next_audit(sync_of):
 
 
 def test_changes_in_the_window_are_no_drift(sync_of):
-    sync = sync_of("Campaigns")
+    sync = sync_of("Purchase_Orders")
     sync.put()
     sync.tick()
     sync.change(create=2, modify=3, delete=1)
@@ -184,14 +184,14 @@ def test_module_without_a_list_of_deletions_has_full_runs(sync_of):
 
 
 def test_run_in_progress_is_a_conflict_and_its_failure_changes_nothing(sync_of):
-    sync = sync_of("Vendors")
+    sync = sync_of("Sales_Orders")
     sync.put()
     first = sync.tick()
     watermark = sync.shown()["watermark"]
     sync.change(modify=1)
-    status, response = sync.http("POST", "/Vendors/runs")
+    status, response = sync.http("POST", "/Sales_Orders/runs")
     export_id = response["data"]["export_id"]
-    status, conflict = sync.http("POST", "/Vendors/runs")
+    status, conflict = sync.http("POST", "/Sales_Orders/runs")
     assert (status, conflict["code"]) == (409, "RUN_IN_PROGRESS")
     path = f"/v1/e/zoho/bulk-read/exports/{export_id}/cancel"
     assert sync.world.http("BulkReadSubmitter", "POST", path)[0] == 200
@@ -242,17 +242,17 @@ def test_new_query_begins_a_new_chain_and_deletion_ends_the_sync(sync_of):
 
 
 def test_syncs_of_another_account_do_not_exist(sync_of):
-    sync = sync_of("Vendors")
+    sync = sync_of("Sales_Orders")
     sync.put()
     sync.world.account = "another"
     sync.world.store_connection()
     assert sync.http("GET")[1]["data"] == []
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/runs")):
-        assert sync.http(method, f"/Vendors{path}")[0] == 404
+        assert sync.http(method, f"/Sales_Orders{path}")[0] == 404
 
 
 def test_credits_in_the_manifest_are_what_zoho_charged(sync_of):
-    sync = sync_of("Products")
+    sync = sync_of("Price_Books")
     sync.put()
     before = sync.credits_used
     manifest = sync.tick()
