@@ -62,7 +62,7 @@ def test_every_event_source_calls_the_published_version(built):
         for path in api["Properties"]["Body"]["paths"].values()
         for operation in path.values()
     ]
-    assert len(uris) == 6
+    assert len(uris) == 11
     assert all("Aliaslive}/invocations" in uri for uri in uris)
 
 
