@@ -36,6 +36,8 @@ def handle(quiet_at_once, monkeypatch):
         app.lambda_handler({"Records": [{"body": json.dumps(event)}]}, None)
         folder = f"account_id={world.account}/module={export['module']}/export_id={export_id}"
         key = f"summaries/{folder}/summary.json"
+        if not s3.list_objects_v2(Bucket=BUCKET, Prefix=key).get("Contents"):
+            return None
         return json.load(s3.get_object(Bucket=BUCKET, Key=key)["Body"])
 
     handle_it.world, handle_it.app = world, app
@@ -79,6 +81,12 @@ def test_event_before_the_parquet_is_there_is_left_to_the_queue(handle, exported
 
 def test_event_that_arrives_twice_gives_the_same_summary(handle, exported):
     assert handle(exported) == handle(exported)
+
+
+def test_calendar_has_no_summary(handle):
+    export_id = handle.world.start("events", file_type="ics")
+    assert handle.world.finish(export_id)["state"] == "COMPLETED"
+    assert handle(export_id) is None
 
 
 def test_summary_of_a_run_of_a_sync_is_of_the_current_records(handle):

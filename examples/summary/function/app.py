@@ -19,6 +19,9 @@ import duckdb
 from crm_export.aws.results_bucket import ResultsBucket
 from crm_export.sync.fold import fold, read_chain
 
+# Of what SUMMARIZE finds; its means and quantiles depend on the order in which threads read.
+_SHOWN = "column_name, column_type, min, max, approx_unique, null_percentage"
+
 
 class NotInLakeYet(Exception):
     """The Parquet of the export is still being written. The message is delivered again."""
@@ -32,6 +35,8 @@ def lambda_handler(event: dict[str, Any], _: object) -> None:
         export = json.loads(record["body"])["detail"]
         with tempfile.TemporaryDirectory() as folder:
             summary = summarize(s3, export, Path(folder), use_lake=use_lake)
+        if summary is None:
+            continue
         key = (
             export["manifest_key"]
             .replace("exports/", "summaries/", 1)
@@ -41,12 +46,14 @@ def lambda_handler(event: dict[str, Any], _: object) -> None:
         s3.put_object(Bucket=os.environ["SUMMARY_BUCKET"], Key=key, Body=body, ContentType="application/json")
 
 
-def summarize(s3: Any, export: dict[str, Any], folder: Path, *, use_lake: bool) -> dict[str, Any]:
-    """Return the summary of an export, whose files are copied into `folder` for it.
+def summarize(s3: Any, export: dict[str, Any], folder: Path, *, use_lake: bool) -> dict[str, Any] | None:
+    """Return the summary of an export, whose files are copied into `folder` for it; None for a calendar.
 
     export: the event's detail. Raises NotInLakeYet.
     """
     manifest = read_json(s3, export["bucket"], export["manifest_key"])
+    if manifest["file_format"] == "ics":
+        return None
     if manifest["sync"]:
         source, files = "current records of the sync", [_current(s3, export, folder)]
     elif use_lake:
@@ -68,7 +75,7 @@ def _summary(files: list[str]) -> dict[str, Any]:
         else:  # ids are too long for a float
             database.read_csv(files, header=True, dtype={"Id": "VARCHAR"}).create_view("records")
         ((rows,),) = database.sql("SELECT count(*) FROM records").fetchall()
-        found = database.sql("SUMMARIZE records")
+        found = database.sql("SUMMARIZE records").project(_SHOWN)
         columns = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
     return {"rows": rows, "columns": columns}
 
