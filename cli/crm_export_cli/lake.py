@@ -126,9 +126,9 @@ def land(backend: Backend, view: View, root: Path) -> View:
 
 def _land(root: Path, manifest_key: str) -> dict[str, Any]:
     from crm_export.errors import ResultError
-    from crm_export.lake.land import land_export
     from crm_export.lake.place import Place
     from crm_export.lake.store import read_json
+    from crm_export.lake.tables import land_export
     from crm_export_cli.folder.lake import FolderLake
     from crm_export_cli.folder.locks import Processes
 

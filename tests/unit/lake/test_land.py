@@ -12,8 +12,9 @@ import pytest
 
 from crm_export import deadline
 from crm_export.errors import CountMismatch, ObjectConflict, StepPostponed, StorageUnavailable
-from crm_export.lake.land import ids_digest, is_full, land_export
+from crm_export.lake.land import ids_digest
 from crm_export.lake.place import Place
+from crm_export.lake.tables import is_full, land_export
 from crm_export.results.record_ids import PartIds
 from crm_export_cli.folder.lake import FolderLake
 from crm_export_cli.folder.locks import Processes

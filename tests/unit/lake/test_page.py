@@ -8,9 +8,9 @@ import re
 import pytest
 
 from crm_export.lake.catalog import athena_type
-from crm_export.lake.land import land_export
 from crm_export.lake.place import Place
 from crm_export.lake.schema import type_of
+from crm_export.lake.tables import land_export
 from crm_export_cli.folder.lake import FolderLake
 from crm_export_cli.folder.locks import Processes
 from local.host.processes import REPOSITORY

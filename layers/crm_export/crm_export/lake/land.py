@@ -1,12 +1,12 @@
-"""Lands a completed export in the lake: its parts as Parquet, then the lake's manifest, then the tables.
+"""Lands a completed export in the lake: its parts as Parquet, what engines read, then the lake's manifest.
 
-Landing again changes nothing, and continues after the last part that was written. Called for the event of an
-export's manifest by functions/parquet_writer, and by the command line.
+Landing again changes nothing, and continues after the last part that was written. Called by
+`crm_export.lake.tables`.
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b, sha256
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from isal import igzip
 
 from crm_export import deadline
-from crm_export.errors import CountMismatch, ObjectConflict, ResultError, StepPostponed, StorageUnavailable
+from crm_export.errors import CountMismatch, ObjectConflict, ResultError, StepPostponed
 from crm_export.lake import catalog
 from crm_export.lake.csv_batches import (
     CsvRefused,
@@ -30,41 +30,13 @@ from crm_export.lake.csv_batches import (
 from crm_export.lake.parquet import Layout, Written, convert
 from crm_export.lake.place import Place
 from crm_export.lake.schema import DELETED, RESCUED_COLUMN, UPDATED, Column, columns_of, union, with_ours
-from crm_export.lake.store import LakeStore, ObjectSink, TableCatalog, read_json
+from crm_export.lake.store import LakeStore, ObjectSink, read_json
 from crm_export.telemetry import count, logger
 
 _GZIP_RATIO = 8  # how much larger a CSV is than its gzip file, roughly
 _SECONDS_TO_SPARE = 25.0  # of the function's time
 _SLOWEST_BYTES_PER_SECOND = 3_000_000  # of a CSV
-_MOST_ATTEMPTS = 10
 _BYTES_OF_A_DELETION = 60  # of its CSV, roughly
-
-
-def land_export(store: LakeStore, place: Place, tables: TableCatalog | None = None) -> None:
-    """Write the export's Parquet files and manifest, and show them in the module's table.
-
-    tables: where that table is registered, if anywhere.
-    Does nothing if the export's manifest is gone, or if the export is a calendar. An export that is landed
-    stays as it is. Raises StorageUnavailable and StorageRefused; StepPostponed if the time is over before all
-    parts are written; CountMismatch or ObjectConflict if a part is not what the manifest says.
-    """
-    source = read_json(store, place.source)
-    if source is None or source.get("file_format") not in {"csv", "csv.gz"}:
-        logger.info("nothing to write as Parquet", key=place.source, found=source is not None)
-        return
-    if is_change(source):
-        _show_change(store, place, source, tables)
-        return
-    changes = _show(store, place, source, tables)
-    if is_full(source) and source.get("sync"):
-        _replace_symlinks(store, place.changes_key, place.export_id, lambda _: changes)
-
-
-def is_full(source: Mapping[str, Any]) -> bool:
-    """Return True if the export has all records of its module, as far as its manifest says."""
-    query = source.get("query") or {}
-    narrowed = query.get("criteria") or query.get("cvid") or query.get("page") not in {None, 1}
-    return not narrowed and not is_change(source)
 
 
 def is_change(source: Mapping[str, Any]) -> bool:
@@ -72,15 +44,19 @@ def is_change(source: Mapping[str, Any]) -> bool:
     return (source.get("sync") or {}).get("kind") == "changes"
 
 
-def _landed(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the lake's manifest of the export, which is landed if it is not yet."""
-    if (landed := read_json(store, place.manifest_key)) is not None:
-        return landed
-    landed = _land(store, place, source)
-    count("ParquetRowsWritten", landed["rows"])
-    count("ParquetValuesRescued", sum(landed["rescued"].values()))
-    logger.info("export written as Parquet", export_id=place.export_id, rescued=landed["rescued"])
-    return landed
+def landed(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lake's manifest of the export, which is landed if it is not yet.
+
+    Raises StorageUnavailable and StorageRefused; StepPostponed if the time is over before all parts are
+    written; CountMismatch or ObjectConflict if a part is not what the manifest says.
+    """
+    if (manifest := read_json(store, place.manifest_key)) is not None:
+        return manifest
+    manifest = _land(store, place, source)
+    count("ParquetRowsWritten", manifest["rows"])
+    count("ParquetValuesRescued", sum(manifest["rescued"].values()))
+    logger.info("export written as Parquet", export_id=place.export_id, rescued=manifest["rescued"])
+    return manifest
 
 
 def _land(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +67,7 @@ def _land(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str
     for number, part in enumerate(_parts(place, source)):
         files.append(_land_part(store, place, part, columns, may_pause=number > 0))
     if is_change(source) and not files:
-        files.append(_land_nothing(store, place, columns))
+        files.append(land_nothing(store, place, columns))
     table = [Column.from_dict(item) for item in frozen["table"]]
     manifest = _manifest(place, files, with_ours(columns, is_change=is_change(source)), table)
     _write_tables(store, place, manifest, table, columns if source.get("sync") else None)
@@ -138,7 +114,7 @@ def _header(store: LakeStore, source: Mapping[str, Any]) -> list[str]:
     while run:
         if header := next((part["header"] for part in run["parts"] if part["header"]), None):
             return list(header)
-        run = read_json(store, _previous(run)) if is_change(run) else None
+        run = read_json(store, previous_key(run)) if is_change(run) else None
     names = [str(field["api_name"]) for field in source.get("fields") or []]
     return ["Id", *(name for name in names if name.lower() != "id")]
 
@@ -181,7 +157,7 @@ def _entry(key: str, written: Written, hashed: "_Hashed", op: str | None) -> dic
     }
 
 
-def _land_nothing(store: LakeStore, place: Place, columns: Sequence[Column]) -> dict[str, Any]:
+def land_nothing(store: LakeStore, place: Place, columns: Sequence[Column]) -> dict[str, Any]:
     """Write a file of changes without rows, and return its entry: engines want a file for every table."""
     key = f"{place.folder}/no-changes.parquet"
     with store.write(key) as sink:
@@ -301,99 +277,9 @@ def _write_tables(
     store.put_if(f"{place.folder}/ddl.sql", ddl.encode(), None)
 
 
-def _table(store: LakeStore, place: Place, landed: Mapping[str, Any]) -> Mapping[str, Any]:
-    name = catalog.table_of_account(place.account, place.module)
-    columns = [Column.from_dict(item) for item in landed["table"]]
-    return catalog.glue_table(name, columns, store.url(place.symlink_key).removesuffix("manifest"))
-
-
-def _show(
-    store: LakeStore, place: Place, source: Mapping[str, Any], tables: TableCatalog | None
-) -> list[str]:
-    """Land an export that is no run of changes; let the module's table show it, or keep a newer one.
-
-    Return what the table of changes has to show, until a run of changes is landed: a file without rows.
-    """
-    landed = _landed(store, place, source)
-
-    def shown(_: list[str]) -> list[str]:
-        return _urls(store, landed)
-
-    if not is_full(source):
-        return []
-    if _replace_symlinks(store, place.symlink_key, place.export_id, shown) and tables is not None:
-        tables.register(_table(store, place, landed))
-    columns = [Column.from_dict(item) for item in landed["schema"]]
-    nothing = _land_nothing(store, place, columns[:-1]) if source.get("sync") else None
-    return [store.url(nothing["key"])] if nothing else []
-
-
-def _show_change(
-    store: LakeStore, place: Place, source: Mapping[str, Any], tables: TableCatalog | None
-) -> None:
-    """Land a run of changes; let the table of changes show all runs from the last full one to this one.
-
-    Runs before it whose events have not arrived yet are landed, too, and shown.
-    """
-    landed = _landed(store, place, source)
-
-    def shown(before: list[str]) -> list[str]:
-        kept, missing = _since(store, source, before)
-        earlier: list[str] = []
-        for run, manifest in missing:
-            is_base = not is_change(manifest)
-            earlier += (
-                _show(store, run, manifest, tables)
-                if is_base
-                else _urls(store, _landed(store, run, manifest))
-            )
-        return [*kept, *earlier, *_urls(store, landed)]
-
-    _replace_symlinks(store, place.changes_key, place.export_id, shown)
-
-
-def _since(
-    store: LakeStore, source: Mapping[str, Any], shown: list[str]
-) -> tuple[list[str], list[tuple[Place, dict[str, Any]]]]:
-    """Return the URLs that stay, and the runs after them and before this one, in their order.
-
-    If no URL stays, the first run is the full one, if its manifest is still there.
-    """
-    missing: list[tuple[Place, dict[str, Any]]] = []
-    known = {catalog.export_of(url) for url in shown}
-    run: dict[str, Any] | None = dict(source)
-    while run and is_change(run) and (before := Place.of(_previous(run))):
-        if before.export_id in known:
-            return [url for url in shown if (catalog.export_of(url) or "") <= before.export_id], missing
-        if run := read_json(store, before.source):
-            missing.insert(0, (before, run))
-    return [], missing
-
-
-def _previous(run: Mapping[str, Any]) -> str:
+def previous_key(run: Mapping[str, Any]) -> str:
+    """Return the key of the manifest of the run before a run of changes."""
     return str((run["sync"].get("previous") or {}).get("manifest_key"))
-
-
-def _urls(store: LakeStore, landed: Mapping[str, Any]) -> list[str]:
-    return [store.url(file["key"]) for file in landed["files"]]
-
-
-def _replace_symlinks(
-    store: LakeStore, key: str, export_id: str, urls_after: Callable[[list[str]], list[str]]
-) -> bool:
-    """Write what a table shows, unless that is of the same or a newer export.
-
-    urls_after: returns the URLs to show, given those that are shown. Returns whether it shows this export.
-    """
-    for _ in range(_MOST_ATTEMPTS):
-        found = store.get(key)
-        urls = found.content.decode().splitlines() if found else []
-        if urls and (newest := catalog.export_of(urls[-1]) or "") >= export_id:
-            return newest == export_id
-        content = catalog.symlink_manifest(urls_after(urls)).encode()
-        if store.put_if(key, content, found.version if found else None):
-            return True
-    raise StorageUnavailable(f"{key} was replaced by others again and again.")
 
 
 def _dicts(columns: Iterable[Column]) -> list[dict[str, str]]:
