@@ -355,7 +355,9 @@ def test_changes_are_landed_with_their_operation_and_moment_and_with_the_deletio
         ("21", "D", moment, None),
     ]
     manifest = read(lake, run.manifest_key)
-    assert [column["name"] for column in manifest["schema"]][-3:] == ["_op", "_modified_time", "_rescued"]
+    assert [column["name"] for column in manifest["schema"]][-4:] == [
+        "_op", "_modified_time", "_run", "_rescued"
+    ]  # fmt: skip
     assert "_changes" in lake.get(f"{run.folder}/ddl.sql").content.decode()
     assert manifest["ids_digest"] == ids_digest([read(lake, run.source)["parts"][0]["ids"]["digest"]])
 

@@ -80,12 +80,12 @@ def _parts(place: Place, source: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the parts, with the value of `_op` if they are changes; and the deletions, as one more part."""
     if not is_change(source):
         return list(source["parts"])
-    parts = [{**part, "op": UPDATED} for part in source["parts"]]
+    parts = [{**part, "op": UPDATED, "run": place.export_id} for part in source["parts"]]
     deleted = int(source["sync"].get("deleted") or 0)
     if deleted:
         key = f"{place.source.removesuffix('manifest.json')}deleted-00001.csv"
         size = _BYTES_OF_A_DELETION * deleted
-        parts.append({"key": key, "records": deleted, "bytes": size, "op": DELETED})
+        parts.append({"key": key, "records": deleted, "bytes": size, "op": DELETED, "run": place.export_id})
     return parts
 
 
@@ -192,7 +192,7 @@ def _convert(
 ) -> Written:
     op = part.get("op")
     read = deletion_batches(reader) if op == DELETED else reader
-    return convert(csv_file, sink, columns, _layout(part, columns), read, op=op)
+    return convert(csv_file, sink, columns, _layout(part, columns), read, op=op, run=part.get("run", ""))
 
 
 def _layout(part: Mapping[str, Any], columns: Sequence[Column]) -> Layout:

@@ -104,16 +104,17 @@ def convert(
     read: Reader,
     *,
     op: str | None = None,
+    run: str = "",
 ) -> Written:
     """Write a CSV as Parquet with zstd, in the CSV's order; return what was written.
 
     columns: one for each column of the CSV. `_rescued` is added as the last one. op: of a run of changes, "U"
-    or "D"; it adds the columns `_op` and `_modified_time`. Raises CsvRefused, and what the file and the sink
-    raise.
+    or "D"; it adds the columns `_op`, `_modified_time` and `_run`. run: its id. Raises CsvRefused, and what
+    the file and the sink raise.
     """
     guard = _Guard()
     source = cast(BinaryIO, _GuardedSource(csv_file, guard))
-    conversion = _Conversion(columns, op)
+    conversion = _Conversion(columns, op, run)
     header = tuple(column.api_name for column in columns)
     batches = map(conversion.convert, read(source, header, layout.batch_rows))
     try:
@@ -169,8 +170,8 @@ def _arrow_type(kind: str) -> DataType:
 class _Conversion:
     """Converts the batches of one file, and counts."""
 
-    def __init__(self, columns: Sequence[Column], op: str | None) -> None:
-        self._columns, self._op = columns, op
+    def __init__(self, columns: Sequence[Column], op: str | None, run: str) -> None:
+        self._columns, self._op, self._run = columns, op, run
         self._names = {column.api_name: column.name for column in columns}
         names = [column.api_name for column in columns]
         self._modified = names.index("Modified_Time") if "Modified_Time" in names else None
@@ -190,8 +191,12 @@ class _Conversion:
         self._written.rows += rows
         self._written.rescued.update(self._names.get(name, name) for row in rescued.values() for name in row)
         self._note_ids(batch)
-        change = [] if self._op is None else [Array([self._op] * rows, _UTF8), self._moments(batch, rows)]
+        change = [] if self._op is None else self._change(self._op, batch, rows)
         return RecordBatch([*typed, *change, _maps(rescued, rows)], schema=self.schema)
+
+    def _change(self, op: str, batch: Batch, rows: int) -> list[Array]:
+        run = Array([self._run] * rows, _UTF8)
+        return [Array([op] * rows, _UTF8), self._moments(batch, rows), run]
 
     def _moments(self, batch: Batch, rows: int) -> Array:
         """Return when each record was modified or deleted; null if that is not known."""
