@@ -53,8 +53,9 @@ lint: $(VENV)/.lint ## check the code (ruff)
 types: $(VENV)/.lint ## check the types (mypy, strict)
 	@$(BIN)/mypy
 
-template: $(VENV)/.sam ## validate template.yaml (includes cfn-lint)
+template: $(VENV)/.sam ## validate template.yaml and those of the examples (includes cfn-lint)
 	@AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
+	@AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint --template examples/summary/template.yaml
 
 build: $(VENV)/.sam ## build the Lambda packages (arm64, trimmed, with bytecode) into .aws-sam/
 	@$(BIN)/sam build
@@ -131,6 +132,7 @@ lock: $(VENV)/.uv ## resolve all requirements again after a change of pyproject.
 	@$(COMPILE_LAYER) --group layer -o layers/dependencies/requirements.txt
 	@$(COMPILE_LAYER) --group mongo-layer -o layers/mongo/requirements.txt
 	@$(COMPILE_LAYER) --group parquet-layer -o layers/parquet/requirements.txt
+	@$(COMPILE_LAYER) --group summary-example -o examples/summary/function/requirements.txt
 
 clean: ## remove everything made here
 	rm -rf $(VENV) .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,7 +7,7 @@ import typer
 from crm_export.zoho.catalog import MODULES
 from crm_export_cli.folder.glance import kept_modules, recent_exports
 
-FORMATS = ("csv", "csv.gz", "ics")
+FORMATS = ("csv", "csv.gz", "parquet", "ics")
 
 
 def complete_modules(context: typer.Context, incomplete: str) -> list[str]:

@@ -60,7 +60,7 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="csv, csv.gz, or ics for events",
+            help="csv, csv.gz, parquet (typed, next to the CSV), or ics for events",
             autocompletion=complete_formats,
         ),
     ] = "csv",
@@ -75,7 +75,7 @@ def export(
 
     Export whole modules into a folder: exports/account_id=.../module=.../export_id=.../part-00001.csv, and
     manifest.json when everything is there and verified. With --stack or --local the stack exports to its
-    bucket, and --to downloads the files from there.
+    bucket, and --to downloads the files from there. --format parquet also writes DIR/lake/....
     """
     if bool(modules) == all_modules:
         raise CliError("Name modules, or give --all, but not both.", Exit.USAGE, remedy=_EXAMPLE)
@@ -87,13 +87,34 @@ def export(
             Exit.USAGE,
             remedy="Leave --format out; the parameter ResultFormat decides.",
         )
+    lake = _lake(target, wait=wait) if file_format == "parquet" else None
     from crm_export_cli.folder.wiring import FolderSettings
 
-    result_format = file_format if file_format != "ics" else "csv"
+    result_format = file_format if file_format == "csv.gz" else "csv"
     settings = FolderSettings(tuple(trust_origin or ()), result_format, downloads_per_minute)
     with target.connected(settings) as backend:
         started, refused = _start(backend, modules or backend.modules(), body)
-        return finish(backend, started, refused, target.downloads, wait=wait, as_json=as_json)
+        return finish(backend, started, refused, target.downloads, wait=wait, as_json=as_json, lake=lake)
+
+
+def _lake(target: Target, *, wait: bool) -> Path:
+    """Return the folder in which Parquet is written. Raises CliError if that cannot work."""
+    from crm_export_cli.lake import require_arrow
+
+    require_arrow()
+    if target.to is None:
+        raise CliError(
+            "Parquet is written from the files that are downloaded, and it is not known where to.",
+            Exit.USAGE,
+            remedy="Add --to DIR. The stack itself writes Parquet if its parameter LakeOutput is on.",
+        )
+    if not wait:
+        raise CliError(
+            "Parquet is written when an export is complete, so --format parquet does not go with --no-wait.",
+            Exit.USAGE,
+            remedy="Leave --format out, and run `crm-export lake write` later.",
+        )
+    return target.to
 
 
 @exports_app.command(short_help="Continue exports where they stopped.")
@@ -144,17 +165,27 @@ def resume(
 
 def finish(
     backend: Backend, started: list[str], refused: list[dict[str, Any]], downloads: Path | None, *,
-    wait: bool, as_json: bool,
+    wait: bool, as_json: bool, lake: Path | None = None,
 ) -> Exit:  # fmt: skip
-    """Wait for exports that were started, download them to `downloads`, and report. Return the exit code."""
+    """Wait for exports that were started, download them to `downloads`, and report. Return the exit code.
+
+    lake: the folder in which they are also written as Parquet.
+    """
+    from crm_export_cli.lake import land, write_command
+
     if not wait:
         return report(backend, [backend.view(export_id) for export_id in started], refused, as_json=as_json)
-    views = wait_for(backend, started)
+    resume_command = backend.resume_command(started)
+    if lake is not None:
+        resume_command = f"{resume_command} && {write_command(started, backend.options, lake)}"
+    views = wait_for(backend, started, resume_command)
     if downloads is not None:
         views = [
             download_export(backend, view["export_id"], downloads) if view["state"] == "COMPLETED" else view
             for view in views
         ]
+    if lake is not None:
+        views = [land(backend, view, lake) if view["state"] == "COMPLETED" else view for view in views]
     return report(backend, views, refused, as_json=as_json)
 
 
@@ -325,6 +356,8 @@ def print_end(view: View, backend: Backend) -> None:
     """Print a line about an export: how it has ended, or how to continue it."""
     if view["state"] == "COMPLETED":
         print(f"{view['module']}: {_words(view)}, {_place(view)}")
+        if lake := view.get("lake"):
+            print(f"{view['module']}: {_parquet(lake)}")
         for warning in _warnings(view):
             print(f"warning: {view['module']}: {warning}", file=sys.stderr)
     elif view["state"] == "CANCELLED":
@@ -360,6 +393,13 @@ def _warnings(view: View) -> list[str]:
     if run.get("late"):
         found.append(f"{_counted(run['late'], 'row')} came late; the next windows reach further back.")
     return found
+
+
+def _parquet(lake: dict[str, Any]) -> str:
+    files = _counted(lake["files"], "file")
+    rescued = ", ".join(f"{name} {count:,}" for name, count in lake["rescued"].items())
+    unfit = f"; values in _rescued: {rescued}" if rescued else ""
+    return f"{lake['rows']:,} rows as Parquet, {lake['bytes']:,} bytes, {files}: {lake['folder']}/{unfit}"
 
 
 def _place(view: View) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from crm_export import __version__
 from crm_export.errors import ExportError
-from crm_export_cli import connections, exporting, exports, folding, looking, syncs
+from crm_export_cli import connections, exporting, exports, folding, lake, looking, syncs
 from crm_export_cli.connect import HELP, connect
 from crm_export_cli.doctor import doctor
 from crm_export_cli.exits import CliError, Exit, from_export_error
@@ -60,6 +60,7 @@ app.command(short_help="Look for what would stop an export.")(doctor)
 app.command(short_help="Write the current rows of a sync.")(folding.fold)
 app.add_typer(exports.app, name="exports")
 app.add_typer(syncs.app, name="sync")
+app.add_typer(lake.app, name="lake")
 app.add_typer(connections.app, name="connections")
 
 

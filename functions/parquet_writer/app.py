@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from crm_export.aws.manifest_queue import consume_manifests
-from crm_export.lake.land import land_export
+from crm_export.lake.tables import land_export
 from crm_export.telemetry import Context, Event, observed
 from crm_export.wiring import at_init, container
 

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
+from local.demo.lake import QUERY, read_lake, wait_for_lake
 from local.demo.starting import starting
 from local.demo.verify import Check, verify
 from local.host.http import CLIENT
@@ -49,7 +50,9 @@ def _run(console: Console, options: argparse.Namespace) -> int:
     with ExitStack() as undo:
         _LOGS.mkdir(parents=True, exist_ok=True)
         with starting(console, _START_SECONDS) as report:
-            stack_options = StackOptions(logs=_LOGS, zoho_url=options.zoho, report=report)
+            stack_options = StackOptions(
+                logs=_LOGS, zoho_url=options.zoho, parameters={"LakeOutput": "on"}, report=report
+            )
             stack = undo.enter_context(running_stack(stack_options))
         tour = Tour(console, stack, None if options.zoho else options.records)
         tour.show_stack()
@@ -130,6 +133,30 @@ class Tour:
         part["key"] = f"…/{part['key'].rpartition('/')[2]}"
         parts = [part | {"header": header}, *([f"… {len(others)} more"] if others else [])]
         self._console.print_json(data=manifest | {"parts": parts})
+        self._show_lake(export["manifest_key"], manifest["records"])
+
+    def _show_lake(self, manifest_key: str, records: int) -> None:
+        """Show the same records as Parquet: the types, and a query."""
+        self._rule("The same records as Parquet, with Zoho's types (LakeOutput)")
+        self._print("The manifest's event has invoked a function that writes it next to the CSV.")
+        bucket, give_up = self._state.results_bucket, time.monotonic() + _GIVE_UP_SECONDS
+        with self._console.status("reading"):
+            landed = wait_for_lake(self._s3, bucket, manifest_key, give_up)
+            lake = read_lake(self._s3, bucket, landed, records) if landed else None
+        if lake is None:
+            self._check("Parquet", False, f"not there after {_GIVE_UP_SECONDS} s")
+            return
+        self._table(((name, f"{size:,} bytes") for name, size in lake.files), Column(), _right())
+        self._table(
+            (map(escape, row) for row in lake.types),
+            Column("column"),
+            Column("type"),
+            Column("field in Zoho"),
+        )
+        self._print("", *QUERY.splitlines())
+        self._table(lake.rows, *map(_right, lake.names))
+        for check in lake.checks:
+            self._check(check.name, check.passed, check.detail)
 
     def export_notes(self) -> None:
         """Export all notes, which Bulk Read does not offer, with a request that is sent twice."""
@@ -166,6 +193,7 @@ class Tour:
         self._print(
             f"logs   {_LOGS}/ResultDownloader.log and the files next to it",
             "code   functions/result_downloader/app.py, then layers/crm_export/crm_export/",
+            "lake   docs/lake.md: Athena, Redshift, Spark, DuckDB, pandas, polars",
             "why    docs/decisions.md",
             "play   make local: the same stack, until Ctrl-C",
         )

@@ -251,12 +251,13 @@ def test_syncs_of_another_account_do_not_exist(sync_of):
         assert sync.http(method, f"/Sales_Orders{path}")[0] == 404
 
 
-def test_credits_in_the_manifest_are_what_zoho_charged(sync_of):
+def test_credits_in_the_manifest_are_what_zoho_charged_also_for_a_job_that_failed(sync_of):
     sync = sync_of("Price_Books")
     sync.put()
+    sync.world.zoho.fault(method="POST", path="/read$", job={"state": "FAILURE"}, times=1)
     before = sync.credits_used
     manifest = sync.tick()
-    assert manifest["sync"]["credits"] == sync.credits_used - before
+    assert manifest["sync"]["credits"] == sync.credits_used - before > 100
 
 
 def test_sync_that_cannot_be_read_does_not_keep_the_reconciler_from_exports(sync_of):

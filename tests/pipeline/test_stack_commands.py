@@ -61,6 +61,15 @@ def test_interrupted_download_continues_and_wrong_bytes_are_fetched_again(run, t
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == right
 
 
+def test_export_of_a_stack_is_downloaded_and_written_as_parquet(run, tmp_path):
+    code, out, err = run("export", "deals", "--format", "parquet", "--to", str(tmp_path / "out"))
+    assert code == 0, (out, err)
+    (lake,) = (export["lake"] for export in out["exports"])
+    assert (lake["rows"], len(list(Path(lake["folder"]).glob("*.parquet")))) == (120, 1)
+    code, out, _ = run("lake", "ddl", "deals")
+    assert (code, out["error"]["code"]) == (1, "NOT_IN_LAKE")
+
+
 def test_running_export_is_cancelled_and_leaves_no_object(run, stack):
     stack.zoho("PATCH", "config", {"in_progress_seconds": 60})
     _, out, _ = run("export", "contacts", "--no-wait")

@@ -22,6 +22,7 @@ class OperatorAws:
         self.events, self.calls = [], []
         self.concurrency, self.dead_letters = 1000, 0
         self.logs, self.log_requests = {}, []  # lines by function
+        self.objects = {}  # of the results bucket, by key
 
     def client(self, service, config):
         return self
@@ -65,6 +66,13 @@ class OperatorAws:
             return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorMessage": "x"}')}
         body = answer if isinstance(answer, str) else json.dumps(answer)
         return {"Payload": io.BytesIO(json.dumps({"body": body}).encode())}
+
+    def get_object(self, Bucket, Key):  # noqa: N803
+        self._called("s3:GetObject", f"arn:aws:s3:::{Bucket.lower()}/{Key}")
+        if Key not in self.objects:  # S3 says so only to those who may list the bucket
+            self._called("s3:ListBucket", f"arn:aws:s3:::{Bucket.lower()}")
+            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+        return {"Body": io.BytesIO(self.objects[Key])}
 
     def get_account_settings(self):
         self._called("lambda:GetAccountSettings", "*")

@@ -107,3 +107,12 @@ def test_installed_wheel_exports_a_module_with_its_own_dependencies_only(environ
     assert (export["state"], export["records"]) == ("COMPLETED", RECORDS)
     (manifest,) = tmp_path.glob("out/exports/*/*/*/manifest.json")
     assert json.loads(manifest.read_text())["records"] == RECORDS
+    write = (command, "lake", "write", "--latest", "--to", "out", "--json")
+    refused = subprocess.run(write, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert refused.returncode == 2
+    assert json.loads(refused.stdout)["error"]["code"] == "PARQUET_NOT_INSTALLED"
+    python = str(environment / "python")
+    run(*INSTALL, python, "--only-binary", ":all:", "--require-hashes", "--constraints", "requirements.txt",
+        "-r", "pyproject.toml", "--extra", "parquet", cwd=REPOSITORY)  # fmt: skip
+    (landed,) = json.loads(run(*write, cwd=tmp_path))["exports"]
+    assert landed["lake"]["rows"] == RECORDS

@@ -94,6 +94,18 @@ class Stack:
             raise from_response(document)
         return document
 
+    def stored(self, key: str) -> bytes | None:
+        """Return a small object of the results bucket, or None if there is none. Raises CliError."""
+        bucket = self.physical_id("ResultsBucket")
+        with aws_errors():
+            try:
+                content: bytes = self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "NoSuchKey":
+                    raise
+                return None
+        return content
+
     def physical_id(self, logical_id: str) -> str:
         """Return the name or URL of a resource of the template. Raises CliError if the stack has none."""
         found = self.find(logical_id)
@@ -143,9 +155,10 @@ def local_stack(state_file: Path) -> Stack:
     """Find the local stack that wrote a state file. Raises CliError."""
     try:
         state = json.loads(state_file.read_text())
-        resources = {**state["functions"], **state["queues"]}
+        resources = {**state["functions"], **state["queues"], "ResultsBucket": state["results_bucket"]}
         api_url, region = state["api_url"], state["region"]
-        endpoints = {"lambda": state["control_url"], "sqs": state["aws_endpoint_url"]}
+        aws = state["aws_endpoint_url"]
+        endpoints = {"lambda": state["control_url"], "sqs": aws, "s3": aws}
     except FileNotFoundError as error:
         raise CliError(
             f"No local stack is running: there is no {state_file}.",

@@ -13,6 +13,7 @@ from crm_export.zoho.catalog import SCOPES
 from crm_export.zoho.checks import Report, ScopeCheck
 from crm_export_cli.exits import CliError
 from crm_export_cli.findings import of_connection
+from crm_export_cli.lake import ddl_of_stack
 from crm_export_cli.stack.backend import StackBackend
 from crm_export_cli.stack.checks import RESOURCES, check_stack
 from crm_export_cli.stack.functions import deployed_stack
@@ -243,13 +244,17 @@ def _listed(value):
 
 
 def test_operator_policy_allows_what_the_commands_call_and_nothing_else(http):
-    aws = OperatorAws(succeeded([]), succeeded({}))
+    folder = "account_id=acct-1/module=Deals/export_id=20240101T000000Z-0000000000000001"
+    views = [{"manifest_key": f"exports/{folder}/manifest.json"}] * 2
+    aws = OperatorAws(succeeded([]), succeeded({}), succeeded(views))
     stack = deployed_stack("zoho-crm-export", aws.client)
     list(check_stack(stack))
     stack_lines(stack, 0, None)
     backend = StackBackend(stack, ("acct-1", "user-1"))
     backend.modules()
     backend.start("contacts", {})
+    with pytest.raises(CliError, match="no Parquet of deals"):
+        ddl_of_stack(backend, "deals")
     needed = {
         (action, resource): [
             permission

@@ -186,7 +186,8 @@ def test_server_without_ranges_sends_the_file_from_the_start(bucket, tmp_path):
 def test_killed_download_continues_in_the_next_process(bucket, tmp_path):
     """Killed at two offsets, each while the connection is open and nothing comes any more."""
     state = {
-        "functions": {"BulkReadSubmitter": "f"}, "queues": {}, "api_url": "", "region": "r",
+        "functions": {"BulkReadSubmitter": "f"}, "queues": {}, "results_bucket": "b", "api_url": "",
+        "region": "r",
         "control_url": bucket.url, "aws_endpoint_url": bucket.url,
     }  # fmt: skip
     (tmp_path / "stack.json").write_text(json.dumps(state))

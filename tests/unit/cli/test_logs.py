@@ -43,7 +43,14 @@ def local_stack(tmp_path):
     (tmp_path / "logs/ExportReconciler.log").write_text(
         f"{line(1, 'tick')}\n{line(2, 'x', export_id='e-2')}\n"
     )
-    state = {"functions": {}, "queues": {}, "api_url": "", "region": "r", "logs": str(tmp_path / "logs")}
+    state = {
+        "functions": {},
+        "queues": {},
+        "results_bucket": "b",
+        "api_url": "",
+        "region": "r",
+        "logs": str(tmp_path / "logs"),
+    }
     path = tmp_path / "stack.json"
     path.write_text(json.dumps(state | {"control_url": "http://x", "aws_endpoint_url": "http://x"}))
     return ["--local", "--state-file", str(path)]

@@ -64,7 +64,7 @@ def at(minute):
 
 
 EARLIER = datetime(2023, 1, 1, tzinfo=UTC)
-# What is in the full export, what changed (op, when, name), and the records that there are then.
+# What is in the full export, what changed (op, id, when, name, run), and the records that there are then.
 FULL = [("1", "a", at(0)), ("2", "b", at(0)), ("3", "c", at(0))]
 FOLDS = {
     "nothing": ([], FULL),
@@ -77,11 +77,19 @@ FOLDS = {
     ),
     "update, then delete": ([("U", "2", at(5), "B"), ("D", "2", at(6), None)], [FULL[0], FULL[2]]),
     "delete at the moment of the update": (
-        [("U", "2", at(5), "B"), ("D", "2", at(5), None)],
+        [("U", "2", at(5), "B", "1"), ("D", "2", at(5), None, "1")],
         [FULL[0], FULL[2]],
     ),
     "delete, then restore": (
         [("D", "2", at(5), None), ("U", "2", at(6), "B")],
+        [FULL[0], ("2", "B", at(6)), FULL[2]],
+    ),
+    "restored with the time it had, as a later run reads it": (
+        [("D", "2", at(5), None), ("U", "2", at(0), "B")],
+        [FULL[0], ("2", "B", at(0)), FULL[2]],
+    ),
+    "delete of an earlier time, which a later run still reads": (
+        [("U", "2", at(6), "B"), ("D", "2", at(5), None)],
         [FULL[0], ("2", "B", at(6)), FULL[2]],
     ),
     "deletion before the record of the full export was restored": ([("D", "2", EARLIER, None)], FULL),
@@ -103,12 +111,12 @@ def folded(request):
             engine.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, NULL)", FULL)
         engine.execute(
             "CREATE TABLE contacts_changes (id TEXT, name TEXT, modified_time TIMESTAMPTZ, _op TEXT, "
-            "_modified_time TIMESTAMPTZ, _rescued MAP(TEXT, TEXT))"
+            "_modified_time TIMESTAMPTZ, _run TEXT, _rescued MAP(TEXT, TEXT))"
         )
-        for op, record, moment, name in changes:
+        for number, (op, record, moment, name, *run) in enumerate(changes):
             modified = moment if op == "U" else None
-            row = [record, name, modified, op, moment]
-            engine.execute("INSERT INTO contacts_changes VALUES (?, ?, ?, ?, ?, NULL)", row)
+            row = [record, name, modified, op, moment, *(run or [str(number)])]
+            engine.execute("INSERT INTO contacts_changes VALUES (?, ?, ?, ?, ?, ?, NULL)", row)
         yield engine, expected
 
 
@@ -133,4 +141,4 @@ def test_merge_makes_the_current_records_and_does_so_once(folded):
 def test_ddl_of_changes_has_the_columns_of_a_change_before_rescued():
     ddl = catalog.changes_ddl("contacts", SCHEMA, "s3://b/lake/_symlink_changes/x/")
     names = re.findall(r"^  `(\w+)`", ddl, re.MULTILINE)
-    assert names == ["id", "name", "modified_time", "_op", "_modified_time", "_rescued"]
+    assert names == ["id", "name", "modified_time", "_op", "_modified_time", "_run", "_rescued"]

@@ -12,7 +12,9 @@ import pytest
 
 from crm_export import deadline
 from crm_export.errors import CountMismatch, ObjectConflict, StepPostponed, StorageUnavailable
-from crm_export.lake.land import Place, ids_digest, is_full, land_export
+from crm_export.lake.land import ids_digest
+from crm_export.lake.place import Place
+from crm_export.lake.tables import is_full, land_export
 from crm_export.results.record_ids import PartIds
 from crm_export_cli.folder.lake import FolderLake
 from crm_export_cli.folder.locks import Processes
@@ -357,7 +359,9 @@ def test_changes_are_landed_with_their_operation_and_moment_and_with_the_deletio
         ("21", "D", moment, None),
     ]
     manifest = read(lake, run.manifest_key)
-    assert [column["name"] for column in manifest["schema"]][-3:] == ["_op", "_modified_time", "_rescued"]
+    assert [column["name"] for column in manifest["schema"]][-4:] == [
+        "_op", "_modified_time", "_run", "_rescued"
+    ]  # fmt: skip
     assert "_changes" in lake.get(f"{run.folder}/ddl.sql").content.decode()
     assert manifest["ids_digest"] == ids_digest([read(lake, run.source)["parts"][0]["ids"]["digest"]])
 
@@ -398,4 +402,4 @@ def test_table_of_changes_begins_anew_after_a_full_run(lake):
     land_export(lake, full)
     fourth = change_run(lake, FOURTH, full, rows_from(12, 1))
     land_export(lake, fourth)
-    assert shown_changes(lake, fourth) == [f"{FOURTH}/part-00001.parquet"]
+    assert shown_changes(lake, fourth) == [f"{THIRD}/no-changes.parquet", f"{FOURTH}/part-00001.parquet"]

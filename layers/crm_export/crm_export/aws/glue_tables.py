@@ -1,4 +1,4 @@
-"""Glue's catalog: one table for each module of an account. Called by `crm_export.lake.land`.
+"""Glue's catalog: one table for each module of an account. Called by `crm_export.lake.tables`.
 
 https://docs.aws.amazon.com/glue/latest/webapi/API_UpdateTable.html
 """

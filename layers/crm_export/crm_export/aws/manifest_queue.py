@@ -10,7 +10,7 @@ from typing import Any
 from crm_export.errors import ExportError, QueueUnavailable
 from crm_export.exports.attempt import retry_delay
 from crm_export.exports.pipeline import PartQueue
-from crm_export.lake.land import Place
+from crm_export.lake.place import Place
 from crm_export.telemetry import logger, noting
 
 

@@ -17,6 +17,7 @@ from crm_export.lake.schema import (
     MAP,
     MODIFIED_TIME,
     OP,
+    RUN,
     STRING,
     TIMESTAMP,
     Column,
@@ -143,13 +144,20 @@ WHEN NOT MATCHED AND c."{OP}" = 'U' THEN INSERT ({inserted}) VALUES ({values});
 
 
 def _latest_changes(table: str, key: str) -> str:
-    """Return the query of the last change of each record. A deletion counts after a change at that moment."""
+    """Return the query of the last change of each record, by the rule of docs/sync.md.
+
+    A record that a run has read is there, whatever runs before it said of deletions; a deletion of the same
+    run or a later one counts if it is not earlier than the record's change.
+    """
     order = f'"{MODIFIED_TIME}" DESC NULLS LAST, "{OP}"'
     return f"""
   SELECT * FROM (
     SELECT *, row_number() OVER (PARTITION BY "{key}" ORDER BY {order}) AS "_newest"
-    FROM "{table}_changes"
-  ) WHERE "_newest" = 1
+    FROM (
+      SELECT *, max(CASE WHEN "{OP}" = 'U' THEN "{RUN}" END) OVER (PARTITION BY "{key}") AS "_last_read"
+      FROM "{table}_changes"
+    ) AS r WHERE "_last_read" IS NULL OR "{RUN}" >= "_last_read"
+  ) AS n WHERE "_newest" = 1
 """  # noqa: S608 # nosec B608
 
 
@@ -205,7 +213,7 @@ def _id_of(columns: Sequence[Column]) -> str:
 
 def _own(columns: Iterable[Column]) -> list[str]:
     """Return the names of the columns that the full table has, too."""
-    return [column.name for column in columns if column.name not in {OP, MODIFIED_TIME}]
+    return [column.name for column in columns if column.name not in {OP, MODIFIED_TIME, RUN}]
 
 
 def _quoted(name: str) -> str:

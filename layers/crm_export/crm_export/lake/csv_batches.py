@@ -61,8 +61,16 @@ def python_batches(csv_file: BinaryIO, header: tuple[str, ...], rows: int) -> It
     with io.TextIOWrapper(buffered, "utf-8-sig", "surrogateescape", newline="") as text:
         records = filter(None, csv.reader(text))  # a blank line is no record
         next(records, None)
-        while batch := list(islice(records, rows)):
-            yield _batch(batch, header)
+        yield from _batches(records, header, rows)
+
+
+def batches_of(records: Iterator[list[str]]) -> Reader:
+    """Return a reader that yields these records; it reads no CSV."""
+
+    def batches(_: BinaryIO, header: tuple[str, ...], rows: int) -> Iterator[Batch]:
+        return _batches(records, header, rows)
+
+    return batches
 
 
 def deletion_batches(read: Reader) -> Reader:
@@ -79,6 +87,11 @@ def deletion_batches(read: Reader) -> Reader:
             yield Batch(columns, batch.rescued, moments)
 
     return batches
+
+
+def _batches(records: Iterator[list[str]], header: tuple[str, ...], rows: int) -> Iterator[Batch]:
+    while batch := list(islice(records, rows)):
+        yield _batch(batch, header)
 
 
 def _batch(records: list[list[str]], header: tuple[str, ...]) -> Batch:

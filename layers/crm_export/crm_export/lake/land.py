@@ -1,103 +1,42 @@
-"""Lands a completed export in the lake: its parts as Parquet, then the lake's manifest, then the tables.
+"""Lands a completed export in the lake: its parts as Parquet, what engines read, then the lake's manifest.
 
-Landing again changes nothing, and continues after the last part that was written. Called for the event of an
-export's manifest by functions/parquet_writer, and by the command line.
+Landing again changes nothing, and continues after the last part that was written. Called by
+`crm_export.lake.tables`.
 """
 
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b, sha256
+from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, cast
 
 from isal import igzip
 
 from crm_export import deadline
-from crm_export.errors import CountMismatch, ObjectConflict, ResultError, StepPostponed, StorageUnavailable
+from crm_export.errors import CountMismatch, ObjectConflict, ResultError, StepPostponed
 from crm_export.lake import catalog
-from crm_export.lake.csv_batches import CsvRefused, Reader, arrow_batches, deletion_batches, python_batches
+from crm_export.lake.csv_batches import (
+    CsvRefused,
+    Reader,
+    arrow_batches,
+    batches_of,
+    deletion_batches,
+    python_batches,
+)
 from crm_export.lake.parquet import Layout, Written, convert
+from crm_export.lake.place import Place
 from crm_export.lake.schema import DELETED, RESCUED_COLUMN, UPDATED, Column, columns_of, union, with_ours
-from crm_export.lake.store import LakeStore, ObjectSink, TableCatalog, read_json
+from crm_export.lake.store import LakeStore, ObjectSink, read_json
 from crm_export.telemetry import count, logger
 
-_MANIFEST_KEY = re.compile(r"exports/(account_id=([^/]+)/module=([^/]+))/export_id=([^/]+)/manifest\.json")
 _GZIP_RATIO = 8  # how much larger a CSV is than its gzip file, roughly
 _SECONDS_TO_SPARE = 25.0  # of the function's time
 _SLOWEST_BYTES_PER_SECOND = 3_000_000  # of a CSV
-_MOST_ATTEMPTS = 10
 _BYTES_OF_A_DELETION = 60  # of its CSV, roughly
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an export is, and where its files in the lake are."""
-
-    source: str
-    module_folder: str
-    account: str
-    module: str
-    export_id: str
-
-    @classmethod
-    def of(cls, manifest_key: str) -> Self | None:
-        """Return the place of the export with this manifest, or None if the key is not that of a manifest."""
-        match = _MANIFEST_KEY.fullmatch(manifest_key)
-        return match and cls(manifest_key, match[1], match[2], match[3], match[4])
-
-    @property
-    def folder(self) -> str:
-        """The folder of the export's files in the lake."""
-        return f"lake/{self.module_folder}/export_id={self.export_id}"
-
-    @property
-    def manifest_key(self) -> str:
-        """The key of the lake's manifest."""
-        return f"{self.folder}/manifest.json"
-
-    @property
-    def symlink_key(self) -> str:
-        """The key of the manifest of the module's table."""
-        return f"lake/_symlink/{self.module_folder}/manifest"
-
-    @property
-    def changes_key(self) -> str:
-        """The key of the manifest of the table of changes since the last full export."""
-        return f"lake/_symlink_changes/{self.module_folder}/manifest"
-
-    def progress_key(self, file: str) -> str:
-        """Return the key of what is kept about a finished file until the manifest is written."""
-        return f"lake/_progress/{self.module_folder}/export_id={self.export_id}/{file}.json"
-
-
-def land_export(store: LakeStore, place: Place, tables: TableCatalog | None = None) -> None:
-    """Write the export's Parquet files and manifest, and show them in the module's table.
-
-    tables: where that table is registered, if anywhere.
-    Does nothing if the export's manifest is gone, or if the export is a calendar. An export that is landed
-    stays as it is. Raises StorageUnavailable and StorageRefused; StepPostponed if the time is over before all
-    parts are written; CountMismatch or ObjectConflict if a part is not what the manifest says.
-    """
-    source = read_json(store, place.source)
-    if source is None or source.get("file_format") not in {"csv", "csv.gz"}:
-        logger.info("nothing to write as Parquet", key=place.source, found=source is not None)
-        return
-    landed = _landed(store, place, source)
-    if is_change(source):
-        _show_change(store, place, source, landed)
-    elif is_full(source) and _show(store, place, landed) and tables is not None:
-        tables.register(_table(store, place, landed))
-
-
-def is_full(source: Mapping[str, Any]) -> bool:
-    """Return True if the export has all records of its module, as far as its manifest says."""
-    query = source.get("query") or {}
-    narrowed = query.get("criteria") or query.get("cvid") or query.get("page") not in {None, 1}
-    return not narrowed and not is_change(source)
 
 
 def is_change(source: Mapping[str, Any]) -> bool:
@@ -105,15 +44,19 @@ def is_change(source: Mapping[str, Any]) -> bool:
     return (source.get("sync") or {}).get("kind") == "changes"
 
 
-def _landed(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the lake's manifest of the export, which is landed if it is not yet."""
-    if (landed := read_json(store, place.manifest_key)) is not None:
-        return landed
-    landed = _land(store, place, source)
-    count("ParquetRowsWritten", landed["rows"])
-    count("ParquetValuesRescued", sum(landed["rescued"].values()))
-    logger.info("export written as Parquet", export_id=place.export_id, rescued=landed["rescued"])
-    return landed
+def landed(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lake's manifest of the export, which is landed if it is not yet.
+
+    Raises StorageUnavailable and StorageRefused; StepPostponed if the time is over before all parts are
+    written; CountMismatch or ObjectConflict if a part is not what the manifest says.
+    """
+    if (manifest := read_json(store, place.manifest_key)) is not None:
+        return manifest
+    manifest = _land(store, place, source)
+    count("ParquetRowsWritten", manifest["rows"])
+    count("ParquetValuesRescued", sum(manifest["rescued"].values()))
+    logger.info("export written as Parquet", export_id=place.export_id, rescued=manifest["rescued"])
+    return manifest
 
 
 def _land(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,25 +64,27 @@ def _land(store: LakeStore, place: Place, source: Mapping[str, Any]) -> dict[str
     frozen = _freeze_schema(store, place, source)
     columns = [Column.from_dict(item) for item in frozen["columns"]]
     files = []
-    for number, part in enumerate(_parts(source)):
+    for number, part in enumerate(_parts(place, source)):
         files.append(_land_part(store, place, part, columns, may_pause=number > 0))
+    if is_change(source) and not files:
+        files.append(land_nothing(store, place, columns))
     table = [Column.from_dict(item) for item in frozen["table"]]
     manifest = _manifest(place, files, with_ours(columns, is_change=is_change(source)), table)
-    _write_tables(store, place, manifest, table, is_change=is_change(source))
+    _write_tables(store, place, manifest, table, columns if source.get("sync") else None)
     if store.put_if(place.manifest_key, _json(manifest), None):
         return manifest
     return read_json(store, place.manifest_key) or manifest
 
 
-def _parts(source: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _parts(place: Place, source: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the parts, with the value of `_op` if they are changes; and the deletions, as one more part."""
     if not is_change(source):
         return list(source["parts"])
-    parts = [{**part, "op": UPDATED} for part in source["parts"]]
+    parts = [{**part, "op": UPDATED, "run": place.export_id} for part in source["parts"]]
     deleted, key = int(source["sync"].get("deleted") or 0), source["sync"].get("deleted_key")
     if deleted and key:  # deleted-00001.csv, or after a restart that of a later generation
         size = _BYTES_OF_A_DELETION * deleted
-        parts.append({"key": key, "records": deleted, "bytes": size, "op": DELETED})
+        parts.append({"key": key, "records": deleted, "bytes": size, "op": DELETED, "run": place.export_id})
     return parts
 
 
@@ -152,17 +97,25 @@ def _freeze_schema(store: LakeStore, place: Place, source: Mapping[str, Any]) ->
     if (frozen := read_json(store, key)) is not None:
         return frozen
     before = _table_before(store, place)
-    columns = columns_of(_header(source), source.get("fields"), before)
+    columns = columns_of(_header(store, source), source.get("fields"), before)
     table = union([column for column in before if column != RESCUED_COLUMN], columns)
     frozen = {"columns": _dicts(columns), "table": _dicts([*table, RESCUED_COLUMN])}
     return frozen if store.put_if(key, _json(frozen), None) else read_json(store, key) or frozen
 
 
-def _header(source: Mapping[str, Any]) -> list[str]:
-    """Return the header of the parts; if Zoho sent no file, because there are no records, the fields."""
-    header = next((part["header"] for part in source["parts"] if part["header"]), None)
+def _header(store: LakeStore, source: Mapping[str, Any]) -> list[str]:
+    """Return the header of the parts.
+
+    A run of changes without parts has that of the run before it. If Zoho sent no file at all, because there
+    are no records, the header has all fields.
+    """
+    run: Mapping[str, Any] | None = source
+    while run:
+        if header := next((part["header"] for part in run["parts"] if part["header"]), None):
+            return list(header)
+        run = read_json(store, previous_key(run)) if is_change(run) else None
     names = [str(field["api_name"]) for field in source.get("fields") or []]
-    return header or ["Id", *(name for name in names if name.lower() != "id")]
+    return ["Id", *(name for name in names if name.lower() != "id")]
 
 
 def _table_before(store: LakeStore, place: Place) -> list[Column]:
@@ -186,17 +139,31 @@ def _land_part(
         raise StepPostponed("The function's time is over; the next parts are written later.", retry_after=1)
     key = f"{place.folder}/{file}.parquet"
     written, hashed = _write(store, part, key, columns)
-    entry = {
+    entry = _entry(key, written, hashed, part.get("op"))
+    store.put_if(progress, _json(entry), None)
+    return entry
+
+
+def _entry(key: str, written: Written, hashed: "_Hashed", op: str | None) -> dict[str, Any]:
+    return {
         "key": key,
         "rows": written.rows,
         "bytes": hashed.size,
         "sha256": hashed.sha256.hexdigest(),
         "rescued": dict(written.rescued),
         "ids": written.ids and written.ids.digest,
-        "op": part.get("op"),
+        "op": op,
     }
-    store.put_if(progress, _json(entry), None)
-    return entry
+
+
+def land_nothing(store: LakeStore, place: Place, columns: Sequence[Column]) -> dict[str, Any]:
+    """Write a file of changes without rows, and return its entry: engines want a file for every table."""
+    key = f"{place.folder}/no-changes.parquet"
+    with store.write(key) as sink:
+        hashed = _Hashed(sink)
+        convert(BytesIO(), hashed, columns, Layout.of(len(columns), 0), batches_of(iter(())), op=UPDATED)
+        sink.commit()
+    return _entry(key, Written(), hashed, UPDATED)
 
 
 def _write(
@@ -224,7 +191,7 @@ def _convert(
 ) -> Written:
     op = part.get("op")
     read = deletion_batches(reader) if op == DELETED else reader
-    return convert(csv_file, sink, columns, _layout(part, columns), read, op=op)
+    return convert(csv_file, sink, columns, _layout(part, columns), read, op=op, run=part.get("run", ""))
 
 
 def _layout(part: Mapping[str, Any], columns: Sequence[Column]) -> Layout:
@@ -274,7 +241,7 @@ def _manifest(
         "files": [{name: part[name] for name in ("key", "rows", "bytes", "sha256")} for part in parts],
         "schema": _dicts(schema),
         "rescued": dict(rescued),
-        "ids_digest": ids_digest([part["ids"] for part in parts if part["op"] != DELETED]),
+        "ids_digest": ids_digest([part["ids"] for part in parts if part["op"] != DELETED and part["rows"]]),
         "table": _dicts(table),
     }
 
@@ -296,86 +263,22 @@ def _write_tables(
     place: Place,
     manifest: Mapping[str, Any],
     table: Sequence[Column],
-    *,
-    is_change: bool,
+    synced: Sequence[Column] | None,
 ) -> None:
+    """Write what other engines read. synced: the CSV's columns, if the export is a run of a sync."""
     files = [(store.url(file["key"]), file["bytes"]) for file in manifest["files"]]
     store.put_if(f"{place.folder}/redshift.manifest", _json(catalog.redshift_manifest(files)), None)
     name = catalog.table_name(place.module)
     ddl = catalog.full_ddl(name, table, store.url(place.symlink_key).removesuffix("manifest"))
-    if is_change:
-        schema = [Column.from_dict(item) for item in manifest["schema"]]
-        ddl += catalog.changes_ddl(name, schema, store.url(place.changes_key).removesuffix("manifest"))
+    if synced is not None:
+        location = store.url(place.changes_key).removesuffix("manifest")
+        ddl += catalog.changes_ddl(name, with_ours(synced, is_change=True), location)
     store.put_if(f"{place.folder}/ddl.sql", ddl.encode(), None)
 
 
-def _table(store: LakeStore, place: Place, landed: Mapping[str, Any]) -> Mapping[str, Any]:
-    name = catalog.table_of_account(place.account, place.module)
-    columns = [Column.from_dict(item) for item in landed["table"]]
-    return catalog.glue_table(name, columns, store.url(place.symlink_key).removesuffix("manifest"))
-
-
-def _show(store: LakeStore, place: Place, landed: Mapping[str, Any]) -> bool:
-    """Let the module's table show this export, unless it shows a newer one. Return whether it shows this."""
-
-    def shown(_: list[str]) -> list[str]:
-        return _urls(store, landed)
-
-    return _replace_symlinks(store, place.symlink_key, place.export_id, shown)
-
-
-def _show_change(
-    store: LakeStore, place: Place, source: Mapping[str, Any], landed: Mapping[str, Any]
-) -> None:
-    """Let the table of changes show all runs since the last full one, up to this one."""
-
-    def shown(before: list[str]) -> list[str]:
-        kept, missing = _since(store, source, before)
-        earlier = [url for run in missing for url in _urls(store, _landed(store, *run))]
-        return [*kept, *earlier, *_urls(store, landed)]
-
-    _replace_symlinks(store, place.changes_key, place.export_id, shown)
-
-
-def _since(
-    store: LakeStore, source: Mapping[str, Any], shown: list[str]
-) -> tuple[list[str], list[tuple[Place, dict[str, Any]]]]:
-    """Return the URLs that stay, and the runs after them and before this one, in their order."""
-    missing: list[tuple[Place, dict[str, Any]]] = []
-    known = {catalog.export_of(url) for url in shown}
-    run: Mapping[str, Any] | None = source
-    while run and (
-        before := Place.of(((run.get("sync") or {}).get("previous") or {}).get("manifest_key", ""))
-    ):
-        if before.export_id in known:
-            return [url for url in shown if (catalog.export_of(url) or "") <= before.export_id], missing
-        run = read_json(store, before.source)
-        if run is None or not is_change(run):
-            break
-        missing.insert(0, (before, run))
-    return [], missing
-
-
-def _urls(store: LakeStore, landed: Mapping[str, Any]) -> list[str]:
-    return [store.url(file["key"]) for file in landed["files"]]
-
-
-def _replace_symlinks(
-    store: LakeStore, key: str, export_id: str, urls_after: Callable[[list[str]], list[str]]
-) -> bool:
-    """Write what a table shows, unless that is of the same or a newer export.
-
-    urls_after: returns the URLs to show, given those that are shown. Returns whether it shows this export.
-    """
-    for _ in range(_MOST_ATTEMPTS):
-        found = store.get(key)
-        urls = found.content.decode().splitlines() if found else []
-        if urls and (newest := catalog.export_of(urls[-1]) or "") >= export_id:
-            return newest == export_id
-        content = catalog.symlink_manifest(urls_after(urls)).encode()
-        if store.put_if(key, content, found.version if found else None):
-            return True
-    raise StorageUnavailable(f"{key} was replaced by others again and again.")
+def previous_key(run: Mapping[str, Any]) -> str:
+    """Return the key of the manifest of the run before a run of changes."""
+    return str((run["sync"].get("previous") or {}).get("manifest_key"))
 
 
 def _dicts(columns: Iterable[Column]) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """Writes a CSV as Parquet, batch by batch. The values that do not fit their column's type go into `_rescued`.
 
 Arrow's kernels convert whole columns. Python looks at single cells only where a batch of a column has a value
-that is unusual for its type. Called by `crm_export.lake.land`.
+that is unusual for its type. Called by `crm_export.lake.land`, and by `crm-export fold` for a sync's rows.
 """
 
 import io
@@ -9,18 +9,19 @@ import json
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 
 from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, Schema
-from arro3.io import read_json, write_parquet
+from arro3.io import read_json
+from arro3.io import write_parquet as write_batches
 
 from crm_export import PRODUCT
 from crm_export.errors import ResultError
 from crm_export.lake.cells import Cells, cells_of
-from crm_export.lake.csv_batches import Batch, Reader, Rescued
+from crm_export.lake.csv_batches import Batch, Reader, Rescued, batches_of
 from crm_export.lake.schema import (
     BOOL,
     CHANGE_COLUMNS,
@@ -35,6 +36,7 @@ from crm_export.lake.schema import (
     STRING,
     TIMESTAMP,
     Column,
+    columns_of,
     scale_of,
     with_ours,
 )
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 _BATCH_BYTES, _BATCH_CELLS, _BATCH_ROWS = 3_000_000, 250_000, 8192
 _BATCHES_OF_A_GROUP = 6
 _PAGES_BYTES = 32 * 1024 * 1024  # of the pages of all columns that are being filled
+_CELL_BYTES = 40  # of a row whose size is not known; more than that is usual for few fields only
 _LEAST_PAGE, _MOST_PAGE = 64 * 1024, 1024 * 1024
 _ID = re.compile("[1-9][0-9]{0,18}")
 _UTF8 = DataType.string()
@@ -101,20 +104,21 @@ def convert(
     read: Reader,
     *,
     op: str | None = None,
+    run: str = "",
 ) -> Written:
     """Write a CSV as Parquet with zstd, in the CSV's order; return what was written.
 
     columns: one for each column of the CSV. `_rescued` is added as the last one. op: of a run of changes, "U"
-    or "D"; it adds the columns `_op` and `_modified_time`. Raises CsvRefused, and what the file and the sink
-    raise.
+    or "D"; it adds the columns `_op`, `_modified_time` and `_run`. run: its id. Raises CsvRefused, and what
+    the file and the sink raise.
     """
     guard = _Guard()
     source = cast(BinaryIO, _GuardedSource(csv_file, guard))
-    conversion = _Conversion(columns, op)
+    conversion = _Conversion(columns, op, run)
     header = tuple(column.api_name for column in columns)
     batches = map(conversion.convert, read(source, header, layout.batch_rows))
     try:
-        write_parquet(
+        write_batches(
             RecordBatchReader.from_batches(conversion.schema, guard.iterate(batches)),
             _GuardedSink(sink, guard),  # type: ignore[arg-type]
             compression="zstd(1)",
@@ -128,6 +132,22 @@ def convert(
         raise
     guard.raise_first()
     return conversion.finish()
+
+
+def write_parquet(
+    rows: Iterable[Sequence[str]],
+    header: Sequence[str],
+    fields: Iterable[Mapping[str, Any]] | None,
+    sink: Sink,
+) -> Written:
+    """Write rows of texts, such as those of `crm_export.sync.fold`, as Parquet; return what was written.
+
+    rows: cells in the header's order; an empty one is null. fields: as an export's manifest has them. Memory
+    does not depend on the number of rows. Raises what the rows and the sink raise.
+    """
+    columns = columns_of(header, fields)
+    layout = Layout.of(len(columns), _CELL_BYTES * len(columns))
+    return convert(io.BytesIO(), sink, columns, layout, batches_of(map(list, rows)))
 
 
 def arrow_schema(columns: Iterable[Column]) -> Schema:
@@ -150,8 +170,8 @@ def _arrow_type(kind: str) -> DataType:
 class _Conversion:
     """Converts the batches of one file, and counts."""
 
-    def __init__(self, columns: Sequence[Column], op: str | None) -> None:
-        self._columns, self._op = columns, op
+    def __init__(self, columns: Sequence[Column], op: str | None, run: str) -> None:
+        self._columns, self._op, self._run = columns, op, run
         self._names = {column.api_name: column.name for column in columns}
         names = [column.api_name for column in columns]
         self._modified = names.index("Modified_Time") if "Modified_Time" in names else None
@@ -171,8 +191,12 @@ class _Conversion:
         self._written.rows += rows
         self._written.rescued.update(self._names.get(name, name) for row in rescued.values() for name in row)
         self._note_ids(batch)
-        change = [] if self._op is None else [Array([self._op] * rows, _UTF8), self._moments(batch, rows)]
+        change = [] if self._op is None else self._change(self._op, batch, rows)
         return RecordBatch([*typed, *change, _maps(rescued, rows)], schema=self.schema)
+
+    def _change(self, op: str, batch: Batch, rows: int) -> list[Array]:
+        run = Array([self._run] * rows, _UTF8)
+        return [Array([op] * rows, _UTF8), self._moments(batch, rows), run]
 
     def _moments(self, batch: Batch, rows: int) -> Array:
         """Return when each record was modified or deleted; null if that is not known."""

@@ -15,7 +15,7 @@ PRECISION, _LEAST_SCALE = 28, 2  # of decimal columns
 _DECIMAL = re.compile(r"decimal\(28, ([0-9]+)\)")
 
 UPDATED, DELETED = "U", "D"  # values of the column _op
-RESCUED, OP, MODIFIED_TIME = "_rescued", "_op", "_modified_time"
+RESCUED, OP, MODIFIED_TIME, RUN = "_rescued", "_op", "_modified_time", "_run"
 _TYPES = {
     "bigint": INT64,
     "integer": INT64,
@@ -48,8 +48,10 @@ class Column:
 
 
 RESCUED_COLUMN = Column(RESCUED, RESCUED, MAP)
-CHANGE_COLUMNS = (Column(OP, OP, STRING), Column(MODIFIED_TIME, "Modified_Time", TIMESTAMP))
-_OURS = {RESCUED, OP, MODIFIED_TIME}
+CHANGE_COLUMNS = (
+    Column(OP, OP, STRING), Column(MODIFIED_TIME, "Modified_Time", TIMESTAMP), Column(RUN, RUN, STRING)
+)  # fmt: skip
+_OURS = {RESCUED, OP, MODIFIED_TIME, RUN}
 
 
 def columns_of(
