@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import duckdb
 import pytest
+import sqlglot
+from sqlglot import ErrorLevel, exp
 
 from crm_export.lake import catalog
 from crm_export.lake.schema import RESCUED_COLUMN, columns_of, with_ours
@@ -142,3 +144,33 @@ def test_ddl_of_changes_has_the_columns_of_a_change_before_rescued():
     ddl = catalog.changes_ddl("contacts", SCHEMA, "s3://b/lake/_symlink_changes/x/")
     names = re.findall(r"^  `(\w+)`", ddl, re.MULTILINE)
     assert names == ["id", "name", "modified_time", "_op", "_modified_time", "_run", "_rescued"]
+
+
+# --- Athena's own grammar, as sqlglot has it: https://github.com/tobymao/sqlglot ---
+
+LOCATION = "s3://b/lake/_symlink/account_id=a/module=Contacts/"
+
+
+def parsed(ddl):
+    """Return the statements of a DDL in Athena's grammar; one that sqlglot does not know is an error."""
+    trees = [tree for tree in sqlglot.parse(ddl, dialect="athena", error_level=ErrorLevel.RAISE) if tree]
+    assert not any(isinstance(tree, exp.Command) for tree in trees), ddl
+    return trees
+
+
+def test_ddl_of_tables_is_read_by_athenas_grammar():
+    columns = with_ours(SMALL, is_change=False)
+    (table,) = parsed(catalog.full_ddl("contacts", columns, LOCATION))
+    assert [column.name for column in table.find_all(exp.ColumnDef)] == [one.name for one in columns]
+    kinds = [type(tree) for tree in parsed(catalog.changes_ddl("contacts", SCHEMA, LOCATION))]
+    assert kinds == [exp.Create, exp.Create, exp.Merge]
+
+
+def test_view_and_merge_translated_from_athena_fold_as_they_must(folded):
+    engine, expected = folded
+    ddl = catalog.current_view("contacts", SCHEMA) + catalog.iceberg_merge("contacts", SCHEMA)
+    for tree in parsed(ddl):
+        engine.execute(tree.sql(dialect="duckdb"))
+    for table in ("contacts_current", "contacts_iceberg"):
+        query = f"SELECT id, name, modified_time FROM {table} ORDER BY id"
+        assert engine.execute(query).fetchall() == expected
