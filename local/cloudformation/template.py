@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from samtranslator.model.exceptions import InvalidDocumentException
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import intrinsics_multi_constructor
 
-from local.host.aws import closed_session
+from local.cloudformation.translation import translate
 from local.host.processes import LocalStackError
 
 ARTIFACTS_BUCKET = "local-artifacts"
@@ -61,7 +58,7 @@ def load_template(path: Path, defaults: Mapping[str, str], overrides: Mapping[st
     if broken := broken_rules(sam.get("Rules") or {}, values):
         raise LocalStackError("; ".join(broken))
     _point_sources_to_s3(sam["Resources"])
-    cloudformation = _translate(sam, parameters, path.name)
+    cloudformation = translate(sam, parameters, path.name)
     return Template(cloudformation, parameters, _code_folders(cloudformation["Resources"], path.parent))
 
 
@@ -140,17 +137,6 @@ def _point_sources_to_s3(resources: Mapping[str, Any]) -> None:
         for source in ("CodeUri", "ContentUri"):
             if isinstance(folder := properties.get(source), str) and not folder.startswith("s3://"):
                 properties[source] = f"s3://{ARTIFACTS_BUCKET}/{folder.strip('/')}"
-
-
-def _translate(sam: dict[str, Any], parameters: Mapping[str, str], name: str) -> dict[str, Any]:
-    # Without the empty map of managed policies, the translator would ask IAM for them.
-    translator = Translator({}, Parser(), boto_session=closed_session())
-    try:
-        translated: dict[str, Any] = translator.translate(sam, dict(parameters))
-    except InvalidDocumentException as error:
-        causes = [str(getattr(cause, "message", cause)) for cause in error.causes]
-        raise LocalStackError("\n  ".join([f"{name} is not valid SAM:", *causes])) from error
-    return translated
 
 
 def _code_folders(resources: Mapping[str, Any], root: Path) -> dict[str, Path]:
