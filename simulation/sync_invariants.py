@@ -148,7 +148,7 @@ class SyncInvariants(Invariants):
             return
         left, spent = at_probe
         allowed = CREDIT_SHARE / 100 * (left + spent)
-        most = len(self.zoho.plan.modules) * max(self._costs().values(), default=0)
+        most = sum(self._dearest_runs().values())
         self._hold(
             spent <= allowed + most,
             f"a run starts with {left} credits left, and the syncs have spent {spent}, of {allowed:.0f}",
@@ -213,6 +213,15 @@ class SyncInvariants(Invariants):
             if task is not None:
                 costs[started.get(task) or (task.target or ("",))[0]] += credits
         return costs
+
+    def _dearest_runs(self) -> dict[str, int]:
+        """Return what the most expensive run so far has cost, for each module."""
+        dearest: dict[str, int] = {}
+        for export_id, credits in self._costs().items():
+            if (item := self._table.items.get((f"EXPORT#{export_id}", "META"))) is not None:
+                module = read_export(item).module
+                dearest[module] = max(dearest.get(module, 0), credits)
+        return dearest
 
     def _ended(self, export: Export) -> None:
         super()._ended(export)
