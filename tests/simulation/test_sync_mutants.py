@@ -163,6 +163,7 @@ MUTANTS = {
         "lag": 5,
         "delays": (0.0, 1100.0),
         "every": "15m",
+        "seconds": DAY / 2,
     },
     with_windows_that_begin_a_second_after_the_last: {
         "life": {"modify": 1.0},
