@@ -15,7 +15,7 @@ type Item = dict[str, Any]
 type _Evaluate = Callable[[Item, dict[str, str], Item], Any]
 
 _BETWEEN = re.compile(r"(\S+) BETWEEN (\S+) AND (\S+)")
-_TOKEN = re.compile(r"[#:]?\w+|<>|<=|[^\s\w]")
+_TOKEN = re.compile(r"[#:]?\w+|<>|<=|>=|[^\s\w]")
 _COMMA_BETWEEN_ACTIONS = re.compile(r", (?![^(]*\))")
 
 

@@ -7,6 +7,7 @@ from typing import Self
 from simulation.faults import KINDS, SELDOM_ASKED
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+CREDIT_SHARE = 30  # percent, of the syncs
 LOW_CREDITS = 10_000  # of a day: fewer than what syncs and users would spend
 MODULES = ("Deals", "Leads", "Vendors", "Cases", "Notes")
 # What happens in Zoho by itself, and how often in relation to the others.

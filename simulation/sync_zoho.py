@@ -13,7 +13,7 @@ from typing import Any
 from crm_export.zoho.catalog import has_page_token
 from simulation.faults import Faults
 from simulation.scheduler import Scheduler, Task, current
-from simulation.sync_plan import MODULES, Plan
+from simulation.sync_plan import DAY, MODULES, Plan
 from simulation.truth import State, Truth
 from simulation.zoho import READ_MODULES, JobRecord, Zoho, draw_settings
 from zoho_simulator.config import SimulatorConfig
@@ -58,6 +58,9 @@ class SyncZoho(Zoho):
         self.charges: Counter[Task | None] = Counter()
         self.spent: list[tuple[float, int]] = []  # by syncs: when, and how many credits
         self.probed: dict[Task | None, float] = {}
+        self.at_probe: dict[
+            Task | None, tuple[int, int]
+        ] = {}  # credits left, if it said so, and spent by syncs
         self.revealed: dict[str, float] = {}  # when a module got a new field
         self._touched: dict[str, float] = {}
         self._ghosts: list[tuple[str, Json, float]] = []
@@ -170,6 +173,11 @@ class SyncZoho(Zoho):
         self.config.restore_moves_modified_time = moves
         self._apply(name, {"restore": [record_id]})
 
+    def _listed_until(self, record_id: str) -> float:
+        """Return how long a record is listed as deleted that is restored now."""
+        ghosts = (until for _, row, until in self._ghosts if row["id"] == record_id)
+        return max((self._scheduler.now, *ghosts))
+
     def _reveal(self, name: str) -> None:
         self.config.hidden_fields.discard(f"{name}.{COLUMNS[name][-1]}")
         self.revealed[name] = self._scheduler.now
@@ -185,7 +193,11 @@ class SyncZoho(Zoho):
                 if kind in {"deleted", "purged"}:
                     truth.deleted(record_id, now, at)
                 elif kind == "restored":
-                    truth.restored(record_id, now, shows=self.config.restore_moves_modified_time)
+                    shows, listed_until = (
+                        self.config.restore_moves_modified_time,
+                        self._listed_until(record_id),
+                    )
+                    truth.restored(record_id, now, shows=shows, listed_until=listed_until)
                 elif kind == "forgotten":
                     truth.forgotten(record_id)
                 elif kind in _SHOW and shows:
@@ -227,6 +239,13 @@ class SyncZoho(Zoho):
         """Return how many credits are left."""
         return self.config.credits - self.organisation.credits_used
 
+    def _note_credits(self, task: Task | None, response: Response) -> None:
+        """Note what a probe shows of the credits, and what syncs have spent in the last 24 hours."""
+        left = response.headers.get("X-API-CREDITS-REMAINING")
+        if left is not None:
+            since = self._scheduler.now - DAY
+            self.at_probe[task] = int(left), sum(cost for at, cost in self.spent if at > since)
+
     # --- requests ---
 
     def handle(self, request: Request) -> Response:
@@ -242,6 +261,7 @@ class SyncZoho(Zoho):
             self.spent.append((self._scheduler.now, charge[1]))
         if request.query.get("fields") == "id" and request.query.get("per_page") == "1":
             self.probed[task] = self._scheduler.now
+            self._note_credits(task, response)
             if self._rng.random() < self.plan.busy / 2:
                 name = request.path.split("/")[3]
                 self._scheduler.after(self._rng.choice((0.0, 0.7)), partial(self.anything, name))

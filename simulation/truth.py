@@ -21,11 +21,15 @@ class Showing:
 
 @dataclass
 class Deletion:
-    """A record was deleted: when by Zoho's clock, and in which span of virtual time /deleted lists it."""
+    """A record was deleted: when by Zoho's clock, and in which span of virtual time.
+
+    listed_until: how long /deleted may list it: longer if Zoho is slow to notice that it was restored.
+    """
 
     deleted_time: int
     since: float
     until: float = inf
+    listed_until: float = inf
 
 
 class Truth:
@@ -59,9 +63,10 @@ class Truth:
         self._showing[record_id].append(Showing(now, deletion))
         self.deletions[record_id].append(deletion)
 
-    def restored(self, record_id: str, now: float, *, shows: bool) -> None:
+    def restored(self, record_id: str, now: float, *, shows: bool, listed_until: float) -> None:
         """Note that a record was restored; a run that has not seen the deletion need not see it any more."""
-        self.deletions[record_id][-1].until = now
+        deletion = self.deletions[record_id][-1]
+        deletion.until, deletion.listed_until = now, listed_until
         self.forgotten(record_id)  # what happened before it was deleted
         if shows:
             self.shows(record_id, now)
@@ -72,6 +77,10 @@ class Truth:
         That is so if a record lost its Modified_Time, or was deleted meanwhile and restored.
         """
         self._showing[record_id] = [change for change in self._showing[record_id] if change.deletion]
+
+    def was_restored(self, since: float) -> bool:
+        """Return whether a record was restored at or after a time."""
+        return any(since <= one.until < inf for found in self.deletions.values() for one in found)
 
     def known_since(self, record_id: str, began: float, stored: float, now: float) -> float:
         """Return since when at the latest a sync must know a record, after a run of changes.
@@ -103,4 +112,4 @@ class Truth:
         """
         found = [one for one in self.deletions[record_id] if one.deleted_time >= began]
         always = any(one.since <= since and one.until >= until for one in found)
-        return always, any(one.since <= until and one.until >= since for one in found)
+        return always, any(one.since <= until and one.listed_until >= since for one in found)

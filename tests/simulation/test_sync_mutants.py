@@ -131,6 +131,7 @@ def with_restored_rows_that_stay_deleted(patch):
 
 def without_the_history_of_new_fields(patch):
     patch.setattr(finish, "_signature", lambda *given: None)
+    patch.setattr(finish, "_has_new_column", lambda *given: False)
 
 
 def with_a_baseline_that_ends_after_its_own_cutoff(patch):
@@ -140,6 +141,10 @@ def with_a_baseline_that_ends_after_its_own_cutoff(patch):
         return replace(right(self, pipeline, *given), watermark=pipeline.clock().replace(microsecond=0))
 
     patch.setattr(RunEnds, "find", find)
+
+
+def with_syncs_that_spend_what_is_left(patch):
+    patch.setattr(run, "check_share", lambda *given: None)
 
 
 PLAN = {
@@ -158,8 +163,14 @@ MUTANTS = {
         "lag": 5,
         "delays": (0.0, 1100.0),
         "every": "15m",
+        "seconds": DAY / 2,
     },
-    with_windows_that_begin_a_second_after_the_last: {"life": {"modify": 1.0}, "every": "3h"},
+    with_windows_that_begin_a_second_after_the_last: {
+        "life": {"modify": 1.0},
+        "every": "1h",
+        "gap": 8 * HOUR,
+        "busy": 0.5,
+    },
     with_windows_that_end: {"life": {"mass update": 1.0}},
     with_a_watermark_that_moves_before_the_files_are_stored: {"life": {"modify": 1.0}},
     with_deletions_that_are_read_before_the_rows: {"life": {"create": 1.0, "delete": 1.0}},
@@ -175,6 +186,7 @@ MUTANTS = {
     with_restored_rows_that_stay_deleted: {"life": {"delete": 1.0, "restore": 1.0}},
     without_the_history_of_new_fields: {"life": {"modify": 1.0, "new field": 1.0}},
     with_a_baseline_that_ends_after_its_own_cutoff: {"life": {"modify": 1.0}},
+    with_syncs_that_spend_what_is_left: {"life": {"modify": 1.0}, "every": "1h", "credits": 2_000},
 }
 
 
@@ -189,7 +201,9 @@ def test_broken_sync_is_caught(mutate, monkeypatch):
 SAMPLE = [
     with_times_that_are_compared_as_strings,
     without_overlap,
+    with_windows_that_begin_a_second_after_the_last,
     with_windows_that_end,
+    with_syncs_that_spend_what_is_left,
     with_deletions_that_are_read_once,
     with_restored_rows_that_stay_deleted,
 ]

@@ -73,7 +73,7 @@ class SqliteSyncTable(SyncTable):
 
     def spent(self, account_id: str, now: datetime) -> int:
         rows = self._database.rows(
-            "SELECT coalesce(sum(credits), 0) FROM credits WHERE account_id = ? AND hour > ?",
+            "SELECT coalesce(sum(credits), 0) FROM credits WHERE account_id = ? AND hour >= ?",
             account_id,
             _hour(now - _DAY),
         )

@@ -32,6 +32,7 @@ from crm_export.telemetry import metrics
 from crm_export.zoho.bulk_read import COMPLETED, Job
 from crm_export.zoho.census import Count
 from crm_export.zoho.changes import Deleted, Deletions, Probe
+from crm_export.zoho.credits import spend
 from crm_export.zoho.records import FieldNames, RecordPage
 from simulation.dynamodb import DynamoDb, TableData
 from simulation.s3 import S3, Bucket
@@ -83,6 +84,7 @@ class FakeZoho:
         self.probed.append(since)
         if self.probe_fails:
             raise self.probe_fails
+        spend("GET", f"/crm/{version}/{module}")
         has_changes = any(since is None or at >= since for at in self.records.values())
         return Probe(self.now(), has_changes, self.remaining)
 

@@ -270,12 +270,12 @@ def test_sync_beyond_its_share_waits_and_goes_on_when_credits_are_back(synced):
     assert start(synced).open_run is not None
 
 
-def test_blocked_run_books_no_credits(synced):
+def test_blocked_run_books_what_its_probe_has_cost(synced):
     synced.zoho.remaining = 0
     before = synced.table.spent(CALLER.account_id, synced.now)
     synced.zoho.put(4)
     start(synced)
-    assert synced.table.spent(CALLER.account_id, synced.now) == before
+    assert synced.table.spent(CALLER.account_id, synced.now) == before + 1
 
 
 def test_run_that_costs_more_than_expected_books_the_rest_when_it_completes(synced):
@@ -285,11 +285,11 @@ def test_run_that_costs_more_than_expected_books_the_rest_when_it_completes(sync
     before = synced.table.spent(CALLER.account_id, synced.now)
     synced.exports.add_credits(export.export_id, 1_000)
     synced.finish(export)
-    assert synced.table.spent(CALLER.account_id, synced.now) == before + 1_000 - export.sync.booked
+    assert synced.table.spent(CALLER.account_id, synced.now) == before + 1_001 - export.sync.booked
 
 
 def test_full_run_is_expected_to_cost_as_much_as_the_last_full_one(synced):
     sync = synced.change(full_records=1_000_000, last_run=replace(synced.sync().last_run, records=2))
     assert sync.full_records == 1_000_000
     synced.request("full")
-    assert open_run(synced).sync.booked == 270
+    assert open_run(synced).sync.booked == 271

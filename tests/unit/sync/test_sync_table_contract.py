@@ -237,10 +237,16 @@ def test_run_that_has_ended_otherwise_moves_no_watermark(tables, sync, end):
 # --- credits ---
 
 
+def test_credits_count_until_24_hours_have_passed(tables, account):
+    tables.syncs.spend(account, T0.replace(minute=50), 60)
+    assert tables.syncs.spent(account, T0.replace(minute=10) + 24 * HOUR) == 60
+
+
 def test_credits_of_the_last_24_hours_are_added_up(tables, account):
     assert tables.syncs.spent(account, T0) == 0
     for hours, credits in ((25, 1000), (23, 100), (1, 20), (0, 3), (0, 4)):
         tables.syncs.spend(account, T0 - hours * HOUR, credits)
     assert tables.syncs.spent(account, T0) == 127
-    assert tables.syncs.spent(account, T0 + 23 * HOUR) == 7
+    assert tables.syncs.spent(account, T0 + 24 * HOUR) == 7
+    assert tables.syncs.spent(account, T0 + 25 * HOUR) == 0
     assert tables.syncs.spent(f"{account}-other", T0) == 0

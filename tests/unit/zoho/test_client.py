@@ -296,6 +296,24 @@ def test_each_response_of_zohos_api_is_metered_but_no_rejected_token_and_no_thro
     assert meter.credits == spent
 
 
+def test_response_that_arrives_when_no_time_is_left_is_metered(zoho, client):
+    now = [0.0]
+
+    def respond(_request):
+        now[0] = 9.5
+        return 201, {}, '{"data": []}'
+
+    zoho.add_callback("POST", f"{API}/crm/bulk/v8/read", respond)
+    with (
+        deadline.clocked_by(lambda: now[0]),
+        deadline.ends_in(10),
+        metering() as meter,
+        pytest.raises(errors.ZohoTooSlow),
+    ):
+        client.request("POST", "/crm/bulk/v8/read", json={})
+    assert meter.credits == 50
+
+
 def test_download_is_metered(zoho, client):
     zoho.get(f"{API}/result", body=b"PK", content_type="application/zip")
     with metering() as meter, client.stream("/result") as chunks:

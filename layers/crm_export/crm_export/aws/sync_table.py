@@ -66,7 +66,7 @@ class DynamoSyncTable(SyncTable):
 
     def spent(self, account_id: str, now: datetime) -> int:
         items = self._table.query(
-            "pk = :pk AND sk > :since",
+            "pk = :pk AND sk >= :since",
             {"ConsistentRead": True},
             pk=_credits_key(account_id, now)["pk"]["S"],
             since=_hour(now - _DAY),

@@ -136,7 +136,10 @@ class SyncTable(Protocol):
         """Note credits that syncs of an account have spent."""
 
     def spent(self, account_id: str, now: datetime) -> int:
-        """Return how many credits syncs of an account have spent in the last 24 hours, to the hour."""
+        """Return how many credits syncs of an account have spent in the last 24 hours.
+
+        The hour in which these begin is counted as a whole: Zoho has not given all of it back.
+        """
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,11 @@ def start_run(syncs: Syncs, sync: Sync, requested: str | None = None) -> Export:
     with_job = needs_job(sync, run, probe.at, has_changes=has_changes)
     spent = table.spent(sync.account_id, pipeline.clock())
     cost = estimate(sync, run, with_job=with_job)
-    check_share(limits.credit_share, probe.credits_remaining, spent, cost)
+    try:
+        check_share(limits.credit_share, probe.credits_remaining, spent, cost)
+    except CreditShareSpent:
+        table.spend(sync.account_id, pipeline.clock(), meter.credits)
+        raise
     table.spend(sync.account_id, pipeline.clock(), meter.credits + cost)
     run = replace(run, credits=meter.credits, booked=meter.credits + cost)
     return _start(syncs, sync, run, with_job=with_job)

@@ -14,6 +14,7 @@ from crm_export.errors import (
     ZohoError,
     ZohoThrottled,
     ZohoTokenRejected,
+    ZohoTooSlow,
     ZohoUnavailable,
 )
 from crm_export.redaction import remember
@@ -172,10 +173,15 @@ class ZohoClient:
             attempt += 1
 
     def _exchange_once(self, method: str, path: str, scopes: tuple[str, ...], **kwargs: Any) -> ZohoResponse:
-        response = exchange(self._session, method, self._api_domain + path, system=self.system, **kwargs)
+        params = kwargs.get("params") or ()
+        try:
+            response = exchange(self._session, method, self._api_domain + path, system=self.system, **kwargs)
+        except ZohoTooSlow:  # Zoho has responded, and charged the call
+            spend(method, path, params)
+            raise
         is_refused = is_page(response.body) or is_about_the_token(response.body)
         if not is_refused and response.status != HTTPStatus.TOO_MANY_REQUESTS:
-            spend(method, path, kwargs.get("params") or ())
+            spend(method, path, params)
         if is_refused or not _is_accepted(response.status):
             raise _refusal(response, f"{method} {path}", scopes)
         _record_credits(response.headers)
