@@ -54,7 +54,7 @@ def test_token_prints_a_token_that_the_api_accepts(stack: RunningStack, state_fi
 def test_invoke_uses_the_running_stack(state_file: str) -> None:
     result = run("invoke", "ExportReconciler", "--event", "-", "--state-file", state_file, stdin="{}")
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {"pushed": 0}
+    assert json.loads(result.stdout) == {"pushed": 0, "syncs": 0}
     assert "REPORT RequestId: " in result.stderr
 
 
@@ -71,7 +71,7 @@ def test_invoke_starts_a_stack_if_none_is_running(tmp_path: Path) -> None:
     missing = str(tmp_path / "none.json")
     result = run("invoke", "ExportReconciler", "--event", "-", "--state-file", missing, stdin="{}")
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {"pushed": 0}
+    assert json.loads(result.stdout) == {"pushed": 0, "syncs": 0}
 
 
 def test_demo_verifies_its_exports_without_a_terminal() -> None:
