@@ -7,6 +7,7 @@ import pytest
 
 from local.sam.events import SAMPLE_EXPORT
 from tests.pipeline.conftest import RunningStack
+from tests.pipeline.faults import until
 from tests.pipeline.test_commands import run
 from tests.support.sample_events import EVENTS, EXPECTED, EXPECTED_OF_AN_EXPORT, NAMES, check, function_of
 
@@ -29,6 +30,11 @@ def test_event_has_the_result_that_its_name_promises(name: str, state_file: str)
     check(name, invoke(name, (EVENTS / f"{name}.json").read_text(), state_file), EXPECTED)
 
 
+def newest(stack: RunningStack) -> object:
+    listed = stack.call("GET", "/v1/e/zoho/bulk-read/exports?limit=1").json()["data"]
+    return listed[0]["export_id"] if listed else None
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -44,6 +50,7 @@ def test_event_has_the_result_that_its_name_promises(name: str, state_file: str)
 def test_event_for_the_latest_export_reaches_it(name: str, stack: RunningStack, state_file: str) -> None:
     stack.zoho("PATCH", "config", {"callback_mode": "never"})
     export_id = stack.start("deals")
+    until("listed export", lambda: newest(stack) == export_id)  # the index lags behind the table
     event = run("event", name, "--state-file", state_file).stdout
     assert SAMPLE_EXPORT not in event
     assert export_id in event
