@@ -46,8 +46,8 @@ _REFERENCE_IN_SUB = re.compile(r"\$\{([A-Za-z0-9]+)(?:\.([A-Za-z0-9.]+))?\}")
 type Attributes = Mapping[str, Mapping[str, str]]
 
 
-def deploy(template: Template, aws: LocalAws, api_url: str) -> Deployment:
-    """Deploy `template` to `aws`. Raises LocalStackError with CloudFormation's reason if it refuses."""
+def deploy(template: Template, aws: LocalAws, api_url: str, stack: str = STACK_NAME) -> Deployment:
+    """Deploy `template` to `aws` as a stack. Raises LocalStackError with CloudFormation's reason."""
     _upload_placeholder(aws)
     known = {
         logical_id: {"Ref": API_ID, "ApiId": API_ID, "ApiEndpoint": api_url}
@@ -55,22 +55,22 @@ def deploy(template: Template, aws: LocalAws, api_url: str) -> Deployment:
         if resource["Type"] == _HTTP_API
     }
     known |= {
-        logical_id: {"Ref": f"{STACK_NAME}-{logical_id}", "Arn": f"{_ALARM_ARN}:{STACK_NAME}-{logical_id}"}
+        logical_id: {"Ref": f"{stack}-{logical_id}", "Arn": f"{_ALARM_ARN}:{stack}-{logical_id}"}
         for logical_id, resource in template.cloudformation["Resources"].items()
         if resource["Type"] == _ALARM
     }
-    secrets = _create_secrets(template, aws)
+    secrets = _create_secrets(template, aws, stack)
     known |= {logical_id: {"Ref": arn, "Id": arn, "Arn": arn} for logical_id, arn in secrets.items()}
     reduced = take_out(replace_references(template.cloudformation, known))
     for resource in reduced["Resources"].values():
         if source := CODE_PROPERTY.get(resource["Type"]):
             resource["Properties"][source] = {"S3Bucket": ARTIFACTS_BUCKET, "S3Key": _PLACEHOLDER_KEY}
-    outputs = _create_stack(aws, reduced, template.parameters)
+    outputs = _create_stack(aws, reduced, template.parameters, stack)
     _fill_secrets(secrets, _resolved(template, outputs, _SECRET), aws)
     for logical_id, properties in _resolved(template, outputs, _ALARM).items():
         # The properties of an AWS::CloudWatch::Alarm are the arguments of PutMetricAlarm.
-        aws.client("cloudwatch").put_metric_alarm(**{"AlarmName": f"{STACK_NAME}-{logical_id}"} | properties)
-    made = _physical_ids(aws)
+        aws.client("cloudwatch").put_metric_alarm(**{"AlarmName": f"{stack}-{logical_id}"} | properties)
+    made = _physical_ids(aws, stack)
     _enable_bucket_events(reduced["Resources"], made, aws)
     return _read_back(template, reduced["Resources"], made, aws, outputs)
 
@@ -152,18 +152,18 @@ def _upload_placeholder(aws: LocalAws) -> None:
 
 
 def _create_stack(
-    aws: LocalAws, template: Mapping[str, Any], parameters: Mapping[str, str]
+    aws: LocalAws, template: Mapping[str, Any], parameters: Mapping[str, str], name: str
 ) -> dict[str, str]:
     """Create a stack and return its outputs."""
     cloudformation = aws.client("cloudformation", read_timeout=120)
     try:
         cloudformation.create_stack(
-            StackName=STACK_NAME,
+            StackName=name,
             TemplateBody=json.dumps(template),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
-        stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         raise LocalStackError(f"CloudFormation refuses the template: {error}") from error
     if stack["StackStatus"] != "CREATE_COMPLETE":
@@ -172,14 +172,14 @@ def _create_stack(
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def _create_secrets(template: Template, aws: LocalAws) -> dict[str, str]:
+def _create_secrets(template: Template, aws: LocalAws, stack: str) -> dict[str, str]:
     """Create the template's secrets without values; returns their ARNs by logical id.
 
     They are created before the stack, because the functions' environments contain their ARNs.
     """
     manager = aws.client("secretsmanager")
     return {
-        logical_id: manager.create_secret(Name=f"{STACK_NAME}-{logical_id}")["ARN"]
+        logical_id: manager.create_secret(Name=f"{stack}-{logical_id}")["ARN"]
         for logical_id, resource in template.cloudformation["Resources"].items()
         if resource["Type"] == _SECRET
     }
@@ -210,9 +210,9 @@ def _generate(manager: Any, options: Mapping[str, Any]) -> str:
     return json.dumps(json.loads(options["SecretStringTemplate"]) | {options["GenerateStringKey"]: password})
 
 
-def _physical_ids(aws: LocalAws) -> dict[str, str]:
+def _physical_ids(aws: LocalAws, stack: str) -> dict[str, str]:
     """Return the physical ids of the resources that moto created, by logical id."""
-    pages = aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK_NAME)
+    pages = aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     return {
         item["LogicalResourceId"]: item["PhysicalResourceId"]
         for page in pages
