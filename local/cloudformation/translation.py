@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def _translated(sam: dict[str, Any], parameters: Mapping[str, str], name: str) -
     # Without the empty map of managed policies, the translator would ask IAM for them.
     translator = Translator({}, Parser(), boto_session=closed_session())
     try:
-        translated: dict[str, Any] = translator.translate(sam, dict(parameters))
+        translated: dict[str, Any] = translator.translate(deepcopy(sam), dict(parameters))
     except InvalidDocumentException as error:
         causes = [str(getattr(cause, "message", cause)) for cause in error.causes]
         raise LocalStackError("\n  ".join([f"{name} is not valid SAM:", *causes])) from error
