@@ -9,7 +9,7 @@ import pytest
 from benchmarks.coldstart import FUNCTIONS
 from crm_export import settings
 
-HTTP_CLIENT, ZIP = "requests", "isal"
+HTTP_CLIENT, ZIP, SYNC = "requests", "isal", "crm_export.sync"
 NEVER = ("pymongo",)
 BUILD = """
 import importlib, sys
@@ -25,10 +25,10 @@ print(*(name for name in {names} if name in sys.modules))
     ("function", "member", "kind", "loaded"),
     [
         ("export_handler", "handler_zoho", settings.ExportHandlerSettings, HTTP_CLIENT),
-        ("bulk_read_submitter", "submitter", settings.BulkReadSubmitterSettings, HTTP_CLIENT),
+        ("bulk_read_submitter", "submitter", settings.BulkReadSubmitterSettings, f"{HTTP_CLIENT} {SYNC}"),
         ("callback_receiver", "receiver", settings.CallbackReceiverSettings, ""),
-        ("result_downloader", "downloader", settings.ResultDownloaderSettings, f"{HTTP_CLIENT} {ZIP}"),
-        ("export_reconciler", "reconciler", settings.ExportReconcilerSettings, ""),
+        ("result_downloader", "downloader", settings.ResultDownloaderSettings, f"{HTTP_CLIENT} {ZIP} {SYNC}"),
+        ("export_reconciler", "reconciler", settings.ExportReconcilerSettings, SYNC),
     ],
 )
 def test_function_loads_only_what_it_uses(function, member, kind, loaded):
@@ -37,7 +37,7 @@ def test_function_loads_only_what_it_uses(function, member, kind, loaded):
         function=function,
         member=member,
         env={field.name.upper(): "1" for field in fields(kind)},
-        names=[HTTP_CLIENT, ZIP, *NEVER],
+        names=[HTTP_CLIENT, ZIP, SYNC, *NEVER],
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == loaded.split()

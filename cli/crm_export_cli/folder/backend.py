@@ -16,7 +16,6 @@ from crm_export.exports.request import StartRequest
 from crm_export.exports.start import start_export
 from crm_export.exports.view import describe_export, summarize
 from crm_export.sync.manage import (
-    PutRequest,
     delete_sync,
     describe_sync,
     find_sync,
@@ -177,7 +176,7 @@ class FolderBackend(Backend):
     # --- syncs ---
 
     def put_sync(self, module: str, body: dict[str, Any]) -> View:
-        sync, _ = put_sync(self._syncs, _CALLER, PutRequest(module, lambda: body, base_url=""))
+        sync, _ = put_sync(self._syncs, _CALLER, StartRequest(module, lambda: body, base_url=""))
         return self._describe(sync)
 
     def syncs(self) -> Views:

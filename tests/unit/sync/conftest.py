@@ -19,11 +19,12 @@ from crm_export.exports.download import advance_part
 from crm_export.exports.model import Caller, Export, ExportState
 from crm_export.exports.pipeline import Limits, Pipeline, Zoho
 from crm_export.exports.reconcile import reconcile
+from crm_export.exports.request import StartRequest
 from crm_export.exports.submit import submit_part
 from crm_export.sync.chain import latest_key
 from crm_export.sync.finish import RunEnds
 from crm_export.sync.fold import fold, read_chain
-from crm_export.sync.manage import PutRequest, describe_sync, put_sync, request_run
+from crm_export.sync.manage import describe_sync, put_sync, request_run
 from crm_export.sync.model import Lag, Sync, SyncLimits, Syncs
 from crm_export.sync.run import run_due
 from crm_export.sync.schedule import start_due
@@ -267,7 +268,7 @@ class World:
 
     def put(self, **body):
         """PUT the sync of Contacts; return it."""
-        return put_sync(self.syncs, CALLER, PutRequest("contacts", lambda: body, "https://x"))[0]
+        return put_sync(self.syncs, CALLER, StartRequest("contacts", lambda: body, "https://x"))[0]
 
     def tick(self):
         return start_due(self.syncs)

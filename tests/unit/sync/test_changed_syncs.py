@@ -8,7 +8,8 @@ import pytest
 
 from crm_export.aws.sync_table import DynamoSyncTable
 from crm_export.exports.model import Caller
-from crm_export.sync.manage import PutRequest, put_sync
+from crm_export.exports.request import StartRequest
+from crm_export.sync.manage import put_sync
 from crm_export.sync.model import Sync, Syncs
 from simulation.dynamodb import DynamoDb, TableData
 
@@ -31,7 +32,7 @@ def put(table):
     )
 
     def put_it(**body):
-        request = PutRequest("contacts", lambda: body, "https://x")
+        request = StartRequest("contacts", lambda: body, "https://x")
         return put_sync(Syncs(pipeline, table), Caller("acct-1", "user-1"), request)[0]
 
     return put_it

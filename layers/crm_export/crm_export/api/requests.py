@@ -17,7 +17,6 @@ from crm_export.errors import InvalidRequest, TypeNotSupported
 from crm_export.exports.model import Caller
 from crm_export.exports.request import StartRequest, is_run_id
 from crm_export.settings import ApiSettings
-from crm_export.sync.manage import PutRequest
 from crm_export.telemetry import note
 from crm_export.zoho.catalog import MODULES, records_need_fields
 from crm_export.zoho.metadata import MAX_FIELDS
@@ -77,9 +76,9 @@ def start_request(event: dict[str, Any]) -> StartRequest:
     )
 
 
-def put_request(event: dict[str, Any]) -> PutRequest:
+def put_request(event: dict[str, Any]) -> StartRequest:
     """Read PUT /v1/e/zoho/syncs/{type}."""
-    return PutRequest(
+    return StartRequest(
         export_type=event["rawPath"].removeprefix("/v1/e/zoho/syncs/"),
         read_body=partial(_start_body, event),
         base_url=f"https://{event['requestContext']['domainName']}",

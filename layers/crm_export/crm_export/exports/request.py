@@ -24,12 +24,12 @@ type KnownModules = Callable[[], list[str] | None]
 
 @dataclass(frozen=True)
 class StartRequest:
-    """POST /v1/e/zoho/bulk-read/{type}, not checked yet. read_body() raises InvalidRequest."""
+    """A request to start an export or to write a sync, not checked. read_body() raises InvalidRequest."""
 
     export_type: str
     read_body: Callable[[], dict[str, Any]]
     base_url: str
-    idempotency_key: str | None
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True)

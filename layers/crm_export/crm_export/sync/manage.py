@@ -1,8 +1,7 @@
 """Creates, changes, shows and deletes syncs. Called by functions/bulk_read_submitter and the command line."""
 
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,7 +10,7 @@ from crm_export import strict_json
 from crm_export.errors import InvalidRequest, QueryRefused, StateUnavailable, SyncNotFound
 from crm_export.exports.model import Caller, Export, ExportState, timestamp
 from crm_export.exports.records import check_readable
-from crm_export.exports.request import parse_request, resolve_module
+from crm_export.exports.request import StartRequest, parse_request, resolve_module
 from crm_export.exports.runs import CHANGES, FULL, REQUESTED
 from crm_export.sync.chain import latest_key
 from crm_export.sync.model import (
@@ -36,16 +35,7 @@ _LARGEST_QUERY = 200 * 1024
 _MODIFIED = "Modified_Time"
 
 
-@dataclass(frozen=True)
-class PutRequest:
-    """PUT /v1/e/zoho/syncs/{type}, not checked yet. read_body() raises InvalidRequest."""
-
-    export_type: str
-    read_body: Callable[[], dict[str, Any]]
-    base_url: str
-
-
-def put_sync(syncs: Syncs, caller: Caller, put: PutRequest) -> tuple[Sync, bool]:
+def put_sync(syncs: Syncs, caller: Caller, put: StartRequest) -> tuple[Sync, bool]:
     """Create a sync, or change what the body names; return it, and True if it is new.
 
     A new sync and one with another query begin with a full run, at the next tick. Raises ConnectionNotFound,
