@@ -25,7 +25,7 @@ print(*(name for name in {names} if name in sys.modules))
     ("function", "member", "kind", "loaded"),
     [
         ("export_handler", "handler_zoho", settings.ExportHandlerSettings, HTTP_CLIENT),
-        ("bulk_read_submitter", "submitter", settings.BulkReadSubmitterSettings, f"{HTTP_CLIENT} {SYNC}"),
+        ("bulk_read_submitter", "submitter", settings.BulkReadSubmitterSettings, HTTP_CLIENT),
         ("callback_receiver", "receiver", settings.CallbackReceiverSettings, ""),
         ("result_downloader", "downloader", settings.ResultDownloaderSettings, f"{HTTP_CLIENT} {ZIP} {SYNC}"),
         ("export_reconciler", "reconciler", settings.ExportReconcilerSettings, SYNC),
