@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import zlib
 from array import array
 
 import duckdb
@@ -55,6 +56,7 @@ def export(lake, export_id=FIRST, parts=None, *, header=HEADER, fields=FIELDS, s
             "key": f"{folder}/part-{number:05}.{suffix}",
             "records": len(rows),
             "bytes": len(content),
+            "crc32": f"{zlib.crc32(out.getvalue().encode()):08x}",
             "header": header,
             "ids": ids.to_dict(),
         }
@@ -249,6 +251,18 @@ def test_part_that_is_not_what_the_manifest_says_is_not_landed(wrong, error, lak
     with pytest.raises(error):
         land_export(lake, place)
     assert not files(lake, place.folder)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
+def test_part_that_was_cut_within_its_last_cell_is_not_landed(suffix, lake):
+    place = export(lake, suffix=suffix)
+    key = read(lake, place.source)["parts"][1]["key"]
+    content = lake.get(key).content
+    cut = gzip.compress(gzip.decompress(content)[:-3]) if suffix == "csv.gz" else content[:-3]
+    put(lake, key, cut)
+    with pytest.raises(ObjectConflict, match="has the CRC32"):
+        land_export(lake, place)
+    assert lake.get(place.manifest_key) is None
 
 
 def test_ids_that_are_not_known_are_not_compared(lake):

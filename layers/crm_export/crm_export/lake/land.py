@@ -202,6 +202,10 @@ def _layout(part: Mapping[str, Any], columns: Sequence[Column]) -> Layout:
 def _check(written: Written, part: Mapping[str, Any]) -> None:
     if written.rows != part["records"]:
         raise CountMismatch(f"{part['key']} has {written.rows} records; its manifest says {part['records']}.")
+    if part.get("crc32") not in {None, written.crc32}:
+        raise ObjectConflict(
+            f"{part['key']} has the CRC32 {written.crc32}; its manifest says {part['crc32']}."
+        )
     expected, found = (part.get("ids") or {}).get("digest"), written.ids and written.ids.digest
     if expected is not None and expected != found:
         raise ObjectConflict(f"The ids in {part['key']} are not those of its manifest.")

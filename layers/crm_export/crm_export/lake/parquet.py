@@ -11,12 +11,13 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 
 from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, Schema
 from arro3.io import read_json
 from arro3.io import write_parquet as write_batches
+from isal import isal_zlib
 
 from crm_export import PRODUCT
 from crm_export.errors import ResultError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # Of a batch, which is in memory several times; a row group is in memory, encoded, until it is complete.
+_BUFFER_BYTES = 65_536
 _BATCH_BYTES, _BATCH_CELLS, _BATCH_ROWS = 3_000_000, 250_000, 8192
 _BATCHES_OF_A_GROUP = 6
 _PAGES_BYTES = 32 * 1024 * 1024  # of the pages of all columns that are being filled
@@ -73,11 +75,15 @@ class Sink(Protocol):
 
 @dataclass
 class Written:
-    """What a Parquet file contains. rescued: values in `_rescued`, by column. ids: None without an Id."""
+    """What a Parquet file contains. rescued: values in `_rescued`, by column. ids: None without an Id.
+
+    crc32: of the CSV that was read, as 8 hex digits.
+    """
 
     rows: int = 0
     rescued: Counter[str] = field(default_factory=Counter)
     ids: PartIds | None = None
+    crc32: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,10 +119,10 @@ def convert(
     the file and the sink raise.
     """
     guard = _Guard()
-    source = cast(BinaryIO, _GuardedSource(csv_file, guard))
+    source = _GuardedSource(csv_file, guard)
     conversion = _Conversion(columns, op, run)
     header = tuple(column.api_name for column in columns)
-    batches = map(conversion.convert, read(source, header, layout.batch_rows))
+    batches = map(conversion.convert, read(cast(BinaryIO, source), header, layout.batch_rows))
     try:
         write_batches(
             RecordBatchReader.from_batches(conversion.schema, guard.iterate(batches)),
@@ -131,7 +137,7 @@ def convert(
         guard.raise_first()  # Arrow passes on only its text
         raise
     guard.raise_first()
-    return conversion.finish()
+    return replace(conversion.finish(), crc32=source.crc32_of_all())
 
 
 def write_parquet(
@@ -303,6 +309,7 @@ class _GuardedSource(io.RawIOBase):
     def __init__(self, csv_file: BinaryIO, guard: _Guard) -> None:
         super().__init__()
         self._csv_file, self._guard = csv_file, guard
+        self._crc32 = 0  # of what was read
 
     def readable(self) -> bool:
         return True
@@ -312,7 +319,14 @@ class _GuardedSource(io.RawIOBase):
         with self._guard.keeping():
             chunk = self._csv_file.read(len(view))
         view[: len(chunk)] = chunk
+        self._crc32 = isal_zlib.crc32(chunk, self._crc32)
         return len(chunk)
+
+    def crc32_of_all(self) -> str:
+        """Return the CRC32 of the whole stream; a reader may leave its end unread."""
+        while chunk := self._csv_file.read(_BUFFER_BYTES):
+            self._crc32 = isal_zlib.crc32(chunk, self._crc32)
+        return f"{self._crc32:08x}"
 
 
 class _GuardedSink:
