@@ -1,4 +1,4 @@
-"""What the shell completes: modules, ids of exports and formats. It reads files only, and calls nobody."""
+"""Completes modules, ids of exports and formats in the shell. Reads files only: a TAB must not call Zoho."""
 
 from collections.abc import Callable
 

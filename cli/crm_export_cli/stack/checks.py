@@ -101,7 +101,7 @@ def _callback(stack: Stack) -> Finding:
 
 
 def _exchange(method: str, url: str) -> tuple[int, dict[str, Any]]:
-    """Send a request; return status and the JSON object of the response, {} if it is none. No redirects."""
+    """Send a request; return the status, and the response's JSON object or {}. Follows no redirect."""
     with requests.request(
         method,
         url,

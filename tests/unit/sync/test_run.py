@@ -288,6 +288,21 @@ def test_run_that_costs_more_than_expected_books_the_rest_when_it_completes(sync
     assert synced.table.spent(CALLER.account_id, synced.now) == before + 1_001 - export.sync.booked
 
 
+def test_run_that_failed_or_was_cancelled_has_its_rest_booked_once_by_the_next_one(synced):
+    synced.zoho.put(4)
+    start(synced)
+    export = open_run(synced)
+    synced.exports.add_credits(export.export_id, 1_000)
+    synced.exports.cancel(export.export_id, synced.now)
+    before = synced.table.spent(CALLER.account_id, synced.now)
+    following = synced.request()
+    spent = synced.table.spent(CALLER.account_id, synced.now) - before
+    assert spent == following.sync.booked + 1_001 - export.sync.booked
+    with pytest.raises(RunInProgress):
+        synced.request()
+    assert synced.table.spent(CALLER.account_id, synced.now) - before == spent
+
+
 def test_full_run_is_expected_to_cost_as_much_as_the_last_full_one(synced):
     sync = synced.change(full_records=1_000_000, last_run=replace(synced.sync().last_run, records=2))
     assert sync.full_records == 1_000_000

@@ -3,11 +3,13 @@
 https://www.zoho.com/crm/developer/docs/api/v8/api-limits.html
 """
 
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 
-from crm_export.errors import CreditShareSpent
+from crm_export.errors import CreditShareSpent, StateUnavailable
+from crm_export.exports.model import Export
 from crm_export.exports.runs import FULL, Run
-from crm_export.sync.model import Sync
+from crm_export.sync.model import Sync, SyncTable
 from crm_export.zoho.catalog import (
     CREDITS_BULK_READ_JOB,
     CREDITS_DELETED_PAGE,
@@ -46,3 +48,14 @@ def estimate(sync: Sync, run: Run, *, with_job: bool) -> int:
     if has_bulk_read(sync.module):
         return others + (CREDITS_BULK_READ_JOB + _CALLS_PER_JOB) * -(-max(records, 1) // _RECORDS_PER_JOB)
     return others + CREDITS_OTHER_CALL * -(-max(records, 1) // _RECORDS_PER_PAGE)
+
+
+def book_rest(table: SyncTable, export: Export, now: datetime) -> None:
+    """Book what a run that has ended cost beyond what its start booked.
+
+    It is not worth an error if that cannot be noted.
+    """
+    rest = export.sync.credits + export.credits - export.sync.booked if export.sync else 0
+    if rest > 0:
+        with suppress(StateUnavailable):
+            table.spend(export.account_id, now, rest)

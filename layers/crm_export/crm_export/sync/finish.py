@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,6 +22,7 @@ from crm_export.exports.runs import (
 )
 from crm_export.sync.chain import publish_latest, updated
 from crm_export.sync.compare import Rows, compare_changes, compare_full, header_of
+from crm_export.sync.credits import book_rest
 from crm_export.sync.deletions import StoredDeletions, read_deletions
 from crm_export.sync.model import Lag, LastRun, Sync, SyncTable
 from crm_export.sync.window import grown, overlap_of, signature_of
@@ -82,7 +82,7 @@ class RunEnds(Runs):
                 after = replace(after, full_reason=FIRST, due_at=after.due_at and pipeline.clock())
             completed = self.table.complete_run(export.export_id, after)
             if completed is not None:
-                self._book_rest(pipeline, export, run)
+                book_rest(self.table, completed, pipeline.clock())
                 return completed
         raise StateUnavailable(f"The sync of {export.module} was changed again and again by others.")
 
@@ -92,13 +92,6 @@ class RunEnds(Runs):
         if sync is not None and sync.open_run == export.export_id:
             self.table.write(sync.next(open_run=None))  # else the next run finds that the export has ended
         return completed
-
-    def _book_rest(self, pipeline: Pipeline, export: Export, run: Run) -> None:
-        """Book what a run has cost beyond what its start booked; not worth an error if it cannot be noted."""
-        rest = run.credits + export.credits - run.booked
-        if rest > 0:
-            with suppress(StateUnavailable):
-                self.table.spend(export.account_id, pipeline.clock(), rest)
 
     def _after(self, pipeline: Pipeline, sync: Sync, export: Export, run: Run) -> Sync:
         """Return the sync after a run that is complete."""

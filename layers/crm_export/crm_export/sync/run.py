@@ -16,7 +16,7 @@ from crm_export.exports.pipeline import Pipeline, Zoho
 from crm_export.exports.request import ExportRequest
 from crm_export.exports.runs import FULL, Run
 from crm_export.exports.start import begin, check_open_exports, new_export
-from crm_export.sync.credits import check_share, estimate
+from crm_export.sync.credits import book_rest, check_share, estimate
 from crm_export.sync.model import Blocked, Sync, Syncs
 from crm_export.sync.schedule import next_due
 from crm_export.sync.window import needs_job, plan, signature_of, window_from
@@ -50,7 +50,7 @@ def start_run(syncs: Syncs, sync: Sync, requested: str | None = None) -> Export:
     Raises RunInProgress if a run is not complete yet, CreditShareSpent, and as `start_export` does.
     """
     pipeline, table, limits = syncs.pipeline, syncs.table, syncs.limits
-    _check_no_run(pipeline, sync)
+    ended = _ended_run(pipeline, sync)
     check_open_exports(pipeline, sync.account_id)
     zoho = pipeline.zoho(sync.account_id, sync.owner)
     version = pipeline.limits.api_version
@@ -72,7 +72,7 @@ def start_run(syncs: Syncs, sync: Sync, requested: str | None = None) -> Export:
         raise
     table.spend(sync.account_id, pipeline.clock(), meter.credits + cost)
     run = replace(run, credits=meter.credits, booked=meter.credits + cost)
-    return _start(syncs, sync, run, with_job=with_job)
+    return _start(syncs, sync, run, ended, with_job=with_job)
 
 
 def _signature(zoho: Zoho, version: str, sync: Sync) -> str | None:
@@ -84,7 +84,7 @@ def _signature(zoho: Zoho, version: str, sync: Sync) -> str | None:
         return None
 
 
-def _start(syncs: Syncs, sync: Sync, run: Run, *, with_job: bool) -> Export:
+def _start(syncs: Syncs, sync: Sync, run: Run, ended: Export | None, *, with_job: bool) -> Export:
     pipeline, now = syncs.pipeline, syncs.pipeline.clock()
     request = ExportRequest(sync.module, sync.query, "csv")
     caller = Caller(sync.account_id, sync.owner)
@@ -95,18 +95,24 @@ def _start(syncs: Syncs, sync: Sync, run: Run, *, with_job: bool) -> Export:
     after = sync.next(open_run=export.export_id, due_at=next_due(sync, now), queued_at=None, blocked=None)
     if not syncs.table.start_run(export, first, after):
         raise RunInProgress(f"The sync of {sync.module} was changed or started by another request.")
+    if ended is not None:  # once, because the sync does not name it any more
+        book_rest(syncs.table, ended, now)
     logger.info("run started", export_id=export.export_id, kind=run.kind, reason=run.reason)
     count("SyncRunsStarted")
     return begin(pipeline, export, first)
 
 
-def _check_no_run(pipeline: Pipeline, sync: Sync) -> None:
-    """Raise RunInProgress while the sync's last export runs; one that has failed changes nothing."""
+def _ended_run(pipeline: Pipeline, sync: Sync) -> Export | None:
+    """Return the sync's last export if it ended without completing; that changes nothing in the sync.
+
+    Raises RunInProgress while it runs.
+    """
     export = pipeline.table.get(sync.open_run) if sync.open_run else None
     if export is not None and export.state is ExportState.RUNNING:
         raise RunInProgress(
             f"The sync of {sync.module} has a run in progress, export {export.export_id}.", retry_after=_SOON
         )
+    return export
 
 
 def _note_blocked(syncs: Syncs, seen: Sync, error: ExportError) -> None:
