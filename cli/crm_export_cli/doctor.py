@@ -14,16 +14,7 @@ from crm_export_cli.findings import Finding, of_connection, of_error
 from crm_export_cli.folder import ACCOUNT, OWNER, STATE
 from crm_export_cli.options import JsonOption, TrustOption
 from crm_export_cli.output import fitted, print_json
-from crm_export_cli.targets import (
-    DEFAULT_STATE_FILE,
-    AccountOf,
-    LocalOption,
-    MaybeFolder,
-    OwnerOf,
-    StackOption,
-    StateFileOption,
-    Target,
-)
+from crm_export_cli.targets import Target, with_source
 
 if TYPE_CHECKING:
     from crm_export.zoho.checks import Report
@@ -33,14 +24,10 @@ _LEAST_FREE = 1_000_000_000  # bytes
 _NOT_CONNECTED = {"credentials", "connection", "token", "scopes"}  # checks whose errors end with code 4
 
 
+@with_source
 def doctor(
     *,
-    to: MaybeFolder = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     trust_origin: TrustOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -51,7 +38,6 @@ def doctor(
     Lambda and the dead letters. Exit code 4 if the connection does not work or AWS refuses the operator,
     1 for another error, 0 otherwise.
     """
-    target = Target(to, stack, local, state_file, account, owner)
     findings = list(_of_stack(target) if target.is_stack else _of_folder(target.folder, trust_origin or []))
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})

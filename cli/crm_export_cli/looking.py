@@ -23,17 +23,7 @@ from crm_export_cli.exits import CliError, Exit, from_export_error
 from crm_export_cli.folder import STATE
 from crm_export_cli.options import JsonOption, TrustOption
 from crm_export_cli.output import print_json, tell
-from crm_export_cli.targets import (
-    DEFAULT_STATE_FILE,
-    AccountOf,
-    LocalOption,
-    MaybeFolder,
-    OwnerOf,
-    StackOption,
-    StateFileOption,
-    Target,
-    with_target,
-)
+from crm_export_cli.targets import Target, with_source
 
 if TYPE_CHECKING:
     from crm_export.zoho.metadata import Field
@@ -71,15 +61,11 @@ def opened(target: Target, trust_origin: list[str] | None) -> AbstractContextMan
 # --- page ------------------------------------------------------------------------------------
 
 
+@with_source
 def page(
     *,
     module: ModuleArgument,
-    to: MaybeFolder = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     output: Annotated[
         Output | None, typer.Option("--output", help="default: table; --json means json", show_default=False)
     ] = None,
@@ -104,7 +90,7 @@ def page(
         raise CliError(f"--json and --output {output} are both given; give one of them.", Exit.USAGE)
     names = [name.strip() for name in fields.split(",") if name.strip()] if fields else []
     request = PageRequest(page=number, per_page=_MOST if all_pages else limit, fields=names)
-    with opened(Target(to, stack, local, state_file, account, owner), trust_origin) as backend:
+    with opened(target, trust_origin) as backend:
         pages = _pages(backend, module, request, all_pages=all_pages)
         if as_json or output is Output.JSON:
             return _write_json(pages)
@@ -206,14 +192,10 @@ def _named(value: Any) -> str:
 # --- modules, fields -------------------------------------------------------------------------
 
 
+@with_source
 def modules(
     *,
-    to: MaybeFolder = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     trust_origin: TrustOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -223,7 +205,7 @@ def modules(
     """
     from crm_export.zoho.catalog import has_bulk_read
 
-    with opened(Target(to, stack, local, state_file, account, owner), trust_origin) as backend:
+    with opened(target, trust_origin) as backend:
         found = [
             {"api_name": name, "read_with": _BULK_READ if has_bulk_read(name) else _RECORDS}
             for name in backend.modules()
@@ -237,15 +219,11 @@ def modules(
     return Exit.DONE
 
 
+@with_source
 def fields(
     *,
     module: ModuleArgument,
-    to: MaybeFolder = None,
-    stack: StackOption = None,
-    local: LocalOption = False,
-    state_file: StateFileOption = DEFAULT_STATE_FILE,
-    account: AccountOf = None,
-    owner: OwnerOf = None,
+    target: Target,
     trust_origin: TrustOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -253,7 +231,7 @@ def fields(
 
     List the fields of a module with their types, and the fields that Bulk Read does not export.
     """
-    with opened(Target(to, stack, local, state_file, account, owner), trust_origin) as backend:
+    with opened(target, trust_origin) as backend:
         found = [
             {
                 "api_name": field.api_name,
@@ -278,7 +256,7 @@ def _is_in_bulk_read(field: "Field") -> bool:
 # --- logs ------------------------------------------------------------------------------------
 
 
-@with_target
+@with_source
 def logs(
     *,
     target: Target,

@@ -147,13 +147,22 @@ class Target:
 
 def with_target(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options of a Target, in place of its parameter `target`."""
-    options = [
-        option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for option in inspect.signature(Target).parameters.values()
-    ]
+    return _with_options(command, list(inspect.signature(Target).parameters.values()))
+
+
+def with_source(command: Callable[..., int]) -> Callable[..., int]:
+    """Do as `with_target` for a command that downloads nothing: --to only names a folder."""
+    options = inspect.signature(Target).parameters
+    return _with_options(
+        command, [options["to"].replace(annotation=MaybeFolder), *list(options.values())[1:]]
+    )
+
+
+def _with_options(command: Callable[..., int], options: list[inspect.Parameter]) -> Callable[..., int]:
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
-        parameters += options if parameter.name == "target" else [parameter]
+        ours = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
+        parameters += ours if parameter.name == "target" else [parameter]
 
     @wraps(command)
     def run(**given: Any) -> int:
