@@ -16,6 +16,7 @@ from crm_export_cli.folder import ACCOUNT
 from crm_export_cli.folder.wiring import Folder
 from crm_export_cli.main import main
 from tests.functional.test_folder import FAST, Zoho, command, connect, spawn, wait_for
+from tests.support.pages import blocks_of
 from zoho_simulator.http.server import SimulatorConfig, start_simulator
 
 SMALL = {"Contacts": 60, "Notes": 30, "Deals": 40}
@@ -374,6 +375,25 @@ def test_fold_writes_the_current_rows_as_csv_in_place_of_earlier_ones(run, zoho,
         header, *rows = csv.reader(file)
     assert {row[0]: tuple(row) for row in rows} == contacts.truth(header)
     assert [entry.name for entry in path.parent.iterdir()] == ["Contacts.csv"]
+
+
+def test_code_of_the_page_about_syncs_folds_as_fold_does(run, zoho, sync):
+    (code,) = blocks_of("sync.md", "python", "duckdb.connect")
+    deals = sync("Deals")
+    deals.put()
+    for change in ({}, {"create": 2, "modify": 2, "delete": 2}, {"delete": 1}, {}):
+        if change:
+            deals.change(**change)
+        deals.run()
+    names = {}
+    exec(code.replace('"./out"', repr(str(zoho.root))), names)  # noqa: S102
+    table = names["db"].sql("SELECT * FROM current ORDER BY Id")
+    rows = [
+        {name: text or "" for name, text in zip(table.columns, row, strict=True)} for row in table.fetchall()
+    ]
+    assert run("fold", "deals")[0] == 0
+    with (zoho.root / "current/Deals.csv").open(newline="") as file:
+        assert rows == sorted(csv.DictReader(file), key=lambda row: row["Id"])
 
 
 def test_fold_writes_typed_parquet(run, zoho, sync):
