@@ -26,7 +26,7 @@ import requests
 from benchmarks.module import control, stack_with
 from benchmarks.report import Plot, Report, Table
 from local.host.http import CLIENT
-from local.stack import Stack
+from local.serving import Stack
 
 EXPORT_COLUMNS = ("exports at once", "completed", "p50 s", "p95 s", "exports/s")
 CALLBACK_COLUMNS = ("callbacks at once", "2xx", "other", "p50 s", "p95 s", "callbacks/s")

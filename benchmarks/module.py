@@ -21,7 +21,9 @@ from typing import Any
 from benchmarks.report import Report, Table
 from local.host.http import CLIENT
 from local.host.processes import isolate_from_aws
-from local.stack import Stack, StackOptions, running_stack
+from local.servers import StackOptions
+from local.serving import Stack
+from local.stack import running_stack
 
 PARTS = 5
 JOB_SECONDS, DOWNLOAD_SECONDS = 6.0, 6.0

@@ -15,7 +15,8 @@ import requests
 from local.host.http import CLIENT
 from local.host.processes import STATE_FILE, LocalStackError
 from local.monitoring.alarms import AlarmWatch
-from local.stack import StackOptions, running_stack
+from local.servers import StackOptions
+from local.stack import running_stack
 from local.state import State, logs_folder, running_state
 
 

@@ -19,7 +19,7 @@ _ALIAS = "live"
 def publish_versions(template: Path, configurations: Sequence[str]) -> None:
     """Rewrite a built template if one of the configuration files (samconfig.local.toml) sets SnapStart=on."""
     if any(_uses_snapstart(Path(path)) for path in configurations):
-        document = yaml.safe_load(template.read_text())
+        document = yaml.load(template.read_text(), Loader=yaml.CSafeLoader)
         add_versions(document, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
         template.write_text(yaml.safe_dump(document, sort_keys=False))
         print(f"SnapStart is on: each deployment publishes a version, and the alias {_ALIAS} names it.")

@@ -67,9 +67,10 @@ def deploy(template: Template, aws: LocalAws, api_url: str, stack: str = STACK_N
             resource["Properties"][source] = {"S3Bucket": ARTIFACTS_BUCKET, "S3Key": _PLACEHOLDER_KEY}
     outputs = _create_stack(aws, reduced, template.parameters, stack)
     _fill_secrets(secrets, _resolved(template, outputs, _SECRET), aws)
+    cloudwatch = aws.client("cloudwatch")
     for logical_id, properties in _resolved(template, outputs, _ALARM).items():
         # The properties of an AWS::CloudWatch::Alarm are the arguments of PutMetricAlarm.
-        aws.client("cloudwatch").put_metric_alarm(**{"AlarmName": f"{stack}-{logical_id}"} | properties)
+        cloudwatch.put_metric_alarm(**{"AlarmName": f"{stack}-{logical_id}"} | properties)
     made = _physical_ids(aws, stack)
     _enable_bucket_events(reduced["Resources"], made, aws)
     return _read_back(template, reduced["Resources"], made, aws, outputs)

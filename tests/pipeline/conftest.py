@@ -16,7 +16,7 @@ import requests
 
 from local.host.aws import LocalAws, closed_session
 from local.host.processes import REPOSITORY, Child
-from local.stack import LAG_SECONDS
+from local.servers import LAG_SECONDS
 from local.state import State, read_state
 from tests.support.processes import parents
 

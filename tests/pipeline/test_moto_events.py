@@ -12,7 +12,7 @@ from local.cloudformation.resources import QueueMapping
 from local.host.aws import LocalAws, closed_session
 from local.runtime.recursion import trace_of
 from local.runtime.runtime_api import Outcome, Report
-from local.stack import LAG_SECONDS
+from local.servers import LAG_SECONDS
 from local.triggers.pollers import Poller
 from tests.support.sam_project import worker_of
 

@@ -40,7 +40,7 @@ def of_type(resources, kind):
 
 
 def released(template, release):
-    document = yaml.safe_load(template.read_text())
+    document = yaml.load(template.read_text(), Loader=yaml.CSafeLoader)
     add_versions(document, release)
     template.write_text(yaml.safe_dump(document))
     return resources_of(template)
