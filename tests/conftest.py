@@ -1,5 +1,6 @@
 """For the whole suite: the checks at its end; no test sees the secrets, metrics and log keys of another."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,8 @@ __all__ = ["search_log_files"]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(LookBack(config), "look_back")
+    # A shell starts `make test &` with SIGINT ignored, and commands that tests interrupt would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

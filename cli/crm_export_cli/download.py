@@ -119,6 +119,7 @@ def _fetch(url: str, open_file: OpenFile, path: Path, note: Callable[[int], None
         file.truncate(starts_at)
         for chunk in chunks:
             file.write(chunk)
+            file.flush()  # what has arrived is kept, even if the process is killed
             note(file.tell())
 
 
