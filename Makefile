@@ -2,7 +2,6 @@
 PYTHON ?= python3.13
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= auto
 RECORDS ?= 450000
 SEEDS ?= 10000
 SECONDS ?= 60
@@ -10,7 +9,13 @@ CONFIG ?= samconfig.local.toml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export SAM_CLI_TELEMETRY = 0
 export VIRTUAL_ENV = $(CURDIR)/$(VENV)
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# Without bytecode on disk, each process of tests compiles all of them again: eight seconds.
+unexport PYTHONDONTWRITEBYTECODE
+# More processes than cores (WORKERS=N): many tests wait for a clock or a socket.
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+PYTEST = $(BIN)/python -m pytest -n $(or $(WORKERS),$(PROCESSES),auto) --dist worksteal
+unit: PROCESSES = $(shell expr 3 \* $(CORES) / 2)
+test: PROCESSES = $(shell expr 2 \* $(CORES))
 # Every hash is checked, and nothing is built from source.
 INSTALL := $(BIN)/uv pip install --quiet --no-config --only-binary :all: --require-hashes \
   --constraints requirements.txt --overrides $(VENV)/overrides.txt

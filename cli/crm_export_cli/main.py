@@ -3,7 +3,8 @@
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         with silenced():
-            code = app(args=list(arguments), standalone_mode=False)
+            code = _command()(args=list(arguments), standalone_mode=False)
     except typer.TyperException as error:  # of the parser: wrong usage
         failed = CliError(
             f"{error.format_message()}.".replace("..", "."), Exit.USAGE, remedy="See crm-export --help."
@@ -84,6 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
     return code or Exit.DONE
+
+
+@cache
+def _command() -> Any:
+    return typer.main.get_command(app)
 
 
 def _report(error: CliError, *, as_json: bool) -> int:

@@ -42,11 +42,9 @@ def aws(monkeypatch):
     for name, value in [("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("REGION", "us-east-1")]:
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    wiring.boto3_client.cache_clear()
     move_current_label()
     with mock_aws():
         yield wiring.boto3_client("secretsmanager")
-    wiring.boto3_client.cache_clear()
 
 
 @pytest.fixture(scope="module")
