@@ -1,27 +1,29 @@
 """`crm-export connect`: obtains a grant from Zoho, tries it, and stores it as a connection."""
+# ruff: noqa: PLC0415 - `--help` and shell completion need no HTTP client
 
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crm_export.connections.model import CLIENT_CREDENTIALS, REFRESH_TOKEN, Connection
 from crm_export.errors import TokenInvalidated, ZohoClientRejected
 from crm_export.zoho.catalog import SCOPES
-from crm_export.zoho.checks import Checks, Report
 from crm_export.zoho.grants import ClientCredentials, ZohoClientCredentials
-from crm_export.zoho.transport import make_session
 from crm_export_cli import options
 from crm_export_cli.exits import CliError, Exit
 from crm_export_cli.folder.glance import keep_modules
-from crm_export_cli.obtain import DevicePrompt, Obtained, Zoho, hosts
 from crm_export_cli.output import print_json, tell
 from crm_export_cli.questions import Questions, one_word
 from crm_export_cli.reports import connection_document, print_report
 from crm_export_cli.stores import StoreChoice, open_store
+
+if TYPE_CHECKING:
+    from crm_export.zoho.checks import Report
+    from crm_export_cli.obtain import DevicePrompt, Obtained, Zoho
 
 HELP = """Example: crm-export connect --to ./out
 
@@ -143,6 +145,9 @@ def connect(
     as_json: options.JsonOption = False,
 ) -> int:
     """Connect to a Zoho CRM organisation."""
+    from crm_export.zoho.transport import make_session
+    from crm_export_cli.obtain import Zoho, hosts
+
     trusted = tuple(trust_origin or ())
     domain, servers = hosts(api_domain, accounts_server, trusted)
     questions = Questions()
@@ -160,7 +165,7 @@ def connect(
     return Exit.DONE
 
 
-def lacking(report: Report, otherwise: str) -> CliError | None:
+def lacking(report: "Report", otherwise: str) -> CliError | None:
     """Return the error for missing scopes that every export needs, or None. otherwise: what follows."""
     missing = report.missing(required=True)
     if not missing:
@@ -236,8 +241,10 @@ def _soid(given: str | None) -> str:
 # --- what to do with the answers -------------------------------------------------------------
 
 
-def _tried(zoho: Zoho, answers: Answers, account: str, owner: str) -> tuple[Connection, Report]:
+def _tried(zoho: "Zoho", answers: Answers, account: str, owner: str) -> tuple[Connection, "Report"]:
     """Return a connection that works, and what was tried. Raises CliError if it lacks a required scope."""
+    from crm_export.zoho.checks import Checks
+
     try:
         obtained = _obtain(zoho, answers)
         connection = Connection(
@@ -252,7 +259,7 @@ def _tried(zoho: Zoho, answers: Answers, account: str, owner: str) -> tuple[Conn
     return connection, report
 
 
-def _obtain(zoho: Zoho, answers: Answers) -> Obtained:
+def _obtain(zoho: "Zoho", answers: Answers) -> "Obtained":
     """Return what Zoho grants. Raises CliError with Zoho's reason, in words, if it refuses."""
     try:
         match answers.grant:
@@ -278,7 +285,7 @@ def _refused(error: TokenInvalidated | ZohoClientRejected, grant: str) -> CliErr
     )
 
 
-def _show_prompt(prompt: DevicePrompt) -> None:
+def _show_prompt(prompt: "DevicePrompt") -> None:
     minutes = round(prompt.seconds / 60)
     tell(
         f"Open this page in any browser, on any machine:\n\n    {prompt.url}\n\n"
@@ -304,7 +311,7 @@ def _token_document(connection: Connection) -> dict[str, str]:
     return token
 
 
-def _show(choice: StoreChoice, connection: Connection, report: Report, *, as_json: bool) -> None:
+def _show(choice: StoreChoice, connection: Connection, report: "Report", *, as_json: bool) -> None:
     if as_json:
         missing = [check.document() for check in report.missing(required=False)]
         document = {**connection_document(connection), "stored_in": choice.place()}

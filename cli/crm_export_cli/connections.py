@@ -1,4 +1,5 @@
 """`connections ...`: put, show, list, test, delete and ensure-indexes. No command prints a secret."""
+# ruff: noqa: PLC0415 - `--help` and shell completion need no HTTP client
 
 import getpass
 import os
@@ -8,12 +9,9 @@ from typing import Annotated
 
 import typer
 
-from crm_export.connections.broker import refresher
 from crm_export.connections.model import Connection
 from crm_export.errors import ExportError, UntrustedOrigin
-from crm_export.zoho.checks import Checks
 from crm_export.zoho.grants import ZohoClientCredentials
-from crm_export.zoho.transport import make_session
 from crm_export_cli.connect import lacking
 from crm_export_cli.entries import Entry
 from crm_export_cli.exits import CliError, Exit
@@ -160,6 +158,10 @@ def test(
 
     Try a connection at Zoho: token, scopes, organisation, modules, credits.
     """
+    from crm_export.connections.broker import refresher
+    from crm_export.zoho.checks import Checks
+    from crm_export.zoho.transport import make_session
+
     account, owner = identity(to, account, owner)
     entry = _entries(StoreChoice(store, prefix, mongo_uri_env, to), account, owner)[0]
     trusted = (*(trust_origin or ()), *entry.trusted_origins)

@@ -42,12 +42,23 @@ def doctor(
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        for finding in findings:
+        for finding in _in_short(findings):
             _print(finding)
     errors = {finding.check for finding in findings if finding.state == "error"}
     if errors & _NOT_CONNECTED:
         return Exit.NOT_CONNECTED
     return Exit.FAILED if errors else Exit.DONE
+
+
+def _in_short(findings: list[Finding]) -> Iterator[Finding]:
+    """Yield the findings for people: all granted scopes are one."""
+    granted = [finding for finding in findings if (finding.check, finding.state) == ("scopes", "ok")]
+    for finding in findings:
+        if finding not in granted:
+            yield finding
+        elif finding is granted[0]:
+            message = f"{len(granted)} scopes are granted; --json says what each is used for."
+            yield Finding("scopes", "ok", message)
 
 
 def _print(finding: Finding) -> None:

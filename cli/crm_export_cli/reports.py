@@ -1,10 +1,12 @@
 """Shows connections and what was found out about them, to people and to programs. Never a secret."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crm_export.connections.model import CLIENT_CREDENTIALS, REFRESH_TOKEN, Connection
-from crm_export.zoho.checks import Report, ScopeCheck
 from crm_export.zoho.grants import ClientCredentials
+
+if TYPE_CHECKING:
+    from crm_export.zoho.checks import Report, ScopeCheck
 
 _WIDTH = 14
 
@@ -26,7 +28,7 @@ def connection_document(connection: Connection) -> dict[str, Any]:
     return document
 
 
-def print_report(report: Report) -> None:
+def print_report(report: "Report") -> None:
     """Print what was tried, a line each, and the scopes that are missing."""
     organisation, user = report.organisation, report.user
     minutes = round(report.token_seconds / 60)
@@ -57,7 +59,7 @@ def _credits(left: int | None) -> str:
     return f"{left:,} left of the last 24 hours"
 
 
-def _scope_line(check: ScopeCheck) -> str:
+def _scope_line(check: "ScopeCheck") -> str:
     if check.state == "granted":
         return f"  {check.scope.name}: {check.why}"
     state = "not known" if check.state == "unknown" else "missing"

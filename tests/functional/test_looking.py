@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from crm_export.zoho.catalog import SCOPES
 from crm_export_cli.backend import Backend
 from crm_export_cli.exits import CliError
 from crm_export_cli.exporting import _start as start_all
@@ -165,6 +166,18 @@ def test_doctor_of_a_working_folder_finds_nothing(crm):
     assert "error" not in {finding["state"] for finding in found.values()}
     assert found["scopes"]["state"] == "ok"
     assert "1000.local.refresh" not in out
+
+
+def test_doctor_shows_people_all_granted_scopes_as_one_and_each_other_by_itself(crm, zoho):  # noqa: F811
+    scopes = "ZohoCRM.modules.ALL,ZohoCRM.bulk.ALL,ZohoCRM.settings.ALL"
+    zoho.simulator.config.patch({"scopes": scopes})
+    code, out, err = crm("doctor")
+    assert code == 0, err
+    shown = [line.split() for line in out.splitlines() if line[9:].startswith("scopes")]
+    missing = {words[2] for words in shown if words[0] == "warning"}
+    (granted,) = (words for words in shown if words[0] == "ok")
+    assert int(granted[2]) + len(missing) == len(SCOPES)
+    assert {"ZohoCRM.org.READ", "ZohoCRM.users.READ"} <= missing
 
 
 def test_doctor_says_how_to_connect(capsys, tmp_path):

@@ -3,6 +3,8 @@
 import json
 import sqlite3
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -137,3 +139,13 @@ def test_commands_have_the_options_of_their_target():
         assert {"--to", "--stack", "--local", "--state-file", "--account", "--owner", "--json"} <= set(
             offered
         )
+
+
+@pytest.mark.process
+def test_help_and_completion_import_no_client_of_zoho_or_aws():
+    """They take twice as long with them."""
+    program = "import sys, crm_export_cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert "crm_export_cli.main" in imported
+    assert not imported & {"requests", "urllib3", "boto3", "pymongo"}
