@@ -13,13 +13,19 @@ from local.versions import add_versions, publish_versions
 FUNCTIONS = {path.parent.name for path in REPOSITORY.glob("functions/*/app.py")}
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """Our template as plain YAML."""
+    return yaml.safe_dump(yaml_parse((REPOSITORY / "template.yaml").read_text()))
+
+
 @pytest.fixture
-def built(tmp_path):
-    """Our template as `sam build` writes it: plain YAML, next to the code."""
+def built(plain, tmp_path):
+    """Our template as `sam build` writes it, next to the code."""
     for name in ("functions", "layers"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     template = tmp_path / "template.yaml"
-    template.write_text(yaml.safe_dump(yaml_parse((REPOSITORY / "template.yaml").read_text())))
+    template.write_text(plain)
     return template
 
 
