@@ -9,7 +9,7 @@ CONFIG ?= samconfig.local.toml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export SAM_CLI_TELEMETRY = 0
 export VIRTUAL_ENV = $(CURDIR)/$(VENV)
-# Without bytecode on disk, each process of tests compiles all of them again: eight seconds.
+# With this variable, each process of tests would compile all tests again, which takes eight seconds.
 unexport PYTHONDONTWRITEBYTECODE
 # More processes than cores (WORKERS=N): many tests wait for a clock or a socket.
 CORES := $(shell getconf _NPROCESSORS_ONLN)

@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
 
     demo = commands.add_parser("demo", parents=[zoho], help="run an export step by step and verify it")
-    demo.add_argument("--records", type=int, default=450_000)
+    demo.add_argument("--records", type=_count, default=450_000)
     return parser
 
 
@@ -112,7 +112,7 @@ def _common_options() -> list[argparse.ArgumentParser]:
     stack.add_argument(
         "--parameter", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="for the template"
     )
-    stack.add_argument("--records", type=int, help="records in the simulator's modules")
+    stack.add_argument("--records", type=_count, help="records in the simulator's modules")
     return [zoho, state, stack]
 
 
@@ -132,6 +132,12 @@ def _address(argument: str) -> str:
             f"{argument} cannot be part of a URL; name one address of this machine"
         )
     return argument
+
+
+def _count(argument: str) -> int:
+    if not argument.isdecimal():
+        raise argparse.ArgumentTypeError(f"{argument!r} is not a number of records")
+    return int(argument)
 
 
 def _pair(argument: str) -> tuple[str, str]:

@@ -76,13 +76,15 @@ def _body(environ: "WSGIEnvironment") -> bytes | None:
 
     Return None if it ends early, or has no proper length.
     """
-    is_chunked = environ.get("wsgi.input_terminated", False)
+    source = environ["wsgi.input"]
     try:
-        length = -1 if is_chunked else int(environ.get("CONTENT_LENGTH") or 0)
-        body: bytes = environ["wsgi.input"].read(length)
+        if environ.get("wsgi.input_terminated"):  # chunked
+            return bytes(source.read())
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body: bytes = source.read(length) if length > 0 else b""
     except (OSError, ValueError):
         return None
-    return body if len(body) >= length else None
+    return body if len(body) == length else None
 
 
 def bind(port: int = 0, host: str = HOST) -> socket.socket:
@@ -121,6 +123,6 @@ class Server:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
 
     def close(self) -> None:
-        """Stop accepting requests. Requests in progress are left to their daemon threads."""
+        """Stop accepting connections. Those that are open are left to their daemon threads."""
         self._server.shutdown()
         self._server.server_close()

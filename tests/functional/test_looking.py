@@ -168,7 +168,7 @@ def test_doctor_of_a_working_folder_finds_nothing(crm):
     assert "1000.local.refresh" not in out
 
 
-def test_doctor_shows_people_all_granted_scopes_as_one_and_each_other_by_itself(crm, zoho):  # noqa: F811
+def test_doctor_shows_granted_scopes_in_one_line_and_each_missing_one_in_its_own(crm, zoho):  # noqa: F811
     scopes = "ZohoCRM.modules.ALL,ZohoCRM.bulk.ALL,ZohoCRM.settings.ALL"
     zoho.simulator.config.patch({"scopes": scopes})
     code, out, err = crm("doctor")

@@ -72,6 +72,7 @@ def test_application_that_fails_is_answered_and_fails_alone(connection: HTTPConn
     "rest",
     [
         b"Content-Length: ten\r\n\r\n",
+        b"Content-Length: -1\r\n\r\nten",
         b"Content-Length: 10\r\n\r\nten",
         b"Transfer-Encoding: chunked\r\n\r\nten\r\n",
         b"Transfer-Encoding: chunked\r\n\r\n3\r\nten\r\n",
