@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config = SimulatorConfig()
     if options.records is not None:
         config.records = dict.fromkeys(config.records, options.records)
-    config.records |= {name: int(count) for name, _, count in (m.partition("=") for m in options.module)}
+    config.records |= dict(options.module)
     config.first_day = str(first_day_before(options.today, max(config.records.values())))
     config.patch(dict(_setting(argument) for argument in options.set))
     received: list[int] = []  # no Event: set() within wait() blocks, and a handler can interrupt wait()
@@ -38,8 +38,15 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=0, help="0 (default) takes any free port")
-    add("--records", type=int, metavar="N", help="records in every module")
-    add("--module", action="append", default=[], metavar="NAME=N", help="records in one module; repeatable")
+    add("--records", type=_count, metavar="N", help="records in every module")
+    add(
+        "--module",
+        type=_module,
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="records in one module; repeatable",
+    )
     add(
         "--today",
         type=date.fromisoformat,
@@ -49,6 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of SimulatorConfig")
     return parser
+
+
+def _count(argument: str) -> int:
+    if not argument.isdecimal():
+        raise argparse.ArgumentTypeError(f"{argument!r} is not a number of records")
+    return int(argument)
+
+
+def _module(argument: str) -> tuple[str, int]:
+    name, _, count = argument.partition("=")
+    return name, _count(count)
 
 
 def _setting(argument: str) -> tuple[str, object]:
